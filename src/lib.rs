@@ -1,0 +1,8 @@
+//! Fast, safe MongoDB storage for CloudBlue Connect extensions: the Rust core.
+//!
+//! Everything but [`python`] knows nothing of Python and is tested without it.
+
+pub mod config;
+pub mod error;
+pub mod runtime;
+pub mod secret;
