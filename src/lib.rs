@@ -2,6 +2,7 @@
 //!
 //! Everything but [`python`] knows nothing of Python and is tested without it.
 
+pub mod codec;
 pub mod config;
 pub mod error;
 pub mod runtime;

@@ -1,0 +1,651 @@
+//! MongoDB Extended JSON v2, both ways, between text and BSON bytes
+//! (<https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md>),
+//! and the plain JSON in which the Data API answers.
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bson::oid::ObjectId;
+use bson::raw::{RawArray, RawBsonRef, RawDocument};
+use bson::spec::ElementType;
+use bson::{DateTime, Decimal128, RawDocumentBuf};
+use serde_core::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::MAX_DEPTH;
+use super::writer::{BsonWriter, Key, Sink, invalid_bson};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How a BSON value is written as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Every type can be told again.
+    Canonical,
+    /// Numbers and dates as JSON has them, where nothing is lost by it.
+    Relaxed,
+    /// The Data API's `application/json`: no type wrappers at all.
+    Plain,
+}
+
+/// Writes a document as JSON text.
+///
+/// # Errors
+/// `InvalidBson` where the bytes are no BSON, or nested too deep.
+pub fn write_document(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> Result<()> {
+    write_document_at(out, document, style, 0)
+}
+
+/// Writes one value as JSON text.
+///
+/// # Errors
+/// As [`write_document`].
+pub fn write_value(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> Result<()> {
+    write_value_at(out, value, style, 0)
+}
+
+fn write_document_at(out: &mut Vec<u8>, document: &RawDocument, style: Style, depth: usize) -> Result<()> {
+    let depth = deeper(depth)?;
+    out.push(b'{');
+    for (place, element) in document.iter().enumerate() {
+        let (key, value) = element.map_err(invalid_bson)?;
+        if place > 0 {
+            out.push(b',');
+        }
+        write_text(out, key.as_str());
+        out.push(b':');
+        write_value_at(out, value, style, depth)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn write_array_at(out: &mut Vec<u8>, array: &RawArray, style: Style, depth: usize) -> Result<()> {
+    let depth = deeper(depth)?;
+    out.push(b'[');
+    for (place, value) in array.into_iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_value_at(out, value.map_err(invalid_bson)?, style, depth)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn deeper(depth: usize) -> Result<usize> {
+    if depth >= MAX_DEPTH {
+        return Err(invalid_bson(format_args!("nested more than {MAX_DEPTH} levels deep")));
+    }
+    Ok(depth + 1)
+}
+
+fn write_value_at(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style, depth: usize) -> Result<()> {
+    let plain = style == Style::Plain;
+    match value {
+        RawBsonRef::Double(value) => write_double(out, value, style),
+        RawBsonRef::String(text) => write_text(out, text),
+        RawBsonRef::Document(document) => write_document_at(out, document, style, depth)?,
+        RawBsonRef::Array(array) => write_array_at(out, array, style, depth)?,
+        RawBsonRef::Binary(binary) => write_binary(out, u8::from(binary.subtype), binary.bytes, style),
+        RawBsonRef::Undefined if plain => out.extend_from_slice(b"null"),
+        RawBsonRef::Undefined => out.extend_from_slice(br#"{"$undefined":true}"#),
+        RawBsonRef::ObjectId(id) => write_object_id(out, id.bytes(), style),
+        RawBsonRef::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
+        RawBsonRef::DateTime(date) => write_date(out, date, style),
+        RawBsonRef::Null => out.extend_from_slice(b"null"),
+        RawBsonRef::RegularExpression(regex) => {
+            let names = if plain {
+                [r#"{"Pattern":"#, r#","Options":"#, "}"]
+            } else {
+                [r#"{"$regularExpression":{"pattern":"#, r#","options":"#, "}}"]
+            };
+            let mut options: Vec<char> = regex.options.as_str().chars().collect();
+            options.sort_unstable();
+            out.extend_from_slice(names[0].as_bytes());
+            write_text(out, regex.pattern.as_str());
+            out.extend_from_slice(names[1].as_bytes());
+            write_text(out, &String::from_iter(options));
+            out.extend_from_slice(names[2].as_bytes());
+        }
+        RawBsonRef::DbPointer(_) => write_db_pointer(out, value, style)?,
+        RawBsonRef::JavaScriptCode(code) if plain => write_text(out, code),
+        RawBsonRef::JavaScriptCode(code) => write_wrapped(out, "$code", code),
+        RawBsonRef::Symbol(text) if plain => write_text(out, text),
+        RawBsonRef::Symbol(text) => write_wrapped(out, "$symbol", text),
+        RawBsonRef::JavaScriptCodeWithScope(code) => {
+            let names = if plain { [r#"{"Code":"#, r#","Scope":"#] } else { [r#"{"$code":"#, r#","$scope":"#] };
+            out.extend_from_slice(names[0].as_bytes());
+            write_text(out, code.code);
+            out.extend_from_slice(names[1].as_bytes());
+            write_document_at(out, code.scope, style, depth)?;
+            out.push(b'}');
+        }
+        RawBsonRef::Int32(value) => write_int32(out, value, style),
+        RawBsonRef::Int64(value) => write_int64(out, value, style),
+        RawBsonRef::Timestamp(stamp) => {
+            let names = if plain { [r#"{"T":"#, r#","I":"#, "}"] } else { [r#"{"$timestamp":{"t":"#, r#","i":"#, "}}"] };
+            put(out, format_args!("{}{}{}{}{}", names[0], stamp.time, names[1], stamp.increment, names[2]));
+        }
+        RawBsonRef::Decimal128(value) if plain => write_text(out, &value.to_string()),
+        RawBsonRef::Decimal128(value) => write_wrapped(out, "$numberDecimal", &value.to_string()),
+        RawBsonRef::MinKey => out.extend_from_slice(br#"{"$minKey":1}"#),
+        RawBsonRef::MaxKey => out.extend_from_slice(br#"{"$maxKey":1}"#),
+    }
+    Ok(())
+}
+
+/// Writing to a `Vec` cannot fail.
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    drop(out.write_fmt(text));
+}
+
+/// Writes a JSON string.
+pub fn write_text(out: &mut Vec<u8>, text: &str) {
+    // Writing a str to a Vec cannot fail.
+    drop(serde_json::to_writer(out, text));
+}
+
+fn write_wrapped(out: &mut Vec<u8>, name: &str, text: &str) {
+    put(out, format_args!("{{\"{name}\":"));
+    write_text(out, text);
+    out.push(b'}');
+}
+
+pub(super) fn write_int32(out: &mut Vec<u8>, value: i32, style: Style) {
+    match style {
+        Style::Canonical => put(out, format_args!("{{\"$numberInt\":\"{value}\"}}")),
+        Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
+    }
+}
+
+pub(super) fn write_int64(out: &mut Vec<u8>, value: i64, style: Style) {
+    match style {
+        Style::Canonical => put(out, format_args!("{{\"$numberLong\":\"{value}\"}}")),
+        Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
+    }
+}
+
+pub(super) fn write_double(out: &mut Vec<u8>, value: f64, style: Style) {
+    let text = if value.is_nan() {
+        "NaN".to_owned()
+    } else if value.is_infinite() {
+        if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
+    } else {
+        format!("{value:?}")
+    };
+    match style {
+        Style::Relaxed | Style::Plain if value.is_finite() => out.extend_from_slice(text.as_bytes()),
+        Style::Plain => put(out, format_args!("\"{text}\"")),
+        Style::Canonical | Style::Relaxed => put(out, format_args!("{{\"$numberDouble\":\"{text}\"}}")),
+    }
+}
+
+pub(super) fn write_binary(out: &mut Vec<u8>, subtype: u8, bytes: &[u8], style: Style) {
+    let data = BASE64.encode(bytes);
+    match style {
+        Style::Plain => put(out, format_args!("{{\"Subtype\":{subtype},\"Data\":\"{data}\"}}")),
+        _ => put(out, format_args!("{{\"$binary\":{{\"base64\":\"{data}\",\"subType\":\"{subtype:02x}\"}}}}")),
+    }
+}
+
+pub(super) fn write_object_id(out: &mut Vec<u8>, id: [u8; 12], style: Style) {
+    let hex = ObjectId::from_bytes(id).to_hex();
+    match style {
+        Style::Plain => put(out, format_args!("\"{hex}\"")),
+        _ => put(out, format_args!("{{\"$oid\":\"{hex}\"}}")),
+    }
+}
+
+fn write_date(out: &mut Vec<u8>, date: DateTime, style: Style) {
+    let millis = date.timestamp_millis();
+    // ISO 8601 in relaxed EJSON is for the years 1970 to 9999 only.
+    let iso = match style {
+        Style::Canonical => None,
+        Style::Relaxed if millis < 0 => None,
+        Style::Relaxed | Style::Plain => date.try_to_rfc3339_string().ok(),
+    };
+    match (style, iso) {
+        (Style::Plain, Some(iso)) => write_text(out, &iso),
+        (Style::Plain, None) => put(out, format_args!("{millis}")),
+        (_, Some(iso)) => write_wrapped(out, "$date", &iso),
+        (_, None) => put(out, format_args!("{{\"$date\":{{\"$numberLong\":\"{millis}\"}}}}")),
+    }
+}
+
+fn write_db_pointer(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> Result<()> {
+    // The parts of a DBPointer are private to the bson crate: its bytes are
+    // a string (length, text, NUL) and 12 bytes of ObjectId.
+    let mut holder = RawDocumentBuf::new();
+    holder.append(bson::cstr!("p"), value);
+    let bytes = holder.as_bytes();
+    let body = bytes.get(7..bytes.len().saturating_sub(1)).unwrap_or_default();
+    let (Some(text), Some(id)) = (
+        body.get(4..body.len().saturating_sub(13)),
+        body.get(body.len().saturating_sub(12)..).and_then(|id| <[u8; 12]>::try_from(id).ok()),
+    ) else {
+        return Err(invalid_bson("a malformed DBPointer"));
+    };
+    let namespace = std::str::from_utf8(text).map_err(invalid_bson)?;
+    let names =
+        if style == Style::Plain { [r#"{"Ref":"#, r#","Id":"#, "}"] } else { [r#"{"$dbPointer":{"$ref":"#, r#","$id":"#, "}}"] };
+    out.extend_from_slice(names[0].as_bytes());
+    write_text(out, namespace);
+    out.extend_from_slice(names[1].as_bytes());
+    write_object_id(out, id, style);
+    out.extend_from_slice(names[2].as_bytes());
+    Ok(())
+}
+
+/// Reads a document from EJSON text, canonical or relaxed. Nesting is limited
+/// to 128 levels.
+///
+/// # Errors
+/// `InvalidBson` that says what is wrong, with line and column.
+pub fn parse_document(text: &[u8]) -> Result<RawDocumentBuf> {
+    let mut out = BsonWriter::with_capacity(text.len() + 16);
+    let mut source = serde_json::Deserializer::from_slice(text);
+    Root { out: &mut out }
+        .deserialize(&mut source)
+        .and_then(|()| source.end())
+        .map_err(|error| Error::new(ErrorKind::InvalidBson, format!("not Extended JSON: {error}")))?;
+    RawDocumentBuf::from_bytes(out.buf).map_err(invalid_bson)
+}
+
+struct Root<'w> {
+    out: &'w mut BsonWriter,
+}
+
+impl<'de> DeserializeSeed<'de> for Root<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> std::result::Result<(), D::Error> {
+        source.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Root<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a document")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let mark = self.out.begin_root();
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value_seed(Element { out: self.out, key: field(&name)? })?;
+        }
+        self.out.end(mark);
+        Ok(())
+    }
+}
+
+fn field<E: de::Error>(name: &str) -> std::result::Result<Key<'_>, E> {
+    if name.contains('\0') { Err(E::custom("a field's name has a NUL")) } else { Ok(Key::Name(name)) }
+}
+
+struct Element<'w, 'k> {
+    out: &'w mut BsonWriter,
+    key: Key<'k>,
+}
+
+impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> std::result::Result<(), D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Element<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an Extended JSON value")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<(), E> {
+        self.out.null(self.key);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<(), E> {
+        self.out.boolean(self.key, value);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<(), E> {
+        match i32::try_from(value) {
+            Ok(value) => self.out.int32(self.key, value),
+            Err(_) => self.out.int64(self.key, value),
+        }
+        Ok(())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> std::result::Result<(), E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            Err(_) => self.visit_f64(value as f64),
+        }
+    }
+
+    fn visit_f64<E>(self, value: f64) -> std::result::Result<(), E> {
+        self.out.double(self.key, value);
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<(), E> {
+        self.out.string(self.key, value);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        let mark = self.out.begin(self.key, true);
+        let mut place = 0;
+        while seq.next_element_seed(Element { out: self.out, key: Key::Index(place) })?.is_some() {
+            place += 1;
+        }
+        self.out.end(mark);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let first = map.next_key::<String>()?;
+        if let Some(name) = first.as_deref().filter(|name| is_wrapper(name)) {
+            let mut members = vec![(name.to_owned(), map.next_value::<Value>()?)];
+            while let Some(member) = map.next_entry::<String, Value>()? {
+                members.push(member);
+            }
+            return wrapped(self.out, self.key, members).map_err(de::Error::custom);
+        }
+        let mark = self.out.begin(self.key, false);
+        let mut next = first;
+        while let Some(name) = next {
+            map.next_value_seed(Element { out: self.out, key: field(&name)? })?;
+            next = map.next_key()?;
+        }
+        self.out.end(mark);
+        Ok(())
+    }
+}
+
+fn is_wrapper(name: &str) -> bool {
+    matches!(
+        name,
+        "$oid"
+            | "$symbol"
+            | "$numberInt"
+            | "$numberLong"
+            | "$numberDouble"
+            | "$numberDecimal"
+            | "$binary"
+            | "$uuid"
+            | "$code"
+            | "$scope"
+            | "$timestamp"
+            | "$regularExpression"
+            | "$dbPointer"
+            | "$date"
+            | "$minKey"
+            | "$maxKey"
+            | "$undefined"
+    )
+}
+
+/// Writes the value of a type wrapper such as `{"$oid": "…"}`.
+fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) -> std::result::Result<(), String> {
+    let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+    let wrong = |expected: &str| format!("{} must be {expected}", names.join(" with "));
+    let value = &members[0].1;
+    let text = || value.as_str();
+    match names.as_slice() {
+        ["$oid"] => {
+            let id = text().and_then(|hex| ObjectId::parse_str(hex).ok()).ok_or_else(|| wrong("24 hexadecimal digits"))?;
+            out.object_id(key, id.bytes());
+        }
+        ["$symbol"] => out.typed_string(key, ElementType::Symbol, text().ok_or_else(|| wrong("a string"))?),
+        ["$numberInt"] => out.int32(key, parsed(text()).ok_or_else(|| wrong("a 32-bit integer in a string"))?),
+        ["$numberLong"] => out.int64(key, parsed(text()).ok_or_else(|| wrong("a 64-bit integer in a string"))?),
+        ["$numberDouble"] => {
+            let number = match text() {
+                Some("Infinity") => f64::INFINITY,
+                Some("-Infinity") => f64::NEG_INFINITY,
+                Some("NaN") => f64::NAN,
+                Some(text) if !text.to_ascii_lowercase().contains(['n', 'f']) => {
+                    parsed(Some(text)).ok_or_else(|| wrong("a number in a string"))?
+                }
+                _ => return Err(wrong("a number in a string")),
+            };
+            out.double(key, number);
+        }
+        ["$numberDecimal"] => {
+            let number: Decimal128 = parsed(text()).ok_or_else(|| wrong("a decimal number in a string"))?;
+            out.fixed(key, ElementType::Decimal128, number.bytes());
+        }
+        ["$binary"] => {
+            let [data, subtype] = string_members(value, ["base64", "subType"])
+                .ok_or_else(|| wrong("an object with base64 and subType, both strings"))?;
+            let subtype = (subtype.len() <= 2).then(|| u8::from_str_radix(subtype, 16).ok()).flatten();
+            let subtype = subtype.ok_or_else(|| wrong("of a subType of one or two hexadecimal digits"))?;
+            out.binary(key, subtype, &BASE64.decode(data).map_err(|_| wrong("of valid base64"))?);
+        }
+        ["$uuid"] => {
+            let bytes = text().and_then(uuid).ok_or_else(|| wrong("a UUID such as 73ffd264-44b3-4c69-90e8-e7d1dfc035d4"))?;
+            out.binary(key, 4, &bytes);
+        }
+        ["$code"] => out.typed_string(key, ElementType::JavaScriptCode, text().ok_or_else(|| wrong("a string"))?),
+        ["$code", "$scope"] | ["$scope", "$code"] => {
+            let (code, scope) = if names[0] == "$code" { (value, &members[1].1) } else { (&members[1].1, value) };
+            let code = code.as_str().ok_or("$code must be a string")?;
+            let scope = scope.as_object().ok_or("$scope must be a document")?;
+            let mark = out.begin_code_with_scope(key, code);
+            for (name, value) in scope {
+                let key = field::<serde_json::Error>(name).map_err(|error| error.to_string())?;
+                Element { out, key }.deserialize(value).map_err(|error| error.to_string())?;
+            }
+            out.end_code_with_scope(mark);
+        }
+        ["$timestamp"] => {
+            let part = |name| value.get(name).and_then(Value::as_u64).and_then(|part| u32::try_from(part).ok());
+            let (Some(time), Some(increment), Some(2)) = (part("t"), part("i"), value.as_object().map(|v| v.len())) else {
+                return Err(wrong("an object with t and i, both unsigned 32-bit integers"));
+            };
+            out.fixed(key, ElementType::Timestamp, ((u64::from(time) << 32) | u64::from(increment)).to_le_bytes());
+        }
+        ["$regularExpression"] => {
+            let [pattern, options] = string_members(value, ["pattern", "options"])
+                .filter(|parts| !parts.iter().any(|part| part.contains('\0')))
+                .ok_or_else(|| wrong("an object with pattern and options, both strings without NUL"))?;
+            let mut options: Vec<char> = options.chars().collect();
+            options.sort_unstable();
+            out.regex(key, pattern, &String::from_iter(options));
+        }
+        ["$dbPointer"] => {
+            let id = value.get("$id").and_then(|id| id.get("$oid")).and_then(Value::as_str);
+            let id = id.and_then(|hex| ObjectId::parse_str(hex).ok());
+            let (Some(namespace), Some(id), Some(2)) =
+                (value.get("$ref").and_then(Value::as_str), id, value.as_object().map(|v| v.len()))
+            else {
+                return Err(wrong("an object with $ref, a string, and $id, an ObjectId"));
+            };
+            out.db_pointer(key, namespace, id.bytes());
+        }
+        ["$date"] => {
+            let millis = match value {
+                Value::String(iso) => DateTime::parse_rfc3339_str(iso).ok().map(DateTime::timestamp_millis),
+                Value::Number(number) => number.as_i64(),
+                Value::Object(object) if object.len() == 1 => {
+                    parsed(object.get("$numberLong").and_then(Value::as_str))
+                }
+                _ => None,
+            };
+            let millis = millis.ok_or_else(|| wrong("an ISO 8601 string or {\"$numberLong\": \"milliseconds\"}"))?;
+            out.fixed(key, ElementType::DateTime, millis.to_le_bytes());
+        }
+        ["$minKey"] if value.as_i64() == Some(1) => out.empty(key, ElementType::MinKey),
+        ["$maxKey"] if value.as_i64() == Some(1) => out.empty(key, ElementType::MaxKey),
+        ["$minKey"] | ["$maxKey"] => return Err(wrong("1")),
+        ["$undefined"] if value.as_bool() == Some(true) => out.empty(key, ElementType::Undefined),
+        ["$undefined"] => return Err(wrong("true")),
+        ["$scope"] => return Err("$scope comes with $code".to_owned()),
+        [first, rest @ ..] => return Err(format!("{first} stands alone in its object, but came with {}", rest.join(", "))),
+        [] => return Err("an empty type wrapper".to_owned()),
+    }
+    Ok(())
+}
+
+fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Option<T> {
+    text.and_then(|text| text.parse().ok())
+}
+
+/// The two strings of an object that has just these two.
+fn string_members<'v>(value: &'v Value, names: [&str; 2]) -> Option<[&'v str; 2]> {
+    let object = value.as_object().filter(|object| object.len() == 2)?;
+    Some([object.get(names[0])?.as_str()?, object.get(names[1])?.as_str()?])
+}
+
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    let dashes = [8, 13, 18, 23];
+    let bytes = text.as_bytes();
+    if bytes.len() != 36 || dashes.iter().any(|&place| bytes[place] != b'-') {
+        return None;
+    }
+    let digits: Vec<u8> = bytes.iter().filter(|&&b| b != b'-').copied().collect();
+    let mut uuid = [0; 16];
+    for (byte, pair) in uuid.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    (digits.len() == 32).then_some(uuid)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    fn json(bson: &[u8], style: Style) -> Value {
+        let mut out = Vec::new();
+        write_document(&mut out, RawDocument::from_bytes(bson).unwrap(), style).unwrap();
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    /// `{"$numberDouble": "1.0E+2"}` and `{"$numberDouble": "100.0"}` are the same number.
+    fn same(a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            (Value::Object(a), Value::Object(b)) => {
+                if let (Some(a), Some(b)) = (a.get("$numberDouble"), b.get("$numberDouble")) {
+                    let number = |v: &Value| v.as_str().unwrap().parse::<f64>().unwrap();
+                    return number(a).to_bits() == number(b).to_bits() || (number(a).is_nan() && number(b).is_nan());
+                }
+                a.len() == b.len() && a.iter().zip(b).all(|((ka, va), (kb, vb))| ka == kb && same(va, vb))
+            }
+            (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+            (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+            _ => a == b,
+        }
+    }
+
+    #[test]
+    fn bson_corpus() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bson-corpus");
+        let mut cases = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let suite: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            for case in suite["valid"].as_array().into_iter().flatten() {
+                let name = format!("{}: {}", path.display(), case["description"]);
+                let bson = hex(case["canonical_bson"].as_str().unwrap());
+                let canonical = case["canonical_extjson"].as_str().unwrap();
+                let lossy = case["lossy"].as_bool() == Some(true);
+                let expected: Value = serde_json::from_str(canonical).unwrap();
+                let got = json(&bson, Style::Canonical);
+                assert!(same(&got, &expected), "{name}: {got} is not {expected}");
+                if !lossy {
+                    let parsed = parse_document(canonical.as_bytes()).unwrap();
+                    assert_eq!(parsed.as_bytes(), bson, "{name}");
+                }
+                if let Some(relaxed) = case["relaxed_extjson"].as_str() {
+                    let expected: Value = serde_json::from_str(relaxed).unwrap();
+                    let got = json(&bson, Style::Relaxed);
+                    assert!(same(&got, &expected), "{name}: {got} is not {expected}");
+                    parse_document(relaxed.as_bytes()).unwrap();
+                }
+                json(&bson, Style::Plain);
+                cases += 1;
+            }
+            for case in suite["parseErrors"].as_array().into_iter().flatten() {
+                // The decimal128 suites give the bare number, the others a document.
+                let text = match suite["bson_type"].as_str() {
+                    Some("0x13") => serde_json::json!({"d": {"$numberDecimal": case["string"]}}).to_string(),
+                    _ => case["string"].as_str().unwrap().to_owned(),
+                };
+                let top_level_wrapper = case["description"].as_str().unwrap().contains("(top-level");
+                assert!(
+                    parse_document(text.as_bytes()).is_err() || top_level_wrapper,
+                    "{}: {} was accepted",
+                    path.display(),
+                    case["description"],
+                );
+                cases += 1;
+            }
+        }
+        assert!(cases > 600, "only {cases} cases were found");
+    }
+
+    #[test]
+    fn plain_json_has_no_wrappers() {
+        let document = bson::rawdoc! {
+            "_id": ObjectId::parse_str("6193504e1be4ab27791c8133").unwrap(),
+            "at": DateTime::from_millis(1_700_000_000_123),
+            "n": 1_i64,
+            "d": Decimal128::from_bytes([0; 16]),
+            "b": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![1, 2] },
+            "r": bson::Regex { pattern: bson::cstr!("^a").into(), options: bson::cstr!("i").into() },
+            "t": bson::Timestamp { time: 7, increment: 9 },
+        };
+        let got = json(document.as_bytes(), Style::Plain);
+        let expected = serde_json::json!({
+            "_id": "6193504e1be4ab27791c8133",
+            "at": "2023-11-14T22:13:20.123Z",
+            "n": 1,
+            "d": "0E-6176",
+            "b": {"Subtype": 0, "Data": "AQI="},
+            "r": {"Pattern": "^a", "Options": "i"},
+            "t": {"T": 7, "I": 9},
+        });
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn query_operators_stay_documents() {
+        let text = br#"{"name": {"$regex": "^a", "$options": "i"}, "n": {"$gt": 1}, "_id": {"$in": [{"$oid": "6193504e1be4ab27791c8133"}]}}"#;
+        let document = parse_document(text).unwrap();
+        assert!(document.get_document("name").unwrap().get_str("$regex").is_ok());
+        assert_eq!(document.get_document("n").unwrap().get_i32("$gt").unwrap(), 1);
+        let ids = document.get_document("_id").unwrap().get_array("$in").unwrap();
+        assert!(matches!(ids.get(0).unwrap(), Some(RawBsonRef::ObjectId(_))));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_not_overflowed() {
+        let text = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(parse_document(text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn numbers_take_the_smallest_type_that_holds_them() {
+        let document = parse_document(br#"{"a": 1, "b": 2147483648, "c": 1.0, "d": 1e400000}"#);
+        assert!(document.is_err());
+        let document = parse_document(br#"{"a": 1, "b": 2147483648, "c": 1.0, "d": 18446744073709551615}"#).unwrap();
+        assert_eq!(document.get_i32("a").unwrap(), 1);
+        assert_eq!(document.get_i64("b").unwrap(), 2_147_483_648);
+        assert_eq!(document.get_f64("c").unwrap(), 1.0);
+        assert_eq!(document.get_f64("d").unwrap(), 18_446_744_073_709_551_615.0);
+    }
+}

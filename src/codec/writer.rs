@@ -1,0 +1,307 @@
+//! Where encoded values go: one walk over a document drives a [`Sink`], which
+//! is either BSON bytes or EJSON text.
+
+use std::io::Write as _;
+
+use bson::RawBsonRef;
+use bson::raw::RawDocument;
+use bson::spec::ElementType;
+
+use super::ejson::{self, Style};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The name of an element: of a field, or of a place in an array.
+#[derive(Clone, Copy)]
+pub enum Key<'a> {
+    /// A field's name; it holds no NUL.
+    Name(&'a str),
+    /// A place in an array.
+    Index(usize),
+}
+
+/// Receives a document's elements, in order.
+pub trait Sink {
+    /// What [`Sink::begin`] gives and [`Sink::end`] takes back.
+    type Mark;
+
+    /// Begins the document that is the whole.
+    fn begin_root(&mut self) -> Self::Mark;
+    /// Begins an embedded document or an array.
+    fn begin(&mut self, key: Key<'_>, array: bool) -> Self::Mark;
+    /// Ends what `begin` or `begin_root` began.
+    fn end(&mut self, mark: Self::Mark);
+
+    /// Writes a null.
+    fn null(&mut self, key: Key<'_>);
+    /// Writes a boolean.
+    fn boolean(&mut self, key: Key<'_>, value: bool);
+    /// Writes a 32-bit integer.
+    fn int32(&mut self, key: Key<'_>, value: i32);
+    /// Writes a 64-bit integer.
+    fn int64(&mut self, key: Key<'_>, value: i64);
+    /// Writes a double.
+    fn double(&mut self, key: Key<'_>, value: f64);
+    /// Writes a string.
+    fn string(&mut self, key: Key<'_>, value: &str);
+    /// Writes bytes of subtype 0.
+    fn bytes(&mut self, key: Key<'_>, value: &[u8]);
+    /// Writes an `ObjectId`.
+    fn object_id(&mut self, key: Key<'_>, value: [u8; 12]);
+    /// Writes a value that is BSON already.
+    ///
+    /// # Errors
+    /// `InvalidBson` where the bytes are none.
+    fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, encoded: &[u8]) -> Result<()>;
+    /// Writes a document that is BSON already, as an element.
+    ///
+    /// # Errors
+    /// `InvalidBson` where the bytes are none.
+    fn document(&mut self, key: Key<'_>, document: &RawDocument) -> Result<()> {
+        self.value(key, RawBsonRef::Document(document), document.as_bytes())
+    }
+}
+
+/// Writes BSON.
+#[derive(Default)]
+pub struct BsonWriter {
+    /// What has been written.
+    pub buf: Vec<u8>,
+}
+
+impl BsonWriter {
+    /// A writer with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { buf: Vec::with_capacity(capacity) }
+    }
+
+    fn key(&mut self, element_type: u8, key: Key<'_>) {
+        self.buf.push(element_type);
+        match key {
+            Key::Name(name) => self.buf.extend_from_slice(name.as_bytes()),
+            // Writing to a Vec cannot fail.
+            Key::Index(index) => drop(write!(self.buf, "{index}")),
+        }
+        self.buf.push(0);
+    }
+
+    fn length(&mut self, length: usize) {
+        self.buf.extend_from_slice(&(length as u32).to_le_bytes());
+    }
+
+    fn cstring(&mut self, text: &str) {
+        self.buf.extend_from_slice(text.as_bytes());
+        self.buf.push(0);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.length(text.len() + 1);
+        self.cstring(text);
+    }
+
+    pub(super) fn typed_string(&mut self, key: Key<'_>, element_type: ElementType, text: &str) {
+        self.key(element_type as u8, key);
+        self.text(text);
+    }
+
+    pub(super) fn empty(&mut self, key: Key<'_>, element_type: ElementType) {
+        self.key(element_type as u8, key);
+    }
+
+    pub(super) fn fixed<const N: usize>(&mut self, key: Key<'_>, element_type: ElementType, bytes: [u8; N]) {
+        self.key(element_type as u8, key);
+        self.buf.extend_from_slice(&bytes);
+    }
+
+    pub(super) fn binary(&mut self, key: Key<'_>, subtype: u8, bytes: &[u8]) {
+        self.key(ElementType::Binary as u8, key);
+        if subtype == 2 {
+            // The old binary subtype has its length written twice.
+            self.length(bytes.len() + 4);
+            self.buf.push(2);
+            self.length(bytes.len());
+        } else {
+            self.length(bytes.len());
+            self.buf.push(subtype);
+        }
+        self.buf.extend_from_slice(bytes);
+    }
+
+    pub(super) fn regex(&mut self, key: Key<'_>, pattern: &str, options: &str) {
+        self.key(ElementType::RegularExpression as u8, key);
+        self.cstring(pattern);
+        self.cstring(options);
+    }
+
+    pub(super) fn db_pointer(&mut self, key: Key<'_>, namespace: &str, id: [u8; 12]) {
+        self.key(ElementType::DbPointer as u8, key);
+        self.text(namespace);
+        self.buf.extend_from_slice(&id);
+    }
+
+    pub(super) fn begin_code_with_scope(&mut self, key: Key<'_>, code: &str) -> (usize, usize) {
+        self.key(ElementType::JavaScriptCodeWithScope as u8, key);
+        let mark = self.buf.len();
+        self.length(0);
+        self.text(code);
+        (mark, self.begin_root())
+    }
+
+    pub(super) fn end_code_with_scope(&mut self, (mark, scope): (usize, usize)) {
+        self.end(scope);
+        self.set_length(mark);
+    }
+
+    fn set_length(&mut self, mark: usize) {
+        let length = (self.buf.len() - mark) as u32;
+        self.buf[mark..mark + 4].copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+impl Sink for BsonWriter {
+    type Mark = usize;
+
+    fn begin_root(&mut self) -> usize {
+        let mark = self.buf.len();
+        self.length(0);
+        mark
+    }
+
+    fn begin(&mut self, key: Key<'_>, array: bool) -> usize {
+        self.key(if array { ElementType::Array } else { ElementType::EmbeddedDocument } as u8, key);
+        self.begin_root()
+    }
+
+    fn end(&mut self, mark: usize) {
+        self.buf.push(0);
+        self.set_length(mark);
+    }
+
+    fn null(&mut self, key: Key<'_>) {
+        self.empty(key, ElementType::Null);
+    }
+
+    fn boolean(&mut self, key: Key<'_>, value: bool) {
+        self.fixed(key, ElementType::Boolean, [u8::from(value)]);
+    }
+
+    fn int32(&mut self, key: Key<'_>, value: i32) {
+        self.fixed(key, ElementType::Int32, value.to_le_bytes());
+    }
+
+    fn int64(&mut self, key: Key<'_>, value: i64) {
+        self.fixed(key, ElementType::Int64, value.to_le_bytes());
+    }
+
+    fn double(&mut self, key: Key<'_>, value: f64) {
+        self.fixed(key, ElementType::Double, value.to_le_bytes());
+    }
+
+    fn string(&mut self, key: Key<'_>, value: &str) {
+        self.typed_string(key, ElementType::String, value);
+    }
+
+    fn bytes(&mut self, key: Key<'_>, value: &[u8]) {
+        self.binary(key, 0, value);
+    }
+
+    fn object_id(&mut self, key: Key<'_>, value: [u8; 12]) {
+        self.fixed(key, ElementType::ObjectId, value);
+    }
+
+    fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, encoded: &[u8]) -> Result<()> {
+        self.key(value.element_type() as u8, key);
+        self.buf.extend_from_slice(encoded);
+        Ok(())
+    }
+}
+
+/// Writes canonical EJSON.
+#[derive(Default)]
+pub struct EjsonWriter {
+    /// What has been written.
+    pub buf: Vec<u8>,
+}
+
+impl EjsonWriter {
+    /// Writes the comma, where one is due, and the name, where there is one.
+    fn key(&mut self, key: Key<'_>) {
+        // The last byte tells: a value never ends with an opening bracket.
+        if !matches!(self.buf.last(), Some(b'{' | b'[') | None) {
+            self.buf.push(b',');
+        }
+        if let Key::Name(name) = key {
+            ejson::write_text(&mut self.buf, name);
+            self.buf.push(b':');
+        }
+    }
+}
+
+impl Sink for EjsonWriter {
+    type Mark = u8;
+
+    fn begin_root(&mut self) -> u8 {
+        self.buf.push(b'{');
+        b'}'
+    }
+
+    fn begin(&mut self, key: Key<'_>, array: bool) -> u8 {
+        self.key(key);
+        let (open, close) = if array { (b'[', b']') } else { (b'{', b'}') };
+        self.buf.push(open);
+        close
+    }
+
+    fn end(&mut self, close: u8) {
+        self.buf.push(close);
+    }
+
+    fn null(&mut self, key: Key<'_>) {
+        self.key(key);
+        self.buf.extend_from_slice(b"null");
+    }
+
+    fn boolean(&mut self, key: Key<'_>, value: bool) {
+        self.key(key);
+        self.buf.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn int32(&mut self, key: Key<'_>, value: i32) {
+        self.key(key);
+        ejson::write_int32(&mut self.buf, value, Style::Canonical);
+    }
+
+    fn int64(&mut self, key: Key<'_>, value: i64) {
+        self.key(key);
+        ejson::write_int64(&mut self.buf, value, Style::Canonical);
+    }
+
+    fn double(&mut self, key: Key<'_>, value: f64) {
+        self.key(key);
+        ejson::write_double(&mut self.buf, value, Style::Canonical);
+    }
+
+    fn string(&mut self, key: Key<'_>, value: &str) {
+        self.key(key);
+        ejson::write_text(&mut self.buf, value);
+    }
+
+    fn bytes(&mut self, key: Key<'_>, value: &[u8]) {
+        self.key(key);
+        ejson::write_binary(&mut self.buf, 0, value, Style::Canonical);
+    }
+
+    fn object_id(&mut self, key: Key<'_>, value: [u8; 12]) {
+        self.key(key);
+        ejson::write_object_id(&mut self.buf, value, Style::Canonical);
+    }
+
+    fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, _encoded: &[u8]) -> Result<()> {
+        self.key(key);
+        ejson::write_value(&mut self.buf, value, Style::Canonical)
+    }
+}
+
+/// The error for bytes that are no BSON.
+pub(super) fn invalid_bson(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidBson, format!("not a BSON document: {error}"))
+}
