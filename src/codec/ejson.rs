@@ -420,7 +420,8 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
             out.double(key, number);
         }
         ["$numberDecimal"] => {
-            let number: Decimal128 = parsed(text()).ok_or_else(|| wrong("a decimal number in a string"))?;
+            let number: Decimal128 = parsed(text().filter(|text| is_decimal(text)))
+                .ok_or_else(|| wrong("a decimal number in a string, of at most 34 significant digits"))?;
             out.fixed(key, ElementType::Decimal128, number.bytes());
         }
         ["$binary"] => {
@@ -497,6 +498,25 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
 
 fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Option<T> {
     text.and_then(|text| text.parse().ok())
+}
+
+/// Whether `text` has the form of a decimal number. The parser behind it
+/// takes some texts that have not.
+fn is_decimal(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if ["nan", "snan", "inf", "infinity"].iter().any(|name| unsigned.eq_ignore_ascii_case(name)) {
+        return true;
+    }
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (number, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    !(whole.is_empty() && fraction.is_empty())
+        && digits(whole)
+        && digits(fraction)
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }
 
 /// The two strings of an object that has just these two.
@@ -585,13 +605,8 @@ mod tests {
                     Some("0x13") => serde_json::json!({"d": {"$numberDecimal": case["string"]}}).to_string(),
                     _ => case["string"].as_str().unwrap().to_owned(),
                 };
-                let top_level_wrapper = case["description"].as_str().unwrap().contains("(top-level");
-                assert!(
-                    parse_document(text.as_bytes()).is_err() || top_level_wrapper,
-                    "{}: {} was accepted",
-                    path.display(),
-                    case["description"],
-                );
+                let accepted = parse_document(text.as_bytes()).is_ok();
+                assert!(!accepted, "{}: {} was accepted", path.display(), case["description"]);
                 cases += 1;
             }
         }
