@@ -28,6 +28,10 @@ pub enum Style {
     Plain,
 }
 
+/// 0001-01-01 and 10000-01-01, in milliseconds since 1970.
+const YEAR_1: i64 = -62_135_596_800_000;
+const YEAR_10000: i64 = 253_402_300_800_000;
+
 /// Writes a document as JSON text.
 ///
 /// # Errors
@@ -199,12 +203,12 @@ pub(super) fn write_object_id(out: &mut Vec<u8>, id: [u8; 12], style: Style) {
 
 fn write_date(out: &mut Vec<u8>, date: DateTime, style: Style) {
     let millis = date.timestamp_millis();
-    // ISO 8601 in relaxed EJSON is for the years 1970 to 9999 only.
-    let iso = match style {
-        Style::Canonical => None,
-        Style::Relaxed if millis < 0 => None,
-        Style::Relaxed | Style::Plain => date.try_to_rfc3339_string().ok(),
-    };
+    // ISO 8601 in relaxed EJSON is for the years 1970 to 9999 only, and has
+    // four digits for a year at all.
+    let earliest = if style == Style::Plain { YEAR_1 } else { 0 };
+    let iso = (style != Style::Canonical && (earliest..YEAR_10000).contains(&millis))
+        .then(|| date.try_to_rfc3339_string().ok())
+        .flatten();
     match (style, iso) {
         (Style::Plain, Some(iso)) => write_text(out, &iso),
         (Style::Plain, None) => put(out, format_args!("{millis}")),
