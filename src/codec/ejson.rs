@@ -479,7 +479,6 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
         ["$date"] => {
             let millis = match value {
                 Value::String(iso) => DateTime::parse_rfc3339_str(iso).ok().map(DateTime::timestamp_millis),
-                Value::Number(number) => number.as_i64(),
                 Value::Object(object) if object.len() == 1 => {
                     parsed(object.get("$numberLong").and_then(Value::as_str))
                 }
