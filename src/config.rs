@@ -308,7 +308,9 @@ impl DriverSettings {
             Error::new(kind, hide(&message, &uri, password.as_ref()))
         })?;
         let hosts = match &parsed.host_info {
-            HostInfo::HostIdentifiers(hosts) => hosts.iter().map(ServerAddress::to_string).collect::<Vec<_>>().join(","),
+            HostInfo::HostIdentifiers(hosts) => {
+                hosts.iter().map(ServerAddress::to_string).collect::<Vec<_>>().join(",")
+            }
             HostInfo::DnsRecord(name) => name.clone(),
             _ => String::from("MongoDB"),
         };
@@ -405,8 +407,9 @@ impl DbHost {
 fn seed_is_valid(seed: &str) -> std::result::Result<(), String> {
     let (name, port) = match seed.strip_prefix('[') {
         Some(rest) => {
-            let (address, port) =
-                rest.split_once(']').ok_or("has a [ without its ] in a host: an IPv6 address is written [::1]:27017")?;
+            let (address, port) = rest
+                .split_once(']')
+                .ok_or("has a [ without its ] in a host: an IPv6 address is written [::1]:27017")?;
             address
                 .parse::<std::net::Ipv6Addr>()
                 .map_err(|_| "has something in brackets that is no IPv6 address".to_owned())?;
@@ -449,10 +452,8 @@ fn with_options(uri: &str, options: Option<&str>) -> String {
 /// Adds options to a connection string, as keyword arguments of a client do.
 pub fn uri_with_options(uri: &str, options: &[(String, String)]) -> String {
     let uri = if uri.contains("://") { uri.to_owned() } else { format!("mongodb://{uri}") };
-    let query: Vec<String> = options
-        .iter()
-        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, USERINFO)))
-        .collect();
+    let query: Vec<String> =
+        options.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, USERINFO))).collect();
     with_options(&uri, Some(&query.join("&")))
 }
 
@@ -481,7 +482,8 @@ fn hide(message: &str, uri: &str, password: Option<&Secret>) -> String {
 
 fn endpoint_url(text: &str) -> std::result::Result<String, String> {
     let text = text.trim();
-    let url = reqwest::Url::parse(text).map_err(|error| format!("is no URL ({error}): give {}", DATA_API_ENDPOINT.help))?;
+    let url =
+        reqwest::Url::parse(text).map_err(|error| format!("is no URL ({error}): give {}", DATA_API_ENDPOINT.help))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("is not an http:// or https:// URL: give {}", DATA_API_ENDPOINT.help));
     }
@@ -576,7 +578,8 @@ mod tests {
         assert_eq!(driver("mongo", &[]).unwrap().uri.expose(), "mongodb://mongo/");
         assert_eq!(driver("10.0.0.7", &[]).unwrap().uri.expose(), "mongodb://10.0.0.7/");
         assert_eq!(driver("[::1]:27017", &[]).unwrap().uri.expose(), "mongodb://[::1]:27017/");
-        let settings = driver("h:1", &[("DB_USER", "u"), ("DB_PASSWORD", "p"), ("DB_OPTIONS", "?maxPoolSize=5")]).unwrap();
+        let settings =
+            driver("h:1", &[("DB_USER", "u"), ("DB_PASSWORD", "p"), ("DB_OPTIONS", "?maxPoolSize=5")]).unwrap();
         assert_eq!(settings.uri.expose(), "mongodb://u:p@h:1/?maxPoolSize=5");
     }
 
@@ -611,8 +614,20 @@ mod tests {
     #[test]
     fn malformed_hosts_are_refused_without_showing_a_secret() {
         for host in [
-            "h:0", "h:99999", "h:port", "h:1,,h:2", "http://h", "user:hunter2@h:1", "h/db", "h h", "[::1", "[::1]x",
-            "mongodb://u:hunter2@", "mongodb://u:hun%ZZter2@h:1", "mongodb+srv://u:hunter2@h.x.y:1", "mongodb://u:hunter2@h:1/a.b",
+            "h:0",
+            "h:99999",
+            "h:port",
+            "h:1,,h:2",
+            "http://h",
+            "user:hunter2@h:1",
+            "h/db",
+            "h h",
+            "[::1",
+            "[::1]x",
+            "mongodb://u:hunter2@",
+            "mongodb://u:hun%ZZter2@h:1",
+            "mongodb+srv://u:hunter2@h.x.y:1",
+            "mongodb://u:hunter2@h:1/a.b",
         ] {
             let error = driver(host, &[]).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Configuration);
@@ -628,7 +643,8 @@ mod tests {
     fn endpoints_are_checked() {
         let ok = |url: &str| endpoint_url(url).unwrap();
         assert_eq!(ok("https://h/app/x/endpoint/data/v1/"), "https://h/app/x/endpoint/data/v1");
-        for url in ["h", "ftp://h", "https://u:p@h", "https://h/action", "https://h/action/insertOne", "https://h?x=1"] {
+        for url in ["h", "ftp://h", "https://u:p@h", "https://h/action", "https://h/action/insertOne", "https://h?x=1"]
+        {
             assert!(endpoint_url(url).is_err(), "{url}");
         }
     }

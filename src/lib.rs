@@ -4,6 +4,9 @@
 
 pub mod codec;
 pub mod config;
+pub mod data_api;
+pub mod driver;
 pub mod error;
+pub mod gateway;
 pub mod runtime;
 pub mod secret;

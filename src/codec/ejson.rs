@@ -128,7 +128,8 @@ fn write_value_at(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style, depth:
         RawBsonRef::Int32(value) => write_int32(out, value, style),
         RawBsonRef::Int64(value) => write_int64(out, value, style),
         RawBsonRef::Timestamp(stamp) => {
-            let names = if plain { [r#"{"T":"#, r#","I":"#, "}"] } else { [r#"{"$timestamp":{"t":"#, r#","i":"#, "}}"] };
+            let names =
+                if plain { [r#"{"T":"#, r#","I":"#, "}"] } else { [r#"{"$timestamp":{"t":"#, r#","i":"#, "}}"] };
             put(out, format_args!("{}{}{}{}{}", names[0], stamp.time, names[1], stamp.increment, names[2]));
         }
         RawBsonRef::Decimal128(value) if plain => write_text(out, &value.to_string()),
@@ -231,8 +232,11 @@ fn write_db_pointer(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> R
         return Err(invalid_bson("a malformed DBPointer"));
     };
     let namespace = std::str::from_utf8(text).map_err(invalid_bson)?;
-    let names =
-        if style == Style::Plain { [r#"{"Ref":"#, r#","Id":"#, "}"] } else { [r#"{"$dbPointer":{"$ref":"#, r#","$id":"#, "}}"] };
+    let names = if style == Style::Plain {
+        [r#"{"Ref":"#, r#","Id":"#, "}"]
+    } else {
+        [r#"{"$dbPointer":{"$ref":"#, r#","$id":"#, "}}"]
+    };
     out.extend_from_slice(names[0].as_bytes());
     write_text(out, namespace);
     out.extend_from_slice(names[1].as_bytes());
@@ -405,7 +409,8 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
     let text = || value.as_str();
     match names.as_slice() {
         ["$oid"] => {
-            let id = text().and_then(|hex| ObjectId::parse_str(hex).ok()).ok_or_else(|| wrong("24 hexadecimal digits"))?;
+            let id =
+                text().and_then(|hex| ObjectId::parse_str(hex).ok()).ok_or_else(|| wrong("24 hexadecimal digits"))?;
             out.object_id(key, id.bytes());
         }
         ["$symbol"] => out.typed_string(key, ElementType::Symbol, text().ok_or_else(|| wrong("a string"))?),
@@ -436,7 +441,8 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
             out.binary(key, subtype, &BASE64.decode(data).map_err(|_| wrong("of valid base64"))?);
         }
         ["$uuid"] => {
-            let bytes = text().and_then(uuid).ok_or_else(|| wrong("a UUID such as 73ffd264-44b3-4c69-90e8-e7d1dfc035d4"))?;
+            let bytes =
+                text().and_then(uuid).ok_or_else(|| wrong("a UUID such as 73ffd264-44b3-4c69-90e8-e7d1dfc035d4"))?;
             out.binary(key, 4, &bytes);
         }
         ["$code"] => out.typed_string(key, ElementType::JavaScriptCode, text().ok_or_else(|| wrong("a string"))?),
@@ -453,7 +459,8 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
         }
         ["$timestamp"] => {
             let part = |name| value.get(name).and_then(Value::as_u64).and_then(|part| u32::try_from(part).ok());
-            let (Some(time), Some(increment), Some(2)) = (part("t"), part("i"), value.as_object().map(|v| v.len())) else {
+            let (Some(time), Some(increment), Some(2)) = (part("t"), part("i"), value.as_object().map(|v| v.len()))
+            else {
                 return Err(wrong("an object with t and i, both unsigned 32-bit integers"));
             };
             out.fixed(key, ElementType::Timestamp, ((u64::from(time) << 32) | u64::from(increment)).to_le_bytes());
@@ -479,9 +486,7 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
         ["$date"] => {
             let millis = match value {
                 Value::String(iso) => DateTime::parse_rfc3339_str(iso).ok().map(DateTime::timestamp_millis),
-                Value::Object(object) if object.len() == 1 => {
-                    parsed(object.get("$numberLong").and_then(Value::as_str))
-                }
+                Value::Object(object) if object.len() == 1 => parsed(object.get("$numberLong").and_then(Value::as_str)),
                 _ => None,
             };
             let millis = millis.ok_or_else(|| wrong("an ISO 8601 string or {\"$numberLong\": \"milliseconds\"}"))?;
@@ -493,7 +498,9 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
         ["$undefined"] if value.as_bool() == Some(true) => out.empty(key, ElementType::Undefined),
         ["$undefined"] => return Err(wrong("true")),
         ["$scope"] => return Err("$scope comes with $code".to_owned()),
-        [first, rest @ ..] => return Err(format!("{first} stands alone in its object, but came with {}", rest.join(", "))),
+        [first, rest @ ..] => {
+            return Err(format!("{first} stands alone in its object, but came with {}", rest.join(", ")));
+        }
         [] => return Err("an empty type wrapper".to_owned()),
     }
     Ok(())

@@ -1,0 +1,4 @@
+//! The Data API path: MongoDB over HTTP.
+
+pub mod client;
+pub mod protocol;

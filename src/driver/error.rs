@@ -1,0 +1,171 @@
+//! The one place that turns the driver's errors into the core's.
+
+use std::fmt;
+use std::io;
+
+use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteFailure};
+
+use super::Namespace;
+use crate::config::DriverSettings;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What is being tried, for messages: `insert into events.requests at host:27017`.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Verb and preposition, as in "insert into".
+    pub doing: &'static str,
+    /// On what.
+    pub namespace: &'a Namespace,
+    /// With whose hosts, and whose secrets to hide.
+    pub settings: &'a DriverSettings,
+}
+
+impl fmt::Display for Attempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} at {}", self.doing, self.namespace, self.settings.hosts)
+    }
+}
+
+/// MongoDB's error codes, by the class that PyMongo gives them
+/// (<https://www.mongodb.com/docs/manual/reference/error-codes/>).
+pub fn kind_of_code(code: i32) -> ErrorKind {
+    match code {
+        11000 | 11001 | 12582 => ErrorKind::DuplicateKey,
+        43 => ErrorKind::CursorNotFound,
+        50 => ErrorKind::ExecutionTimeout,
+        // "Not writable primary" and "node is recovering".
+        10107 | 13435 | 10058 | 11600 | 11602 | 13436 | 189 | 91 => ErrorKind::NotPrimary,
+        _ => ErrorKind::Operation,
+    }
+}
+
+impl Attempt<'_> {
+    /// The core's error for a driver's error.
+    pub fn failed(&self, error: &DriverError) -> Error {
+        let mut failed = self.classified(error);
+        failed.message = self.settings.without_secrets(&failed.message);
+        failed.labels = error.labels().iter().cloned().collect();
+        failed.labels.sort_unstable();
+        failed
+    }
+
+    fn classified(&self, error: &DriverError) -> Error {
+        let hosts = &self.settings.hosts;
+        match &*error.kind {
+            DriverErrorKind::ServerSelection { message, .. } => Error::new(
+                ErrorKind::ServerSelectionTimeout,
+                format!(
+                    "{self}: no usable server was found in time; check the address, that MongoDB runs there, and that \
+                     the network lets this host reach it. {message}"
+                ),
+            ),
+            DriverErrorKind::Authentication { message, .. } => Error::new(
+                ErrorKind::Operation,
+                format!("{self}: authentication failed ({message}); check user, password and authSource"),
+            )
+            .with_code(Some(18)),
+            DriverErrorKind::Io(io_error) if io_error.kind() == io::ErrorKind::TimedOut => {
+                Error::new(ErrorKind::NetworkTimeout, format!("{self}: no answer in time ({io_error})"))
+            }
+            DriverErrorKind::Io(io_error) => Error::new(
+                ErrorKind::AutoReconnect,
+                format!(
+                    "{self}: the connection was lost or could not be made ({io_error}); the next call connects again"
+                ),
+            ),
+            DriverErrorKind::ConnectionPoolCleared { message, .. } => Error::new(
+                ErrorKind::AutoReconnect,
+                format!("{self}: the connection was lost ({message}); the next call connects again"),
+            ),
+            DriverErrorKind::DnsResolve { message, .. } => Error::new(
+                ErrorKind::ServerSelectionTimeout,
+                format!("{self}: {hosts} does not resolve ({message}); check the host's name"),
+            ),
+            DriverErrorKind::Command(command) => {
+                let hint = match command.code {
+                    13 => "; give the user a role that allows this on the database",
+                    _ => "",
+                };
+                Error::new(kind_of_code(command.code), format!("{} ({self}{hint})", command.message))
+                    .with_code(Some(command.code))
+                    .with_details(error.server_response().cloned())
+            }
+            DriverErrorKind::Write(WriteFailure::WriteError(write)) => {
+                let kind = match kind_of_code(write.code) {
+                    ErrorKind::DuplicateKey => ErrorKind::DuplicateKey,
+                    _ => ErrorKind::Write,
+                };
+                Error::new(kind, format!("{} ({self})", write.message))
+                    .with_code(Some(write.code))
+                    .with_details(error.server_response().and_then(|response| first_write_error(response)))
+            }
+            DriverErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
+                let kind = if concern.code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
+                Error::new(
+                    kind,
+                    format!(
+                        "{} ({self}; the write was done, but not confirmed as the write concern asks)",
+                        concern.message
+                    ),
+                )
+                .with_code(Some(concern.code))
+                .with_details(error.server_response().and_then(|response| embedded(response, "writeConcernError")))
+            }
+            DriverErrorKind::InvalidArgument { message, .. } if message.contains("document must be within") => {
+                Error::new(ErrorKind::DocumentTooLarge, format!("{message} ({self})"))
+            }
+            DriverErrorKind::InvalidArgument { message, .. } => {
+                Error::new(ErrorKind::Configuration, format!("{message} ({self})"))
+            }
+            DriverErrorKind::InvalidTlsConfig { message, .. } => Error::new(
+                ErrorKind::Configuration,
+                format!(
+                    "{self}: the TLS settings cannot be used ({message}); check tlsCAFile and tlsCertificateKeyFile"
+                ),
+            ),
+            DriverErrorKind::Shutdown => {
+                Error::new(ErrorKind::InvalidOperation, format!("{self}: the client is closed; make a new one"))
+            }
+            DriverErrorKind::InvalidResponse { message, .. } => {
+                Error::new(ErrorKind::Protocol, format!("{self}: the answer is not MongoDB's ({message})"))
+            }
+            DriverErrorKind::IncompatibleServer { message, .. } => {
+                Error::new(ErrorKind::Configuration, format!("{self}: {message}; MongoDB 4.2 or later is needed"))
+            }
+            other => Error::new(ErrorKind::Operation, format!("{self}: {other}"))
+                .with_details(error.server_response().cloned()),
+        }
+    }
+}
+
+fn embedded(response: &RawDocument, name: &str) -> Option<RawDocumentBuf> {
+    response.get_document(name).ok().map(RawDocument::to_owned)
+}
+
+fn first_write_error(response: &RawDocument) -> Option<RawDocumentBuf> {
+    write_errors(response).into_iter().next()
+}
+
+/// The `writeErrors` of a server's answer, as they came.
+pub(super) fn write_errors(response: &RawDocument) -> Vec<RawDocumentBuf> {
+    let Ok(errors) = response.get_array("writeErrors") else { return Vec::new() };
+    errors
+        .into_iter()
+        .filter_map(|error| match error {
+            Ok(RawBsonRef::Document(document)) => Some(document.to_owned()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A result of the driver's as the core's.
+pub(super) trait Attempted<T> {
+    fn attempted(self, attempt: &Attempt<'_>) -> Result<T>;
+}
+
+impl<T> Attempted<T> for mongodb::error::Result<T> {
+    fn attempted(self, attempt: &Attempt<'_>) -> Result<T> {
+        self.map_err(|error| attempt.failed(&error))
+    }
+}

@@ -1,0 +1,198 @@
+//! `insert_one` and `insert_many`. Every document comes with its `_id` first,
+//! so that the driver sends the bytes as they are, and repeats them safely
+//! (retryable writes: once, where the server supports it).
+
+use std::ops::Range;
+
+use bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::error::{ErrorKind as DriverErrorKind, InsertManyError};
+
+use super::error::{Attempt, Attempted, write_errors};
+use super::{DriverClient, Namespace};
+use crate::codec::MAX_DOCUMENT_SIZE;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How documents are inserted.
+#[derive(Debug, Clone, Default)]
+pub struct InsertOptions {
+    /// Skips the collection's document validation.
+    pub bypass_document_validation: Option<bool>,
+    /// Shows up in the server's log and profiler.
+    pub comment: Option<Bson>,
+    /// Whether to stop at the first document that is refused.
+    pub ordered: bool,
+}
+
+const DOING: &str = "insert into";
+
+/// The most that goes into one command, which keeps it below the 48 MB and
+/// the 100,000 documents that a server takes.
+const BATCH_BYTES: usize = 32 * 1024 * 1024;
+const BATCH_DOCUMENTS: usize = 100_000;
+
+/// Inserts one document.
+///
+/// # Errors
+/// `DuplicateKey`, `Write`, `WriteConcern`, `DocumentTooLarge`, and those of any command.
+pub async fn insert_one(
+    client: &DriverClient,
+    namespace: &Namespace,
+    document: RawDocumentBuf,
+    options: InsertOptions,
+) -> Result<()> {
+    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    within_limit(&document, &attempt)?;
+    let collection = client.collection(namespace, &attempt).await?;
+    let mut insert = collection.insert_one(document);
+    if let Some(bypass) = options.bypass_document_validation {
+        insert = insert.bypass_document_validation(bypass);
+    }
+    if let Some(comment) = options.comment {
+        insert = insert.comment(comment);
+    }
+    insert.await.attempted(&attempt).map(drop)
+}
+
+/// Inserts documents, in as few commands as the server's limits allow.
+///
+/// # Errors
+/// `BulkWrite`, with PyMongo's `details` but for each error's `op`, where some
+/// were refused; else those of any command.
+pub async fn insert_many(
+    client: &DriverClient,
+    namespace: &Namespace,
+    documents: Vec<RawDocumentBuf>,
+    options: InsertOptions,
+) -> Result<()> {
+    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    for document in &documents {
+        within_limit(document, &attempt)?;
+    }
+    let collection = client.collection(namespace, &attempt).await?;
+    let mut failures = Failures::default();
+    for batch in batches(&documents) {
+        let mut insert = collection.insert_many(&documents[batch.clone()]).ordered(options.ordered);
+        if let Some(bypass) = options.bypass_document_validation {
+            insert = insert.bypass_document_validation(bypass);
+        }
+        if let Some(comment) = options.comment.clone() {
+            insert = insert.comment(comment);
+        }
+        match insert.await {
+            Ok(result) => failures.inserted += result.inserted_ids.len(),
+            Err(error) => {
+                let DriverErrorKind::InsertMany(refused) = &*error.kind else { return Err(attempt.failed(&error)) };
+                failures.add(batch.start, refused, error.server_response());
+                let refusals = refused.write_errors.as_deref().unwrap_or_default();
+                match refusals.first() {
+                    Some(first) if options.ordered => {
+                        failures.inserted += first.index;
+                        break;
+                    }
+                    _ => failures.inserted += batch.len() - refusals.len(),
+                }
+            }
+        }
+    }
+    failures.into_result(&attempt)
+}
+
+/// Refuses a document that MongoDB would refuse.
+fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> Result<()> {
+    let size = document.as_bytes().len();
+    if size > MAX_DOCUMENT_SIZE {
+        return Err(Error::new(
+            ErrorKind::DocumentTooLarge,
+            format!(
+                "BSON document too large ({size} bytes): MongoDB supports BSON document sizes up to {MAX_DOCUMENT_SIZE} \
+                 bytes ({attempt}); split it, or keep large files in GridFS"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn batches(documents: &[RawDocumentBuf]) -> Vec<Range<usize>> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (place, document) in documents.iter().enumerate() {
+        let size = document.as_bytes().len();
+        if place > start && (bytes + size > BATCH_BYTES || place - start == BATCH_DOCUMENTS) {
+            batches.push(start..place);
+            (start, bytes) = (place, 0);
+        }
+        bytes += size;
+    }
+    if start < documents.len() {
+        batches.push(start..documents.len());
+    }
+    batches
+}
+
+#[derive(Default)]
+struct Failures {
+    inserted: usize,
+    write_errors: Vec<Document>,
+    write_concern_errors: Vec<Document>,
+}
+
+impl Failures {
+    fn add(&mut self, start: usize, refused: &InsertManyError, response: Option<&RawDocumentBuf>) {
+        let refusals = refused.write_errors.as_deref().unwrap_or_default();
+        // The server's own documents say more (keyPattern, keyValue) than the driver keeps of them.
+        let raw = response.map(|response| write_errors(response)).unwrap_or_default();
+        for (place, refusal) in refusals.iter().enumerate() {
+            let mut error = raw
+                .get(place)
+                .filter(|_| raw.len() == refusals.len())
+                .and_then(|error| Document::try_from(error).ok())
+                .unwrap_or_else(|| doc! { "index": 0, "code": refusal.code, "errmsg": refusal.message.clone() });
+            error.insert("index", i32::try_from(start + refusal.index).unwrap_or(i32::MAX));
+            self.write_errors.push(error);
+        }
+        if let Some(concern) = &refused.write_concern_error {
+            let raw = response.and_then(|response| response.get_document("writeConcernError").ok());
+            self.write_concern_errors.push(
+                raw.and_then(|error| Document::try_from(error).ok())
+                    .unwrap_or_else(|| doc! { "code": concern.code, "errmsg": concern.message.clone() }),
+            );
+        }
+    }
+
+    fn into_result(self, attempt: &Attempt<'_>) -> Result<()> {
+        if self.write_errors.is_empty() && self.write_concern_errors.is_empty() {
+            return Ok(());
+        }
+        let details = doc! {
+            "writeErrors": self.write_errors,
+            "writeConcernErrors": self.write_concern_errors,
+            "nInserted": i32::try_from(self.inserted).unwrap_or(i32::MAX),
+            "nUpserted": 0,
+            "nMatched": 0,
+            "nModified": 0,
+            "nRemoved": 0,
+            "upserted": [],
+        };
+        Err(Error::new(ErrorKind::BulkWrite, format!("batch op errors occurred ({attempt})"))
+            .with_code(Some(65))
+            .with_details(RawDocumentBuf::try_from(&details).ok()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(size: usize) -> RawDocumentBuf {
+        bson::rawdoc! { "t": "x".repeat(size) }
+    }
+
+    #[test]
+    fn batches_keep_below_the_limits_and_lose_nothing() {
+        assert!(batches(&[]).is_empty());
+        let documents: Vec<_> = (0..5).map(|_| document(12 * 1024 * 1024)).collect();
+        assert_eq!(batches(&documents), [0..2, 2..4, 4..5]);
+        let documents = vec![document(1); BATCH_DOCUMENTS + 1];
+        assert_eq!(batches(&documents), [0..BATCH_DOCUMENTS, BATCH_DOCUMENTS..BATCH_DOCUMENTS + 1]);
+    }
+}

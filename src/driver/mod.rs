@@ -1,0 +1,132 @@
+//! The driver path: one pooled MongoDB client for one setting.
+
+pub mod error;
+pub mod find;
+pub mod insert;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bson::RawDocumentBuf;
+use mongodb::options::{ClientOptions, ConnectionString, DriverInfo, Tls};
+use mongodb::{Client, Collection};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use crate::config::DriverSettings;
+use crate::error::{Error, ErrorKind, Result};
+use error::Attempt;
+
+/// PyMongo's default, where the connection string does not say.
+const MAX_POOL_SIZE: u32 = 100;
+
+/// A database and a collection in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Namespace {
+    /// The database's name.
+    pub database: String,
+    /// The collection's name.
+    pub collection: String,
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.database, self.collection)
+    }
+}
+
+/// A MongoDB client. It connects with its first call, so that making one does
+/// no I/O; dropped, it closes its connections once the last call has ended.
+pub struct DriverClient {
+    settings: DriverSettings,
+    runtime: Handle,
+    client: OnceCell<Client>,
+}
+
+impl DriverClient {
+    /// A client for `settings`, whose work runs on `runtime`.
+    pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
+        Self { settings, runtime, client: OnceCell::new() }
+    }
+
+    /// What it was made from.
+    pub fn settings(&self) -> &DriverSettings {
+        &self.settings
+    }
+
+    /// The pooled client; resolves the DNS seed list, if there is one, until that succeeds once.
+    async fn client(&self, attempt: &Attempt<'_>) -> Result<&Client> {
+        self.client.get_or_try_init(|| self.connect(attempt)).await
+    }
+
+    async fn connect(&self, attempt: &Attempt<'_>) -> Result<Client> {
+        let uri = ConnectionString::parse(self.settings.uri.expose()).map_err(|error| attempt.failed(&error))?;
+        let timeout = uri.server_selection_timeout.unwrap_or(self.settings.server_selection_timeout);
+        let mut options = tokio::time::timeout(timeout, ClientOptions::parse(uri))
+            .await
+            .unwrap_or_else(|_| Err(mongodb::error::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut))))
+            .map_err(|error| self.unresolved(attempt, timeout, &error))?;
+        options.server_selection_timeout = Some(timeout);
+        options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
+        options.driver_info = Some(
+            DriverInfo::builder().name(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION").to_owned()).build(),
+        );
+        trust_ssl_cert_file(&mut options);
+        Client::with_options(options).map_err(|error| attempt.failed(&error))
+    }
+
+    fn unresolved(&self, attempt: &Attempt<'_>, timeout: Duration, error: &mongodb::error::Error) -> Error {
+        use mongodb::error::ErrorKind as Kind;
+        if !matches!(*error.kind, Kind::DnsResolve { .. } | Kind::Io(_)) {
+            return attempt.failed(error);
+        }
+        let reason = match &*error.kind {
+            Kind::DnsResolve { message, .. } => crate::error::excerpt(message, 300),
+            _ => format!("no answer within {} s", timeout.as_secs_f32()),
+        };
+        let hosts = &self.settings.hosts;
+        Error::new(
+            ErrorKind::ServerSelectionTimeout,
+            format!(
+                "{attempt}: the DNS records of {hosts} could not be looked up ({reason}): a mongodb+srv:// host needs an \
+                 SRV record _mongodb._tcp.{hosts}; check the host's name and the DNS, or give host:port"
+            ),
+        )
+    }
+
+    /// The collection, for documents that stay bytes.
+    async fn collection(&self, namespace: &Namespace, attempt: &Attempt<'_>) -> Result<Collection<RawDocumentBuf>> {
+        Ok(self.client(attempt).await?.database(&namespace.database).collection(&namespace.collection))
+    }
+
+    /// Closes all connections; calls that are under way fail.
+    pub async fn close(&self) {
+        if let Some(client) = self.client.get() {
+            client.clone().shutdown().immediate(true).await;
+        }
+    }
+}
+
+impl fmt::Debug for DriverClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DriverClient").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Drop for DriverClient {
+    fn drop(&mut self) {
+        // The driver's own clean-up spawns tasks, which needs the runtime's context.
+        let _context = self.runtime.enter();
+        self.client = OnceCell::new();
+    }
+}
+
+/// The driver trusts the web's roots only; `SSL_CERT_FILE` is how everything
+/// else in a container is told of a private one.
+fn trust_ssl_cert_file(options: &mut ClientOptions) {
+    if let Some(Tls::Enabled(tls)) = &mut options.tls {
+        let file = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from).filter(|path| path.is_file());
+        tls.ca_file_path = tls.ca_file_path.take().or(file);
+    }
+}

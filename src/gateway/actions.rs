@@ -1,0 +1,186 @@
+//! The actions: a parsed request ► MongoDB ► the answer's body.
+
+use axum::http::StatusCode;
+use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+
+use super::Gateway;
+use crate::codec::ejson::{self, Style};
+use crate::codec::writer::{BsonWriter, Key, Sink};
+use crate::config::{collection_name, database_name};
+use crate::data_api::protocol::{Action, ErrorBody, answer_for};
+use crate::driver::Namespace;
+use crate::driver::find::{FindOne, find_one};
+use crate::driver::insert::{InsertOptions, insert_many, insert_one};
+use crate::error::Error;
+use crate::runtime::process;
+
+/// MongoDB's own databases, which are not for applications.
+const INTERNAL_DATABASES: [&str; 3] = ["admin", "config", "local"];
+
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+}
+
+type Refusal = (StatusCode, ErrorBody);
+type Outcome<T> = Result<T, Refusal>;
+
+/// Carries an action out, and writes its answer in `style`.
+pub(super) async fn run(gateway: &Gateway, action: Action, request: &RawDocument, style: Style) -> Outcome<Answer> {
+    let namespace = namespace(gateway, request)?;
+    let refuse = |error: Error| {
+        let (status, body) = answer_for(action, &error);
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
+    };
+    match action {
+        Action::InsertOne => {
+            let document = with_id(required_document(request, "document")?);
+            let id = id_of(&document, style)?;
+            insert_one(&gateway.mongodb, &namespace, document, InsertOptions::default()).await.map_err(refuse)?;
+            Ok(Answer { status: StatusCode::CREATED, body: [br#"{"insertedId":"#, id.as_slice(), b"}"].concat() })
+        }
+        Action::InsertMany => {
+            let documents = required_documents(request)?;
+            let mut body = br#"{"insertedIds":["#.to_vec();
+            for (place, document) in documents.iter().enumerate() {
+                if place > 0 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(&id_of(document, style)?);
+            }
+            body.extend_from_slice(b"]}");
+            // Not of Atlas's Data API, whose batches are ordered.
+            let ordered = match value(request, "ordered")? {
+                None => true,
+                Some(RawBsonRef::Boolean(ordered)) => ordered,
+                Some(_) => return Err(invalid("'ordered' must be a boolean")),
+            };
+            let options = InsertOptions { ordered, ..InsertOptions::default() };
+            insert_many(&gateway.mongodb, &namespace, documents, options).await.map_err(refuse)?;
+            Ok(Answer { status: StatusCode::CREATED, body })
+        }
+        Action::FindOne => {
+            let query = FindOne {
+                filter: document(optional_document(request, "filter")?)?.unwrap_or_default(),
+                projection: document(optional_document(request, "projection")?)?,
+                ..FindOne::default()
+            };
+            let found = find_one(&gateway.mongodb, &namespace, query).await.map_err(refuse)?;
+            let mut body = br#"{"document":"#.to_vec();
+            match found {
+                Some(found) => ejson::write_document(&mut body, &found, style).map_err(refuse)?,
+                None => body.extend_from_slice(b"null"),
+            }
+            body.push(b'}');
+            Ok(Answer { status: StatusCode::OK, body })
+        }
+    }
+}
+
+fn invalid(what: impl Into<String>) -> Refusal {
+    (StatusCode::BAD_REQUEST, ErrorBody::new("InvalidParameter", what))
+}
+
+fn missing(name: &str) -> Refusal {
+    (StatusCode::BAD_REQUEST, ErrorBody::new("MissingParameter", format!("'{name}' is missing")))
+}
+
+fn namespace(gateway: &Gateway, request: &RawDocument) -> Outcome<Namespace> {
+    let data_source = required_text(request, "dataSource")?;
+    if gateway.data_source.as_ref().is_some_and(|served| *served != data_source) {
+        return Err(invalid("this 'dataSource' is not served here"));
+    }
+    let database = required_text(request, "database")?;
+    database_name(&database).map_err(|problem| invalid(format!("'database' {problem}")))?;
+    if INTERNAL_DATABASES.contains(&database.as_str()) {
+        let error = format!("the database '{database}' is MongoDB's own and not open through the Data API");
+        return Err((StatusCode::FORBIDDEN, ErrorBody::new("InvalidParameter", error)));
+    }
+    let collection = required_text(request, "collection")?;
+    collection_name(&collection).map_err(|problem| invalid(format!("'collection' {problem}")))?;
+    Ok(Namespace { database, collection })
+}
+
+fn value<'r>(request: &'r RawDocument, name: &str) -> Outcome<Option<RawBsonRef<'r>>> {
+    request.get(name).map_err(|_| invalid(format!("'{name}' cannot be read")))
+}
+
+fn required_text(request: &RawDocument, name: &str) -> Outcome<String> {
+    match value(request, name)? {
+        Some(RawBsonRef::String(text)) => Ok(text.to_owned()),
+        Some(_) => Err(invalid(format!("'{name}' must be a string"))),
+        None => Err(missing(name)),
+    }
+}
+
+fn optional_document<'r>(request: &'r RawDocument, name: &str) -> Outcome<Option<&'r RawDocument>> {
+    match value(request, name)? {
+        Some(RawBsonRef::Document(document)) => Ok(Some(document)),
+        Some(_) => Err(invalid(format!("'{name}' must be a document"))),
+        None => Ok(None),
+    }
+}
+
+fn required_document<'r>(request: &'r RawDocument, name: &str) -> Outcome<&'r RawDocument> {
+    optional_document(request, name)?.ok_or_else(|| missing(name))
+}
+
+fn required_documents(request: &RawDocument) -> Outcome<Vec<RawDocumentBuf>> {
+    let array: &RawArray = match value(request, "documents")? {
+        Some(RawBsonRef::Array(array)) => array,
+        Some(_) => return Err(invalid("'documents' must be an array")),
+        None => return Err(missing("documents")),
+    };
+    let mut documents = Vec::new();
+    for (place, element) in array.into_iter().enumerate() {
+        match element {
+            Ok(RawBsonRef::Document(document)) => documents.push(with_id(document)),
+            _ => return Err(invalid(format!("'documents[{place}]' must be a document"))),
+        }
+    }
+    if documents.is_empty() {
+        return Err(invalid("'documents' must not be empty"));
+    }
+    Ok(documents)
+}
+
+fn document(raw: Option<&RawDocument>) -> Outcome<Option<bson::Document>> {
+    raw.map(|raw| raw.try_into().map_err(|_| invalid("a document cannot be read"))).transpose()
+}
+
+/// The document with an `_id`, a new one if it has none, in front.
+fn with_id(document: &RawDocument) -> RawDocumentBuf {
+    if matches!(document.get("_id"), Ok(Some(_))) {
+        return document.to_owned();
+    }
+    let bytes = document.as_bytes();
+    let mut out = BsonWriter::with_capacity(bytes.len() + 24);
+    let mark = out.begin_root();
+    out.object_id(Key::Name("_id"), process().object_id().bytes());
+    out.buf.extend_from_slice(bytes.get(4..bytes.len().saturating_sub(1)).unwrap_or_default());
+    out.end(mark);
+    RawDocumentBuf::from_bytes(out.buf).unwrap_or_else(|_| document.to_owned())
+}
+
+fn id_of(document: &RawDocument, style: Style) -> Outcome<Vec<u8>> {
+    let mut out = Vec::new();
+    let id = document.get("_id").ok().flatten().ok_or_else(|| invalid("'_id' cannot be read"))?;
+    ejson::write_value(&mut out, id, style)
+        .map_err(|error: Error| (StatusCode::BAD_REQUEST, answer_for(Action::InsertOne, &error).1))?;
+    Ok(out)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_put_in_front_of_what_has_none() {
+        let document = with_id(&bson::rawdoc! {"a": 1});
+        let names: Vec<_> = document.iter().map(|element| element.unwrap().0.as_str().to_owned()).collect();
+        assert_eq!(names, ["_id", "a"]);
+        let given = bson::rawdoc! {"a": 1, "_id": "x"};
+        assert_eq!(with_id(&given), given);
+    }
+}
