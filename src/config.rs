@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use mongodb::options::{ConnectionString, HostInfo, ServerAddress};
+use mongodb::options::{Acknowledgment, ConnectionString, HostInfo, ServerAddress, WriteConcern};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -64,7 +64,7 @@ pub const VARIABLES: [Variable; 10] = [
 ];
 
 /// The value of a variable, as found.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Value {
     /// There is no such variable.
     Absent,
@@ -92,6 +92,8 @@ pub struct DriverSettings {
     pub collection: Option<String>,
     /// How long to look for a server, where the connection string does not say.
     pub server_selection_timeout: Duration,
+    /// Whether MongoDB is asked to confirm writes (not so with `w=0`).
+    pub acknowledged: bool,
     /// The password in the connection string, to be kept out of messages.
     password: Option<Secret>,
 }
@@ -319,7 +321,9 @@ impl DriverSettings {
                 Error::new(ErrorKind::InvalidUri, format!("the database in the connection string {problem}"))
             })?;
         }
+        let unconfirmed = |concern: &WriteConcern| concern.w == Some(Acknowledgment::Nodes(0));
         Ok(Self {
+            acknowledged: !parsed.write_concern.as_ref().is_some_and(unconfirmed),
             uri: Secret::new(uri),
             hosts,
             database: parsed.default_database,
@@ -455,6 +459,18 @@ pub fn uri_with_options(uri: &str, options: &[(String, String)]) -> String {
     let query: Vec<String> =
         options.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, USERINFO))).collect();
     with_options(&uri, Some(&query.join("&")))
+}
+
+/// Adds credentials to a connection string, as the arguments `username` and `password` do.
+pub fn uri_with_credentials(uri: &str, user: &str, password: Option<&str>) -> String {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("mongodb", uri));
+    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    let credentials = match password {
+        Some(password) => userinfo(user, password),
+        None => format!("{}@", utf8_percent_encode(user, USERINFO)),
+    };
+    format!("{scheme}://{credentials}{hosts}{tail}")
 }
 
 fn without_options(uri: &str) -> String {

@@ -1,6 +1,6 @@
 //! Fast, safe MongoDB storage for CloudBlue Connect extensions: the Rust core.
 //!
-//! Everything but [`python`] knows nothing of Python and is tested without it.
+//! Everything but `python` knows nothing of Python and is tested without it.
 
 pub mod codec;
 pub mod config;
@@ -8,5 +8,7 @@ pub mod data_api;
 pub mod driver;
 pub mod error;
 pub mod gateway;
+#[cfg(feature = "python")]
+pub mod python;
 pub mod runtime;
 pub mod secret;

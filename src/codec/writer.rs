@@ -52,6 +52,11 @@ pub trait Sink {
     /// # Errors
     /// `InvalidBson` where the bytes are none.
     fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, encoded: &[u8]) -> Result<()>;
+    /// Writes the whole: a document that is BSON already, behind an `_id` if one is given.
+    ///
+    /// # Errors
+    /// `InvalidBson` where the bytes are none.
+    fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()>;
     /// Writes a document that is BSON already, as an element.
     ///
     /// # Errors
@@ -213,6 +218,18 @@ impl Sink for BsonWriter {
         self.buf.extend_from_slice(encoded);
         Ok(())
     }
+
+    fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()> {
+        let bytes = document.as_bytes();
+        let elements = bytes.get(4..bytes.len().saturating_sub(1)).ok_or_else(|| invalid_bson("too short"))?;
+        let mark = self.begin_root();
+        if let Some(id) = id {
+            self.object_id(Key::Name("_id"), id);
+        }
+        self.buf.extend_from_slice(elements);
+        self.end(mark);
+        Ok(())
+    }
 }
 
 /// Writes canonical EJSON.
@@ -298,6 +315,19 @@ impl Sink for EjsonWriter {
     fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, _encoded: &[u8]) -> Result<()> {
         self.key(key);
         ejson::write_value(&mut self.buf, value, Style::Canonical)
+    }
+
+    fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()> {
+        let mark = self.begin_root();
+        if let Some(id) = id {
+            self.object_id(Key::Name("_id"), id);
+        }
+        for element in document {
+            let (name, value) = element.map_err(invalid_bson)?;
+            self.value(Key::Name(name.as_str()), value, &[])?;
+        }
+        self.end(mark);
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 
 use super::Gateway;
 use crate::codec::ejson::{self, Style};
-use crate::codec::writer::{BsonWriter, Key, Sink};
+use crate::codec::writer::{BsonWriter, Sink};
 use crate::config::{collection_name, database_name};
 use crate::data_api::protocol::{Action, ErrorBody, answer_for};
 use crate::driver::Namespace;
@@ -153,13 +153,13 @@ fn with_id(document: &RawDocument) -> RawDocumentBuf {
     if matches!(document.get("_id"), Ok(Some(_))) {
         return document.to_owned();
     }
-    let bytes = document.as_bytes();
-    let mut out = BsonWriter::with_capacity(bytes.len() + 24);
-    let mark = out.begin_root();
-    out.object_id(Key::Name("_id"), process().object_id().bytes());
-    out.buf.extend_from_slice(bytes.get(4..bytes.len().saturating_sub(1)).unwrap_or_default());
-    out.end(mark);
-    RawDocumentBuf::from_bytes(out.buf).unwrap_or_else(|_| document.to_owned())
+    let mut out = BsonWriter::with_capacity(document.as_bytes().len() + 24);
+    let written = out.root_document(document, Some(process().object_id().bytes()));
+    // The document has been read once; it is BSON.
+    match written.map(|()| RawDocumentBuf::from_bytes(out.buf)) {
+        Ok(Ok(with_id)) => with_id,
+        _ => document.to_owned(),
+    }
 }
 
 fn id_of(document: &RawDocument, style: Style) -> Outcome<Vec<u8>> {

@@ -1,0 +1,69 @@
+"""Fast, safe MongoDB storage for CloudBlue Connect extensions.
+
+Two ways to MongoDB, each awaited or not:
+
+- the driver path: `AsyncMongoClient` and `MongoClient`, with PyMongo's API;
+- the Data API path: `AsyncDataApiClient` and `DataApiClient`, over HTTP.
+
+`from_config(self.config)` makes a client from the extension's variables, and
+gives the same client for the same variables. `VARIABLES` is the list for
+Connect's `@variables` decorator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connect.eaas.mongodb._native import (
+    VERSION as __version__,
+)
+from connect.eaas.mongodb._native import (
+    AsyncCollection,
+    AsyncDataApiClient,
+    AsyncDataApiCollection,
+    AsyncDataApiDatabase,
+    AsyncDatabase,
+    AsyncMongoClient,
+    Collection,
+    Database,
+    DataApiClient,
+    DataApiCollection,
+    DataApiDatabase,
+    InsertManyResult,
+    InsertOneResult,
+    MongoClient,
+)
+from connect.eaas.mongodb.variables import VARIABLES
+
+if TYPE_CHECKING:
+    from connect.eaas.mongodb.errors import DataApiError
+
+__all__ = [
+    "VARIABLES",
+    "AsyncCollection",
+    "AsyncDataApiClient",
+    "AsyncDataApiCollection",
+    "AsyncDataApiDatabase",
+    "AsyncDatabase",
+    "AsyncMongoClient",
+    "Collection",
+    "DataApiClient",
+    "DataApiCollection",
+    "DataApiDatabase",
+    "DataApiError",
+    "Database",
+    "InsertManyResult",
+    "InsertOneResult",
+    "MongoClient",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Its base class brings PyMongo's whole client along: a quarter of a second
+    # that only those pay who name the error.
+    if name == "DataApiError":
+        from connect.eaas.mongodb.errors import DataApiError
+
+        return DataApiError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

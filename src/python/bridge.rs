@@ -1,0 +1,229 @@
+//! From the runtime's threads back to an event loop.
+//!
+//! A thread of the runtime never waits for the GIL: it puts a finished call's
+//! token into the loop's mailbox and, where the mailbox was empty, writes one
+//! byte to a socket that the loop watches (`loop.add_reader`). The loop's own
+//! thread then takes all that has come in at once. A loop that has no
+//! `add_reader` (Windows' proactor) gets a thread that waits in its stead and
+//! calls `call_soon_threadsafe`.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyWeakrefReference};
+
+/// Where finished calls wait for the loop. Knows nothing of Python.
+struct Mailbox {
+    tokens: Mutex<Vec<u64>>,
+    came_in: Condvar,
+    closed: AtomicBool,
+    socket: Option<Sockets>,
+}
+
+#[cfg(unix)]
+type Socket = std::os::unix::net::UnixStream;
+#[cfg(not(unix))]
+type Socket = std::net::TcpStream;
+
+struct Sockets {
+    watched: Socket,
+    written: Socket,
+}
+
+#[cfg(unix)]
+fn sockets() -> std::io::Result<Sockets> {
+    let (watched, written) = Socket::pair()?;
+    watched.set_nonblocking(true)?;
+    written.set_nonblocking(true)?;
+    Ok(Sockets { watched, written })
+}
+
+#[cfg(not(unix))]
+fn sockets() -> std::io::Result<Sockets> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+impl Mailbox {
+    fn put(&self, token: u64) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.push(token);
+        if tokens.len() > 1 {
+            // The loop has been called, and has not come yet.
+            return;
+        }
+        drop(tokens);
+        self.came_in.notify_one();
+        if let Some(Sockets { written, .. }) = &self.socket {
+            // A full socket is readable already; a closed one belongs to a loop that is gone.
+            drop((&*written).write(&[1]));
+        }
+    }
+
+    fn take(&self) -> Vec<u64> {
+        if let Some(Sockets { watched, .. }) = &self.socket {
+            let mut bytes = [0; 64];
+            while matches!((&*watched).read(&mut bytes), Ok(count) if count == bytes.len()) {}
+        }
+        std::mem::take(&mut *self.tokens.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until something came in; `false` once the mailbox is closed.
+    fn wait(&self) -> bool {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        while tokens.is_empty() && !self.closed.load(Ordering::Acquire) {
+            tokens = self.came_in.wait(tokens).unwrap_or_else(PoisonError::into_inner);
+        }
+        !self.closed.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        let _tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
+        self.came_in.notify_all();
+    }
+}
+
+/// Tells a loop that a call has ended.
+pub struct Wakeup {
+    mailbox: Arc<Mailbox>,
+    token: u64,
+}
+
+impl Wakeup {
+    /// Tells it; costs no more than a lock where the loop has been told already.
+    pub fn fire(self) {
+        self.mailbox.put(self.token);
+    }
+}
+
+/// An event loop's end of the bridge.
+#[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
+pub struct LoopBridge {
+    mailbox: Arc<Mailbox>,
+    waiting: Mutex<HashMap<u64, Py<PyAny>>>,
+    next_token: AtomicU64,
+    event_loop: Py<PyWeakrefReference>,
+}
+
+// Loop ► bridge, weak in the loop.
+static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+impl LoopBridge {
+    /// The bridge of the running event loop, and the loop.
+    pub fn of_running_loop(py: Python<'_>) -> PyResult<(Py<Self>, Bound<'_, PyAny>)> {
+        static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let running_loop = RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
+        let bridges = BRIDGES
+            .get_or_try_init(py, || {
+                let bridges = py.import("weakref")?.getattr("WeakKeyDictionary")?.call0()?;
+                Ok::<_, PyErr>(bridges.unbind())
+            })?
+            .bind(py);
+        let known = bridges.call_method1(intern!(py, "get"), (&running_loop,))?;
+        if let Ok(bridge) = known.cast_into::<Self>() {
+            return Ok((bridge.unbind(), running_loop));
+        }
+        let bridge = Self::watching(&running_loop)?;
+        bridges.set_item(&running_loop, &bridge)?;
+        Ok((bridge, running_loop))
+    }
+
+    fn watching(running_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let py = running_loop.py();
+        let new = |socket| {
+            let mailbox =
+                Mailbox { tokens: Mutex::default(), came_in: Condvar::new(), closed: AtomicBool::new(false), socket };
+            Bound::new(
+                py,
+                Self {
+                    mailbox: Arc::new(mailbox),
+                    waiting: Mutex::default(),
+                    next_token: AtomicU64::new(0),
+                    event_loop: PyWeakrefReference::new(running_loop)?.unbind(),
+                },
+            )
+        };
+        #[cfg(unix)]
+        if let Ok(sockets) = sockets() {
+            use std::os::fd::AsRawFd as _;
+            let descriptor = sockets.watched.as_raw_fd();
+            let bridge = new(Some(sockets))?;
+            let drain = bridge.getattr(intern!(py, "_drain"))?;
+            match running_loop.call_method1(intern!(py, "add_reader"), (descriptor, drain)) {
+                Ok(_) => return Ok(bridge.unbind()),
+                Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let bridge = new(None)?;
+        let arguments = PyDict::new(py);
+        arguments.set_item("target", bridge.getattr(intern!(py, "_watch"))?)?;
+        arguments.set_item("name", "connect-mongodb-wakeup")?;
+        arguments.set_item("daemon", true)?;
+        py.import("threading")?.getattr("Thread")?.call((), Some(&arguments))?.call_method0("start")?;
+        // A daemon thread must not be inside a wait when the interpreter goes.
+        py.import("atexit")?.call_method1("register", (bridge.getattr(intern!(py, "_close"))?,))?;
+        Ok(bridge.unbind())
+    }
+
+    /// Keeps `future` until its call has ended; gives what tells so.
+    pub fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
+        (token, Wakeup { mailbox: Arc::clone(&self.mailbox), token })
+    }
+
+    /// Lets go of a future whose call was cancelled.
+    pub fn forget(&self, token: u64) {
+        let _future = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
+    }
+
+    fn arrived(&self, token: u64) -> Option<Py<PyAny>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token)
+    }
+}
+
+#[pymethods]
+impl LoopBridge {
+    /// Wakes the tasks whose calls have ended. Runs on the loop's own thread.
+    fn _drain(&self, py: Python<'_>) -> PyResult<()> {
+        for token in self.mailbox.take() {
+            let Some(future) = self.arrived(token) else { continue };
+            let future = future.bind(py);
+            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for finished calls in the stead of a loop that has no `add_reader`.
+    fn _watch(slf: &Bound<'_, Self>, py: Python<'_>) -> PyResult<()> {
+        let drain = slf.getattr(intern!(py, "_drain"))?;
+        let mailbox = Arc::clone(&slf.get().mailbox);
+        while py.detach(|| mailbox.wait()) {
+            let Some(event_loop) = slf.get().event_loop.bind(py).upgrade() else { break };
+            match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (&drain,)) {
+                Ok(_) => {}
+                // The loop is closed.
+                Err(error) if error.is_instance_of::<PyRuntimeError>(py) => break,
+                Err(error) => return Err(error),
+            }
+            drop(event_loop);
+            // The loop takes what is there; the next wait is for what comes after.
+            py.detach(|| std::thread::sleep(std::time::Duration::from_millis(1)));
+        }
+        Ok(())
+    }
+
+    /// Ends the waiting thread.
+    fn _close(&self) {
+        self.mailbox.close();
+    }
+}

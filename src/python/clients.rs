@@ -1,0 +1,588 @@
+//! The classes that users see, for both paths, awaited and not. Each path's
+//! client, database and collection have the same methods, written once here.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyType};
+use std::time::Duration;
+
+use super::awaitable::Awaitable;
+use super::call::{Call, raised};
+use super::errors::{configuration_error, to_py, wrong_type};
+use super::mongo::{CollectionCalls, FindOneArguments, InsertManyArguments, InsertOneArguments};
+use super::options;
+use super::pooled::Pooled;
+use super::shared;
+use crate::config::{
+    self, DataApiSettings, DriverSettings, VARIABLES, Value, collection_name, data_api_settings, database_name,
+    driver_settings,
+};
+use crate::data_api::client::DataApiClient as HttpClient;
+use crate::driver::{DriverClient, Namespace};
+use crate::runtime::process;
+
+/// How a method gives its result: to be awaited, or at once.
+trait Flavor {
+    fn run<T: Send + 'static>(
+        py: Python<'_>,
+        name: &'static str,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<Call<T>> + Send + 'static,
+    ) -> PyResult<Py<PyAny>>;
+}
+
+struct Awaited;
+
+impl Flavor for Awaited {
+    fn run<T: Send + 'static>(
+        py: Python<'_>,
+        name: &'static str,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<Call<T>> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        Ok(Py::new(py, Awaitable::new(name, prepare))?.into_any())
+    }
+}
+
+struct Blocking;
+
+impl Flavor for Blocking {
+    fn run<T: Send + 'static>(
+        py: Python<'_>,
+        _name: &'static str,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<Call<T>> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        let runtime = raised(py, process().runtime())?;
+        prepare(py)?.wait(py, runtime)
+    }
+}
+
+/// What the settings of both paths have in common.
+trait Settings: Clone {
+    /// Reads the variables.
+    fn from_values(values: &[Value]) -> crate::error::Result<Self>;
+    /// The default database and collection.
+    fn defaults(&self) -> (Option<&String>, Option<&String>);
+    /// The arguments that a `repr` shows.
+    fn shown(&self) -> String;
+}
+
+fn lookup(values: &[Value]) -> impl Fn(&str) -> Value + '_ {
+    |name| {
+        let place = VARIABLES.iter().position(|variable| variable.name == name);
+        place.and_then(|place| values.get(place).cloned()).unwrap_or(Value::Absent)
+    }
+}
+
+impl Settings for DriverSettings {
+    fn from_values(values: &[Value]) -> crate::error::Result<Self> {
+        driver_settings(lookup(values))
+    }
+
+    fn defaults(&self) -> (Option<&String>, Option<&String>) {
+        (self.database.as_ref(), self.collection.as_ref())
+    }
+
+    fn shown(&self) -> String {
+        let hosts: Vec<String> = self.hosts.split(',').map(|host| format!("'{host}'")).collect();
+        format!("host=[{}]", hosts.join(", "))
+    }
+}
+
+impl Settings for DataApiSettings {
+    fn from_values(values: &[Value]) -> crate::error::Result<Self> {
+        data_api_settings(lookup(values))
+    }
+
+    fn defaults(&self) -> (Option<&String>, Option<&String>) {
+        (self.database.as_ref(), self.collection.as_ref())
+    }
+
+    fn shown(&self) -> String {
+        format!("'{}', data_source='{}'", self.endpoint, self.data_source)
+    }
+}
+
+fn hash_of(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn private(class: &str, name: &str) -> PyErr {
+    PyAttributeError::new_err(format!(
+        "{class} has no attribute '{name}'. To access a database or collection of that name, use ['{name}']"
+    ))
+}
+
+fn no_truth(class: &str) -> PyErr {
+    PyNotImplementedError::new_err(format!(
+        "{class} objects do not implement truth value testing or bool(). Please compare with None instead"
+    ))
+}
+
+macro_rules! path_classes {
+    (
+        $flavor:ident, $path:ty,
+        $client:ident = $client_name:literal,
+        $database:ident = $database_name:literal,
+        $collection:ident = $collection_name:literal,
+        enter = $enter:ident, exit = $exit:ident
+    ) => {
+        /// A client of MongoDB. Cheap to make: it connects with its first call.
+        #[pyclass(module = "connect.eaas.mongodb", frozen, weakref, name = $client_name)]
+        pub struct $client {
+            pooled: Arc<Pooled<$path>>,
+        }
+
+        #[pymethods]
+        impl $client {
+            /// The client for the extension's variables: the same one for the same
+            /// values, in this process, from any thread or event loop.
+            #[classmethod]
+            fn from_config(cls: &Bound<'_, PyType>, config: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+                let py = cls.py();
+                shared::client(cls, shared::values(config)?, |values| {
+                    let settings = raised(py, Settings::from_values(values))?;
+                    let client = Self { pooled: Arc::new(Pooled::new(settings, true)) };
+                    Ok(Py::new(py, client)?.into_any())
+                })
+            }
+
+            /// The database of that name.
+            #[pyo3(signature = (name = None))]
+            fn get_database(
+                slf: &Bound<'_, Self>,
+                name: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<$database> {
+                match name.filter(|name| !name.is_none()) {
+                    Some(name) => Self::__getitem__(slf, name),
+                    None => Self::get_default_database(slf),
+                }
+            }
+
+            /// The database that the connection string or the variables name.
+            fn get_default_database(slf: &Bound<'_, Self>) -> PyResult<$database> {
+                let Some(name) = slf.get().pooled.settings.defaults().0 else {
+                    return Err(configuration_error(slf.py(), "No default database name defined or provided."));
+                };
+                Ok($database { client: slf.clone().unbind(), name: name.clone() })
+            }
+
+            /// The collection that the variables name.
+            fn get_default_collection(slf: &Bound<'_, Self>) -> PyResult<$collection> {
+                let (Some(database), Some(collection)) = slf.get().pooled.settings.defaults() else {
+                    return Err(configuration_error(
+                        slf.py(),
+                        "no default collection is defined: make the client with from_config, or name the collection",
+                    ));
+                };
+                let namespace = Namespace { database: database.clone(), collection: collection.clone() };
+                Ok($collection::new(slf.clone().unbind(), namespace))
+            }
+
+            /// Close the connections. A client that came from `from_config` serves
+            /// others too and stays open; it closes when its settings are replaced.
+            fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let pooled = Arc::clone(&self.pooled);
+                let name = concat!($client_name, ".close");
+                $flavor::run(py, name, move |_| Ok(<$path as CollectionCalls>::close(&pooled)))
+            }
+
+            fn $enter(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let name = concat!($client_name, ".", stringify!($enter));
+                $flavor::run(py, name, move |_| Ok(Call::new(async { Ok(()) }, move |_, _| Ok(slf.into_any()))))
+            }
+
+            #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+            fn $exit(
+                &self,
+                py: Python<'_>,
+                exc_type: Option<&Bound<'_, PyAny>>,
+                exc_val: Option<&Bound<'_, PyAny>>,
+                exc_tb: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let _whatever_happened = (exc_type, exc_val, exc_tb);
+                self.close(py)
+            }
+
+            fn __getitem__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<$database> {
+                let name = options::name(name, "database", database_name)?;
+                Ok($database { client: slf.clone().unbind(), name })
+            }
+
+            fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<$database> {
+                if name.to_str()?.starts_with('_') {
+                    return Err(private($client_name, name.to_str()?));
+                }
+                Self::__getitem__(slf, name)
+            }
+
+            fn __repr__(&self) -> String {
+                format!("{}({})", $client_name, self.pooled.settings.shown())
+            }
+        }
+
+        /// A database.
+        #[pyclass(module = "connect.eaas.mongodb", frozen, name = $database_name)]
+        pub struct $database {
+            client: Py<$client>,
+            /// The database's name.
+            #[pyo3(get)]
+            name: String,
+        }
+
+        #[pymethods]
+        impl $database {
+            /// The client that it came from.
+            #[getter]
+            fn client(&self, py: Python<'_>) -> Py<$client> {
+                self.client.clone_ref(py)
+            }
+
+            /// The collection of that name.
+            #[pyo3(signature = (name))]
+            fn get_collection(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<$collection> {
+                self.__getitem__(py, name)
+            }
+
+            fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<$collection> {
+                let collection = options::name(name, "collection", collection_name)?;
+                let namespace = Namespace { database: self.name.clone(), collection };
+                Ok($collection::new(self.client.clone_ref(py), namespace))
+            }
+
+            fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<$collection> {
+                if name.to_str()?.starts_with('_') {
+                    return Err(private($database_name, name.to_str()?));
+                }
+                self.__getitem__(py, name)
+            }
+
+            fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+                other.cast::<Self>().is_ok_and(|other| {
+                    let other = other.get();
+                    other.client.is(&self.client) && other.name == self.name
+                })
+            }
+
+            fn __hash__(&self) -> u64 {
+                hash_of((self.client.as_ptr() as usize, &self.name))
+            }
+
+            fn __bool__(&self) -> PyResult<bool> {
+                Err(no_truth($database_name))
+            }
+
+            fn __repr__(&self) -> String {
+                format!("{}({}, '{}')", $database_name, self.client.get().__repr__(), self.name)
+            }
+        }
+
+        /// A collection.
+        #[pyclass(module = "connect.eaas.mongodb", frozen, name = $collection_name)]
+        pub struct $collection {
+            client: Py<$client>,
+            namespace: Arc<Namespace>,
+        }
+
+        impl $collection {
+            fn new(client: Py<$client>, namespace: Namespace) -> Self {
+                Self { client, namespace: Arc::new(namespace) }
+            }
+
+            fn run<T: Send + 'static>(
+                &self,
+                py: Python<'_>,
+                name: &'static str,
+                call: impl FnOnce(Python<'_>, Arc<$path>, Arc<Namespace>) -> PyResult<Call<T>> + Send + 'static,
+            ) -> PyResult<Py<PyAny>> {
+                let pooled = Arc::clone(&self.client.get().pooled);
+                let namespace = Arc::clone(&self.namespace);
+                $flavor::run(py, name, move |py| call(py, pooled.client(py, $client_name)?, namespace))
+            }
+        }
+
+        #[pymethods]
+        impl $collection {
+            /// Insert a document; gives an `InsertOneResult`. The caller's document
+            /// is not changed.
+            #[pyo3(signature = (document, bypass_document_validation = None, session = None, comment = None))]
+            fn insert_one(
+                &self,
+                py: Python<'_>,
+                document: Py<PyAny>,
+                bypass_document_validation: Option<bool>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let arguments = InsertOneArguments { document, bypass_document_validation, session, comment };
+                self.run(py, concat!($collection_name, ".insert_one"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::insert_one(py, client, namespace, arguments)
+                })
+            }
+
+            /// Insert several documents; gives an `InsertManyResult`.
+            #[pyo3(signature = (
+                documents, ordered = true, bypass_document_validation = None, session = None, comment = None
+            ))]
+            fn insert_many(
+                &self,
+                py: Python<'_>,
+                documents: Py<PyAny>,
+                ordered: bool,
+                bypass_document_validation: Option<bool>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let arguments =
+                    InsertManyArguments { documents, ordered, bypass_document_validation, session, comment };
+                self.run(py, concat!($collection_name, ".insert_many"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::insert_many(py, client, namespace, arguments)
+                })
+            }
+
+            /// Find the first document that matches; gives it, or `None`.
+            #[pyo3(signature = (
+                filter = None, projection = None, skip = 0, *,
+                sort = None, hint = None, max_time_ms = None, comment = None, session = None
+            ))]
+            #[allow(clippy::too_many_arguments)]
+            fn find_one(
+                &self,
+                py: Python<'_>,
+                filter: Option<Py<PyAny>>,
+                projection: Option<Py<PyAny>>,
+                skip: u64,
+                sort: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                max_time_ms: Option<u64>,
+                comment: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let arguments =
+                    FindOneArguments { filter, projection, skip, sort, hint, max_time_ms, comment, session };
+                self.run(py, concat!($collection_name, ".find_one"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::find_one(py, client, namespace, arguments)
+                })
+            }
+
+            /// The collection's name.
+            #[getter]
+            fn name(&self) -> &str {
+                &self.namespace.collection
+            }
+
+            /// The database's and the collection's name.
+            #[getter]
+            fn full_name(&self) -> String {
+                self.namespace.to_string()
+            }
+
+            /// The database that it is in.
+            #[getter]
+            fn database(&self, py: Python<'_>) -> $database {
+                $database { client: self.client.clone_ref(py), name: self.namespace.database.clone() }
+            }
+
+            fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Self> {
+                let name = name.cast::<PyString>().map_err(|_| wrong_type("name", "an instance of str", name))?;
+                let full = PyString::new(py, &format!("{}.{}", self.namespace.collection, name.to_str()?));
+                let collection = options::name(full.as_any(), "collection", collection_name)?;
+                let namespace = Namespace { database: self.namespace.database.clone(), collection };
+                Ok(Self::new(self.client.clone_ref(py), namespace))
+            }
+
+            fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Self> {
+                if name.to_str()?.starts_with('_') {
+                    return Err(private($collection_name, name.to_str()?));
+                }
+                self.__getitem__(py, name)
+            }
+
+            #[pyo3(signature = (*args, **kwargs))]
+            fn __call__(
+                &self,
+                args: &Bound<'_, pyo3::types::PyTuple>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let _of_no_method = (args, kwargs);
+                let method = self.namespace.collection.rsplit('.').next().unwrap_or_default();
+                Err(PyTypeError::new_err(format!(
+                    "'{}' object is not callable. If you meant to call the '{method}' method, it is failing because no \
+                     such method exists.",
+                    $collection_name
+                )))
+            }
+
+            fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+                other.cast::<Self>().is_ok_and(|other| {
+                    let other = other.get();
+                    other.client.is(&self.client) && other.namespace == self.namespace
+                })
+            }
+
+            fn __hash__(&self) -> u64 {
+                hash_of((self.client.as_ptr() as usize, &*self.namespace))
+            }
+
+            fn __bool__(&self) -> PyResult<bool> {
+                Err(no_truth($collection_name))
+            }
+
+            fn __repr__(&self, py: Python<'_>) -> String {
+                format!("{}({}, '{}')", $collection_name, self.database(py).__repr__(), self.namespace.collection)
+            }
+        }
+    };
+}
+
+/// A client of the driver path.
+macro_rules! driver_constructor {
+    ($client:ident) => {
+        #[pymethods]
+        impl $client {
+            #[new]
+            #[pyo3(signature = (host = None, port = None, **options))]
+            fn new(
+                host: Option<&Bound<'_, PyAny>>,
+                port: Option<u16>,
+                options: Option<&Bound<'_, PyDict>>,
+                py: Python<'_>,
+            ) -> PyResult<Self> {
+                let settings = driver_settings_of(py, host, port, options)?;
+                Ok(Self { pooled: Arc::new(Pooled::new(settings, false)) })
+            }
+        }
+    };
+}
+
+/// A client of the Data API path.
+macro_rules! data_api_constructor {
+    ($client:ident) => {
+        #[pymethods]
+        impl $client {
+            #[new]
+            #[pyo3(signature = (
+                endpoint, *, api_key, data_source, database = None, collection = None,
+                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true
+            ))]
+            #[allow(non_snake_case, clippy::too_many_arguments)]
+            fn new(
+                endpoint: &str,
+                api_key: &str,
+                data_source: &str,
+                database: Option<String>,
+                collection: Option<String>,
+                timeoutMS: u64,
+                connectTimeoutMS: u64,
+                retryWrites: bool,
+                py: Python<'_>,
+            ) -> PyResult<Self> {
+                let mut settings = raised(py, DataApiSettings::new(endpoint, api_key, data_source))?;
+                let named = |name: &Option<String>, what: &str, check: fn(&str) -> Result<(), String>| match name {
+                    Some(name) => {
+                        check(name).map_err(|problem| configuration_error(py, format!("{what} {problem}")))
+                    }
+                    None => Ok(()),
+                };
+                named(&database, "database", database_name)?;
+                named(&collection, "collection", collection_name)?;
+                if timeoutMS == 0 || connectTimeoutMS == 0 {
+                    return Err(configuration_error(py, "timeoutMS and connectTimeoutMS must be more than 0"));
+                }
+                settings.database = database;
+                settings.collection = collection;
+                settings.timeout = Duration::from_millis(timeoutMS);
+                settings.connect_timeout = Duration::from_millis(connectTimeoutMS);
+                settings.retry = retryWrites;
+                Ok(Self { pooled: Arc::new(Pooled::new(settings, false)) })
+            }
+        }
+    };
+}
+
+/// `MongoClient(host, port, **options)`, as PyMongo reads them.
+fn driver_settings_of(
+    py: Python<'_>,
+    host: Option<&Bound<'_, PyAny>>,
+    port: Option<u16>,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<DriverSettings> {
+    let mut uri = match host.filter(|host| !host.is_none()) {
+        None => "localhost".to_owned(),
+        Some(host) => match host.cast::<PyString>() {
+            Ok(host) => host.to_str()?.to_owned(),
+            Err(_) => host
+                .extract::<Vec<String>>()
+                .map(|hosts| hosts.join(","))
+                .map_err(|_| wrong_type("host", "a str or a list of str", host))?,
+        },
+    };
+    if let (Some(port), false) = (port, uri.contains("://")) {
+        let seeds: Vec<String> = uri
+            .split(',')
+            .map(|seed| if seed.contains(':') { seed.to_owned() } else { format!("{seed}:{port}") })
+            .collect();
+        uri = seeds.join(",");
+    }
+    let mut options = match options {
+        Some(options) => {
+            for name in ["document_class", "tz_aware", "tzinfo", "type_registry", "event_listeners", "server_api"] {
+                if options.get_item(name)?.is_some_and(|value| value.is_truthy().unwrap_or(true)) {
+                    return Err(PyNotImplementedError::new_err(format!("{name} is not supported yet: leave it out")));
+                }
+                options.del_item(name).ok();
+            }
+            // PyMongo connects at once unless told not to; here it is always the first call.
+            options.del_item("connect").ok();
+            options::uri_options(options)?
+        }
+        None => Vec::new(),
+    };
+    let mut taken = |name: &str| {
+        let place = options.iter().position(|(option, _)| option == name)?;
+        Some(options.remove(place).1)
+    };
+    if let Some(user) = taken("username") {
+        uri = config::uri_with_credentials(&uri, &user, taken("password").as_deref());
+    }
+    DriverSettings::from_uri(&config::uri_with_options(&uri, &options)).map_err(|error| to_py(py, error))
+}
+
+path_classes!(
+    Awaited, DriverClient,
+    AsyncMongoClient = "AsyncMongoClient",
+    AsyncDatabase = "AsyncDatabase",
+    AsyncCollection = "AsyncCollection",
+    enter = __aenter__, exit = __aexit__
+);
+driver_constructor!(AsyncMongoClient);
+
+path_classes!(
+    Blocking, DriverClient,
+    MongoClient = "MongoClient",
+    Database = "Database",
+    Collection = "Collection",
+    enter = __enter__, exit = __exit__
+);
+driver_constructor!(MongoClient);
+
+path_classes!(
+    Awaited, HttpClient,
+    AsyncDataApiClient = "AsyncDataApiClient",
+    AsyncDataApiDatabase = "AsyncDataApiDatabase",
+    AsyncDataApiCollection = "AsyncDataApiCollection",
+    enter = __aenter__, exit = __aexit__
+);
+data_api_constructor!(AsyncDataApiClient);
+
+path_classes!(
+    Blocking, HttpClient,
+    DataApiClient = "DataApiClient",
+    DataApiDatabase = "DataApiDatabase",
+    DataApiCollection = "DataApiCollection",
+    enter = __enter__, exit = __exit__
+);
+data_api_constructor!(DataApiClient);

@@ -1,0 +1,246 @@
+//! Bytes ► Python.
+//!
+//! The common types are built here. The rest is left to `bson`, value by
+//! value; and so is a whole document that has anything wrong with it, so that
+//! what is raised for it is PyMongo's own error.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use super::types::BsonTypes;
+use crate::codec::MAX_DEPTH;
+
+/// Decodes a document as `bson.decode` does.
+pub fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+    let types = BsonTypes::get(py)?;
+    if let Ok(document) = (Walk { py, types, bytes, position: 0 }).root() {
+        return Ok(document.into_any().unbind());
+    }
+    types.decode.call1(py, (PyBytes::new(py, bytes),))
+}
+
+/// Something that this decoder leaves to `bson`.
+struct Leave;
+
+impl From<PyErr> for Leave {
+    fn from(_: PyErr) -> Self {
+        Self
+    }
+}
+
+type Walked<T> = Result<T, Leave>;
+
+struct Walk<'b, 'py> {
+    py: Python<'py>,
+    types: &'static BsonTypes,
+    bytes: &'b [u8],
+    position: usize,
+}
+
+impl<'b, 'py> Walk<'b, 'py> {
+    fn root(mut self) -> Walked<Bound<'py, PyDict>> {
+        let document = self.document(0)?;
+        if self.position == self.bytes.len() { Ok(document.0) } else { Err(Leave) }
+    }
+
+    fn take(&mut self, count: usize) -> Walked<&'b [u8]> {
+        let end = self.position.checked_add(count).ok_or(Leave)?;
+        let taken = self.bytes.get(self.position..end).ok_or(Leave)?;
+        self.position = end;
+        Ok(taken)
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Walked<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| Leave)
+    }
+
+    fn length(&mut self) -> Walked<usize> {
+        usize::try_from(i32::from_le_bytes(self.fixed()?)).map_err(|_| Leave)
+    }
+
+    fn cstring(&mut self) -> Walked<&'b str> {
+        let rest = self.bytes.get(self.position..).ok_or(Leave)?;
+        let end = rest.iter().position(|&byte| byte == 0).ok_or(Leave)?;
+        self.position += end + 1;
+        std::str::from_utf8(&rest[..end]).map_err(|_| Leave)
+    }
+
+    fn text(&mut self) -> Walked<&'b str> {
+        let length = self.length()?;
+        match self.take(length)? {
+            [text @ .., 0] => std::str::from_utf8(text).map_err(|_| Leave),
+            _ => Err(Leave),
+        }
+    }
+
+    /// Where the document that begins here ends, after checking that it can.
+    fn end_of_document(&mut self) -> Walked<usize> {
+        let start = self.position;
+        let length = self.length()?;
+        let end = start.checked_add(length).filter(|_| length >= 5).ok_or(Leave)?;
+        (self.bytes.get(end - 1) == Some(&0)).then_some(end).ok_or(Leave)
+    }
+
+    /// A document, and whether it has the field `$ref`, as a DBRef has.
+    fn document(&mut self, depth: usize) -> Walked<(Bound<'py, PyDict>, bool)> {
+        let depth = deeper(depth)?;
+        let end = self.end_of_document()?;
+        let dict = PyDict::new(self.py);
+        let mut has_ref = false;
+        while self.position < end - 1 {
+            let [element_type] = self.fixed()?;
+            let name = self.cstring()?;
+            has_ref |= name == "$ref";
+            let value = self.value(element_type, depth)?;
+            dict.set_item(PyString::new(self.py, name), value)?;
+        }
+        self.close(end)?;
+        Ok((dict, has_ref))
+    }
+
+    fn array(&mut self, depth: usize) -> Walked<Bound<'py, PyList>> {
+        let depth = deeper(depth)?;
+        let end = self.end_of_document()?;
+        let list = PyList::empty(self.py);
+        while self.position < end - 1 {
+            let [element_type] = self.fixed()?;
+            self.cstring()?;
+            list.append(self.value(element_type, depth)?)?;
+        }
+        self.close(end)?;
+        Ok(list)
+    }
+
+    fn close(&mut self, end: usize) -> Walked<()> {
+        if self.position != end - 1 {
+            return Err(Leave);
+        }
+        self.position = end;
+        Ok(())
+    }
+
+    fn value(&mut self, element_type: u8, depth: usize) -> Walked<Bound<'py, PyAny>> {
+        let py = self.py;
+        let start = self.position;
+        Ok(match element_type {
+            0x01 => f64::from_le_bytes(self.fixed()?).into_pyobject(py).map_err(PyErr::from)?.into_any(),
+            0x02 => PyString::new(py, self.text()?).into_any(),
+            0x03 => match self.document(depth)? {
+                (dict, false) => dict.into_any(),
+                (_, true) => self.left(element_type, start)?,
+            },
+            0x04 => self.array(depth)?.into_any(),
+            0x05 => {
+                let length = self.length()?;
+                let [subtype] = self.fixed()?;
+                let bytes = self.take(length)?;
+                if subtype == 0 { PyBytes::new(py, bytes).into_any() } else { self.left(element_type, start)? }
+            }
+            0x07 => self.types.object_id(py, self.take(12)?)?,
+            0x08 => match self.fixed()? {
+                [0] => false.into_pyobject(py).map_err(PyErr::from)?.to_owned().into_any(),
+                [1] => true.into_pyobject(py).map_err(PyErr::from)?.to_owned().into_any(),
+                _ => return Err(Leave),
+            },
+            0x09 => self.datetime()?,
+            0x06 | 0x0a => py.None().into_bound(py),
+            0x10 => i32::from_le_bytes(self.fixed()?).into_pyobject(py).map_err(PyErr::from)?.into_any(),
+            0x12 => self.types.int64.bind(py).call1((i64::from_le_bytes(self.fixed()?),))?,
+            _ => {
+                self.skip(element_type)?;
+                self.left(element_type, start)?
+            }
+        })
+    }
+
+    /// Moves past a value of one of the types that are left to `bson`.
+    fn skip(&mut self, element_type: u8) -> Walked<()> {
+        match element_type {
+            0x0b => {
+                self.cstring()?;
+                self.cstring()?;
+            }
+            0x0c => {
+                self.text()?;
+                self.take(12)?;
+            }
+            0x0d | 0x0e => {
+                self.text()?;
+            }
+            0x0f => {
+                let length = self.length()?.checked_sub(4).ok_or(Leave)?;
+                self.take(length)?;
+            }
+            0x11 => {
+                self.take(8)?;
+            }
+            0x13 => {
+                self.take(16)?;
+            }
+            0x7f | 0xff => {}
+            _ => return Err(Leave),
+        }
+        Ok(())
+    }
+
+    /// Lets `bson` decode the value from `start` to here.
+    fn left(&self, element_type: u8, start: usize) -> Walked<Bound<'py, PyAny>> {
+        let value = self.bytes.get(start..self.position).ok_or(Leave)?;
+        let length = u32::try_from(value.len() + 8).map_err(|_| Leave)?;
+        let mut document = Vec::with_capacity(value.len() + 8);
+        document.extend_from_slice(&length.to_le_bytes());
+        document.extend_from_slice(&[element_type, b'v', 0]);
+        document.extend_from_slice(value);
+        document.push(0);
+        let decoded = self.types.decode.bind(self.py).call1((PyBytes::new(self.py, &document),))?;
+        Ok(decoded.get_item("v")?)
+    }
+
+    fn datetime(&mut self) -> Walked<Bound<'py, PyAny>> {
+        let millis = i64::from_le_bytes(self.fixed()?);
+        let (days, millis) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
+        let (year, month, day) = civil(days).ok_or(Leave)?;
+        let (seconds, micros) = (millis / 1_000, millis % 1_000 * 1_000);
+        let time = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        Ok(self.types.datetime.bind(self.py).call1((year, month, day, time.0, time.1, time.2, micros))?)
+    }
+}
+
+fn deeper(depth: usize) -> Walked<usize> {
+    // The stack is bounded; `bson` knows what to raise.
+    if depth >= MAX_DEPTH { Err(Leave) } else { Ok(depth + 1) }
+}
+
+/// The date of a day counted from 1970-01-01, within the years that `datetime`
+/// has (<https://howardhinnant.github.io/date_algorithms.html#civil_from_days>).
+fn civil(days: i64) -> Option<(i64, i64, i64)> {
+    if !(-719_162..=2_932_896).contains(&days) {
+        return None;
+    }
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    Some((year, month, day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::civil;
+
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(civil(0), Some((1970, 1, 1)));
+        assert_eq!(civil(-1), Some((1969, 12, 31)));
+        assert_eq!(civil(19_782), Some((2024, 2, 29)));
+        assert_eq!(civil(-719_162), Some((1, 1, 1)));
+        assert_eq!(civil(2_932_896), Some((9999, 12, 31)));
+        assert_eq!(civil(-719_163), None);
+        assert_eq!(civil(2_932_897), None);
+    }
+}

@@ -1,0 +1,488 @@
+//! Python ► bytes.
+//!
+//! The types of JSON, `ObjectId` and mappings are written here. Everything
+//! else (dates, `Decimal128`, regular expressions, subclasses, …) is encoded
+//! by `bson` itself, value by value, and spliced in, so that its bytes and its
+//! errors are PyMongo's by construction.
+
+use std::fmt::Write as _;
+
+use bson::RawDocument;
+use pyo3::exceptions::{
+    PyException, PyOverflowError, PyRecursionError, PyTypeError, PyUnicodeEncodeError, PyValueError,
+};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+
+use super::super::errors::{bson_error, to_py};
+use super::types::BsonTypes;
+use crate::codec::MAX_DEPTH;
+use crate::codec::writer::{BsonWriter, Key, Sink};
+use crate::runtime::process;
+
+/// A document on its way into MongoDB.
+pub struct Encoded {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its `_id`.
+    pub id: Id,
+}
+
+/// The `_id` of a document that is inserted.
+pub enum Id {
+    /// Made here.
+    Made([u8; 12]),
+    /// The document's own.
+    Given(Py<PyAny>),
+}
+
+impl Id {
+    /// The `_id` as Python has it.
+    pub fn into_py(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Made(bytes) => Ok(BsonTypes::get(py)?.object_id(py, &bytes)?.unbind()),
+            Self::Given(id) => Ok(id),
+        }
+    }
+}
+
+/// Encodes a document as `bson.encode` does: its `_id`, if it has one, first.
+pub fn encode(document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
+    let mut walk = Walk::new(document.py())?;
+    walk.root(document, out, None).map(drop).map_err(|error| error.into_py(document))
+}
+
+/// Encodes a document for an insert: with an `_id` first, a new one if it has none.
+pub fn encode_into(document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<Id> {
+    let made = process().object_id().bytes();
+    let mut walk = Walk::new(document.py())?;
+    let given = walk.root(document, out, Some(made)).map_err(|error| error.into_py(document))?;
+    Ok(given.map_or(Id::Made(made), |id| Id::Given(id.unbind())))
+}
+
+/// Encodes any value as the element `v` of a document.
+pub fn encode_value(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let mut out = BsonWriter::default();
+    let mark = out.begin_root();
+    let mut walk = Walk::new(value.py())?;
+    walk.value(Key::Name("v"), value, &mut out, 0).map_err(|error| error.into_py(value))?;
+    out.end(mark);
+    Ok(out.buf)
+}
+
+impl Encoded {
+    /// Encodes a document for an insert, as BSON.
+    pub fn for_insert(document: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut out = BsonWriter::with_capacity(512);
+        let id = encode_into(document, &mut out)?;
+        Ok(Self { bytes: out.buf, id })
+    }
+}
+
+enum Step {
+    Field(String),
+    Place(usize),
+}
+
+/// Why a document cannot be encoded, and where.
+struct Failed {
+    error: PyErr,
+    /// From the inside out.
+    path: Vec<Step>,
+}
+
+type Walked<T> = Result<T, Box<Failed>>;
+
+trait At<T> {
+    fn at(self, step: impl FnOnce() -> Step) -> Walked<T>;
+}
+
+impl<T> At<T> for Walked<T> {
+    fn at(self, step: impl FnOnce() -> Step) -> Self {
+        self.map_err(|mut failed| {
+            failed.path.push(step());
+            failed
+        })
+    }
+}
+
+impl From<PyErr> for Box<Failed> {
+    fn from(error: PyErr) -> Self {
+        Self::new(Failed { error, path: Vec::new() })
+    }
+}
+
+impl Failed {
+    fn path(&self) -> String {
+        // An endless recursion has an endless path: its beginning will do.
+        const SHOWN: usize = 12;
+        let mut text = String::new();
+        for step in self.path.iter().rev().take(SHOWN) {
+            match step {
+                Step::Field(name) if text.is_empty() => text.push_str(name),
+                Step::Field(name) => drop(write!(text, ".{name}")),
+                Step::Place(place) => drop(write!(text, "[{place}]")),
+            }
+        }
+        if self.path.len() > SHOWN {
+            text.push('…');
+        }
+        text
+    }
+
+    /// The same error with the path in its message.
+    fn into_py(self, document: &Bound<'_, PyAny>) -> PyErr {
+        let py = document.py();
+        if self.path.is_empty() {
+            return self.error;
+        }
+        let path = self.path();
+        let value = self.error.value(py);
+        if self.error.is_instance_of::<PyUnicodeEncodeError>(py) {
+            // Its message is made from its fields.
+            if let Ok(reason) = value.getattr(intern!(py, "reason")) {
+                drop(value.setattr(intern!(py, "reason"), format!("{reason} (in '{path}')")));
+            }
+            return self.error;
+        }
+        let class = value.get_type();
+        let message = format!("{value} (in '{path}')");
+        let bson_class = |name| bson_error(py, name).is_ok_and(|known| class.is(known));
+        if bson_class("InvalidDocument") {
+            return PyErr::from_type(class, (message, document.clone().unbind()));
+        }
+        let rebuilt = bson_class("InvalidStringData")
+            || class.is(py.get_type::<PyValueError>())
+            || class.is(py.get_type::<PyTypeError>())
+            || class.is(py.get_type::<PyOverflowError>())
+            || class.is(py.get_type::<PyRecursionError>());
+        if rebuilt { PyErr::from_type(class, (message,)) } else { self.error }
+    }
+}
+
+struct Walk<'py> {
+    py: Python<'py>,
+    types: &'static BsonTypes,
+}
+
+impl<'py> Walk<'py> {
+    fn new(py: Python<'py>) -> PyResult<Self> {
+        Ok(Self { py, types: BsonTypes::get(py)? })
+    }
+
+    /// Writes the outermost document; gives its own `_id`, if it has one.
+    fn root<S: Sink>(
+        &mut self,
+        document: &Bound<'py, PyAny>,
+        out: &mut S,
+        make_id: Option<[u8; 12]>,
+    ) -> Walked<Option<Bound<'py, PyAny>>> {
+        if let Ok(dict) = document.cast::<PyDict>() {
+            let id = dict.get_item(intern!(self.py, "_id"))?;
+            return self.root_fields(id, out, make_id, |walk, out| walk.dict_fields(dict, out, 0, true));
+        }
+        if type_marker(document)? == Some(RAW_DOCUMENT) {
+            return self.raw_root(document, out, make_id);
+        }
+        if document.is_instance(self.types.mapping.bind(self.py))? {
+            let id = match document.contains(intern!(self.py, "_id"))? {
+                true => Some(document.get_item(intern!(self.py, "_id"))?),
+                false => None,
+            };
+            return self.root_fields(id, out, make_id, |walk, out| walk.mapping_fields(document, out, 0, true));
+        }
+        Err(PyTypeError::new_err(format!("encoder expected a mapping type but got: {}", document.get_type())).into())
+    }
+
+    fn root_fields<S: Sink>(
+        &mut self,
+        id: Option<Bound<'py, PyAny>>,
+        out: &mut S,
+        make_id: Option<[u8; 12]>,
+        fields: impl FnOnce(&mut Self, &mut S) -> Walked<()>,
+    ) -> Walked<Option<Bound<'py, PyAny>>> {
+        let mark = out.begin_root();
+        match (&id, make_id) {
+            (Some(id), _) => {
+                self.value(Key::Name("_id"), id, out, 0).at(|| Step::Field("_id".to_owned()))?;
+            }
+            (None, Some(made)) => out.object_id(Key::Name("_id"), made),
+            (None, None) => {}
+        }
+        fields(self, out)?;
+        out.end(mark);
+        Ok(id)
+    }
+
+    /// A `RawBSONDocument` goes as it is, behind an `_id` where it needs one.
+    fn raw_root<S: Sink>(
+        &mut self,
+        document: &Bound<'py, PyAny>,
+        out: &mut S,
+        make_id: Option<[u8; 12]>,
+    ) -> Walked<Option<Bound<'py, PyAny>>> {
+        let bytes = raw_bytes(document)?;
+        let raw = RawDocument::from_bytes(bytes.as_slice()).map_err(|error| invalid_raw(self.py, &error))?;
+        let has_id = matches!(raw.get("_id"), Ok(Some(_)));
+        out.root_document(raw, make_id.filter(|_| !has_id)).map_err(|error| to_py(self.py, error))?;
+        match has_id {
+            true => Ok(Some(document.get_item(intern!(self.py, "_id"))?)),
+            false => Ok(None),
+        }
+    }
+
+    fn value<S: Sink>(&mut self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S, depth: usize) -> Walked<()> {
+        if let Ok(text) = value.cast_exact::<PyString>() {
+            out.string(key, text.to_str()?);
+        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+            let depth = self.enter(depth)?;
+            let mark = out.begin(key, false);
+            let walked = self.dict_fields(dict, out, depth, false);
+            leave();
+            walked?;
+            out.end(mark);
+        } else if value.is_none() {
+            out.null(key);
+        } else if let Ok(number) = value.cast_exact::<PyInt>() {
+            self.integer(key, number, out)?;
+        } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+            out.boolean(key, flag.is_true());
+        } else if let Ok(list) = value.cast_exact::<PyList>() {
+            self.sequence(key, list.len(), |place| list.get_item(place).ok(), out, depth)?;
+        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+            out.double(key, number.value());
+        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            self.sequence(key, tuple.len(), |place| tuple.get_item(place).ok(), out, depth)?;
+        } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+            out.bytes(key, bytes.as_bytes());
+        } else {
+            self.other(key, value, out, depth)?;
+        }
+        Ok(())
+    }
+
+    fn integer(&self, key: Key<'_>, number: &Bound<'py, PyInt>, out: &mut impl Sink) -> Walked<()> {
+        let mut overflow = 0;
+        // SAFETY: `number` is an int, and the call only reads it.
+        let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
+        if overflow != 0 {
+            return Err(PyOverflowError::new_err("MongoDB can only handle up to 8-byte ints").into());
+        }
+        match i32::try_from(value) {
+            Ok(value) => out.int32(key, value),
+            Err(_) => out.int64(key, value),
+        }
+        Ok(())
+    }
+
+    fn sequence<S: Sink>(
+        &mut self,
+        key: Key<'_>,
+        length: usize,
+        item: impl Fn(usize) -> Option<Bound<'py, PyAny>>,
+        out: &mut S,
+        depth: usize,
+    ) -> Walked<()> {
+        let depth = self.enter(depth)?;
+        let mark = out.begin(key, true);
+        let mut walked = Ok(());
+        for place in 0..length {
+            // Python code that runs meanwhile may have made the list shorter.
+            let Some(item) = item(place) else { break };
+            walked = self.value(Key::Index(place), &item, out, depth).at(|| Step::Place(place));
+            if walked.is_err() {
+                break;
+            }
+        }
+        leave();
+        walked?;
+        out.end(mark);
+        Ok(())
+    }
+
+    fn dict_fields<S: Sink>(
+        &mut self,
+        dict: &Bound<'py, PyDict>,
+        out: &mut S,
+        depth: usize,
+        root: bool,
+    ) -> Walked<()> {
+        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let mut position = 0;
+        // SAFETY: `dict` is a dict. What PyDict_Next lends is made our own at
+        // once, since encoding a value may run Python code that changes the
+        // dict; the position then still is within it or past its end. (PyO3's
+        // own iterator panics when the dict changes.)
+        while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
+            let (key, value) = unsafe {
+                (Bound::from_borrowed_ptr(self.py, key), Bound::from_borrowed_ptr(self.py, value))
+            };
+            self.field(&key, &value, out, depth, root)?;
+        }
+        Ok(())
+    }
+
+    fn mapping_fields<S: Sink>(
+        &mut self,
+        mapping: &Bound<'py, PyAny>,
+        out: &mut S,
+        depth: usize,
+        root: bool,
+    ) -> Walked<()> {
+        for key in mapping.try_iter()? {
+            let key = key?;
+            let value = mapping.get_item(&key)?;
+            self.field(&key, &value, out, depth, root)?;
+        }
+        Ok(())
+    }
+
+    fn field<S: Sink>(
+        &mut self,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        out: &mut S,
+        depth: usize,
+        root: bool,
+    ) -> Walked<()> {
+        let Ok(name) = key.cast::<PyString>() else {
+            let message = format!("Invalid document: documents must have only string keys, key was {}", key.repr()?);
+            return Err(bson_exception(self.py, "InvalidDocument", message).into());
+        };
+        let name = name.to_str()?;
+        if name.as_bytes().contains(&0) {
+            let message = "Invalid document: Key names must not contain the NULL byte";
+            return Err(bson_exception(self.py, "InvalidDocument", message.to_owned()).into());
+        }
+        if root && name == "_id" {
+            return Ok(());
+        }
+        self.value(Key::Name(name), value, out, depth).at(|| Step::Field(name.to_owned()))
+    }
+
+    /// What is none of JSON's own types.
+    fn other<S: Sink>(&mut self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S, depth: usize) -> Walked<()> {
+        if value.get_type().is(self.types.object_id.bind(self.py)) {
+            let id = value.getattr(intern!(self.py, "binary"))?;
+            if let Ok(id) = <[u8; 12]>::try_from(id.extract::<&[u8]>().map_err(PyErr::from)?) {
+                out.object_id(key, id);
+                return Ok(());
+            }
+        }
+        match type_marker(value)? {
+            Some(RAW_DOCUMENT) => {
+                let bytes = raw_bytes(value)?;
+                let raw = RawDocument::from_bytes(bytes.as_slice()).map_err(|error| invalid_raw(self.py, &error))?;
+                out.document(key, raw).map_err(|error| to_py(self.py, error))?;
+                return Ok(());
+            }
+            Some(_) => return self.spliced(key, value, out),
+            None => {}
+        }
+        if let Ok(dict) = value.cast::<PyDict>() {
+            let depth = self.enter(depth)?;
+            let mark = out.begin(key, false);
+            let walked = self.dict_fields(dict, out, depth, false);
+            leave();
+            walked?;
+            out.end(mark);
+        } else if let Ok(list) = value.cast::<PyList>() {
+            self.sequence(key, list.len(), |place| list.get_item(place).ok(), out, depth)?;
+        } else if let Ok(tuple) = value.cast::<PyTuple>() {
+            self.sequence(key, tuple.len(), |place| tuple.get_item(place).ok(), out, depth)?;
+        } else if value.is_instance(self.types.mapping.bind(self.py))? {
+            let depth = self.enter(depth)?;
+            let mark = out.begin(key, false);
+            let walked = self.mapping_fields(value, out, depth, false);
+            leave();
+            walked?;
+            out.end(mark);
+        } else {
+            self.spliced(key, value, out)?;
+        }
+        Ok(())
+    }
+
+    /// Lets `bson` encode the value.
+    fn spliced<S: Sink>(&self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S) -> Walked<()> {
+        let holder = PyDict::new(self.py);
+        holder.set_item(intern!(self.py, "v"), value)?;
+        let encoded = self.types.encode.bind(self.py).call1((holder,)).map_err(|error| self.explained(error, value))?;
+        let bytes = encoded.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
+        let document = RawDocument::from_bytes(bytes).map_err(|error| invalid_raw(self.py, &error))?;
+        let element = document.get("v").map_err(|error| invalid_raw(self.py, &error))?;
+        // Length, type, "v" and NUL before it; NUL after it.
+        let (Some(element), Some(encoded)) = (element, bytes.get(7..bytes.len().saturating_sub(1))) else {
+            return Err(PyException::new_err("bson.encode gave no element").into());
+        };
+        out.value(key, element, encoded).map_err(|error| to_py(self.py, error))?;
+        Ok(())
+    }
+
+    /// The same error, without the value itself in its message, and with what to do.
+    fn explained(&self, error: PyErr, value: &Bound<'py, PyAny>) -> PyErr {
+        let refused = bson_error(self.py, "InvalidDocument").is_ok_and(|class| error.is_instance(self.py, &class));
+        if !refused || !error.value(self.py).to_string().contains("cannot encode object") {
+            return error;
+        }
+        let class = value.get_type();
+        let hint = match class.name().map(|name| name.to_string()).as_deref() {
+            Ok("Decimal") => "; use bson.Decimal128",
+            Ok("set" | "frozenset" | "deque" | "generator" | "dict_keys" | "dict_values") => "; use a list",
+            Ok("date") => "; use a datetime",
+            Ok("timedelta") => "; use a number of seconds",
+            _ => "",
+        };
+        bson_exception(
+            self.py,
+            "InvalidDocument",
+            format!("Invalid document: cannot encode object of type: {class}{hint}"),
+        )
+    }
+
+    /// One level deeper. Pairs with [`leave`].
+    fn enter(&self, depth: usize) -> Walked<usize> {
+        if depth >= MAX_DEPTH {
+            let message = "maximum recursion depth exceeded while encoding an object to BSON";
+            return Err(PyRecursionError::new_err(message).into());
+        }
+        // SAFETY: the GIL is held, and the text is a C string.
+        if unsafe { ffi::Py_EnterRecursiveCall(c" while encoding an object to BSON ".as_ptr()) } != 0 {
+            return Err(PyErr::fetch(self.py).into());
+        }
+        Ok(depth + 1)
+    }
+}
+
+fn leave() {
+    // SAFETY: only called after `enter`, with the GIL held.
+    unsafe { ffi::Py_LeaveRecursiveCall() };
+}
+
+/// `RawBSONDocument._type_marker`.
+const RAW_DOCUMENT: i64 = 101;
+
+/// What `bson` itself tells its classes by.
+fn type_marker(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    let marker = value.getattr_opt(intern!(value.py(), "_type_marker"))?;
+    Ok(marker.and_then(|marker| marker.cast_exact::<PyInt>().ok()?.extract().ok()))
+}
+
+fn raw_bytes(document: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let raw = document.getattr(intern!(document.py(), "raw"))?;
+    // bytes, or a memoryview of them.
+    document.py().get_type::<PyBytes>().call1((raw,))?.extract()
+}
+
+fn bson_exception(py: Python<'_>, name: &str, message: String) -> PyErr {
+    match bson_error(py, name) {
+        Ok(class) => PyErr::from_type(class.cast::<PyType>().cloned().unwrap_or_else(|_| py.get_type::<PyValueError>()), (message,)),
+        Err(error) => error,
+    }
+}
+
+fn invalid_raw(py: Python<'_>, error: &bson::error::Error) -> PyErr {
+    bson_exception(py, "InvalidBSON", format!("not a BSON document: {error}"))
+}

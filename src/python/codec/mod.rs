@@ -1,0 +1,72 @@
+//! Python objects ► BSON and EJSON bytes in one walk, and back.
+
+mod decode;
+mod encode;
+mod types;
+
+pub use decode::decode_document;
+pub use encode::{Encoded, Id, encode, encode_into, encode_value};
+
+use bson::RawDocumentBuf;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::errors::to_py;
+use crate::codec::ejson::{self, Style};
+use crate::codec::writer::{BsonWriter, EjsonWriter};
+
+/// A raw document, which the core's calls take.
+pub fn raw_document(py: Python<'_>, bytes: Vec<u8>) -> PyResult<RawDocumentBuf> {
+    RawDocumentBuf::from_bytes(bytes).map_err(|error| {
+        to_py(
+            py,
+            crate::error::Error::new(
+                crate::error::ErrorKind::InvalidBson,
+                format!("not a BSON document: {error}"),
+            ),
+        )
+    })
+}
+
+/// Encode a document as BSON, as `bson.encode` does.
+#[pyfunction]
+#[pyo3(signature = (document, /))]
+pub fn bson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let mut out = BsonWriter::default();
+    encode(document, &mut out)?;
+    Ok(PyBytes::new(document.py(), &out.buf))
+}
+
+/// Decode a BSON document, as `bson.decode` does.
+#[pyfunction]
+#[pyo3(signature = (data, /))]
+pub fn bson_decode(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
+    decode_document(py, data)
+}
+
+/// Encode a document as canonical Extended JSON.
+#[pyfunction]
+#[pyo3(signature = (document, /))]
+pub fn ejson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let mut out = EjsonWriter::default();
+    encode(document, &mut out)?;
+    Ok(PyBytes::new(document.py(), &out.buf))
+}
+
+/// Decode a document from Extended JSON, canonical or relaxed.
+#[pyfunction]
+#[pyo3(signature = (data, /))]
+pub fn ejson_decode(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
+    let document = ejson::parse_document(data).map_err(|error| to_py(py, error))?;
+    decode_document(py, document.as_bytes())
+}
+
+/// Write a BSON document as relaxed Extended JSON, for people to read.
+#[pyfunction]
+#[pyo3(signature = (data, /))]
+pub fn ejson_from_bson<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let mut out = Vec::new();
+    let document = raw_document(py, data.to_vec())?;
+    ejson::write_document(&mut out, &document, Style::Relaxed).map_err(|error| to_py(py, error))?;
+    Ok(PyBytes::new(py, &out))
+}

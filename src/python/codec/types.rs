@@ -1,0 +1,43 @@
+//! The classes of PyMongo's `bson`, looked up once.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// What the codec needs of `bson` and the standard library.
+pub struct BsonTypes {
+    pub(super) object_id: Py<PyType>,
+    pub(super) int64: Py<PyType>,
+    pub(super) datetime: Py<PyType>,
+    pub(super) mapping: Py<PyType>,
+    pub(super) encode: Py<PyAny>,
+    pub(super) decode: Py<PyAny>,
+}
+
+static TYPES: PyOnceLock<BsonTypes> = PyOnceLock::new();
+
+impl BsonTypes {
+    /// The classes; imports `bson` at the first call.
+    pub fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        TYPES.get_or_try_init(py, || {
+            let class = |module: &str, name: &str| -> PyResult<Py<PyType>> {
+                Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+            };
+            let bson = py.import(intern!(py, "bson"))?;
+            Ok(Self {
+                object_id: class("bson.objectid", "ObjectId")?,
+                int64: class("bson.int64", "Int64")?,
+                datetime: class("datetime", "datetime")?,
+                mapping: class("collections.abc", "Mapping")?,
+                encode: bson.getattr(intern!(py, "encode"))?.unbind(),
+                decode: bson.getattr(intern!(py, "decode"))?.unbind(),
+            })
+        })
+    }
+
+    /// An `ObjectId` of PyMongo's.
+    pub fn object_id<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        self.object_id.bind(py).call1((pyo3::types::PyBytes::new(py, bytes),))
+    }
+}

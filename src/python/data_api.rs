@@ -1,0 +1,148 @@
+//! The Data API path's calls.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::prelude::*;
+
+use super::call::Call;
+use super::codec::{Encoded, Id, encode, encode_into};
+use super::errors::to_py;
+use super::mongo::{
+    CollectionCalls, FindOneArguments, InsertManyArguments, InsertOneArguments, documents, found, inserted_many,
+    inserted_one,
+};
+use super::options;
+use super::pooled::{Pooled, PooledClient};
+use crate::codec::MAX_DOCUMENT_SIZE;
+use crate::codec::writer::EjsonWriter;
+use crate::config::DataApiSettings;
+use crate::data_api::client::{DataApiClient, Repeat};
+use crate::driver::Namespace;
+use crate::error::{Error, ErrorKind};
+
+impl PooledClient for DataApiClient {
+    type Settings = DataApiSettings;
+
+    fn make(settings: DataApiSettings, runtime: tokio::runtime::Handle) -> Self {
+        Self::new(settings, runtime)
+    }
+}
+
+impl CollectionCalls for DataApiClient {
+    fn insert_one(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: InsertOneArguments,
+    ) -> PyResult<Call<()>> {
+        only_the_driver_path([
+            ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
+            ("session", arguments.session.is_some()),
+            ("comment", arguments.comment.is_some()),
+        ])?;
+        let document = arguments.document.bind(py);
+        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
+        out.buf.extend_from_slice(br#""document":"#);
+        let id = encode_into(document, &mut out)?;
+        within_limit(document, out.buf.len())?;
+        out.buf.push(b'}');
+        let repeat = repeat(&[&id], &client);
+        let inserting = async move { client.insert_one(out.buf.into(), repeat).await };
+        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id, true)))
+    }
+
+    fn insert_many(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: InsertManyArguments,
+    ) -> PyResult<Call<()>> {
+        only_the_driver_path([
+            ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
+            ("session", arguments.session.is_some()),
+            ("comment", arguments.comment.is_some()),
+        ])?;
+        let given = documents(arguments.documents.bind(py))?;
+        let mut ids = Vec::with_capacity(given.len());
+        let mut encoded = Vec::with_capacity(given.len());
+        for document in given.iter() {
+            let mut out = EjsonWriter::default();
+            ids.push(encode_into(&document, &mut out)?);
+            within_limit(&document, out.buf.len())?;
+            encoded.push(out.buf);
+        }
+        let repeat = repeat(&ids.iter().collect::<Vec<_>>(), &client);
+        let given = given.unbind();
+        let ordered = arguments.ordered;
+        let inserting = async move {
+            let prefix = client.request_prefix(&namespace);
+            client.insert_many(&prefix, &encoded, ordered, repeat).await
+        };
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), true)))
+    }
+
+    fn find_one(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: FindOneArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
+        only_the_driver_path([
+            ("skip", arguments.skip > 0),
+            ("sort", arguments.sort.is_some()),
+            ("hint", arguments.hint.is_some()),
+            ("max_time_ms", arguments.max_time_ms.is_some()),
+            ("comment", arguments.comment.is_some()),
+            ("session", arguments.session.is_some()),
+        ])?;
+        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
+        out.buf.extend_from_slice(br#""filter":"#);
+        encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
+        if let Some(projection) = &arguments.projection {
+            out.buf.extend_from_slice(br#","projection":"#);
+            encode(&options::projection(projection.bind(py))?, &mut out)?;
+        }
+        out.buf.push(b'}');
+        let finding = async move { client.find_one(out.buf.into()).await };
+        Ok(Call::new(finding, found))
+    }
+
+    fn close(pooled: &Pooled<Self>) -> Call<()> {
+        // Dropping the last hold on it closes its connections.
+        drop(pooled.close());
+        Call::new(async { Ok(()) }, |py, _| Ok(py.None()))
+    }
+}
+
+fn only_the_driver_path<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
+    match arguments.iter().find(|(_, used)| *used) {
+        Some((name, _)) => Err(PyNotImplementedError::new_err(format!(
+            "the Data API has no {name} here: leave it out, or use AsyncMongoClient or MongoClient"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// An insert is safe to repeat if all its `_id`s were made here.
+fn repeat(ids: &[&Id], client: &DataApiClient) -> Repeat {
+    match ids.iter().all(|id| matches!(id, Id::Made(_))) && client.settings().retry {
+        true => Repeat::Safe,
+        false => Repeat::OnlyUnsent,
+    }
+}
+
+/// BSON is larger than EJSON at most a few times, in arrays of empty values:
+/// only what comes near the limit so needs a closer look.
+fn within_limit(document: &Bound<'_, PyAny>, ejson_size: usize) -> PyResult<()> {
+    if ejson_size <= MAX_DOCUMENT_SIZE / 8 {
+        return Ok(());
+    }
+    let size = Encoded::for_insert(document)?.bytes.len();
+    if size <= MAX_DOCUMENT_SIZE {
+        return Ok(());
+    }
+    let message =
+        format!("BSON document too large ({size} bytes): MongoDB supports BSON document sizes up to {MAX_DOCUMENT_SIZE} bytes");
+    Err(to_py(document.py(), Error::new(ErrorKind::DocumentTooLarge, message)))
+}

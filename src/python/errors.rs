@@ -1,0 +1,108 @@
+//! The one place that turns the core's errors into Python's.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::codec::decode_document;
+use crate::error::{Error, ErrorKind};
+
+/// A class of `bson.errors`.
+pub fn bson_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "bson.errors"))?.getattr(name)
+}
+
+/// A class of `pymongo.errors`, which is imported with the first error only:
+/// it brings PyMongo's whole client along.
+fn pymongo_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "pymongo.errors"))?.getattr(name)
+}
+
+/// The exception for an error of the core.
+pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
+    exception(py, &error).unwrap_or_else(|failed| failed)
+}
+
+/// A `ConfigurationError`, for arguments.
+pub fn configuration_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    to_py(py, Error::new(ErrorKind::Configuration, message))
+}
+
+/// An `InvalidOperation`.
+pub fn invalid_operation(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    to_py(py, Error::new(ErrorKind::InvalidOperation, message))
+}
+
+fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let details = match &error.details {
+        Some(details) => decode_document(py, details.as_bytes())?.into_bound(py),
+        None => py.None().into_bound(py),
+    };
+    let message = error.message.as_str();
+    let (name, arguments) = match error.kind {
+        ErrorKind::Configuration => ("ConfigurationError", None),
+        ErrorKind::InvalidUri => ("InvalidURI", None),
+        ErrorKind::InvalidName => ("InvalidName", None),
+        ErrorKind::ServerSelectionTimeout => ("ServerSelectionTimeoutError", None),
+        ErrorKind::AutoReconnect => ("AutoReconnect", None),
+        ErrorKind::NetworkTimeout => ("NetworkTimeout", None),
+        ErrorKind::NotPrimary => ("NotPrimaryError", Some((message, details).into_pyobject(py)?)),
+        ErrorKind::InvalidOperation => ("InvalidOperation", None),
+        ErrorKind::DocumentTooLarge => ("DocumentTooLarge", None),
+        ErrorKind::Protocol => ("ProtocolError", None),
+        ErrorKind::BulkWrite => {
+            let details = if details.is_none() { PyDict::new(py).into_any() } else { details };
+            let raised = pymongo_error(py, "BulkWriteError")?.call1((details,))?;
+            return finished(py, raised, error);
+        }
+        ErrorKind::InvalidBson => {
+            return Ok(PyErr::from_value(bson_error(py, "InvalidBSON")?.call1((message,))?));
+        }
+        ErrorKind::DataApi { status } => {
+            let class = py.import(intern!(py, "connect.eaas.mongodb.errors"))?.getattr(intern!(py, "DataApiError"))?;
+            let raised = class.call1((message, status, error.error_code.as_deref(), error.code))?;
+            return finished(py, raised, error);
+        }
+        ErrorKind::Operation => server_error("OperationFailure", py, error, details)?,
+        ErrorKind::Write => server_error("WriteError", py, error, details)?,
+        ErrorKind::DuplicateKey => server_error("DuplicateKeyError", py, error, details)?,
+        ErrorKind::WriteConcern => server_error("WriteConcernError", py, error, details)?,
+        ErrorKind::WTimeout => server_error("WTimeoutError", py, error, details)?,
+        ErrorKind::ExecutionTimeout => server_error("ExecutionTimeout", py, error, details)?,
+        ErrorKind::CursorNotFound => server_error("CursorNotFound", py, error, details)?,
+    };
+    let class = pymongo_error(py, name)?;
+    let raised = match arguments {
+        Some(arguments) => class.call1(arguments.cast_into::<pyo3::types::PyTuple>().map_err(PyErr::from)?)?,
+        None => class.call1((message,))?,
+    };
+    finished(py, raised, error)
+}
+
+type Arguments<'py> = (&'static str, Option<Bound<'py, pyo3::types::PyTuple>>);
+
+fn server_error<'py>(
+    name: &'static str,
+    py: Python<'py>,
+    error: &Error,
+    details: Bound<'py, PyAny>,
+) -> PyResult<Arguments<'py>> {
+    Ok((name, Some((error.message.as_str(), error.code, details).into_pyobject(py)?)))
+}
+
+/// Sets what PyMongo's constructors leave out, and keeps the server's error
+/// document (which holds the user's) out of the message: it is in `details`.
+fn finished(py: Python<'_>, raised: Bound<'_, PyAny>, error: &Error) -> PyResult<PyErr> {
+    raised.setattr(intern!(py, "args"), (error.message.as_str(),))?;
+    raised.setattr(intern!(py, "_message"), error.message.as_str())?;
+    for label in &error.labels {
+        raised.call_method1(intern!(py, "_add_error_label"), (label,))?;
+    }
+    Ok(PyErr::from_value(raised))
+}
+
+/// The `TypeError` for an argument.
+pub fn wrong_type(name: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!("{name} must be {expected}, not {}", value.get_type()))
+}

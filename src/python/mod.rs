@@ -1,0 +1,57 @@
+//! The binding: arguments in, a call of the core, its result out. The only
+//! part that knows of Python.
+
+mod awaitable;
+mod bridge;
+mod call;
+mod clients;
+mod codec;
+mod data_api;
+mod errors;
+mod gateway;
+mod mongo;
+mod options;
+mod pooled;
+mod results;
+mod shared;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::config::VARIABLES;
+
+/// The native module: what it exports, and nothing else.
+#[pymodule]
+pub mod _native {
+    #[pymodule_export]
+    use super::clients::{
+        AsyncCollection, AsyncDataApiClient, AsyncDataApiCollection, AsyncDataApiDatabase, AsyncDatabase,
+        AsyncMongoClient, Collection, DataApiClient, DataApiCollection, DataApiDatabase, Database, MongoClient,
+    };
+    #[pymodule_export]
+    use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
+    #[pymodule_export]
+    use super::gateway::run_gateway;
+    #[pymodule_export]
+    use super::results::{InsertManyResult, InsertOneResult};
+    #[pymodule_export]
+    use super::variables;
+
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// The list for `@variables`: of each variable its name, its initial value and
+/// whether it is secure.
+#[pyfunction]
+fn variables(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for variable in VARIABLES {
+        let entry = PyDict::new(py);
+        entry.set_item("name", variable.name)?;
+        entry.set_item("initial_value", variable.initial_value)?;
+        entry.set_item("secure", variable.secure)?;
+        list.append(entry)?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,257 @@
+//! The driver path's calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::call::Call;
+use super::codec::{Encoded, Id, decode_document, raw_document};
+use super::errors::to_py;
+use super::options::{self, document};
+use super::pooled::{Pooled, PooledClient};
+use super::results::{InsertManyResult, InsertOneResult};
+use crate::config::DriverSettings;
+use crate::driver::find::{FindOne, find_one};
+use crate::driver::insert::{InsertOptions, insert_many, insert_one};
+use crate::driver::{DriverClient, Namespace};
+use crate::error::{ErrorKind, Result};
+
+impl PooledClient for DriverClient {
+    type Settings = DriverSettings;
+
+    fn make(settings: DriverSettings, runtime: tokio::runtime::Handle) -> Self {
+        Self::new(settings, runtime)
+    }
+}
+
+/// The arguments of `insert_one`.
+pub struct InsertOneArguments {
+    pub document: Py<PyAny>,
+    pub bypass_document_validation: Option<bool>,
+    pub session: Option<Py<PyAny>>,
+    pub comment: Option<Py<PyAny>>,
+}
+
+/// The arguments of `insert_many`.
+pub struct InsertManyArguments {
+    pub documents: Py<PyAny>,
+    pub ordered: bool,
+    pub bypass_document_validation: Option<bool>,
+    pub session: Option<Py<PyAny>>,
+    pub comment: Option<Py<PyAny>>,
+}
+
+/// The arguments of `find_one`.
+pub struct FindOneArguments {
+    pub filter: Option<Py<PyAny>>,
+    pub projection: Option<Py<PyAny>>,
+    pub skip: u64,
+    pub sort: Option<Py<PyAny>>,
+    pub hint: Option<Py<PyAny>>,
+    pub max_time_ms: Option<u64>,
+    pub comment: Option<Py<PyAny>>,
+    pub session: Option<Py<PyAny>>,
+}
+
+/// The calls of a collection, on either path.
+pub trait CollectionCalls: PooledClient {
+    /// Makes the call of `insert_one`.
+    fn insert_one(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: InsertOneArguments,
+    ) -> PyResult<Call<()>>;
+
+    /// Makes the call of `insert_many`.
+    fn insert_many(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: InsertManyArguments,
+    ) -> PyResult<Call<()>>;
+
+    /// Makes the call of `find_one`.
+    fn find_one(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: FindOneArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>>;
+
+    /// Makes the call of `close`.
+    fn close(pooled: &Pooled<Self>) -> Call<()>;
+}
+
+impl CollectionCalls for DriverClient {
+    fn insert_one(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: InsertOneArguments,
+    ) -> PyResult<Call<()>> {
+        let options = insert_options(
+            py,
+            true,
+            arguments.bypass_document_validation,
+            arguments.session.as_ref(),
+            arguments.comment.as_ref(),
+        )?;
+        let Encoded { bytes, id } = Encoded::for_insert(arguments.document.bind(py))?;
+        let document = raw_document(py, bytes)?;
+        let acknowledged = client.settings().acknowledged;
+        let inserting = async move { insert_one(&client, &namespace, document, options).await };
+        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id, acknowledged)))
+    }
+
+    fn insert_many(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: InsertManyArguments,
+    ) -> PyResult<Call<()>> {
+        let options = insert_options(
+            py,
+            arguments.ordered,
+            arguments.bypass_document_validation,
+            arguments.session.as_ref(),
+            arguments.comment.as_ref(),
+        )?;
+        let given = documents(arguments.documents.bind(py))?;
+        let mut ids = Vec::with_capacity(given.len());
+        let mut documents = Vec::with_capacity(given.len());
+        for document in given.iter() {
+            let Encoded { bytes, id } = Encoded::for_insert(&document)?;
+            documents.push(raw_document(py, bytes)?);
+            ids.push(id);
+        }
+        let acknowledged = client.settings().acknowledged;
+        let given = given.unbind();
+        let inserting = async move { insert_many(&client, &namespace, documents, options).await };
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), acknowledged)))
+    }
+
+    fn find_one(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: FindOneArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
+        options::no_session(arguments.session.as_ref().map(|session| session.bind(py)))?;
+        let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
+        let query = FindOne {
+            filter: document(&options::filter(py, bound(&arguments.filter).as_ref())?)?,
+            projection: bound(&arguments.projection)
+                .map(|projection| document(&options::projection(&projection)?))
+                .transpose()?,
+            sort: bound(&arguments.sort).map(|sort| document(&options::keys("sort", &sort)?)).transpose()?,
+            skip: (arguments.skip > 0).then_some(arguments.skip),
+            max_time: arguments.max_time_ms.map(Duration::from_millis),
+            comment: bound(&arguments.comment).map(|comment| options::bson_value(&comment)).transpose()?,
+            hint: bound(&arguments.hint).map(|hint| index_hint(&hint)).transpose()?,
+        };
+        let finding = async move { find_one(&client, &namespace, query).await };
+        Ok(Call::new(finding, found))
+    }
+
+    fn close(pooled: &Pooled<Self>) -> Call<()> {
+        let client = pooled.close();
+        let closing = async move {
+            if let Some(client) = client {
+                client.close().await;
+            }
+            Ok(())
+        };
+        Call::new(closing, |py, _| Ok(py.None()))
+    }
+}
+
+fn insert_options(
+    py: Python<'_>,
+    ordered: bool,
+    bypass_document_validation: Option<bool>,
+    session: Option<&Py<PyAny>>,
+    comment: Option<&Py<PyAny>>,
+) -> PyResult<InsertOptions> {
+    options::no_session(session.map(|session| session.bind(py)))?;
+    let comment = comment.map(|comment| options::bson_value(comment.bind(py))).transpose()?;
+    Ok(InsertOptions { bypass_document_validation, comment, ordered })
+}
+
+fn index_hint(hint: &Bound<'_, PyAny>) -> PyResult<bson::Bson> {
+    match hint.extract::<String>() {
+        Ok(name) => Ok(bson::Bson::String(name)),
+        Err(_) => Ok(bson::Bson::Document(document(&options::keys("hint", hint)?)?)),
+    }
+}
+
+/// The documents of `insert_many`, as a list.
+pub fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    let py = documents.py();
+    let wrong = || PyTypeError::new_err("documents must be a non-empty list");
+    if documents.cast::<pyo3::types::PyMapping>().is_ok() {
+        return Err(wrong());
+    }
+    let list = PyList::empty(py);
+    for document in documents.try_iter().map_err(|_| wrong())? {
+        list.append(document?)?;
+    }
+    if list.is_empty() { Err(wrong()) } else { Ok(list) }
+}
+
+/// The result of `insert_one`.
+pub fn inserted_one(py: Python<'_>, result: Result<()>, id: Id, acknowledged: bool) -> PyResult<Py<PyAny>> {
+    result.map_err(|error| to_py(py, error))?;
+    let result = InsertOneResult::new(id.into_py(py)?, acknowledged);
+    Ok(Bound::new(py, result)?.into_any().unbind())
+}
+
+/// The result of `insert_many`; in its error each refused document is named, as in PyMongo's.
+pub fn inserted_many(
+    py: Python<'_>,
+    result: Result<()>,
+    ids: Vec<Id>,
+    documents: &Bound<'_, PyList>,
+    acknowledged: bool,
+) -> PyResult<Py<PyAny>> {
+    let ids = ids.into_iter().map(|id| id.into_py(py)).collect::<PyResult<Vec<_>>>()?;
+    match result {
+        Ok(()) => {
+            let ids = PyList::new(py, ids)?.unbind();
+            Ok(Bound::new(py, InsertManyResult::new(ids, acknowledged))?.into_any().unbind())
+        }
+        Err(error) => {
+            let bulk = error.kind == ErrorKind::BulkWrite;
+            let raised = to_py(py, error);
+            if bulk {
+                name_refused(&raised.value(py).getattr("details")?, &ids, documents)?;
+            }
+            Err(raised)
+        }
+    }
+}
+
+fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound<'_, PyList>) -> PyResult<()> {
+    let py = details.py();
+    for refused in details.get_item("writeErrors")?.try_iter()? {
+        let refused = refused?;
+        let place: usize = refused.get_item("index")?.extract()?;
+        let (Some(id), Ok(document)) = (ids.get(place), documents.get_item(place)) else { continue };
+        let operation = PyDict::new(py);
+        operation.set_item("_id", id)?;
+        operation.call_method1("update", (document,))?;
+        refused.set_item("op", operation)?;
+    }
+    Ok(())
+}
+
+/// The result of `find_one`.
+pub fn found(py: Python<'_>, result: Result<Option<bson::RawDocumentBuf>>) -> PyResult<Py<PyAny>> {
+    match result.map_err(|error| to_py(py, error))? {
+        Some(document) => decode_document(py, document.as_bytes()),
+        None => Ok(py.None()),
+    }
+}

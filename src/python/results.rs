@@ -1,0 +1,69 @@
+//! The results of writes, in the shape of `pymongo.results`, whose import
+//! would cost a quarter of a second.
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+/// The result of `insert_one`.
+#[pyclass(module = "connect.eaas.mongodb", frozen)]
+pub struct InsertOneResult {
+    /// The `_id` of the inserted document.
+    #[pyo3(get)]
+    inserted_id: Py<PyAny>,
+    /// Whether MongoDB confirmed the write (not so with `w=0`).
+    #[pyo3(get)]
+    acknowledged: bool,
+}
+
+#[pymethods]
+impl InsertOneResult {
+    #[new]
+    #[pyo3(signature = (inserted_id, acknowledged))]
+    pub(super) fn new(inserted_id: Py<PyAny>, acknowledged: bool) -> Self {
+        Self { inserted_id, acknowledged }
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let id = self.inserted_id.bind(py).repr()?;
+        Ok(format!("InsertOneResult({id}, acknowledged={})", python_bool(self.acknowledged)))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (Py<PyAny>, bool)) {
+        let this = slf.get();
+        (slf.get_type().into_any(), (this.inserted_id.clone_ref(slf.py()), this.acknowledged))
+    }
+}
+
+/// The result of `insert_many`.
+#[pyclass(module = "connect.eaas.mongodb", frozen)]
+pub struct InsertManyResult {
+    /// The `_id`s of the inserted documents, in the order in which they were given.
+    #[pyo3(get)]
+    inserted_ids: Py<PyList>,
+    /// Whether MongoDB confirmed the write (not so with `w=0`).
+    #[pyo3(get)]
+    acknowledged: bool,
+}
+
+#[pymethods]
+impl InsertManyResult {
+    #[new]
+    #[pyo3(signature = (inserted_ids, acknowledged))]
+    pub(super) fn new(inserted_ids: Py<PyList>, acknowledged: bool) -> Self {
+        Self { inserted_ids, acknowledged }
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let ids = self.inserted_ids.bind(py).repr()?;
+        Ok(format!("InsertManyResult({ids}, acknowledged={})", python_bool(self.acknowledged)))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (Py<PyList>, bool)) {
+        let this = slf.get();
+        (slf.get_type().into_any(), (this.inserted_ids.clone_ref(slf.py()), this.acknowledged))
+    }
+}
+
+fn python_bool(value: bool) -> &'static str {
+    if value { "True" } else { "False" }
+}
