@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
-use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteFailure};
+use bson::{Document, RawDocumentBuf, doc};
+use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteConcernError, WriteFailure};
 
 use super::Namespace;
 use crate::config::DriverSettings;
@@ -98,7 +98,7 @@ impl Attempt<'_> {
                 };
                 Error::new(kind, format!("{} ({self})", write.message))
                     .with_code(Some(write.code))
-                    .with_details(error.server_response().and_then(|response| first_write_error(response)))
+                    .with_details(raw(&write_error_document(0, write.code, &write.message, write.details.as_ref())))
             }
             DriverErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
                 let kind = if concern.code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
@@ -110,7 +110,7 @@ impl Attempt<'_> {
                     ),
                 )
                 .with_code(Some(concern.code))
-                .with_details(error.server_response().and_then(|response| embedded(response, "writeConcernError")))
+                .with_details(raw(&write_concern_error(concern)))
             }
             DriverErrorKind::InvalidArgument { message, .. } if message.contains("document must be within") => {
                 Error::new(ErrorKind::DocumentTooLarge, format!("{message} ({self})"))
@@ -139,24 +139,29 @@ impl Attempt<'_> {
     }
 }
 
-fn embedded(response: &RawDocument, name: &str) -> Option<RawDocumentBuf> {
-    response.get_document(name).ok().map(RawDocument::to_owned)
+/// A write error as the server sends it, as far as the driver keeps it: it
+/// drops `keyPattern` and `keyValue`, which `errmsg` has as text.
+pub(super) fn write_error_document(index: usize, code: i32, message: &str, info: Option<&Document>) -> Document {
+    let mut error = doc! { "index": i32::try_from(index).unwrap_or(i32::MAX), "code": code };
+    if let Some(info) = info {
+        error.insert("errInfo", info.clone());
+    }
+    error.insert("errmsg", message);
+    error
 }
 
-fn first_write_error(response: &RawDocument) -> Option<RawDocumentBuf> {
-    write_errors(response).into_iter().next()
+/// A write concern error as the server sends it.
+pub(super) fn write_concern_error(error: &WriteConcernError) -> Document {
+    let mut document =
+        doc! { "code": error.code, "codeName": error.code_name.clone(), "errmsg": error.message.clone() };
+    if let Some(info) = &error.details {
+        document.insert("errInfo", info.clone());
+    }
+    document
 }
 
-/// The `writeErrors` of a server's answer, as they came.
-pub(super) fn write_errors(response: &RawDocument) -> Vec<RawDocumentBuf> {
-    let Ok(errors) = response.get_array("writeErrors") else { return Vec::new() };
-    errors
-        .into_iter()
-        .filter_map(|error| match error {
-            Ok(RawBsonRef::Document(document)) => Some(document.to_owned()),
-            _ => None,
-        })
-        .collect()
+fn raw(document: &Document) -> Option<RawDocumentBuf> {
+    RawDocumentBuf::try_from(document).ok()
 }
 
 /// A result of the driver's as the core's.

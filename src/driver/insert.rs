@@ -7,10 +7,10 @@ use std::ops::Range;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{ErrorKind as DriverErrorKind, InsertManyError};
 
-use super::error::{Attempt, Attempted, write_errors};
+use super::error::{Attempt, Attempted, write_concern_error, write_error_document};
 use super::{DriverClient, Namespace};
 use crate::codec::MAX_DOCUMENT_SIZE;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// How documents are inserted.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,7 @@ pub async fn insert_many(
             Ok(result) => failures.inserted += result.inserted_ids.len(),
             Err(error) => {
                 let DriverErrorKind::InsertMany(refused) = &*error.kind else { return Err(attempt.failed(&error)) };
-                failures.add(batch.start, refused, error.server_response());
+                failures.add(batch.start, refused);
                 let refusals = refused.write_errors.as_deref().unwrap_or_default();
                 match refusals.first() {
                     Some(first) if options.ordered => {
@@ -137,32 +137,30 @@ struct Failures {
 }
 
 impl Failures {
-    fn add(&mut self, start: usize, refused: &InsertManyError, response: Option<&RawDocumentBuf>) {
-        let refusals = refused.write_errors.as_deref().unwrap_or_default();
-        // The server's own documents say more (keyPattern, keyValue) than the driver keeps of them.
-        let raw = response.map(|response| write_errors(response)).unwrap_or_default();
-        for (place, refusal) in refusals.iter().enumerate() {
-            let mut error = raw
-                .get(place)
-                .filter(|_| raw.len() == refusals.len())
-                .and_then(|error| Document::try_from(error).ok())
-                .unwrap_or_else(|| doc! { "index": 0, "code": refusal.code, "errmsg": refusal.message.clone() });
-            error.insert("index", i32::try_from(start + refusal.index).unwrap_or(i32::MAX));
-            self.write_errors.push(error);
+    fn add(&mut self, start: usize, refused: &InsertManyError) {
+        for error in refused.write_errors.iter().flatten() {
+            self.write_errors.push(write_error_document(
+                start + error.index,
+                error.code,
+                &error.message,
+                error.details.as_ref(),
+            ));
         }
-        if let Some(concern) = &refused.write_concern_error {
-            let raw = response.and_then(|response| response.get_document("writeConcernError").ok());
-            self.write_concern_errors.push(
-                raw.and_then(|error| Document::try_from(error).ok())
-                    .unwrap_or_else(|| doc! { "code": concern.code, "errmsg": concern.message.clone() }),
-            );
-        }
+        self.write_concern_errors.extend(refused.write_concern_error.as_ref().map(write_concern_error));
     }
 
     fn into_result(self, attempt: &Attempt<'_>) -> Result<()> {
         if self.write_errors.is_empty() && self.write_concern_errors.is_empty() {
             return Ok(());
         }
+        let first = self.write_errors.first().or(self.write_concern_errors.first());
+        let first = first.and_then(|error| error.get_str("errmsg").ok()).unwrap_or_default();
+        let message = format!(
+            "batch op errors occurred: {} inserted, {} refused; the first error: {} ({attempt})",
+            self.inserted,
+            self.write_errors.len(),
+            excerpt(first, 500),
+        );
         let details = doc! {
             "writeErrors": self.write_errors,
             "writeConcernErrors": self.write_concern_errors,
@@ -173,7 +171,7 @@ impl Failures {
             "nRemoved": 0,
             "upserted": [],
         };
-        Err(Error::new(ErrorKind::BulkWrite, format!("batch op errors occurred ({attempt})"))
+        Err(Error::new(ErrorKind::BulkWrite, message)
             .with_code(Some(65))
             .with_details(RawDocumentBuf::try_from(&details).ok()))
     }

@@ -30,7 +30,8 @@ impl<T: Send + 'static> Call<T> {
         running: impl Future<Output = Result<T>> + Send + 'static,
         finish: impl FnOnce(Python<'_>, Result<T>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> Self {
-        let running = AssertUnwindSafe(running).catch_unwind().map(|ended| ended.unwrap_or_else(|panic| Err(bug(&*panic))));
+        let running =
+            AssertUnwindSafe(running).catch_unwind().map(|ended| ended.unwrap_or_else(|panic| Err(bug(&*panic))));
         Self { running: Box::pin(running), finish: Box::new(finish) }
     }
 
@@ -40,9 +41,7 @@ impl<T: Send + 'static> Call<T> {
         const SLICE: std::time::Duration = std::time::Duration::from_millis(50);
         let Self { mut running, finish } = self;
         loop {
-            let waited = py.detach(|| {
-                runtime.block_on(async { tokio::time::timeout(SLICE, running.as_mut()).await })
-            });
+            let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SLICE, running.as_mut()).await }));
             match waited {
                 Ok(result) => return finish(py, result),
                 // Dropping the call cancels it.

@@ -152,10 +152,7 @@ macro_rules! path_classes {
 
             /// The database of that name.
             #[pyo3(signature = (name = None))]
-            fn get_database(
-                slf: &Bound<'_, Self>,
-                name: Option<&Bound<'_, PyAny>>,
-            ) -> PyResult<$database> {
+            fn get_database(slf: &Bound<'_, Self>, name: Option<&Bound<'_, PyAny>>) -> PyResult<$database> {
                 match name.filter(|name| !name.is_none()) {
                     Some(name) => Self::__getitem__(slf, name),
                     None => Self::get_default_database(slf),
@@ -325,8 +322,8 @@ macro_rules! path_classes {
 
             /// Insert several documents; gives an `InsertManyResult`.
             #[pyo3(signature = (
-                documents, ordered = true, bypass_document_validation = None, session = None, comment = None
-            ))]
+                        documents, ordered = true, bypass_document_validation = None, session = None, comment = None
+                    ))]
             fn insert_many(
                 &self,
                 py: Python<'_>,
@@ -345,9 +342,9 @@ macro_rules! path_classes {
 
             /// Find the first document that matches; gives it, or `None`.
             #[pyo3(signature = (
-                filter = None, projection = None, skip = 0, *,
-                sort = None, hint = None, max_time_ms = None, comment = None, session = None
-            ))]
+                        filter = None, projection = None, skip = 0, *,
+                        sort = None, hint = None, max_time_ms = None, comment = None, session = None
+                    ))]
             #[allow(clippy::too_many_arguments)]
             fn find_one(
                 &self,
@@ -465,9 +462,9 @@ macro_rules! data_api_constructor {
         impl $client {
             #[new]
             #[pyo3(signature = (
-                endpoint, *, api_key, data_source, database = None, collection = None,
-                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true
-            ))]
+                        endpoint, *, api_key, data_source, database = None, collection = None,
+                        timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true
+                    ))]
             #[allow(non_snake_case, clippy::too_many_arguments)]
             fn new(
                 endpoint: &str,
@@ -482,9 +479,7 @@ macro_rules! data_api_constructor {
             ) -> PyResult<Self> {
                 let mut settings = raised(py, DataApiSettings::new(endpoint, api_key, data_source))?;
                 let named = |name: &Option<String>, what: &str, check: fn(&str) -> Result<(), String>| match name {
-                    Some(name) => {
-                        check(name).map_err(|problem| configuration_error(py, format!("{what} {problem}")))
-                    }
+                    Some(name) => check(name).map_err(|problem| configuration_error(py, format!("{what} {problem}"))),
                     None => Ok(()),
                 };
                 named(&database, "database", database_name)?;
@@ -552,37 +547,45 @@ fn driver_settings_of(
 }
 
 path_classes!(
-    Awaited, DriverClient,
+    Awaited,
+    DriverClient,
     AsyncMongoClient = "AsyncMongoClient",
     AsyncDatabase = "AsyncDatabase",
     AsyncCollection = "AsyncCollection",
-    enter = __aenter__, exit = __aexit__
+    enter = __aenter__,
+    exit = __aexit__
 );
 driver_constructor!(AsyncMongoClient);
 
 path_classes!(
-    Blocking, DriverClient,
+    Blocking,
+    DriverClient,
     MongoClient = "MongoClient",
     Database = "Database",
     Collection = "Collection",
-    enter = __enter__, exit = __exit__
+    enter = __enter__,
+    exit = __exit__
 );
 driver_constructor!(MongoClient);
 
 path_classes!(
-    Awaited, HttpClient,
+    Awaited,
+    HttpClient,
     AsyncDataApiClient = "AsyncDataApiClient",
     AsyncDataApiDatabase = "AsyncDataApiDatabase",
     AsyncDataApiCollection = "AsyncDataApiCollection",
-    enter = __aenter__, exit = __aexit__
+    enter = __aenter__,
+    exit = __aexit__
 );
 data_api_constructor!(AsyncDataApiClient);
 
 path_classes!(
-    Blocking, HttpClient,
+    Blocking,
+    HttpClient,
     DataApiClient = "DataApiClient",
     DataApiDatabase = "DataApiDatabase",
     DataApiCollection = "DataApiCollection",
-    enter = __enter__, exit = __exit__
+    enter = __enter__,
+    exit = __exit__
 );
 data_api_constructor!(DataApiClient);

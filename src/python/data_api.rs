@@ -142,7 +142,8 @@ fn within_limit(document: &Bound<'_, PyAny>, ejson_size: usize) -> PyResult<()> 
     if size <= MAX_DOCUMENT_SIZE {
         return Ok(());
     }
-    let message =
-        format!("BSON document too large ({size} bytes): MongoDB supports BSON document sizes up to {MAX_DOCUMENT_SIZE} bytes");
+    let message = format!(
+        "BSON document too large ({size} bytes): MongoDB supports BSON document sizes up to {MAX_DOCUMENT_SIZE} bytes"
+    );
     Err(to_py(document.py(), Error::new(ErrorKind::DocumentTooLarge, message)))
 }

@@ -70,7 +70,9 @@ pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
         return Err(wrong_type("projection", "a list of field names or a mapping", projection));
     }
     let names = PyDict::new(projection.py());
-    for name in projection.try_iter().map_err(|_| wrong_type("projection", "a list of field names or a mapping", projection))? {
+    for name in
+        projection.try_iter().map_err(|_| wrong_type("projection", "a list of field names or a mapping", projection))?
+    {
         let name = name?;
         name.cast::<PyString>().map_err(|_| wrong_type("each name in projection", "an instance of str", &name))?;
         names.set_item(name, 1)?;
@@ -132,7 +134,9 @@ pub fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)
             let parts: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}:{value}")).collect();
             parts.join(",")
         } else if value.is_callable() {
-            return Err(PyTypeError::new_err(format!("{name} must be a number, a text or a bool, as in a connection string")));
+            return Err(PyTypeError::new_err(format!(
+                "{name} must be a number, a text or a bool, as in a connection string"
+            )));
         } else {
             value.str()?.to_string()
         };

@@ -302,13 +302,7 @@ impl<'py> Walk<'py> {
         Ok(())
     }
 
-    fn dict_fields<S: Sink>(
-        &mut self,
-        dict: &Bound<'py, PyDict>,
-        out: &mut S,
-        depth: usize,
-        root: bool,
-    ) -> Walked<()> {
+    fn dict_fields<S: Sink>(&mut self, dict: &Bound<'py, PyDict>, out: &mut S, depth: usize, root: bool) -> Walked<()> {
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
         let mut position = 0;
         // SAFETY: `dict` is a dict. What PyDict_Next lends is made our own at
@@ -316,9 +310,8 @@ impl<'py> Walk<'py> {
         // dict; the position then still is within it or past its end. (PyO3's
         // own iterator panics when the dict changes.)
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
-            let (key, value) = unsafe {
-                (Bound::from_borrowed_ptr(self.py, key), Bound::from_borrowed_ptr(self.py, value))
-            };
+            let (key, value) =
+                unsafe { (Bound::from_borrowed_ptr(self.py, key), Bound::from_borrowed_ptr(self.py, value)) };
             self.field(&key, &value, out, depth, root)?;
         }
         Ok(())
@@ -478,7 +471,10 @@ fn raw_bytes(document: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 
 fn bson_exception(py: Python<'_>, name: &str, message: String) -> PyErr {
     match bson_error(py, name) {
-        Ok(class) => PyErr::from_type(class.cast::<PyType>().cloned().unwrap_or_else(|_| py.get_type::<PyValueError>()), (message,)),
+        Ok(class) => PyErr::from_type(
+            class.cast::<PyType>().cloned().unwrap_or_else(|_| py.get_type::<PyValueError>()),
+            (message,),
+        ),
         Err(error) => error,
     }
 }

@@ -20,10 +20,7 @@ pub fn raw_document(py: Python<'_>, bytes: Vec<u8>) -> PyResult<RawDocumentBuf> 
     RawDocumentBuf::from_bytes(bytes).map_err(|error| {
         to_py(
             py,
-            crate::error::Error::new(
-                crate::error::ErrorKind::InvalidBson,
-                format!("not a BSON document: {error}"),
-            ),
+            crate::error::Error::new(crate::error::ErrorKind::InvalidBson, format!("not a BSON document: {error}")),
         )
     })
 }

@@ -1,0 +1,98 @@
+# Everything a contributor runs. Each target does its own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+RUNNER := $(VENV)/runner
+BIN := $(VENV)/bin
+WHEELS := target/wheels-dev
+N ?= 200
+
+# The runner does not run on Python 3.13 and later.
+RUNNER_PYTHON ?= $(shell for p in $(PYTHON) python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+PACKAGE := pyproject.toml README.md $(shell find python -name '*.py' -o -name '*.pyi')
+EXAMPLE := $(shell find examples -type f -not -path '*/.*' -not -name '*.pyc')
+PIP := pip install --quiet --disable-pip-version-check
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: $(RUNNER)/.installed ## The main job end to end: make demo [N=200] [MONGODB_URI=mongodb://…]
+	@$(BIN)/python -m demo --count $(N)
+
+.PHONY: test
+test: test-rust test-python test-example ## All tests: Rust, Python, and the example's own
+
+.PHONY: test-rust
+test-rust: ## The core's tests, without Python
+	cargo test --locked --no-default-features
+
+.PHONY: test-python
+test-python: $(RUNNER)/.installed ## pytest, the real runner included
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-example
+test-example: $(RUNNER)/.installed ## The example extension's tests, in the runner's environment
+	$(BIN)/python -m tests.example
+
+.PHONY: lint
+lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
+	cargo fmt --check
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict python/connect demo tests
+	$(BIN)/python -m mypy.stubtest --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
+
+.PHONY: build
+build: $(VENV)/.ready ## A release wheel, into dist/
+	$(BIN)/maturin build --release --locked --strip --out dist
+
+.PHONY: setup
+setup: $(RUNNER)/.installed ## Both environments, with the package built and installed
+
+.PHONY: format
+format: $(VENV)/.ready ## Format all code
+	cargo fmt
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## Remove all that was built
+	rm -rf $(VENV) target dist
+
+# The development environment.
+$(VENV)/.ready: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make PYTHON=python3.x"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/$(PIP) -r $<
+	@touch $@
+
+# The package, as a wheel of the dev profile.
+$(WHEELS)/.built: $(VENV)/.ready $(RUST) $(PACKAGE)
+	@mkdir -p $(WHEELS) && rm -f $(WHEELS)/*.whl
+	$(BIN)/maturin build --quiet --profile dev --locked --out $(WHEELS)
+	@touch $@
+
+$(VENV)/.installed: $(WHEELS)/.built
+	$(BIN)/$(PIP) --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+# The runner's environment, with the package and the example as Connect would install them.
+$(RUNNER)/.ready: $(VENV)/.ready requirements/runner.txt
+	@test -n "$(RUNNER_PYTHON)" || { echo "The Connect runner needs a Python from 3.10 to 3.12: make RUNNER_PYTHON=…"; exit 1; }
+	$(RUNNER_PYTHON) -m venv $(RUNNER)
+	$(RUNNER)/bin/$(PIP) -r requirements/runner.txt
+	@touch $@
+
+$(RUNNER)/.installed: $(VENV)/.installed $(RUNNER)/.ready $(EXAMPLE)
+	$(RUNNER)/bin/$(PIP) --force-reinstall --no-deps $(WHEELS)/*.whl
+	$(RUNNER)/bin/$(PIP) --force-reinstall --no-deps --no-build-isolation ./examples/connect-extension-mongodb
+	@touch $@

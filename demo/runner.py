@@ -1,0 +1,117 @@
+"""The real runner, in its own environment and its own process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from demo.local_connect import LocalConnect
+
+ROOT = Path(__file__).parent.parent
+RUNNER_ENVIRONMENT = Path(os.environ.get("RUNNER_VENV", ROOT / ".venv" / "runner"))
+EXAMPLE = ROOT / "examples" / "connect-extension-mongodb"
+
+STOP_SECONDS = 20
+
+
+@dataclass
+class Runner:
+    """A `cextrun` that runs."""
+
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+
+def runner_environment(connect: LocalConnect) -> dict[str, str]:
+    """The variables that Connect gives a runner's container."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
+    return environment | {
+        "API_KEY": "ApiKey SU-000-000-000:local",
+        "ENVIRONMENT_ID": "ENV-0000-0000-01",
+        "INSTANCE_ID": "local",
+        "SERVER_ADDRESS": f"127.0.0.1:{connect.ws_port}",
+        "API_ADDRESS": f"localhost:{connect.rest_port}",
+        "SSL_CERT_FILE": str(connect.ca_file),
+        "REQUESTS_CA_BUNDLE": str(connect.ca_file),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@contextmanager
+def cextrun(connect: LocalConnect, folder: Path) -> Iterator[Runner]:
+    """Run `cextrun` with the example extension; it logs into `folder`."""
+    command = RUNNER_ENVIRONMENT / "bin" / "cextrun"
+    if not command.exists():
+        raise RuntimeError(f"the runner is not installed in {RUNNER_ENVIRONMENT}: run make setup")
+    log_file = folder / "cextrun.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [str(command), "-u", "-n", "--no-rich-logging"],
+            cwd=folder,
+            env=runner_environment(connect),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield Runner(process, log_file)
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        # Its workers are in its session, and must not outlive it.
+        for _ in range(20):
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                break
+            time.sleep(0.05)
+        process.wait()
+
+
+_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (\S+) [A-Z]+ PID_\d+ (.*)$", re.MULTILINE)
+_INVOKE = re.compile(r"invoke method handle_purchase for task (\S+)")
+_RESULT = re.compile(r"InsertOneResult\(ObjectId\('([0-9a-f]{24})'\), acknowledged=True\)")
+
+
+@dataclass
+class Logged:
+    """When the runner logged what, in seconds."""
+
+    invoked: dict[str, float]
+    inserted: dict[str, float]
+
+
+def read_log(text: str) -> Logged:
+    """Find when each task's handler was invoked and when each `_id` was logged as stored."""
+    logged = Logged({}, {})
+    for stamp, logger, message in _LINE.findall(text):
+        at = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f").timestamp()
+        if logger.startswith("connect.eaas.runner") and (invoked := _INVOKE.match(message)):
+            logged.invoked[invoked[1]] = at
+        elif logger.startswith("eaas.") and (inserted := _RESULT.match(message)):
+            logged.inserted[inserted[1]] = at
+    return logged
