@@ -33,7 +33,8 @@ def main() -> int:
     if count < 1:
         parser.error("the count must be at least 1")
     # As Ctrl-C: everything that was started ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
     begun = time.monotonic()
     try:
         report = demo(count, os.environ.get("MONGODB_URI"))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,25 +71,24 @@ def cextrun(connect: LocalConnect, folder: Path) -> Iterator[Runner]:
         )
     try:
         yield Runner(process, log_file)
+        # It takes its time: it hands in what it has.
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
     finally:
-        _stop(process)
+        _kill_session(process)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        # Its workers are in its session, and must not outlive it.
-        for _ in range(20):
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                break
-            time.sleep(0.05)
-        process.wait()
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of it: its workers are in its session, and must not outlive it."""
+    for _ in range(20):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            break
+        process.poll()
+        time.sleep(0.05)
+    process.wait()
 
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (\S+) [A-Z]+ PID_\d+ (.*)$", re.MULTILINE)

@@ -310,9 +310,7 @@ impl DriverSettings {
             Error::new(kind, hide(&message, &uri, password.as_ref()))
         })?;
         let hosts = match &parsed.host_info {
-            HostInfo::HostIdentifiers(hosts) => {
-                hosts.iter().map(ServerAddress::to_string).collect::<Vec<_>>().join(",")
-            }
+            HostInfo::HostIdentifiers(hosts) => hosts.iter().map(shown_address).collect::<Vec<_>>().join(","),
             HostInfo::DnsRecord(name) => name.clone(),
             _ => String::from("MongoDB"),
         };
@@ -369,6 +367,14 @@ impl DataApiSettings {
     pub fn host(&self) -> &str {
         let rest = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
         rest.split('/').next().unwrap_or(rest)
+    }
+}
+
+/// As it is written in a connection string.
+fn shown_address(address: &ServerAddress) -> String {
+    match address {
+        ServerAddress::Tcp { host, port } if host.contains(':') => format!("[{host}]:{}", port.unwrap_or(27017)),
+        other => other.to_string(),
     }
 }
 

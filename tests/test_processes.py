@@ -1,0 +1,174 @@
+"""Imports, forks, spawned processes, Ctrl-C."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from typing import Any
+
+import pytest
+from connect.eaas.mongodb import AsyncMongoClient, DataApiClient, MongoClient
+from pymongo.errors import InvalidOperation
+
+
+def python(program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def test_importing_does_nothing() -> None:
+    ended = python(
+        """
+        import os, sys, threading
+        import connect.eaas.mongodb
+        from connect.eaas.mongodb import VARIABLES, AsyncMongoClient, MongoClient
+        assert threading.active_count() == 1
+        assert len(os.listdir('/proc/self/task')) == 1, 'a thread was started'
+        loaded = {'pymongo', 'asyncio', 'click', 'rich'} & set(sys.modules)
+        assert not loaded, loaded
+        MongoClient('mongodb://h')
+        assert len(os.listdir('/proc/self/task')) == 1, 'a thread was started'
+        """
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def insert_in_child(config: dict[str, str], key: str) -> None:
+    for client in (MongoClient, DataApiClient):
+        client.from_config(config).get_default_collection().insert_one({"_id": f"{key}-{client.__name__}"})
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_child_processes_have_clients_of_their_own(method: str, config: dict[str, str], reader: Any) -> None:
+    insert_in_child(config, "parent")
+    context: Any = multiprocessing.get_context(method)
+    children = [context.Process(target=insert_in_child, args=(config, f"child{n}")) for n in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    insert_in_child(config, "parent again")
+    assert reader.count_documents({}) == 10
+
+
+def test_ids_differ_between_a_parent_and_its_children(config: dict[str, str]) -> None:
+    collection = MongoClient.from_config(config).get_default_collection()
+    collection.insert_one({})
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            ids = [str(collection.insert_one({}).inserted_id) for _ in range(20)]
+            os.write(write, " ".join(ids).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    ours = {str(collection.insert_one({}).inserted_id) for _ in range(20)}
+    with os.fdopen(read) as pipe:
+        theirs = set(pipe.read().split())
+    os.waitpid(child, 0)
+    assert len(ours) == len(theirs) == 20
+    assert not ours & theirs
+
+
+def test_a_client_made_before_a_fork_works_after_it(config: dict[str, str], reader: Any) -> None:
+    ended = python(
+        f"""
+        import asyncio, os
+        from connect.eaas.mongodb import AsyncMongoClient, MongoClient
+        config = {config!r}
+        sync = MongoClient.from_config(config).get_default_collection()
+        coll = AsyncMongoClient.from_config(config).get_default_collection()
+        sync.insert_one({{}})
+        asyncio.run(coll.insert_one({{}}))
+        child = os.fork()
+        sync.insert_one({{}})
+        asyncio.run(coll.insert_one({{}}))
+        if child:
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert reader.count_documents({}) == 6
+
+
+def test_ctrl_c_interrupts_a_blocking_call() -> None:
+    program = """
+        from connect.eaas.mongodb import MongoClient
+        print('ready', flush=True)
+        try:
+            MongoClient('mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=60000').a.b.insert_one({})
+        except KeyboardInterrupt:
+            print('interrupted', flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[0] == "interrupted\n"
+        assert process.returncode == 0
+
+
+def test_a_blocking_call_releases_the_gil() -> None:
+    progress = 0
+    failed = threading.Event()
+
+    def wait() -> None:
+        try:
+            MongoClient("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=700").a.b.insert_one({})
+        except Exception:
+            failed.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not failed.is_set():
+        progress += 1
+        time.sleep(0.001)
+    thread.join()
+    assert progress > 50
+
+
+async def test_a_closed_client_says_so(config: dict[str, str]) -> None:
+    uri = f"mongodb://{config['DB_HOST']}/"
+    client = MongoClient(uri)
+    client.a.b.find_one()
+    client.close()
+    client.close()
+    with pytest.raises(InvalidOperation, match="Cannot use MongoClient after close"):
+        client.a.b.find_one()
+    async with AsyncMongoClient(uri) as other:
+        await other.a.b.find_one()
+    with pytest.raises(InvalidOperation, match="Cannot use AsyncMongoClient after close"):
+        await other.a.b.find_one()
+
+
+def test_a_client_that_is_let_go_closes_its_connections(config: dict[str, str], pymongo_client: Any) -> None:
+    def connections() -> int:
+        return int(pymongo_client.admin.command("serverStatus")["connections"]["current"])
+
+    before = connections()
+    clients = [MongoClient(f"mongodb://{config['DB_HOST']}/?appName=n{n}") for n in range(5)]
+    for client in clients:
+        client.a.b.find_one()
+    assert connections() >= before + 5
+    del clients, client
+    deadline = time.monotonic() + 20
+    while connections() > before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert connections() <= before
