@@ -159,12 +159,12 @@ async def local_connect(variables: dict[str, str], folder: Path) -> AsyncIterato
     rest = web.Application()
     rest.router.add_get("/public/v1/requests", connect._count)
     rest.router.add_get("/public/v1/requests/{pk}", connect._object)
-    runners = [web.AppRunner(sockets, access_log=None), web.AppRunner(rest, access_log=None)]
+    runners = [web.AppRunner(sockets, access_log=None, shutdown_timeout=1), web.AppRunner(rest, access_log=None, shutdown_timeout=1)]
     try:
         for runner in runners:
             await runner.setup()
-        ws_site = web.TCPSite(runners[0], "127.0.0.1", 0, shutdown_timeout=1)
-        rest_site = web.TCPSite(runners[1], "127.0.0.1", 0, ssl_context=tls, shutdown_timeout=1)
+        ws_site = web.TCPSite(runners[0], "127.0.0.1", 0)
+        rest_site = web.TCPSite(runners[1], "127.0.0.1", 0, ssl_context=tls)
         await ws_site.start()
         await rest_site.start()
         connect.ws_port = runners[0].addresses[0][1]

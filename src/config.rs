@@ -92,8 +92,6 @@ pub struct DriverSettings {
     pub collection: Option<String>,
     /// How long to look for a server, where the connection string does not say.
     pub server_selection_timeout: Duration,
-    /// Whether MongoDB is asked to confirm writes (not so with `w=0`).
-    pub acknowledged: bool,
     /// The password in the connection string, to be kept out of messages.
     password: Option<Secret>,
 }
@@ -320,8 +318,13 @@ impl DriverSettings {
             })?;
         }
         let unconfirmed = |concern: &WriteConcern| concern.w == Some(Acknowledgment::Nodes(0));
+        if parsed.write_concern.as_ref().is_some_and(unconfirmed) {
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                "the option w=0 is not supported, since a write counts only when MongoDB confirmed it: leave it out, or use w=1",
+            ));
+        }
         Ok(Self {
-            acknowledged: !parsed.write_concern.as_ref().is_some_and(unconfirmed),
             uri: Secret::new(uri),
             hosts,
             database: parsed.default_database,

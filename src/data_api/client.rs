@@ -47,9 +47,16 @@ pub struct DataApiClient {
     http: OnceCell<Client>,
 }
 
+/// A successful answer.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    document: RawDocumentBuf,
+}
+
 /// What one try gave.
 enum Try {
-    Done(RawDocumentBuf),
+    Done(Answer),
     /// It failed; `again` says after what pause it could be tried once more.
     Failed {
         error: Error,
@@ -93,13 +100,13 @@ impl DataApiClient {
         self.stored(answer, repeated && repeat == Repeat::Safe)
     }
 
-    fn stored(&self, answer: Result<RawDocumentBuf>, repeated: bool) -> Result<()> {
+    fn stored(&self, answer: Result<Answer>, repeated: bool) -> Result<()> {
         match answer {
             // The try before stored it.
             Err(error) if repeated && is_duplicate_id(&error) => Ok(()),
             Err(error) => Err(error),
-            Ok(answer) if matches!(answer.get("insertedId"), Ok(Some(_))) => Ok(()),
-            Ok(_) => Err(self.error(Action::InsertOne, Some(201), "the answer has no insertedId")),
+            Ok(answer) if matches!(answer.document.get("insertedId"), Ok(Some(_))) => Ok(()),
+            Ok(answer) => Err(self.lacking(Action::InsertOne, &answer, "insertedId")),
         }
     }
 
@@ -125,8 +132,8 @@ impl DataApiClient {
         body.extend_from_slice(b"]}");
         let mut repeated = false;
         match self.call(Action::InsertMany, body.into(), repeat, &mut repeated).await {
-            Ok(answer) if matches!(answer.get("insertedIds"), Ok(Some(RawBsonRef::Array(_)))) => Ok(()),
-            Ok(_) => Err(self.error(Action::InsertMany, Some(201), "the answer has no insertedIds")),
+            Ok(answer) if matches!(answer.document.get("insertedIds"), Ok(Some(RawBsonRef::Array(_)))) => Ok(()),
+            Ok(answer) => Err(self.lacking(Action::InsertMany, &answer, "insertedIds")),
             // A try before may have stored some of them: ask for each.
             Err(error) if repeated && repeat == Repeat::Safe && error.kind == ErrorKind::BulkWrite => {
                 for document in documents {
@@ -146,16 +153,16 @@ impl DataApiClient {
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn find_one(&self, body: Bytes) -> Result<Option<RawDocumentBuf>> {
         let answer = self.call(Action::FindOne, body, Repeat::Safe, &mut false).await?;
-        match answer.get("document") {
+        match answer.document.get("document") {
             Ok(Some(RawBsonRef::Document(document))) => Ok(Some(document.to_owned())),
             Ok(Some(RawBsonRef::Null)) => Ok(None),
-            _ => Err(self.error(Action::FindOne, Some(200), "the answer has no document")),
+            _ => Err(self.lacking(Action::FindOne, &answer, "document")),
         }
     }
 
     /// Makes a call, again where that is safe, within the settings' timeout.
     /// `repeated` tells whether a try before the last may have been carried out.
-    async fn call(&self, action: Action, body: Bytes, repeat: Repeat, repeated: &mut bool) -> Result<RawDocumentBuf> {
+    async fn call(&self, action: Action, body: Bytes, repeat: Repeat, repeated: &mut bool) -> Result<Answer> {
         let deadline = Instant::now() + self.settings.timeout;
         let mut pause = PAUSE;
         for tried in 1.. {
@@ -242,7 +249,7 @@ impl DataApiClient {
         }
         if status.is_success() {
             return match ejson::parse_document(&body) {
-                Ok(answer) => Try::Done(answer),
+                Ok(document) => Try::Done(Answer { status: status.as_u16(), body, document }),
                 Err(_) => {
                     let what = if body.is_empty() {
                         "the answer is empty: is DATA_API_ENDPOINT a Data API?".to_owned()
@@ -333,6 +340,10 @@ impl DataApiClient {
                 causes(error),
             )),
         )
+    }
+
+    fn lacking(&self, action: Action, answer: &Answer, field: &str) -> Error {
+        self.error(action, Some(answer.status), &format!("the answer has no {field}: {:?}", beginning(&answer.body)))
     }
 
     fn late(&self, action: Action) -> Error {

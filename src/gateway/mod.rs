@@ -18,9 +18,6 @@ use crate::driver::DriverClient;
 use crate::error::{Error, ErrorKind, Result};
 use auth::ApiKeys;
 
-/// The largest request, in bytes: a document of 16 MiB as EJSON, with room.
-pub const MAX_BODY: usize = 64 * 1024 * 1024;
-
 /// How long calls under way may go on after the gateway is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -35,7 +32,7 @@ pub struct GatewayOptions {
     pub keys: ApiKeys,
     /// The only `dataSource` that is served; any, if there is none.
     pub data_source: Option<String>,
-    /// The largest request, in bytes.
+    /// The largest request, in bytes. A document of 16 MiB may take several times that as EJSON.
     pub max_body: usize,
 }
 

@@ -462,9 +462,9 @@ macro_rules! data_api_constructor {
         impl $client {
             #[new]
             #[pyo3(signature = (
-                                endpoint, *, api_key, data_source, database = None, collection = None,
-                                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true
-                            ))]
+                                                endpoint, *, api_key, data_source, database = None, collection = None,
+                                                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true
+                                            ))]
             #[allow(non_snake_case, clippy::too_many_arguments)]
             fn new(
                 endpoint: &str,

@@ -49,7 +49,7 @@ impl CollectionCalls for DataApiClient {
         out.buf.push(b'}');
         let repeat = repeat(&[&id], &client);
         let inserting = async move { client.insert_one(out.buf.into(), repeat).await };
-        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id, true)))
+        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id)))
     }
 
     fn insert_many(
@@ -79,7 +79,7 @@ impl CollectionCalls for DataApiClient {
             let prefix = client.request_prefix(&namespace);
             client.insert_many(&prefix, &encoded, ordered, repeat).await
         };
-        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), true)))
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
     }
 
     fn find_one(

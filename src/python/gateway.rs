@@ -10,12 +10,12 @@ use super::errors::{configuration_error, to_py};
 use crate::config::DriverSettings;
 use crate::error::Error;
 use crate::gateway::auth::ApiKeys;
-use crate::gateway::{GatewayOptions, MAX_BODY, serve};
+use crate::gateway::{GatewayOptions, serve};
 
 /// Serve the Data API until SIGTERM or SIGINT. `keys` is the text of a key
 /// file; `listening` is called once, with the address that was taken.
 #[pyfunction]
-#[pyo3(signature = (mongodb_uri, keys, listen, listening, data_source = None, max_body = MAX_BODY))]
+#[pyo3(signature = (mongodb_uri, keys, listen, listening, data_source = None, max_body = 67_108_864))]
 pub fn run_gateway(
     py: Python<'_>,
     mongodb_uri: &str,

@@ -102,9 +102,8 @@ impl CollectionCalls for DriverClient {
         )?;
         let Encoded { bytes, id } = Encoded::for_insert(arguments.document.bind(py))?;
         let document = raw_document(py, bytes)?;
-        let acknowledged = client.settings().acknowledged;
         let inserting = async move { insert_one(&client, &namespace, document, options).await };
-        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id, acknowledged)))
+        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id)))
     }
 
     fn insert_many(
@@ -128,10 +127,9 @@ impl CollectionCalls for DriverClient {
             documents.push(raw_document(py, bytes)?);
             ids.push(id);
         }
-        let acknowledged = client.settings().acknowledged;
         let given = given.unbind();
         let inserting = async move { insert_many(&client, &namespace, documents, options).await };
-        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), acknowledged)))
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
     }
 
     fn find_one(
@@ -203,9 +201,9 @@ pub fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyLi
 }
 
 /// The result of `insert_one`.
-pub fn inserted_one(py: Python<'_>, result: Result<()>, id: Id, acknowledged: bool) -> PyResult<Py<PyAny>> {
+pub fn inserted_one(py: Python<'_>, result: Result<()>, id: Id) -> PyResult<Py<PyAny>> {
     result.map_err(|error| to_py(py, error))?;
-    let result = InsertOneResult::new(id.into_py(py)?, acknowledged);
+    let result = InsertOneResult::new(id.into_py(py)?, true);
     Ok(Bound::new(py, result)?.into_any().unbind())
 }
 
@@ -215,13 +213,12 @@ pub fn inserted_many(
     result: Result<()>,
     ids: Vec<Id>,
     documents: &Bound<'_, PyList>,
-    acknowledged: bool,
 ) -> PyResult<Py<PyAny>> {
     let ids = ids.into_iter().map(|id| id.into_py(py)).collect::<PyResult<Vec<_>>>()?;
     match result {
         Ok(()) => {
             let ids = PyList::new(py, ids)?.unbind();
-            Ok(Bound::new(py, InsertManyResult::new(ids, acknowledged))?.into_any().unbind())
+            Ok(Bound::new(py, InsertManyResult::new(ids, true))?.into_any().unbind())
         }
         Err(error) => {
             let bulk = error.kind == ErrorKind::BulkWrite;

@@ -10,7 +10,7 @@ pub struct InsertOneResult {
     /// The `_id` of the inserted document.
     #[pyo3(get)]
     inserted_id: Py<PyAny>,
-    /// Whether MongoDB confirmed the write (not so with `w=0`).
+    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
     #[pyo3(get)]
     acknowledged: bool,
 }
@@ -40,7 +40,7 @@ pub struct InsertManyResult {
     /// The `_id`s of the inserted documents, in the order in which they were given.
     #[pyo3(get)]
     inserted_ids: Py<PyList>,
-    /// Whether MongoDB confirmed the write (not so with `w=0`).
+    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
     #[pyo3(get)]
     acknowledged: bool,
 }

@@ -36,7 +36,7 @@ class InsertOneResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MongoDB confirmed the write (not so with `w=0`)."""
+        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
 
 @final
 class InsertManyResult:
@@ -49,7 +49,7 @@ class InsertManyResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MongoDB confirmed the write (not so with `w=0`)."""
+        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
 
 @final
 class AsyncMongoClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,7 +38,7 @@ def main() -> None:
     envvar="MONGODB_URI",
     required=True,
     metavar="URI",
-    help="The MongoDB to serve (or the variable MONGODB_URI, which keeps a password out of the process list).",
+    help="The MongoDB to serve (or the variable MONGODB_URI, to keep a password out of sight).",
 )
 @click.option(
     "--api-key-file",
@@ -68,6 +69,8 @@ def gateway(mongodb_uri: str, api_key_file: str, listen: str, data_source: str |
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         fail(f"the key file {api_key_file} cannot be read ({reason})")
+    # The gateway handles Ctrl-C itself; Python's handler would raise afterwards.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         run_gateway(mongodb_uri, keys, listen, _print_address, data_source)
     except (ConfigurationError, RuntimeError) as error:

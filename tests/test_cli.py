@@ -1,0 +1,146 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from connect.eaas.mongodb import AsyncDataApiClient, AsyncMongoClient
+
+COMMAND = [str(Path(sys.executable).parent / "connect-mongodb")]
+
+
+def connect_mongodb(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> str:
+    path = tmp_path / "keys"
+    path.write_text("a-key-of-some-length\n")
+    return str(path)
+
+
+def test_help_and_version() -> None:
+    shown = connect_mongodb("--help")
+    assert shown.returncode == 0
+    for command in ("gateway", "dev"):
+        assert command in shown.stdout
+        assert connect_mongodb(command, "--help").returncode == 0
+    assert connect_mongodb("--version").stdout.startswith("connect-mongodb, version ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "cannot be read"), ("", "no key"), ("hunter2 hunter2", "line 1"), ("short", "line 1"), (b"\xff\xfe", "not text")],
+)
+def test_an_unreadable_key_file_is_one_line_and_status_2(tmp_path: Path, text: str | bytes | None, says: str) -> None:
+    path = tmp_path / "keys"
+    if isinstance(text, bytes):
+        path.write_bytes(text)
+    elif text is not None:
+        path.write_text(text)
+    ended = connect_mongodb("gateway", "--mongodb-uri", "mongodb://h", "--api-key-file", str(path))
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert says in ended.stderr
+    assert "hunter2" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://h", "mongodb://", "mongodb://u:hunter2%zz@h", "mongodb://u:hunter2@h:x", "mongodb://h/?a=b"]
+)
+def test_a_bad_uri_is_one_line_and_status_2(uri: str, key_file: str) -> None:
+    for arguments, environment in ((["--mongodb-uri", uri], {}), ([], {"MONGODB_URI": uri})):
+        ended = connect_mongodb("gateway", *arguments, "--api-key-file", key_file, **environment)
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1
+        assert "hunter2" not in ended.stderr
+
+
+@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:99999", ":8080"])
+def test_a_bad_address_is_one_line_and_status_2(listen: str, key_file: str) -> None:
+    ended = connect_mongodb("gateway", "--mongodb-uri", "mongodb://h", "--api-key-file", key_file, "--listen", listen)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+
+
+def test_a_used_port_is_one_line_and_status_2(key_file: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = connect_mongodb(
+            "gateway", "--mongodb-uri", "mongodb://h", "--api-key-file", key_file, "--listen", listen
+        )
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert listen in ended.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_dev_runs_both_paths_and_leaves_nothing(signum: signal.Signals, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "dev", "--format", "env"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:
+        assert process.stdout is not None
+        variables = {}
+        while (line := process.stdout.readline().strip()) != "":
+            name, value = line.split("=", 1)
+            variables[name] = value
+        try:
+            for client in (AsyncDataApiClient, AsyncMongoClient):
+                collection = client.from_config(variables).get_default_collection()
+                inserted = await collection.insert_one({"a": 1})
+                assert await collection.find_one(inserted.inserted_id) == {"_id": inserted.inserted_id, "a": 1}
+        finally:
+            process.send_signal(signum)
+        assert process.stdout.read() == ""
+        assert process.wait(30) == 0
+    assert list(tmp_path.iterdir()) == []
+    port = int(variables["DB_HOST"].split(":")[1])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_dev_prints_variables_for_people() -> None:
+    with subprocess.Popen([*COMMAND, "dev"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        seen = ""
+        deadline = time.monotonic() + 40
+        while "Ctrl-C" not in seen and time.monotonic() < deadline:
+            seen += process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == 0
+    for name in ("DATA_API_ENDPOINT", "DB_HOST", "API_KEY"):
+        assert name in seen
+
+
+def test_dev_says_what_keeps_it_from_starting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = connect_mongodb("dev", "--http-port", port)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert port in ended.stderr
+    not_a_folder = tmp_path / "file"
+    not_a_folder.write_text("")
+    ended = connect_mongodb("dev", "--data-dir", str(not_a_folder))
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)

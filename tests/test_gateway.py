@@ -1,0 +1,283 @@
+"""The gateway as HTTP clients see it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from connect.eaas.mongodb.cli import dev
+
+from tests.conftest import API_KEY
+from tests.test_collections import EVERYTHING
+
+PREFIXES = ["", "/app/data-abcde/endpoint/data/v1", "/app/data-abcde/endpoint/data/beta"]
+
+
+class Answer:
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.json = json.loads(body)
+
+
+def post(url: str, body: Any, method: str = "POST", **headers: str) -> Answer:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json", "api-key": API_KEY}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {name: value for name, value in sent.items() if value}
+    request = urllib.request.Request(url, data=data, headers=sent, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as response:
+            return Answer(response.status, response.headers, response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.headers, error.read())
+
+
+@pytest.fixture
+def place(names: tuple[str, str]) -> dict[str, str]:
+    return {"dataSource": "Cluster0", "database": names[0], "collection": names[1]}
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_actions_answer_as_the_data_api_did(gateway_url: str, place: dict[str, str], prefix: str, reader: Any) -> None:
+    base = f"{gateway_url}{prefix}/action"
+    answer = post(f"{base}/insertOne", {**place, "document": {"status": "open"}})
+    assert answer.status == 201
+    assert answer.headers["content-type"] == "application/json"
+    key = answer.json["insertedId"]
+    assert reader.find_one() == {"_id": ObjectId(key), "status": "open"}
+    answer = post(f"{base}/insertMany", {**place, "documents": [{"_id": 1}, {"_id": "x"}, {}]})
+    assert answer.status == 201
+    assert answer.json["insertedIds"][:2] == [1, "x"]
+    answer = post(f"{base}/findOne", {**place, "filter": {"_id": {"$oid": key}}})
+    assert (answer.status, answer.json) == (200, {"document": {"_id": key, "status": "open"}})
+    answer = post(f"{base}/findOne", {**place, "filter": {"_id": "nobody"}})
+    assert (answer.status, answer.json) == (200, {"document": None})
+    answer = post(f"{base}/findOne", {**place, "filter": {"_id": 1}, "projection": {"_id": 0}})
+    assert answer.json == {"document": {}}
+
+
+def test_the_tutorials_request_works_unchanged(gateway_url: str, place: dict[str, str], reader: Any) -> None:
+    # httpx.post(url, headers={'Content-Type': …, 'Access-Control-Request-Headers': '*', 'api-key': …}, json=…)
+    answer = post(
+        f"{gateway_url}/app/data-abcde/endpoint/data/v1/action/insertOne",
+        {"collection": place["collection"], "database": place["database"], "dataSource": "Cluster0"}
+        | {"document": {"id": "PR-1", "asset": {"items": []}}},
+        Access_Control_Request_Headers="*",
+    )
+    assert answer.status == 201
+    assert reader.find_one({"id": "PR-1"})["asset"] == {"items": []}
+
+
+def test_both_key_headers_are_taken(gateway_url: str, place: dict[str, str]) -> None:
+    url = f"{gateway_url}/action/findOne"
+    for name in ("api-key", "apiKey", "apikey", "API-KEY"):
+        assert post(url, {**place, "filter": {}}, **{"api_key": "", name: API_KEY}).status == 200
+
+
+def test_no_key_and_a_wrong_key_are_refused_in_the_data_apis_words(gateway_url: str, place: dict[str, str]) -> None:
+    url = f"{gateway_url}/action/findOne"
+    answer = post(url, {**place, "filter": {}}, api_key="")
+    assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
+    assert answer.json["error"] == "no authentication methods were specified"
+    for key in ("wrong", API_KEY + "x", API_KEY[:-1], API_KEY.upper()):
+        answer = post(url, {**place, "filter": {}}, api_key=key)
+        assert answer.status == 401
+        assert answer.json == {
+            "error": "invalid session: error finding user for endpoint",
+            "error_code": "InvalidSession",
+            "link": "",
+        }
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/ejson", "application/ejson; charset=utf-8"])
+def test_answers_are_canonical_ejson_for_who_asks(gateway_url: str, place: dict[str, str], media_type: str) -> None:
+    answer = post(
+        f"{gateway_url}/action/insertOne",
+        {**place, "document": {"n": {"$numberLong": "5"}, "when": {"$date": "2020-01-01T00:00:00Z"}}},
+        Content_Type=media_type,
+        Accept="application/ejson",
+    )
+    assert answer.headers["content-type"] == "application/ejson"
+    key = answer.json["insertedId"]
+    assert set(key) == {"$oid"}
+    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {"_id": key}}, Accept="application/ejson")
+    assert answer.json["document"]["n"] == {"$numberLong": "5"}
+    assert answer.json["document"]["when"] == {"$date": {"$numberLong": "1577836800000"}}
+
+
+def test_plain_json_has_each_type_as_the_data_api_wrote_it(
+    gateway_url: str, place: dict[str, str], reader: Any
+) -> None:
+    reader.insert_one({**EVERYTHING, "_id": 1})
+    document = post(f"{gateway_url}/action/findOne", {**place, "filter": {"_id": 1}}).json["document"]
+    assert document["id"] == "6193504e1be4ab27791c8133"
+    assert document["date"] == "2020-02-29T12:30:15.123Z"
+    assert document["decimal"] == "1.10"
+    assert document["int64"] == 5
+    assert document["long"] == 2**40
+    assert document["bytes"] == {"Subtype": 0, "Data": "AAE="}
+    assert document["binary"] == {"Subtype": 128, "Data": "MTI="}
+    assert document["regex"] == {"Pattern": "^a", "Options": "i"}
+    assert document["timestamp"] == {"T": 1, "I": 2}
+    assert document["text"] == EVERYTHING["text"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "says"),
+    [
+        ({"dataSource": None}, 400, "dataSource"),
+        ({"database": ...}, 400, "'database' is missing"),
+        ({"collection": ...}, 400, "'collection' is missing"),
+        ({"document": ...}, 400, "'document' is missing"),
+        ({"document": []}, 400, "'document' must be a document"),
+        ({"document": {"$oid": "6193504e1be4ab27791c8133"}}, 400, "'document' must be a document"),
+        ({"document": {"a": {"$oid": "zz"}}}, 400, "$oid"),
+        ({"database": "a b"}, 400, "'database'"),
+        ({"database": "admin"}, 403, "admin"),
+        ({"database": "local"}, 403, "local"),
+        ({"database": "config"}, 403, "config"),
+        ({"collection": "$cmd"}, 400, "'collection'"),
+        ({"collection": "a\0b"}, 400, "'collection'"),
+    ],
+)
+def test_bad_requests_are_refused_with_what_is_wrong(
+    gateway_url: str, place: dict[str, str], change: dict[str, Any], status: int, says: str
+) -> None:
+    request = {**place, "document": {}, **change}
+    request = {name: value for name, value in request.items() if value is not ...}
+    answer = post(f"{gateway_url}/action/insertOne", request)
+    assert answer.status == status
+    assert says in answer.json["error"]
+    assert set(answer.json) == {"error", "error_code", "link"}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"a":' * 500, b"[" * 100_000], ids=repr)
+def test_what_is_no_json_object_is_a_bad_request(gateway_url: str, body: bytes) -> None:
+    answer = post(f"{gateway_url}/action/insertOne", body)
+    assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
+
+
+def test_paths_methods_and_media_types_are_checked(gateway_url: str, place: dict[str, str]) -> None:
+    request = {**place, "filter": {}}
+    for path in ("/", "/action", "/action/", "/action/dropDatabase", "/action/findOne/x", "/app/x/endpoint/data/v2/action/findOne"):
+        assert post(gateway_url + path, request).status == 404
+    for method in ("GET", "PUT", "DELETE"):
+        answer = post(f"{gateway_url}/action/findOne", request, method=method)
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
+        assert post(f"{gateway_url}/action/findOne", request, Content_Type=media_type).status == 415
+
+
+def test_mongodbs_refusals_are_told(gateway_url: str, place: dict[str, str]) -> None:
+    request = {**place, "document": {"_id": 1}}
+    assert post(f"{gateway_url}/action/insertOne", request).status == 201
+    answer = post(f"{gateway_url}/action/insertOne", request)
+    assert answer.status == 400
+    assert "E11000" in answer.json["error"]
+    assert (answer.json["error_code"], answer.json["code"]) == ("MongoDBError", 11000)
+    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {"$noSuchOperator": 1}})
+    assert (answer.status, answer.json["error_code"]) == (400, "MongoDBError")
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(gateway_url: str) -> None:
+    import socket
+
+    host, port = gateway_url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 20) as connection:
+        connection.sendall(
+            f"POST /action/insertOne HTTP/1.1\r\nHost: x\r\napi-key: {API_KEY}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{".encode()
+        )
+        assert b"413" in connection.recv(100)
+
+
+def gateway_process(uri: str, tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
+    keys = tmp_path / "keys"
+    keys.write_text(f"# ours\n{API_KEY}\n\nanother-key\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--mongodb-uri", uri]
+        + ["--api-key-file", str(keys), "--listen", "127.0.0.1:0", "--data-source", "Cluster0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("Listening on http://127.0.0.1:")
+    return process, line.removeprefix("Listening on ").strip()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly_and_lets_calls_under_way_end(
+    mongodb_uri: str, tmp_path: Path, place: dict[str, str], reader: Any, signum: signal.Signals
+) -> None:
+    process, url = gateway_process(mongodb_uri, tmp_path)
+    answers: list[int] = []
+
+    def insert() -> None:
+        documents = [{"n": n, "text": "x" * 1000} for n in range(3000)]
+        answers.append(post(f"{url}/action/insertMany", {**place, "documents": documents}).status)
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    while not reader.find_one():
+        pass
+    process.send_signal(signum)
+    thread.join()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert answers == [201]
+    assert reader.count_documents({}) == 3000
+
+
+def test_only_the_named_data_source_is_served(mongodb_uri: str, tmp_path: Path, place: dict[str, str]) -> None:
+    process, url = gateway_process(mongodb_uri, tmp_path)
+    try:
+        assert post(f"{url}/action/findOne", {**place, "filter": {}}).status == 200
+        assert post(f"{url}/action/findOne", {**place, "filter": {}}, api_key="another-key").status == 200
+        answer = post(f"{url}/action/findOne", {**place, "dataSource": "Cluster1", "filter": {}})
+        assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_mongodb_may_come_later_and_go(tmp_path: Path, place: dict[str, str]) -> None:
+    port = dev.free_port()
+    uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=300"
+    process, url = gateway_process(uri, tmp_path)
+    request = {**place, "document": {}}
+    try:
+        answer = post(f"{url}/action/insertOne", request)
+        assert (answer.status, answer.json["error_code"]) == (503, "MongoDBError")
+        with dev.mongodb(port):
+            assert post(f"{url}/action/insertOne", request).status == 201
+        assert post(f"{url}/action/insertOne", request).status == 503
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+async def test_it_speaks_http_2(gateway_url: str, place: dict[str, str]) -> None:
+    """With prior knowledge, as curl --http2-prior-knowledge does."""
+    host, port = gateway_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    # The preface and an empty SETTINGS frame; a server of HTTP/2 answers with its own SETTINGS.
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0")
+    header = await asyncio.wait_for(reader.readexactly(9), 10)
+    assert header[3] == 4
+    writer.close()
+    await writer.wait_closed()
