@@ -9,10 +9,10 @@ import secrets
 import signal
 import sys
 import time
+from typing import Any
 
 from bson import json_util
 from connect.eaas.mongodb.cli.dev import DevelopmentError
-from demo.job import JobError, JobReport, run_job, servers
 from pymongo import MongoClient as PyMongoClient
 from pymongo.errors import PyMongoError
 from rich import box
@@ -21,6 +21,8 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from demo.job import JobError, JobReport, run_job, servers
 
 console = Console(width=110 if not sys.stdout.isatty() else None)
 
@@ -71,6 +73,7 @@ def demo(count: int, given_uri: str | None) -> JobReport:
                 return asyncio.run(run_job(count, uri, variables, progress))
             finally:
                 if given_uri is not None:
+                    client: PyMongoClient[dict[str, Any]]
                     with PyMongoClient(uri, serverSelectionTimeoutMS=5_000) as client:
                         client.drop_database(database)
 

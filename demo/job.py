@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from connect.eaas.mongodb.cli import dev
+from pymongo import MongoClient as PyMongoClient
+
 from demo.local_connect import LocalConnect, local_connect
 from demo.purchase_requests import purchase_requests
 from demo.runner import Runner, cextrun, read_log
-from pymongo import MongoClient as PyMongoClient
 
 COLLECTIONS = {"Data API": "requests_http", "driver": "requests_driver"}
 """Each path's collection."""
@@ -182,8 +183,10 @@ def _compare(uri: str, database: str, tasks: dict[str, dict[str, Any]], log: str
     paths: list[PathReport] = []
     sample: dict[str, Any] = {}
     # Each path's latency begins where the one before it has ended.
-    begun = {request["id"]: logged.invoked[task_id] for task_id, request in tasks.items()}
-    first = min(begun.values())
+    begun = {request["id"]: logged.invoked[task_id] for task_id, request in tasks.items() if task_id in logged.invoked}
+    first = min(begun.values(), default=0.0)
+    document: dict[str, Any]
+    independent: PyMongoClient[dict[str, Any]]
     with PyMongoClient(uri, serverSelectionTimeoutMS=10_000) as independent:
         for path, name in COLLECTIONS.items():
             stored: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -194,7 +197,7 @@ def _compare(uri: str, database: str, tasks: dict[str, dict[str, Any]], log: str
                 for documents in stored.values()
                 if str(documents[0]["_id"]) in logged.inserted
             }
-            took = sorted(1000 * (ended[key] - begun[key]) for key in ended)
+            took = sorted(1000 * (ended[key] - begun[key]) for key in ended if key in begun)
             paths.append(
                 PathReport(
                     path=path,

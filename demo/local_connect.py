@@ -101,8 +101,7 @@ class LocalConnect:
             "data": {
                 "model_type": "setup_response",
                 "variables": [
-                    {"name": name, "value": value, "secure": name in secure}
-                    for name, value in self.variables.items()
+                    {"name": name, "value": value, "secure": name in secure} for name, value in self.variables.items()
                 ],
                 "environment_type": "development",
                 "logging": {
@@ -159,7 +158,10 @@ async def local_connect(variables: dict[str, str], folder: Path) -> AsyncIterato
     rest = web.Application()
     rest.router.add_get("/public/v1/requests", connect._count)
     rest.router.add_get("/public/v1/requests/{pk}", connect._object)
-    runners = [web.AppRunner(sockets, access_log=None, shutdown_timeout=1), web.AppRunner(rest, access_log=None, shutdown_timeout=1)]
+    runners = [
+        web.AppRunner(sockets, access_log=None, shutdown_timeout=1),
+        web.AppRunner(rest, access_log=None, shutdown_timeout=1),
+    ]
     try:
         for runner in runners:
             await runner.setup()

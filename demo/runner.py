@@ -36,9 +36,7 @@ class Runner:
 
 def runner_environment(connect: LocalConnect) -> dict[str, str]:
     """The variables that Connect gives a runner's container."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return environment | {
         "API_KEY": "ApiKey SU-000-000-000:local",
         "ENVIRONMENT_ID": "ENV-0000-0000-01",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from connect.eaas.mongodb.cli import dev
+
 from demo.runner import EXAMPLE, RUNNER_ENVIRONMENT
 
 

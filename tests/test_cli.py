@@ -45,7 +45,13 @@ def test_help_and_version() -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [(None, "cannot be read"), ("", "no key"), ("hunter2 hunter2", "line 1"), ("short", "line 1"), (b"\xff\xfe", "not text")],
+    [
+        (None, "cannot be read"),
+        ("", "no key"),
+        ("hunter2 hunter2", "line 1"),
+        ("short", "line 1"),
+        (b"\xff\xfe", "not text"),
+    ],
 )
 def test_an_unreadable_key_file_is_one_line_and_status_2(tmp_path: Path, text: str | bytes | None, says: str) -> None:
     path = tmp_path / "keys"
@@ -62,7 +68,8 @@ def test_an_unreadable_key_file_is_one_line_and_status_2(tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://h", "mongodb://", "mongodb://u:hunter2%zz@h", "mongodb://u:hunter2@h:x", "mongodb://h/?a=b"]
+    "uri",
+    ["http://h", "mongodb://", "mongodb://u:hunter2%zz@h", "mongodb://u:hunter2@h:x", "mongodb://h/?a=b"],
 )
 def test_a_bad_uri_is_one_line_and_status_2(uri: str, key_file: str) -> None:
     for arguments, environment in ((["--mongodb-uri", uri], {}), ([], {"MONGODB_URI": uri})):
@@ -108,7 +115,10 @@ async def test_dev_runs_both_paths_and_leaves_nothing(signum: signal.Signals, tm
             for client in (AsyncDataApiClient, AsyncMongoClient):
                 collection = client.from_config(variables).get_default_collection()
                 inserted = await collection.insert_one({"a": 1})
-                assert await collection.find_one(inserted.inserted_id) == {"_id": inserted.inserted_id, "a": 1}
+                assert await collection.find_one(inserted.inserted_id) == {
+                    "_id": inserted.inserted_id,
+                    "a": 1,
+                }
         finally:
             process.send_signal(signum)
         assert process.stdout.read() == ""

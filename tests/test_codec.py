@@ -18,10 +18,10 @@ from bson import SON, CodecOptions, Int64, ObjectId, json_util
 from bson.errors import InvalidBSON, InvalidDocument
 from bson.raw_bson import RawBSONDocument
 from connect.eaas.mongodb import _native
-from demo.purchase_requests import purchase_requests, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demo.purchase_requests import purchase_requests, sample
 from tests.strategies import bson_scalars, documents, json_scalars, keys, plain_keys
 
 CORPUS = Path(__file__).parent / "data" / "bson-corpus"
@@ -164,7 +164,12 @@ class Frozen(Mapping[str, Any]):
         RawBSONDocument(bson.encode({"a": {"b": 1}})),
         {"raw": RawBSONDocument(bson.encode({"a": {"b": 1}})), "list": [RawBSONDocument(bson.encode({}))]},
         {"a": 1, "nested": {"a": 1, "_id": 2}, "_id": 3},
-        {"big": Int64(1), "max": 2**63 - 1, "min": -(2**63), "edge": [2**31 - 1, 2**31, -(2**31), -(2**31) - 1]},
+        {
+            "big": Int64(1),
+            "max": 2**63 - 1,
+            "min": -(2**63),
+            "edge": [2**31 - 1, 2**31, -(2**31), -(2**31) - 1],
+        },
     ],
     ids=lambda document: type(document).__name__,
 )
@@ -197,7 +202,7 @@ class Strange:
     ids=str,
 )
 def test_what_bson_refuses_is_refused_by_the_same_class_with_the_path(document: Any, path: str | None) -> None:
-    with pytest.raises(Exception) as theirs:  # noqa: PT011
+    with pytest.raises(Exception) as theirs:
         bson.encode(document)
     for encode in (_native.bson_encode, _native.ejson_encode):
         with pytest.raises(theirs.type) as ours:
@@ -205,7 +210,7 @@ def test_what_bson_refuses_is_refused_by_the_same_class_with_the_path(document: 
         assert ours.type is theirs.type
         if path is not None:
             assert f"'{path}'" in str(ours.value)
-        if ours.type is InvalidDocument and path is not None:
+        if isinstance(ours.value, InvalidDocument) and path is not None:
             assert ours.value.document is document
 
 
@@ -298,7 +303,16 @@ def test_decoding_uses_pymongos_defaults() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"{", b'{"a": }', b'{"a": {"$oid": "zz"}}', b'{"a": {"$date": "yesterday"}}', b"\xff", b'"a"'],
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"a": }',
+        b'{"a": {"$oid": "zz"}}',
+        b'{"a": {"$date": "yesterday"}}',
+        b"\xff",
+        b'"a"',
+    ],
 )
 def test_what_is_no_ejson_is_invalid_bson(text: bytes) -> None:
     with pytest.raises(InvalidBSON, match="Extended JSON"):

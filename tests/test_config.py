@@ -166,7 +166,7 @@ def test_all_forms_of_db_host_are_taken() -> None:
 
 
 def test_a_repr_shows_no_secret() -> None:
-    clients = [
+    clients: list[Any] = [
         MongoClient.from_config(DRIVER),
         MongoClient("mongodb://user:hunter2@host:1/"),
         MongoClient("host", username="user", password="hunter2"),
@@ -225,7 +225,7 @@ def test_a_data_api_client_takes_arguments() -> None:
         {"api_key": "k", "data_source": "c", "timeoutMS": 0},
     ):
         with pytest.raises(PyMongoError):
-            DataApiClient("http://h", **arguments)  # type: ignore[arg-type]
+            DataApiClient("http://h", **arguments)
 
 
 def test_every_public_name_is_there() -> None:

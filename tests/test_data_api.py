@@ -213,7 +213,7 @@ async def test_tls_trusts_ssl_cert_file_and_speaks_http_2(tmp_path: Path, monkey
     config.certfile = config.keyfile = str(tmp_path / "server.pem")
     config.errorlog = None
     stop = asyncio.Event()
-    server = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+    server = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
     try:
         await _listening(port)
         url = f"https://localhost:{port}"
@@ -259,6 +259,7 @@ def test_a_proxy_variable_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_connections_are_kept(gateway_url: str, names: tuple[str, str]) -> None:
     import psutil
+
     from tests.conftest import API_KEY
 
     client = DataApiClient(gateway_url, api_key=API_KEY, data_source="c")

@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pymongo
 import pytest
 import trustme
 from connect.eaas.mongodb import AsyncMongoClient, MongoClient
 from connect.eaas.mongodb.cli import dev
+from pymongo import MongoClient as UntypedPyMongoClient
 from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, ServerSelectionTimeoutError
 
 from tests.servers import free_port, silent
+
+PyMongoClient: Any = UntypedPyMongoClient
 
 PASSWORD = "hunter2:/@%ü"
 
@@ -70,7 +72,7 @@ def test_a_server_of_another_kind_does_not_hang(gateway_url: str) -> None:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A MongoDB with authentication: a user of our own, and one who may only read."""
     folder = str(tmp_path_factory.mktemp("guarded"))
-    with dev.mongodb(0, folder) as (_, port), pymongo.MongoClient("127.0.0.1", port) as client:
+    with dev.mongodb(0, folder) as (_, port), PyMongoClient("127.0.0.1", port) as client:
         client.admin.command("createUser", "us er", pwd=PASSWORD, roles=["root"])
         client.admin.command("createUser", "reader", pwd=PASSWORD, roles=[{"role": "read", "db": "d"}])
     with dev.mongodb(0, folder, "--auth") as (_, port):
@@ -181,7 +183,7 @@ def test_a_server_that_dies_under_load_answers_every_call(tmp_path: Path) -> Non
     with dev.mongodb(port, str(tmp_path), "--sync-on-commit") as (server, _):
         acknowledged = asyncio.run(main(server))
     assert 0 < len(acknowledged) < 2000
-    with dev.mongodb(port, str(tmp_path)), pymongo.MongoClient("127.0.0.1", port) as client:
+    with dev.mongodb(port, str(tmp_path)), PyMongoClient("127.0.0.1", port) as client:
         stored = {document["_id"] for document in client.d.c.find({"_id": {"$gte": 0}})}
     assert acknowledged <= stored
 
@@ -189,7 +191,7 @@ def test_a_server_that_dies_under_load_answers_every_call(tmp_path: Path) -> Non
 def test_a_lost_connection_does_not_store_twice(tmp_path: Path) -> None:
     """The server closes the connection after it stored: the driver's repeat must not store again."""
     with dev.mongodb(0, str(tmp_path), "--enable-test-commands") as (_, port):
-        with pymongo.MongoClient("127.0.0.1", port) as admin:
+        with PyMongoClient("127.0.0.1", port) as admin:
             collection = MongoClient(f"mongodb://127.0.0.1:{port}/").d.c
             collection.insert_one({"warm": 1})
             for number in range(5):
@@ -215,7 +217,7 @@ def test_find_one_takes_its_options(config: dict[str, str], reader: Any) -> None
     with pytest.raises(OperationFailure):
         collection.find_one({"$noSuchOperator": 1})
     with pytest.raises(TypeError):
-        collection.find_one({}, sort=5)
+        collection.find_one({}, sort=5)  # type: ignore[arg-type]
 
 
 def test_unacknowledged_writes_are_refused_at_once() -> None:
@@ -260,7 +262,7 @@ def test_a_bare_host_is_found_by_its_srv_record_over_tls(tmp_path: Path) -> None
     leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     data = str(tmp_path / "data")
-    with dev.mongodb(0, data) as (_, port), pymongo.MongoClient("127.0.0.1", port) as client:
+    with dev.mongodb(0, data) as (_, port), PyMongoClient("127.0.0.1", port) as client:
         client.admin.command("createUser", "us er", pwd=PASSWORD, roles=["root"])
     subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False, capture_output=True)
     servers: list[subprocess.Popen[str]] = []

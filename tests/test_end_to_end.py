@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from connect.eaas.mongodb.cli import dev
+
 from demo.job import run_job, servers
 from demo.local_connect import local_connect
 from demo.purchase_requests import purchase_requests

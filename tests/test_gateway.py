@@ -172,7 +172,14 @@ def test_what_is_no_json_object_is_a_bad_request(gateway_url: str, body: bytes) 
 
 def test_paths_methods_and_media_types_are_checked(gateway_url: str, place: dict[str, str]) -> None:
     request = {**place, "filter": {}}
-    for path in ("/", "/action", "/action/", "/action/dropDatabase", "/action/findOne/x", "/app/x/endpoint/data/v2/action/findOne"):
+    for path in (
+        "/",
+        "/action",
+        "/action/",
+        "/action/dropDatabase",
+        "/action/findOne/x",
+        "/app/x/endpoint/data/v2/action/findOne",
+    ):
         assert post(gateway_url + path, request).status == 404
     for method in ("GET", "PUT", "DELETE"):
         answer = post(f"{gateway_url}/action/findOne", request, method=method)

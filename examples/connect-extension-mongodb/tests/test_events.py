@@ -2,9 +2,8 @@ import copy
 
 import pytest
 from connect.eaas.mongodb import VARIABLES, AsyncDataApiClient, AsyncMongoClient
-from pymongo.errors import ConfigurationError
-
 from connect_extension_mongodb.events import MyEventsApplication
+from pymongo.errors import ConfigurationError
 
 REQUEST = {
     "id": "PR-7658-9572-0778-001",

@@ -15,9 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from connect.eaas.mongodb._native import (
-    VERSION as __version__,
-)
-from connect.eaas.mongodb._native import (
+    VERSION,
     AsyncCollection,
     AsyncDataApiClient,
     AsyncDataApiCollection,
@@ -25,15 +23,17 @@ from connect.eaas.mongodb._native import (
     AsyncDatabase,
     AsyncMongoClient,
     Collection,
-    Database,
     DataApiClient,
     DataApiCollection,
     DataApiDatabase,
+    Database,
     InsertManyResult,
     InsertOneResult,
     MongoClient,
 )
 from connect.eaas.mongodb.variables import VARIABLES
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from connect.eaas.mongodb.errors import DataApiError

@@ -2,9 +2,8 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
 
-from typing_extensions import Self
-
 from connect.eaas.mongodb.variables import Variable
+from typing_extensions import Self
 
 VERSION: Final[str]
 
@@ -25,6 +24,7 @@ def run_gateway(
     data_source: str | None = None,
     max_body: int = 67108864,
 ) -> None: ...
+
 @final
 class InsertOneResult:
     """The result of `insert_one`; the shape of `pymongo.results.InsertOneResult`."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-
 from connect.eaas.mongodb import __version__
 
 
@@ -60,9 +59,8 @@ def main() -> None:
 )
 def gateway(mongodb_uri: str, api_key_file: str, listen: str, data_source: str | None) -> None:
     """Serve the Data API in front of a MongoDB, until SIGTERM or Ctrl-C."""
-    from pymongo.errors import ConfigurationError
-
     from connect.eaas.mongodb._native import run_gateway
+    from pymongo.errors import ConfigurationError
 
     try:
         keys = Path(api_key_file).read_text(encoding="utf-8")
