@@ -99,7 +99,10 @@ def test_a_client_made_before_a_fork_works_after_it(config: dict[str, str], read
         asyncio.run(coll.insert_one({{}}))
         if child:
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        """
+        """,
+        # Python 3.12 and later warn of any fork of a process with threads.
+        "-W",
+        "ignore::DeprecationWarning",
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert reader.count_documents({}) == 6
