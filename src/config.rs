@@ -92,6 +92,8 @@ pub struct DriverSettings {
     pub collection: Option<String>,
     /// How long to look for a server, where the connection string does not say.
     pub server_selection_timeout: Duration,
+    /// Whether concurrent single inserts may leave as one command.
+    pub coalesce: bool,
     /// The password in the connection string, to be kept out of messages.
     password: Option<Secret>,
 }
@@ -125,6 +127,8 @@ pub struct DataApiSettings {
     pub timeout: Duration,
     /// Whether a call that is safe to repeat is repeated.
     pub retry: bool,
+    /// Whether concurrent single inserts may leave as one request.
+    pub coalesce: bool,
 }
 
 /// The time that a connection of the Data API path may take, unless said otherwise.
@@ -286,6 +290,7 @@ pub fn data_api_settings(get: impl Fn(&str) -> Value) -> Result<DataApiSettings>
         connect_timeout: CONNECT_TIMEOUT,
         timeout: CALL_TIMEOUT,
         retry: true,
+        coalesce: true,
     };
     read.finish("Data API path", Some(settings))
 }
@@ -330,6 +335,7 @@ impl DriverSettings {
             database: parsed.default_database,
             collection: None,
             server_selection_timeout: PYMONGO_SERVER_SELECTION_TIMEOUT,
+            coalesce: true,
             password,
         })
     }
@@ -363,6 +369,7 @@ impl DataApiSettings {
             connect_timeout: CONNECT_TIMEOUT,
             timeout: CALL_TIMEOUT,
             retry: true,
+            coalesce: true,
         })
     }
 

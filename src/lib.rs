@@ -2,12 +2,14 @@
 //!
 //! Everything but `python` knows nothing of Python and is tested without it.
 
+pub mod coalesce;
 pub mod codec;
 pub mod config;
 pub mod data_api;
 pub mod driver;
 pub mod error;
 pub mod gateway;
+pub mod mailbox;
 #[cfg(feature = "python")]
 pub mod python;
 pub mod runtime;

@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::protocol::{API_KEY_HEADER, Action, EJSON, ErrorBody, request_prefix};
+use crate::coalesce::{Coalescer, Limits, Outcome, SendBatch};
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
 use crate::driver::Namespace;
@@ -45,6 +46,7 @@ pub struct DataApiClient {
     settings: DataApiSettings,
     runtime: Handle,
     http: OnceCell<Client>,
+    coalescer: Coalescer<Self>,
 }
 
 /// A successful answer.
@@ -77,7 +79,7 @@ enum Again {
 impl DataApiClient {
     /// A client for `settings`, whose work runs on `runtime`.
     pub fn new(settings: DataApiSettings, runtime: Handle) -> Self {
-        Self { settings, runtime, http: OnceCell::new() }
+        Self { settings, runtime, http: OnceCell::new(), coalescer: Coalescer::default() }
     }
 
     /// What it was made from.
@@ -116,29 +118,14 @@ impl DataApiClient {
     /// # Errors
     /// `BulkWrite`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn insert_many(&self, prefix: &[u8], documents: &[Vec<u8>], ordered: bool, repeat: Repeat) -> Result<()> {
-        let mut body = Vec::with_capacity(prefix.len() + 64 + documents.iter().map(|d| d.len() + 1).sum::<usize>());
-        body.extend_from_slice(prefix);
-        if !ordered {
-            // The service knew ordered batches only: say it where it matters.
-            body.extend_from_slice(br#""ordered":false,"#);
-        }
-        body.extend_from_slice(br#""documents":["#);
-        for (place, document) in documents.iter().enumerate() {
-            if place > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(document);
-        }
-        body.extend_from_slice(b"]}");
         let mut repeated = false;
-        match self.call(Action::InsertMany, body.into(), repeat, &mut repeated).await {
-            Ok(answer) if matches!(answer.document.get("insertedIds"), Ok(Some(RawBsonRef::Array(_)))) => Ok(()),
+        match self.call(Action::InsertMany, many_request(prefix, documents, ordered), repeat, &mut repeated).await {
+            Ok(answer) if has_ids(&answer) => Ok(()),
             Ok(answer) => Err(self.lacking(Action::InsertMany, &answer, "insertedIds")),
             // A try before may have stored some of them: ask for each.
             Err(error) if repeated && repeat == Repeat::Safe && error.kind == ErrorKind::BulkWrite => {
                 for document in documents {
-                    let body = [prefix, br#""document":"#, document, b"}"].concat();
-                    let answer = self.call(Action::InsertOne, body.into(), repeat, &mut false).await;
+                    let answer = self.call(Action::InsertOne, one_request(prefix, document), repeat, &mut false).await;
                     self.stored(answer, true)?;
                 }
                 Ok(())
@@ -362,6 +349,82 @@ impl DataApiClient {
     fn hide(&self, message: &str) -> String {
         message.replace(self.settings.api_key.expose(), "***")
     }
+}
+
+impl AsRef<Coalescer<Self>> for DataApiClient {
+    fn as_ref(&self) -> &Coalescer<Self> {
+        &self.coalescer
+    }
+}
+
+/// Inserts that may be merged: of documents whose `_id`s were made here, so
+/// that a batch with anything wrong can be sent again one by one.
+impl SendBatch for DataApiClient {
+    /// The document's EJSON.
+    type Document = Vec<u8>;
+    const LIMITS: Limits = Limits { documents: 1_000, bytes: 2 * 1024 * 1024, in_flight: 2 };
+
+    fn size(document: &Vec<u8>) -> usize {
+        document.len()
+    }
+
+    async fn send(&self, namespace: &Namespace, documents: Vec<Vec<u8>>) -> Outcome {
+        let prefix = self.request_prefix(namespace);
+        if let [document] = documents.as_slice() {
+            let body = one_request(&prefix, document);
+            return Outcome::Same(self.insert_one(body, Repeat::Safe).await);
+        }
+        let mut repeated = false;
+        let body = many_request(&prefix, &documents, false);
+        let error = match self.call(Action::InsertMany, body, Repeat::Safe, &mut repeated).await {
+            Ok(answer) if has_ids(&answer) => return Outcome::Same(Ok(())),
+            Ok(answer) => self.lacking(Action::InsertMany, &answer, "insertedIds"),
+            Err(error) => error,
+        };
+        // Nobody there, or nobody who lets us in: the same for each.
+        let whole = match error.kind {
+            ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => true,
+            ErrorKind::DataApi { status } => !matches!(status, Some(400 | 413 | 500)),
+            _ => false,
+        };
+        if whole {
+            return Outcome::Same(Err(error));
+        }
+        // The batch may have been stored in part: a duplicate is then what it stored.
+        let mut results = Vec::with_capacity(documents.len());
+        for document in &documents {
+            let answer = self.call(Action::InsertOne, one_request(&prefix, document), Repeat::Safe, &mut false).await;
+            results.push(self.stored(answer, true));
+        }
+        Outcome::Each(results)
+    }
+}
+
+fn has_ids(answer: &Answer) -> bool {
+    matches!(answer.document.get("insertedIds"), Ok(Some(RawBsonRef::Array(_))))
+}
+
+/// The request that stores one document, of its EJSON.
+pub fn one_request(prefix: &[u8], document: &[u8]) -> Bytes {
+    [prefix, br#""document":"#, document, b"}"].concat().into()
+}
+
+fn many_request(prefix: &[u8], documents: &[Vec<u8>], ordered: bool) -> Bytes {
+    let mut body = Vec::with_capacity(prefix.len() + 64 + documents.iter().map(|d| d.len() + 1).sum::<usize>());
+    body.extend_from_slice(prefix);
+    if !ordered {
+        // The service knew ordered batches only: say it where it matters.
+        body.extend_from_slice(br#""ordered":false,"#);
+    }
+    body.extend_from_slice(br#""documents":["#);
+    for (place, document) in documents.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(document);
+    }
+    body.extend_from_slice(b"]}");
+    body.into()
 }
 
 impl fmt::Debug for DataApiClient {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 
 use bson::{Document, RawDocumentBuf, doc};
-use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteConcernError, WriteFailure};
+use mongodb::error::{
+    Error as DriverError, ErrorKind as DriverErrorKind, InsertManyError, WriteConcernError, WriteFailure,
+};
 
 use super::Namespace;
 use crate::config::DriverSettings;
@@ -50,6 +52,44 @@ impl Attempt<'_> {
         failed
     }
 
+    /// What became of each document of an unordered batch, as if it had come alone.
+    pub(super) fn refused(&self, count: usize, refused: &InsertManyError, error: &DriverError) -> Vec<Result<()>> {
+        let mut labels: Vec<String> = error.labels().iter().cloned().collect();
+        labels.sort_unstable();
+        // A write concern that is not met is so for all that was written.
+        let concern = refused
+            .write_concern_error
+            .as_ref()
+            .map(|concern| Error { labels: labels.clone(), ..self.write_concern_error(concern) });
+        let mut results = vec![concern.map_or(Ok(()), Err); count];
+        for write in refused.write_errors.iter().flatten() {
+            if let Some(result) = results.get_mut(write.index) {
+                let error = self.write_error(write.code, &write.message, write.details.as_ref());
+                *result = Err(Error { labels: labels.clone(), ..error });
+            }
+        }
+        results
+    }
+
+    fn write_error(&self, code: i32, message: &str, info: Option<&Document>) -> Error {
+        let kind = match kind_of_code(code) {
+            ErrorKind::DuplicateKey => ErrorKind::DuplicateKey,
+            _ => ErrorKind::Write,
+        };
+        Error::new(kind, self.settings.without_secrets(&format!("{message} ({self})")))
+            .with_code(Some(code))
+            .with_details(raw(&write_error_document(0, code, message, info)))
+    }
+
+    fn write_concern_error(&self, concern: &WriteConcernError) -> Error {
+        let kind = if concern.code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
+        let message =
+            format!("{} ({self}; the write was done, but not confirmed as the write concern asks)", concern.message);
+        Error::new(kind, self.settings.without_secrets(&message))
+            .with_code(Some(concern.code))
+            .with_details(raw(&write_concern_error(concern)))
+    }
+
     fn classified(&self, error: &DriverError) -> Error {
         let hosts = &self.settings.hosts;
         match &*error.kind {
@@ -92,26 +132,9 @@ impl Attempt<'_> {
                     .with_details(error.server_response().cloned())
             }
             DriverErrorKind::Write(WriteFailure::WriteError(write)) => {
-                let kind = match kind_of_code(write.code) {
-                    ErrorKind::DuplicateKey => ErrorKind::DuplicateKey,
-                    _ => ErrorKind::Write,
-                };
-                Error::new(kind, format!("{} ({self})", write.message))
-                    .with_code(Some(write.code))
-                    .with_details(raw(&write_error_document(0, write.code, &write.message, write.details.as_ref())))
+                self.write_error(write.code, &write.message, write.details.as_ref())
             }
-            DriverErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
-                let kind = if concern.code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
-                Error::new(
-                    kind,
-                    format!(
-                        "{} ({self}; the write was done, but not confirmed as the write concern asks)",
-                        concern.message
-                    ),
-                )
-                .with_code(Some(concern.code))
-                .with_details(raw(&write_concern_error(concern)))
-            }
+            DriverErrorKind::Write(WriteFailure::WriteConcernError(concern)) => self.write_concern_error(concern),
             DriverErrorKind::InvalidArgument { message, .. } if message.contains("document must be within") => {
                 Error::new(ErrorKind::DocumentTooLarge, format!("{message} ({self})"))
             }

@@ -9,6 +9,7 @@ use mongodb::error::{ErrorKind as DriverErrorKind, InsertManyError};
 
 use super::error::{Attempt, Attempted, write_concern_error, write_error_document};
 use super::{DriverClient, Namespace};
+use crate::coalesce::{Limits, Outcome, SendBatch};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
@@ -29,6 +30,48 @@ const DOING: &str = "insert into";
 /// the 100,000 documents that a server takes.
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
 const BATCH_DOCUMENTS: usize = 100_000;
+
+/// Inserts that may be merged, each with the default options.
+impl SendBatch for DriverClient {
+    type Document = RawDocumentBuf;
+    // Two commands in flight keep both ends busy: one is on its way while the
+    // next is encoded.
+    const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 2 };
+
+    fn size(document: &RawDocumentBuf) -> usize {
+        document.as_bytes().len()
+    }
+
+    async fn send(&self, namespace: &Namespace, mut documents: Vec<RawDocumentBuf>) -> Outcome {
+        if documents.len() == 1
+            && let Some(document) = documents.pop()
+        {
+            return Outcome::Same(insert_one(self, namespace, document, InsertOptions::default()).await);
+        }
+        let attempt = Attempt { doing: DOING, namespace, settings: self.settings() };
+        let collection = match self.collection(namespace, &attempt).await {
+            Ok(collection) => collection,
+            Err(error) => return Outcome::Same(Err(error)),
+        };
+        match collection.insert_many(&documents).ordered(false).await {
+            Ok(_) => Outcome::Same(Ok(())),
+            Err(error) => match &*error.kind {
+                DriverErrorKind::InsertMany(refused) => {
+                    Outcome::Each(attempt.refused(documents.len(), refused, &error))
+                }
+                _ => Outcome::Same(Err(attempt.failed(&error))),
+            },
+        }
+    }
+}
+
+/// Refuses a document that MongoDB would refuse.
+///
+/// # Errors
+/// `DocumentTooLarge`.
+pub fn check_size(client: &DriverClient, namespace: &Namespace, document: &RawDocumentBuf) -> Result<()> {
+    within_limit(document, &Attempt { doing: DOING, namespace, settings: client.settings() })
+}
 
 /// Inserts one document.
 ///
@@ -97,7 +140,6 @@ pub async fn insert_many(
     failures.into_result(&attempt)
 }
 
-/// Refuses a document that MongoDB would refuse.
 fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> Result<()> {
     let size = document.as_bytes().len();
     if size > MAX_DOCUMENT_SIZE {

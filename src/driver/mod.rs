@@ -14,6 +14,7 @@ use mongodb::{Client, Collection};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
+use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result};
 use error::Attempt;
@@ -42,12 +43,13 @@ pub struct DriverClient {
     settings: DriverSettings,
     runtime: Handle,
     client: OnceCell<Client>,
+    coalescer: Coalescer<Self>,
 }
 
 impl DriverClient {
     /// A client for `settings`, whose work runs on `runtime`.
     pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
-        Self { settings, runtime, client: OnceCell::new() }
+        Self { settings, runtime, client: OnceCell::new(), coalescer: Coalescer::default() }
     }
 
     /// What it was made from.
@@ -105,6 +107,12 @@ impl DriverClient {
         if let Some(client) = self.client.get() {
             client.clone().shutdown().immediate(true).await;
         }
+    }
+}
+
+impl AsRef<Coalescer<Self>> for DriverClient {
+    fn as_ref(&self) -> &Coalescer<Self> {
+        &self.coalescer
     }
 }
 

@@ -9,22 +9,67 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::bridge::LoopBridge;
-use super::call::{Call, Pending, PendingCall};
+use super::call::{Call, Pending, Running, Startable};
 use super::errors::to_py;
 use crate::runtime::process;
 
 type Prepare = Box<dyn FnOnce(Python<'_>) -> PyResult<Box<dyn Pending>> + Send>;
 
+/// What a call waits for before it is made, if anything.
+pub type Gate = Box<dyn Fn(Python<'_>) -> PyResult<Option<Running<()>>> + Send>;
+
+/// A call that is still to be made.
+struct Unmade {
+    gate: Option<Gate>,
+    prepare: Prepare,
+}
+
 enum State {
     /// Not awaited yet.
-    Ready(Prepare),
-    Running {
-        call: Box<dyn Pending>,
-        bridge: Py<LoopBridge>,
-        token: u64,
-        future: Py<PyAny>,
+    Ready(Unmade),
+    /// Its gate is closed.
+    Queued {
+        gate: Started,
+        unmade: Unmade,
     },
+    Running(Started),
     Ended,
+}
+
+/// A call that runs, and the loop that is told when it has ended.
+struct Started {
+    call: Box<dyn Pending>,
+    bridge: Py<LoopBridge>,
+    token: u64,
+    future: Py<PyAny>,
+}
+
+impl Started {
+    fn new(py: Python<'_>, mut call: Box<dyn Pending>) -> PyResult<Self> {
+        let runtime = process().runtime().map_err(|error| to_py(py, error))?;
+        let (bridge, event_loop) = LoopBridge::of_running_loop(py)?;
+        let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
+        let (token, wakeup) = bridge.get().expect(future.clone_ref(py));
+        call.start(runtime, wakeup);
+        Ok(Self { call, bridge, token, future })
+    }
+
+    /// The future, as a coroutine yields it to the task that drives it.
+    fn yielded(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.future.setattr(py, intern!(py, "_asyncio_future_blocking"), true)?;
+        Ok(self.future.clone_ref(py))
+    }
+
+    fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let result = self.call.take(py)?;
+        self.bridge.get().forget(self.token);
+        Some(result)
+    }
+
+    fn cancel(mut self) {
+        self.call.cancel();
+        self.bridge.get().forget(self.token);
+    }
 }
 
 /// The result of an asynchronous method; to be awaited once.
@@ -35,41 +80,40 @@ pub struct Awaitable {
 }
 
 impl Awaitable {
-    /// An awaitable that makes and starts a call when it is first awaited.
-    pub fn new<T: Send + 'static>(
+    /// An awaitable that makes and starts a call when it is first awaited, and
+    /// its gate lets it.
+    pub fn new<C: Startable>(
         name: &'static str,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<Call<T>> + Send + 'static,
+        gate: Option<Gate>,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> Self {
-        let prepare: Prepare = Box::new(|py| Ok(Box::new(PendingCall::from(prepare(py)?))));
-        Self { name, state: Mutex::new(State::Ready(prepare)) }
+        let prepare: Prepare = Box::new(|py| Ok(prepare(py)?.pending()));
+        Self { name, state: Mutex::new(State::Ready(Unmade { gate, prepare })) }
     }
 
     fn replace(&self, state: State) -> State {
         std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
     }
 
-    fn start(&self, py: Python<'_>, prepare: Prepare) -> PyResult<Py<PyAny>> {
-        let runtime = process().runtime().map_err(|error| to_py(py, error))?;
-        let (bridge, event_loop) = LoopBridge::of_running_loop(py)?;
-        let mut call = prepare(py)?;
-        let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
-        let (token, wakeup) = bridge.get().expect(future.clone_ref(py));
-        call.start(runtime, wakeup);
-        let yielded = future.clone_ref(py);
-        self.replace(State::Running { call, bridge, token, future });
-        Self::yielded(py, yielded)
-    }
-
-    /// A future as a coroutine yields it to the task that drives it.
-    fn yielded(py: Python<'_>, future: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        future.setattr(py, intern!(py, "_asyncio_future_blocking"), true)?;
-        Ok(future)
+    fn start(&self, py: Python<'_>, unmade: Unmade) -> PyResult<Py<PyAny>> {
+        if let Some(gate) = &unmade.gate
+            && let Some(opening) = gate(py)?
+        {
+            let opening = Call::new(opening, |py, _| Ok(py.None()));
+            let gate = Started::new(py, opening.pending())?;
+            let yielded = gate.yielded(py)?;
+            self.replace(State::Queued { gate, unmade });
+            return Ok(yielded);
+        }
+        let call = Started::new(py, (unmade.prepare)(py)?)?;
+        let yielded = call.yielded(py)?;
+        self.replace(State::Running(call));
+        Ok(yielded)
     }
 
     fn cancel(&self) {
-        if let State::Running { mut call, bridge, token, .. } = self.replace(State::Ended) {
-            call.cancel();
-            bridge.get().forget(token);
+        if let State::Running(started) | State::Queued { gate: started, .. } = self.replace(State::Ended) {
+            started.cancel();
         }
     }
 }
@@ -86,16 +130,21 @@ impl Awaitable {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.replace(State::Ended) {
-            State::Ready(prepare) => self.start(py, prepare),
-            State::Running { mut call, bridge, token, future } => match call.take(py) {
-                Some(result) => {
-                    bridge.get().forget(token);
-                    Err(PyStopIteration::new_err((result?,)))
-                }
+            State::Ready(unmade) => self.start(py, unmade),
+            State::Queued { mut gate, unmade } => match gate.take(py) {
+                Some(_) => self.start(py, unmade),
                 None => {
-                    let yielded = future.clone_ref(py);
-                    self.replace(State::Running { call, bridge, token, future });
-                    Self::yielded(py, yielded)
+                    let yielded = gate.yielded(py)?;
+                    self.replace(State::Queued { gate, unmade });
+                    Ok(yielded)
+                }
+            },
+            State::Running(mut started) => match started.take(py) {
+                Some(result) => Err(PyStopIteration::new_err((result?,))),
+                None => {
+                    let yielded = started.yielded(py)?;
+                    self.replace(State::Running(started));
+                    Ok(yielded)
                 }
             },
             State::Ended => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
@@ -153,7 +202,7 @@ impl Drop for Awaitable {
                     }
                 });
             }
-            State::Running { mut call, .. } => call.cancel(),
+            State::Running(mut started) | State::Queued { gate: mut started, .. } => started.call.cancel(),
             State::Ended => {}
         }
     }

@@ -8,9 +8,8 @@
 //! calls `call_soon_threadsafe`.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::intern;
@@ -18,89 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyWeakrefReference};
 
-/// Where finished calls wait for the loop. Knows nothing of Python.
-struct Mailbox {
-    tokens: Mutex<Vec<u64>>,
-    came_in: Condvar,
-    closed: AtomicBool,
-    socket: Option<Sockets>,
-}
-
-#[cfg(unix)]
-type Socket = std::os::unix::net::UnixStream;
-#[cfg(not(unix))]
-type Socket = std::net::TcpStream;
-
-struct Sockets {
-    watched: Socket,
-    written: Socket,
-}
-
-#[cfg(unix)]
-fn sockets() -> std::io::Result<Sockets> {
-    let (watched, written) = Socket::pair()?;
-    watched.set_nonblocking(true)?;
-    written.set_nonblocking(true)?;
-    Ok(Sockets { watched, written })
-}
-
-#[cfg(not(unix))]
-fn sockets() -> std::io::Result<Sockets> {
-    Err(std::io::ErrorKind::Unsupported.into())
-}
-
-impl Mailbox {
-    fn put(&self, token: u64) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.push(token);
-        if tokens.len() > 1 {
-            // The loop has been called, and has not come yet.
-            return;
-        }
-        drop(tokens);
-        self.came_in.notify_one();
-        if let Some(Sockets { written, .. }) = &self.socket {
-            // A full socket is readable already; a closed one belongs to a loop that is gone.
-            drop((&*written).write(&[1]));
-        }
-    }
-
-    fn take(&self) -> Vec<u64> {
-        if let Some(Sockets { watched, .. }) = &self.socket {
-            let mut bytes = [0; 64];
-            while matches!((&*watched).read(&mut bytes), Ok(count) if count == bytes.len()) {}
-        }
-        std::mem::take(&mut *self.tokens.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Waits until something came in; `false` once the mailbox is closed.
-    fn wait(&self) -> bool {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        while tokens.is_empty() && !self.closed.load(Ordering::Acquire) {
-            tokens = self.came_in.wait(tokens).unwrap_or_else(PoisonError::into_inner);
-        }
-        !self.closed.load(Ordering::Acquire)
-    }
-
-    fn close(&self) {
-        let _tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        self.closed.store(true, Ordering::Release);
-        self.came_in.notify_all();
-    }
-}
-
-/// Tells a loop that a call has ended.
-pub struct Wakeup {
-    mailbox: Arc<Mailbox>,
-    token: u64,
-}
-
-impl Wakeup {
-    /// Tells it; costs no more than a lock where the loop has been told already.
-    pub fn fire(self) {
-        self.mailbox.put(self.token);
-    }
-}
+use crate::mailbox::{Mailbox, Sockets, Wakeup};
 
 /// An event loop's end of the bridge.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
@@ -137,12 +54,10 @@ impl LoopBridge {
     fn watching(running_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = running_loop.py();
         let new = |socket| {
-            let mailbox =
-                Mailbox { tokens: Mutex::default(), came_in: Condvar::new(), closed: AtomicBool::new(false), socket };
             Bound::new(
                 py,
                 Self {
-                    mailbox: Arc::new(mailbox),
+                    mailbox: Arc::new(Mailbox::new(socket)),
                     waiting: Mutex::default(),
                     next_token: AtomicU64::new(0),
                     event_loop: PyWeakrefReference::new(running_loop)?.unbind(),
@@ -150,9 +65,8 @@ impl LoopBridge {
             )
         };
         #[cfg(unix)]
-        if let Ok(sockets) = sockets() {
-            use std::os::fd::AsRawFd as _;
-            let descriptor = sockets.watched.as_raw_fd();
+        if let Ok(sockets) = Sockets::new() {
+            let descriptor = sockets.descriptor();
             let bridge = new(Some(sockets))?;
             let drain = bridge.getattr(intern!(py, "_drain"))?;
             match running_loop.call_method1(intern!(py, "add_reader"), (descriptor, drain)) {
@@ -176,7 +90,7 @@ impl LoopBridge {
     pub fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
-        (token, Wakeup { mailbox: Arc::clone(&self.mailbox), token })
+        (token, Wakeup::new(Arc::clone(&self.mailbox), token))
     }
 
     /// Lets go of a future whose call was cancelled.

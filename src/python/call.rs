@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -10,11 +11,13 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::bridge::Wakeup;
 use super::errors::to_py;
+use crate::coalesce::{Settle, awaited};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mailbox::Wakeup;
 
-type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+/// Work of the core.
+pub type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 type Finish<T> = Box<dyn FnOnce(Python<'_>, Result<T>) -> PyResult<Py<PyAny>> + Send>;
 
 /// What a method does: `running` in the core, which holds nothing of
@@ -34,20 +37,133 @@ impl<T: Send + 'static> Call<T> {
             AssertUnwindSafe(running).catch_unwind().map(|ended| ended.unwrap_or_else(|panic| Err(bug(&*panic))));
         Self { running: Box::pin(running), finish: Box::new(finish) }
     }
+}
 
-    /// Waits for it with the GIL released; signals, as of Ctrl-C, end it.
-    pub fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>> {
-        // How long Ctrl-C may take to be seen.
-        const SLICE: std::time::Duration = std::time::Duration::from_millis(50);
-        let Self { mut running, finish } = self;
-        loop {
-            let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SLICE, running.as_mut()).await }));
-            match waited {
-                Ok(result) => return finish(py, result),
-                // Dropping the call cancels it.
-                Err(_) => py.check_signals()?,
+/// A call that has been made and not been started.
+pub trait Startable: Send + 'static {
+    /// As the event loop sees it.
+    fn pending(self) -> Box<dyn Pending>;
+    /// Carries it out in this thread, with the GIL released.
+    fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>>;
+}
+
+impl<T: Send + 'static> Startable for Call<T> {
+    fn pending(self) -> Box<dyn Pending> {
+        Box::new(PendingCall {
+            running: Some(self.running),
+            finish: Some(self.finish),
+            result: Arc::default(),
+            task: None,
+        })
+    }
+
+    fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>> {
+        let result = wait(py, runtime, self.running)?;
+        (self.finish)(py, result)
+    }
+}
+
+/// Waits for work with the GIL released; signals, as of Ctrl-C, end it.
+pub fn wait<T: Send>(
+    py: Python<'_>,
+    runtime: &Handle,
+    mut running: Pin<Box<dyn Future<Output = T> + Send>>,
+) -> PyResult<T> {
+    // How long Ctrl-C may take to be seen.
+    const SLICE: std::time::Duration = std::time::Duration::from_millis(50);
+    loop {
+        let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SLICE, running.as_mut()).await }));
+        match waited {
+            Ok(result) => return Ok(result),
+            // Dropping the work cancels it.
+            Err(_) => py.check_signals()?,
+        }
+    }
+}
+
+type HandOver = Box<dyn FnOnce(&Handle, Box<dyn Settle>) + Send>;
+
+/// An insert: on its own, or handed over to be merged with its neighbours.
+pub enum Insert {
+    /// On its own.
+    Alone(Call<()>),
+    /// Handed over to what merges inserts.
+    Merged {
+        /// Hands it over, with whoever waits for it.
+        hand_over: HandOver,
+        /// Makes the Python result.
+        finish: Finish<()>,
+    },
+}
+
+impl Startable for Insert {
+    fn pending(self) -> Box<dyn Pending> {
+        match self {
+            Self::Alone(call) => call.pending(),
+            Self::Merged { hand_over, finish } => {
+                Box::new(PendingInsert { hand_over: Some(hand_over), finish: Some(finish), receipt: Arc::default() })
             }
         }
+    }
+
+    fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Alone(call) => call.wait(py, runtime),
+            Self::Merged { hand_over, finish } => {
+                let (caller, ended) = awaited();
+                hand_over(runtime, caller);
+                let result = wait(py, runtime, Box::pin(ended))?;
+                finish(py, result)
+            }
+        }
+    }
+}
+
+/// An insert that was handed over.
+struct PendingInsert {
+    hand_over: Option<HandOver>,
+    finish: Option<Finish<()>>,
+    receipt: Arc<Receipt>,
+}
+
+#[derive(Default)]
+struct Receipt {
+    result: Mutex<Option<Result<()>>>,
+    cancelled: AtomicBool,
+}
+
+struct Caller {
+    receipt: Arc<Receipt>,
+    wakeup: Wakeup,
+}
+
+impl Settle for Caller {
+    fn wanted(&self) -> bool {
+        !self.receipt.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn settle(self: Box<Self>, result: Result<()>) -> Option<Wakeup> {
+        *self.receipt.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        Some(self.wakeup)
+    }
+}
+
+impl Pending for PendingInsert {
+    fn start(&mut self, runtime: &Handle, wakeup: Wakeup) {
+        if let Some(hand_over) = self.hand_over.take() {
+            hand_over(runtime, Box::new(Caller { receipt: Arc::clone(&self.receipt), wakeup }));
+        }
+    }
+
+    fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let result = self.receipt.result.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let finish = self.finish.take()?;
+        Some(finish(py, result))
+    }
+
+    fn cancel(&mut self) {
+        // What is in flight already may still be stored; what waits is not sent.
+        self.receipt.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
@@ -76,17 +192,11 @@ pub trait Pending: Send {
 }
 
 /// A [`Call`] whose result is picked up by another thread.
-pub struct PendingCall<T> {
+struct PendingCall<T> {
     running: Option<Running<T>>,
     finish: Option<Finish<T>>,
     result: Arc<Mutex<Option<Result<T>>>>,
     task: Option<AbortHandle>,
-}
-
-impl<T> From<Call<T>> for PendingCall<T> {
-    fn from(call: Call<T>) -> Self {
-        Self { running: Some(call.running), finish: Some(call.finish), result: Arc::default(), task: None }
-    }
 }
 
 impl<T: Send + 'static> Pending for PendingCall<T> {

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 use std::time::Duration;
 
-use super::awaitable::Awaitable;
-use super::call::{Call, raised};
+use super::awaitable::{Awaitable, Gate};
+use super::call::{Call, Startable, raised, wait};
 use super::errors::{configuration_error, to_py, wrong_type};
 use super::mongo::{CollectionCalls, FindOneArguments, InsertManyArguments, InsertOneArguments};
 use super::options;
@@ -26,34 +26,50 @@ use crate::runtime::process;
 
 /// How a method gives its result: to be awaited, or at once.
 trait Flavor {
-    fn run<T: Send + 'static>(
+    fn run_behind<C: Startable>(
         py: Python<'_>,
         name: &'static str,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<Call<T>> + Send + 'static,
+        gate: Option<Gate>,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> PyResult<Py<PyAny>>;
+
+    fn run<C: Startable>(
+        py: Python<'_>,
+        name: &'static str,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        Self::run_behind(py, name, None, prepare)
+    }
 }
 
 struct Awaited;
 
 impl Flavor for Awaited {
-    fn run<T: Send + 'static>(
+    fn run_behind<C: Startable>(
         py: Python<'_>,
         name: &'static str,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<Call<T>> + Send + 'static,
+        gate: Option<Gate>,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Awaitable::new(name, prepare))?.into_any())
+        Ok(Py::new(py, Awaitable::new(name, gate, prepare))?.into_any())
     }
 }
 
 struct Blocking;
 
 impl Flavor for Blocking {
-    fn run<T: Send + 'static>(
+    fn run_behind<C: Startable>(
         py: Python<'_>,
         _name: &'static str,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<Call<T>> + Send + 'static,
+        gate: Option<Gate>,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
         let runtime = raised(py, process().runtime())?;
+        if let Some(gate) = gate {
+            while let Some(opening) = gate(py)? {
+                raised(py, wait(py, runtime, opening)?)?;
+            }
+        }
         prepare(py)?.wait(py, runtime)
     }
 }
@@ -289,11 +305,11 @@ macro_rules! path_classes {
                 Self { client, namespace: Arc::new(namespace) }
             }
 
-            fn run<T: Send + 'static>(
+            fn run<C: Startable>(
                 &self,
                 py: Python<'_>,
                 name: &'static str,
-                call: impl FnOnce(Python<'_>, Arc<$path>, Arc<Namespace>) -> PyResult<Call<T>> + Send + 'static,
+                call: impl FnOnce(Python<'_>, Arc<$path>, Arc<Namespace>) -> PyResult<C> + Send + 'static,
             ) -> PyResult<Py<PyAny>> {
                 let pooled = Arc::clone(&self.client.get().pooled);
                 let namespace = Arc::clone(&self.namespace);
@@ -315,7 +331,12 @@ macro_rules! path_classes {
                 comment: Option<Py<PyAny>>,
             ) -> PyResult<Py<PyAny>> {
                 let arguments = InsertOneArguments { document, bypass_document_validation, session, comment };
-                self.run(py, concat!($collection_name, ".insert_one"), move |py, client, namespace| {
+                let pooled = Arc::clone(&self.client.get().pooled);
+                let gated = Arc::clone(&pooled);
+                let gate: Gate = Box::new(move |py| Ok(<$path as CollectionCalls>::room(gated.client(py, $client_name)?)));
+                let namespace = Arc::clone(&self.namespace);
+                $flavor::run_behind(py, concat!($collection_name, ".insert_one"), Some(gate), move |py| {
+                    let client = pooled.client(py, $client_name)?;
                     <$path as CollectionCalls>::insert_one(py, client, namespace, arguments)
                 })
             }
@@ -441,14 +462,16 @@ macro_rules! driver_constructor {
         #[pymethods]
         impl $client {
             #[new]
-            #[pyo3(signature = (host = None, port = None, **options))]
+            #[pyo3(signature = (host = None, port = None, *, coalesce = true, **options))]
             fn new(
                 host: Option<&Bound<'_, PyAny>>,
                 port: Option<u16>,
+                coalesce: bool,
                 options: Option<&Bound<'_, PyDict>>,
                 py: Python<'_>,
             ) -> PyResult<Self> {
-                let settings = driver_settings_of(py, host, port, options)?;
+                let mut settings = driver_settings_of(py, host, port, options)?;
+                settings.coalesce = coalesce;
                 Ok(Self { pooled: Arc::new(Pooled::new(settings, false)) })
             }
         }
@@ -463,7 +486,7 @@ macro_rules! data_api_constructor {
             #[new]
             #[pyo3(signature = (
                                                 endpoint, *, api_key, data_source, database = None, collection = None,
-                                                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true
+                                                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true, coalesce = true
                                             ))]
             #[allow(non_snake_case, clippy::too_many_arguments)]
             fn new(
@@ -475,6 +498,7 @@ macro_rules! data_api_constructor {
                 timeoutMS: u64,
                 connectTimeoutMS: u64,
                 retryWrites: bool,
+                coalesce: bool,
                 py: Python<'_>,
             ) -> PyResult<Self> {
                 let mut settings = raised(py, DataApiSettings::new(endpoint, api_key, data_source))?;
@@ -492,6 +516,7 @@ macro_rules! data_api_constructor {
                 settings.timeout = Duration::from_millis(timeoutMS);
                 settings.connect_timeout = Duration::from_millis(connectTimeoutMS);
                 settings.retry = retryWrites;
+                settings.coalesce = coalesce;
                 Ok(Self { pooled: Arc::new(Pooled::new(settings, false)) })
             }
         }

@@ -5,21 +5,22 @@ use std::sync::Arc;
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 
-use super::call::Call;
+use super::call::{Call, Insert, Running};
 use super::codec::{Encoded, Id, encode, encode_into};
 use super::errors::to_py;
 use super::mongo::{
     CollectionCalls, FindOneArguments, InsertManyArguments, InsertOneArguments, documents, found, inserted_many,
-    inserted_one,
+    inserted_one, room,
 };
 use super::options;
 use super::pooled::{Pooled, PooledClient};
+use crate::coalesce::Coalescer;
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
-use crate::data_api::client::{DataApiClient, Repeat};
+use crate::data_api::client::{DataApiClient, Repeat, one_request};
 use crate::driver::Namespace;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 impl PooledClient for DataApiClient {
     type Settings = DataApiSettings;
@@ -35,21 +36,35 @@ impl CollectionCalls for DataApiClient {
         client: Arc<Self>,
         namespace: Arc<Namespace>,
         arguments: InsertOneArguments,
-    ) -> PyResult<Call<()>> {
+    ) -> PyResult<Insert> {
         only_the_driver_path([
             ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
             ("session", arguments.session.is_some()),
             ("comment", arguments.comment.is_some()),
         ])?;
         let document = arguments.document.bind(py);
-        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
-        out.buf.extend_from_slice(br#""document":"#);
+        let mut out = EjsonWriter::default();
         let id = encode_into(document, &mut out)?;
         within_limit(document, out.buf.len())?;
-        out.buf.push(b'}');
         let repeat = repeat(&[&id], &client);
-        let inserting = async move { client.insert_one(out.buf.into(), repeat).await };
-        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id)))
+        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
+        if client.settings().coalesce && repeat == Repeat::Safe {
+            return Ok(Insert::Merged {
+                hand_over: Box::new(move |runtime, caller| {
+                    Coalescer::insert(&client, runtime, &namespace, out.buf, caller);
+                }),
+                finish: Box::new(finish),
+            });
+        }
+        let inserting = async move {
+            let body = one_request(&client.request_prefix(&namespace), &out.buf);
+            client.insert_one(body, repeat).await
+        };
+        Ok(Insert::Alone(Call::new(inserting, finish)))
+    }
+
+    fn room(client: Arc<Self>) -> Option<Running<()>> {
+        room(client)
     }
 
     fn insert_many(

@@ -7,15 +7,16 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::call::Call;
+use super::call::{Call, Insert, Running, raised};
 use super::codec::{Encoded, Id, decode_document, raw_document};
 use super::errors::to_py;
 use super::options::{self, document};
 use super::pooled::{Pooled, PooledClient};
 use super::results::{InsertManyResult, InsertOneResult};
+use crate::coalesce::{Coalescer, SendBatch};
 use crate::config::DriverSettings;
 use crate::driver::find::{FindOne, find_one};
-use crate::driver::insert::{InsertOptions, insert_many, insert_one};
+use crate::driver::insert::{InsertOptions, check_size, insert_many, insert_one};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
 
@@ -64,7 +65,10 @@ pub trait CollectionCalls: PooledClient {
         client: Arc<Self>,
         namespace: Arc<Namespace>,
         arguments: InsertOneArguments,
-    ) -> PyResult<Call<()>>;
+    ) -> PyResult<Insert>;
+
+    /// What an `insert_one` must wait for before it is made, if anything.
+    fn room(client: Arc<Self>) -> Option<Running<()>>;
 
     /// Makes the call of `insert_many`.
     fn insert_many(
@@ -92,7 +96,7 @@ impl CollectionCalls for DriverClient {
         client: Arc<Self>,
         namespace: Arc<Namespace>,
         arguments: InsertOneArguments,
-    ) -> PyResult<Call<()>> {
+    ) -> PyResult<Insert> {
         let options = insert_options(
             py,
             true,
@@ -102,8 +106,23 @@ impl CollectionCalls for DriverClient {
         )?;
         let Encoded { bytes, id } = Encoded::for_insert(arguments.document.bind(py))?;
         let document = raw_document(py, bytes)?;
+        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
+        let plain = options.bypass_document_validation.is_none() && options.comment.is_none();
+        if plain && client.settings().coalesce {
+            raised(py, check_size(&client, &namespace, &document))?;
+            return Ok(Insert::Merged {
+                hand_over: Box::new(move |runtime, caller| {
+                    Coalescer::insert(&client, runtime, &namespace, document, caller);
+                }),
+                finish: Box::new(finish),
+            });
+        }
         let inserting = async move { insert_one(&client, &namespace, document, options).await };
-        Ok(Call::new(inserting, move |py, result| inserted_one(py, result, id)))
+        Ok(Insert::Alone(Call::new(inserting, finish)))
+    }
+
+    fn room(client: Arc<Self>) -> Option<Running<()>> {
+        room(client)
     }
 
     fn insert_many(
@@ -165,6 +184,17 @@ impl CollectionCalls for DriverClient {
         };
         Call::new(closing, |py, _| Ok(py.None()))
     }
+}
+
+/// What waits for room among the inserts of a client, if there is none.
+pub fn room<C: SendBatch + AsRef<Coalescer<C>>>(client: Arc<C>) -> Option<Running<()>> {
+    if !(*client).as_ref().is_full() {
+        return None;
+    }
+    Some(Box::pin(async move {
+        (*client).as_ref().room().await;
+        Ok(())
+    }))
 }
 
 fn insert_options(

@@ -30,7 +30,9 @@ impl Peer {
                 let url = format!("{}/action/insertOne", order["http"].as_str().unwrap_or_default());
                 Self::Http { client: reqwest::Client::new(), url }
             }
-            "rust insert_many" => Self::InsertMany(Client::with_uri_str(mongodb).await?.database("db").collection("coll")),
+            "rust insert_many" => {
+                Self::InsertMany(Client::with_uri_str(mongodb).await?.database("db").collection("coll"))
+            }
             _ => Self::InsertOne(Client::with_uri_str(mongodb).await?.database("db").collection("coll")),
         })
     }

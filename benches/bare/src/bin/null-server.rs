@@ -112,7 +112,8 @@ fn speak_mongodb(mut stream: TcpStream, port: u16, found: &Found) -> Result<()> 
             }
         };
         reply.clear();
-        let extra: &[u8] = if opcode == OP_REPLY { &[8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0] } else { &[0; 5] };
+        let extra: &[u8] =
+            if opcode == OP_REPLY { &[8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0] } else { &[0; 5] };
         for number in [(16 + extra.len() + body.len()) as i32, 1, int(&header, 4), opcode] {
             reply.extend_from_slice(&number.to_le_bytes());
         }
@@ -133,7 +134,8 @@ fn sections(message: &[u8]) -> (String, i32) {
         if kind == 0 {
             if let Ok(body) = RawDocument::from_bytes(section) {
                 command = body.iter().next().and_then(OkName::ok_name).unwrap_or_default();
-                documents = documents.max(body.get_array("documents").map_or(0, |array| array.into_iter().count() as i32));
+                documents =
+                    documents.max(body.get_array("documents").map_or(0, |array| array.into_iter().count() as i32));
                 if command == "find" && body.get("limit").is_ok_and(|limit| limit.is_some()) {
                     command = "find one".to_owned();
                 }
@@ -162,11 +164,8 @@ impl OkName for bson::error::Result<(&bson::raw::CStr, bson::raw::RawBsonRef<'_>
 }
 
 fn speak_http(mut stream: TcpStream) -> Result<()> {
-    const ANSWERS: [&str; 3] = [
-        r#"{"insertedId":{"$oid":"6193504e1be4ab27791c8133"}}"#,
-        r#"{"insertedIds":[]}"#,
-        r#"{"document":null}"#,
-    ];
+    const ANSWERS: [&str; 3] =
+        [r#"{"insertedId":{"$oid":"6193504e1be4ab27791c8133"}}"#, r#"{"insertedIds":[]}"#, r#"{"document":null}"#];
     let mut buffer = Vec::new();
     let mut chunk = vec![0; 1 << 18];
     loop {
@@ -189,7 +188,13 @@ fn speak_http(mut stream: TcpStream) -> Result<()> {
         }
         let line = buffer.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let has = |name: &[u8]| line.windows(name.len()).any(|window| window == name);
-        let body = if has(b"insertMany") { ANSWERS[1] } else if has(b"findOne") { ANSWERS[2] } else { ANSWERS[0] };
+        let body = if has(b"insertMany") {
+            ANSWERS[1]
+        } else if has(b"findOne") {
+            ANSWERS[2]
+        } else {
+            ANSWERS[0]
+        };
         buffer.drain(..head + length);
         let answer = format!(
             "HTTP/1.1 201 Created\r\ncontent-type: application/ejson\r\ncontent-length: {}\r\n\r\n{body}",

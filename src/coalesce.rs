@@ -1,0 +1,365 @@
+//! Merging concurrent inserts.
+//!
+//! While a command is in flight, single inserts into the same collection that
+//! arrive wait together and leave as one. Nothing ever waits for company: with
+//! a place free for a command, the first insert leaves at once. Each caller
+//! gets its own result.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::driver::Namespace;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mailbox::Wakeup;
+
+/// What bounds merging.
+pub struct Limits {
+    /// The most documents in one command.
+    pub documents: usize,
+    /// The most bytes in one command, unless one document alone has more.
+    pub bytes: usize,
+    /// The most commands in flight for one collection.
+    pub in_flight: usize,
+}
+
+/// The bytes that may wait in all before callers have to wait with theirs.
+pub const MOST_BYTES_WAITING: usize = 64 * 1024 * 1024;
+
+/// What came of a command.
+pub enum Outcome {
+    /// The same for all of its documents.
+    Same(Result<()>),
+    /// Something for each, in their order.
+    Each(Vec<Result<()>>),
+}
+
+/// Something that sends documents, several in one command.
+pub trait SendBatch: Send + Sync + 'static {
+    /// A document on its way.
+    type Document: Send + 'static;
+    /// What bounds its commands.
+    const LIMITS: Limits;
+
+    /// The size of a document, in bytes.
+    fn size(document: &Self::Document) -> usize;
+
+    /// Sends documents as one command.
+    fn send(&self, namespace: &Namespace, documents: Vec<Self::Document>) -> impl Future<Output = Outcome> + Send;
+}
+
+/// Whoever waits for an insert.
+pub trait Settle: Send + 'static {
+    /// Whether it still waits; what nobody waits for is not sent, unless it is in flight.
+    fn wanted(&self) -> bool;
+    /// Hands the result over; gives what tells of it, to be fired with others.
+    fn settle(self: Box<Self>, result: Result<()>) -> Option<Wakeup>;
+}
+
+struct Waiting<D> {
+    document: D,
+    caller: Box<dyn Settle>,
+}
+
+struct Queue<D> {
+    waiting: VecDeque<Waiting<D>>,
+    in_flight: usize,
+}
+
+/// What leaves as one command, and who waits for it.
+struct Batch<D> {
+    documents: Vec<D>,
+    callers: Vec<Box<dyn Settle>>,
+}
+
+struct State<D> {
+    queues: HashMap<Arc<Namespace>, Queue<D>>,
+    bytes_waiting: usize,
+}
+
+/// The inserts of one client that wait, by collection.
+pub struct Coalescer<C: SendBatch> {
+    state: Mutex<State<C::Document>>,
+    room: Notify,
+}
+
+impl<C: SendBatch> Default for Coalescer<C> {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { queues: HashMap::new(), bytes_waiting: 0 }), room: Notify::new() }
+    }
+}
+
+impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
+    /// Takes an insert in. Its caller is told when it has ended.
+    pub fn insert(
+        client: &Arc<C>,
+        runtime: &Handle,
+        namespace: &Arc<Namespace>,
+        document: C::Document,
+        caller: Box<dyn Settle>,
+    ) {
+        let coalescer: &Self = (**client).as_ref();
+        let size = C::size(&document);
+        let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bytes_waiting += size;
+        if !state.queues.contains_key(namespace) {
+            state.queues.insert(Arc::clone(namespace), Queue { waiting: VecDeque::new(), in_flight: 0 });
+        }
+        let Some(queue) = state.queues.get_mut(namespace) else { return };
+        queue.waiting.push_back(Waiting { document, caller });
+        if queue.in_flight < C::LIMITS.in_flight {
+            queue.in_flight += 1;
+            drop(state);
+            runtime.spawn(Self::send_all(Arc::clone(client), Arc::clone(namespace)));
+        }
+    }
+
+    /// Whether so much waits that callers should wait before they encode more.
+    pub fn is_full(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes_waiting >= MOST_BYTES_WAITING
+    }
+
+    /// Waits until there is room.
+    pub async fn room(&self) {
+        loop {
+            let room = self.room.notified();
+            if !self.is_full() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Sends until nothing waits.
+    async fn send_all(client: Arc<C>, namespace: Arc<Namespace>) {
+        while let Some(Batch { documents, callers }) = (*client).as_ref().next_batch(&namespace) {
+            // A panic would leave its place taken and its callers waiting for ever.
+            let sending = std::panic::AssertUnwindSafe(client.send(&namespace, documents));
+            let outcome = futures_util::FutureExt::catch_unwind(sending).await.unwrap_or_else(|_| {
+                let message = "a bug in connect-eaas-mongodb (an insert panicked): please report it";
+                Outcome::Same(Err(Error::new(ErrorKind::InvalidOperation, message)))
+            });
+            settle(callers, outcome);
+        }
+    }
+
+    fn next_batch(&self, namespace: &Namespace) -> Option<Batch<C::Document>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = state.queues.get_mut(namespace)?;
+        let (mut documents, mut callers) = (Vec::new(), Vec::new());
+        let (mut bytes, mut freed) = (0, 0);
+        let mut dropped = Vec::new();
+        while let Some(next) = queue.waiting.front() {
+            let size = C::size(&next.document);
+            if !documents.is_empty() && (bytes + size > C::LIMITS.bytes || documents.len() == C::LIMITS.documents) {
+                break;
+            }
+            let Some(next) = queue.waiting.pop_front() else { break };
+            freed += size;
+            if next.caller.wanted() {
+                bytes += size;
+                documents.push(next.document);
+                callers.push(next.caller);
+            } else {
+                dropped.push(next);
+            }
+        }
+        if documents.is_empty() {
+            queue.in_flight -= 1;
+            if queue.in_flight == 0 {
+                state.queues.remove(namespace);
+            }
+        }
+        let was_full = state.bytes_waiting >= MOST_BYTES_WAITING;
+        state.bytes_waiting -= freed;
+        let is_full = state.bytes_waiting >= MOST_BYTES_WAITING;
+        drop(state);
+        if was_full && !is_full {
+            self.room.notify_waiters();
+        }
+        (!documents.is_empty()).then_some(Batch { documents, callers })
+    }
+}
+
+fn settle(callers: Vec<Box<dyn Settle>>, outcome: Outcome) {
+    let wakeups = match outcome {
+        Outcome::Same(result) => callers.into_iter().filter_map(|caller| caller.settle(result.clone())).collect(),
+        Outcome::Each(results) => {
+            let mut results = results.into_iter();
+            let lost = || Err(Error::new(ErrorKind::Protocol, "the server did not say what became of the document"));
+            callers.into_iter().filter_map(|caller| caller.settle(results.next().unwrap_or_else(lost))).collect()
+        }
+    };
+    Wakeup::fire_all(wakeups);
+}
+
+/// An insert that a task of the runtime waits for, or a thread.
+struct Awaited(tokio::sync::oneshot::Sender<Result<()>>);
+
+impl Settle for Awaited {
+    fn wanted(&self) -> bool {
+        !self.0.is_closed()
+    }
+
+    fn settle(self: Box<Self>, result: Result<()>) -> Option<Wakeup> {
+        drop(self.0.send(result));
+        None
+    }
+}
+
+/// A caller that waits outside an event loop, and what it waits for.
+pub fn awaited() -> (Box<dyn Settle>, impl Future<Output = Result<()>> + Send) {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let ended = async move {
+        let lost = |_| Err(Error::new(ErrorKind::InvalidOperation, "the client was closed while the insert waited"));
+        receiver.await.unwrap_or_else(lost)
+    };
+    (Box::new(Awaited(sender)), ended)
+}
+
+/// Takes an insert in, and waits for its result.
+///
+/// # Errors
+/// What became of it.
+pub async fn insert<C: SendBatch + AsRef<Coalescer<C>>>(
+    client: Arc<C>,
+    namespace: Arc<Namespace>,
+    document: C::Document,
+) -> Result<()> {
+    let (caller, ended) = awaited();
+    (*client).as_ref().room().await;
+    Coalescer::insert(&client, &Handle::current(), &namespace, document, caller);
+    ended.await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    #[derive(Default)]
+    struct Server {
+        coalescer: Coalescer<Self>,
+        batches: Mutex<Vec<Vec<usize>>>,
+        at_once: AtomicUsize,
+        most_at_once: AtomicUsize,
+        panics: bool,
+    }
+
+    impl AsRef<Coalescer<Self>> for Server {
+        fn as_ref(&self) -> &Coalescer<Self> {
+            &self.coalescer
+        }
+    }
+
+    impl SendBatch for Server {
+        type Document = (usize, usize);
+        const LIMITS: Limits = Limits { documents: 10, bytes: 1000, in_flight: 2 };
+
+        fn size(document: &(usize, usize)) -> usize {
+            document.1
+        }
+
+        async fn send(&self, _: &Namespace, documents: Vec<(usize, usize)>) -> Outcome {
+            let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            if self.panics {
+                panic!("as asked");
+            }
+            self.at_once.fetch_sub(1, Ordering::SeqCst);
+            let numbers: Vec<_> = documents.iter().map(|document| document.0).collect();
+            self.batches.lock().unwrap().push(numbers.clone());
+            Outcome::Each(
+                numbers
+                    .into_iter()
+                    .map(|number| match number % 7 {
+                        0 => Err(Error::new(ErrorKind::DuplicateKey, number.to_string())),
+                        _ => Ok(()),
+                    })
+                    .collect(),
+            )
+        }
+    }
+
+    fn namespace() -> Arc<Namespace> {
+        Arc::new(Namespace { database: "d".into(), collection: "c".into() })
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn each_caller_gets_its_own_result_and_limits_hold() {
+        let server = Arc::new(Server::default());
+        let namespace = namespace();
+        let calls: Vec<_> = (0..500)
+            .map(|number| tokio::spawn(insert(Arc::clone(&server), Arc::clone(&namespace), (number, 1 + number % 300))))
+            .collect();
+        for (number, call) in calls.into_iter().enumerate() {
+            match call.await.unwrap() {
+                Ok(()) => assert_ne!(number % 7, 0),
+                Err(error) => assert_eq!(error.message, number.to_string()),
+            }
+        }
+        let batches = server.batches.lock().unwrap();
+        let mut all: Vec<usize> = batches.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..500).collect::<Vec<_>>());
+        assert!(batches.iter().all(|batch| batch.len() <= 10));
+        assert!(batches.iter().all(|batch| batch.iter().map(|number| 1 + number % 300).sum::<usize>() <= 1000));
+        assert!(batches.len() < 250, "{} batches: nothing was merged", batches.len());
+        assert_eq!(server.most_at_once.load(Ordering::SeqCst), 2);
+        let state = server.coalescer.state.lock().unwrap();
+        assert_eq!((state.bytes_waiting, state.queues.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_sent() {
+        let server = Arc::new(Server::default());
+        let namespace = namespace();
+        let calls: Vec<_> = (1..40)
+            .map(|number| tokio::spawn(insert(Arc::clone(&server), Arc::clone(&namespace), (number, 1))))
+            .collect();
+        tokio::task::yield_now().await;
+        for call in &calls[20..] {
+            call.abort();
+        }
+        for call in calls {
+            drop(call.await);
+        }
+        let sent = server.batches.lock().unwrap().concat();
+        assert!((20..39).contains(&sent.len()), "{sent:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn callers_wait_while_too_much_waits() {
+        let server = Arc::new(Server::default());
+        let namespace = namespace();
+        let size = MOST_BYTES_WAITING / 4;
+        let calls: Vec<_> = (1..30)
+            .map(|number| tokio::spawn(insert(Arc::clone(&server), Arc::clone(&namespace), (number * 7 + 1, size))))
+            .collect();
+        let mut most = 0;
+        while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
+            most = most.max(server.coalescer.state.lock().unwrap().bytes_waiting);
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        // Those that found room at the same moment may have come in together.
+        assert!(most <= MOST_BYTES_WAITING + 4 * size, "{most}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_panic_reaches_its_callers_as_an_error() {
+        let server = Arc::new(Server { panics: true, ..Server::default() });
+        let namespace = namespace();
+        for _ in 0..5 {
+            let error = insert(Arc::clone(&server), Arc::clone(&namespace), (1, 1)).await.unwrap_err();
+            assert!(error.message.contains("bug"), "{}", error.message);
+        }
+    }
+}
