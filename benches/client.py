@@ -279,7 +279,7 @@ class OursDriver(Peer):
     def open(self) -> None:
         from connect.eaas.mongodb import AsyncMongoClient
 
-        self.collection: Any = AsyncMongoClient(self.mongodb).db.coll
+        self.collection: Any = AsyncMongoClient(self.mongodb, coalesce=self.coalesce).db.coll
 
     async def call(self) -> Any:
         return await self.collection.insert_one(self.document)
@@ -322,7 +322,7 @@ class OursDataApi(Peer):
     def open(self) -> None:
         from connect.eaas.mongodb import AsyncDataApiClient
 
-        client: Any = AsyncDataApiClient(self.http, api_key=self.key, data_source="Cluster0")
+        client: Any = AsyncDataApiClient(self.http, api_key=self.key, data_source="Cluster0", coalesce=self.coalesce)
         self.collection = client.db.coll
 
     async def call(self) -> Any:

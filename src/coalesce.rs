@@ -1,8 +1,10 @@
 //! Merging concurrent inserts.
 //!
 //! While a command is in flight, single inserts into the same collection that
-//! arrive wait together and leave as one. Nothing ever waits for company: with
-//! a place free for a command, the first insert leaves at once. Each caller
+//! arrive wait together and leave as one. With nothing in flight, an insert
+//! leaves at once. What an event loop brings in within one turn leaves at the
+//! turn's end, or as soon as there is a good batch of it: until the turn ends
+//! the loop could not take a result anyway. No clock is involved. Each caller
 //! gets its own result.
 
 use std::collections::{HashMap, VecDeque};
@@ -23,6 +25,25 @@ pub struct Limits {
     pub bytes: usize,
     /// The most commands in flight for one collection.
     pub in_flight: usize,
+    /// As many documents as are worth a command before a loop's turn has ended.
+    pub worthwhile: usize,
+}
+
+/// Whether more inserts may come from where this one came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// From an event loop, which has brought in nothing since it took results last.
+    FirstOfTurn,
+    /// From an event loop within its turn: it tells with [`Flush::flush`] when that ends.
+    MayCome,
+    /// From a thread, which waits for this one.
+    No,
+}
+
+/// A client whose inserts wait for the end of a turn.
+pub trait Flush: Send + Sync {
+    /// The turn has ended: nothing that waits has a reason to.
+    fn flush(self: Arc<Self>, runtime: &Handle);
 }
 
 /// The bytes that may wait in all before callers have to wait with theirs.
@@ -66,6 +87,8 @@ struct Waiting<D> {
 struct Queue<D> {
     waiting: VecDeque<Waiting<D>>,
     in_flight: usize,
+    /// Whether what waits has no reason to wait, but for a place.
+    due: bool,
 }
 
 /// What leaves as one command, and who waits for it.
@@ -92,27 +115,50 @@ impl<C: SendBatch> Default for Coalescer<C> {
 }
 
 impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
-    /// Takes an insert in. Its caller is told when it has ended.
+    /// Takes an insert in. Its caller is told when it has ended. Gives whether
+    /// it waits for a [`Flush::flush`].
     pub fn insert(
         client: &Arc<C>,
         runtime: &Handle,
         namespace: &Arc<Namespace>,
         document: C::Document,
         caller: Box<dyn Settle>,
-    ) {
+        more: More,
+    ) -> bool {
         let coalescer: &Self = (**client).as_ref();
         let size = C::size(&document);
         let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.bytes_waiting += size;
         if !state.queues.contains_key(namespace) {
-            state.queues.insert(Arc::clone(namespace), Queue { waiting: VecDeque::new(), in_flight: 0 });
+            let queue = Queue { waiting: VecDeque::new(), in_flight: 0, due: false };
+            state.queues.insert(Arc::clone(namespace), queue);
         }
-        let Some(queue) = state.queues.get_mut(namespace) else { return };
+        let Some(queue) = state.queues.get_mut(namespace) else { return false };
         queue.waiting.push_back(Waiting { document, caller });
-        if queue.in_flight < C::LIMITS.in_flight {
+        let idle = queue.in_flight == 0 && more == More::FirstOfTurn;
+        queue.due |= more == More::No || idle || queue.waiting.len() >= C::LIMITS.worthwhile;
+        if queue.due && queue.in_flight < C::LIMITS.in_flight {
             queue.in_flight += 1;
             drop(state);
             runtime.spawn(Self::send_all(Arc::clone(client), Arc::clone(namespace)));
+            return false;
+        }
+        more != More::No
+    }
+
+    /// Sends what waits, as far as there are places.
+    pub fn flush(client: &Arc<C>, runtime: &Handle) {
+        let coalescer: &Self = (**client).as_ref();
+        let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (namespace, queue) in &mut state.queues {
+            if queue.waiting.is_empty() {
+                continue;
+            }
+            queue.due = true;
+            if queue.in_flight < C::LIMITS.in_flight {
+                queue.in_flight += 1;
+                runtime.spawn(Self::send_all(Arc::clone(client), Arc::clone(namespace)));
+            }
         }
     }
 
@@ -134,13 +180,16 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
 
     /// Sends until nothing waits.
     async fn send_all(client: Arc<C>, namespace: Arc<Namespace>) {
-        while let Some(Batch { documents, callers }) = (*client).as_ref().next_batch(&namespace) {
+        let mut next = (*client).as_ref().next_batch(&namespace);
+        while let Some(Batch { documents, callers }) = next {
             // A panic would leave its place taken and its callers waiting for ever.
             let sending = std::panic::AssertUnwindSafe(client.send(&namespace, documents));
             let outcome = futures_util::FutureExt::catch_unwind(sending).await.unwrap_or_else(|_| {
                 let message = "a bug in connect-eaas-mongodb (an insert panicked): please report it";
                 Outcome::Same(Err(Error::new(ErrorKind::InvalidOperation, message)))
             });
+            // The place is free before its callers know, who may have their next insert ready.
+            next = (*client).as_ref().next_batch(&namespace);
             settle(callers, outcome);
         }
     }
@@ -151,7 +200,7 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         let (mut documents, mut callers) = (Vec::new(), Vec::new());
         let (mut bytes, mut freed) = (0, 0);
         let mut dropped = Vec::new();
-        while let Some(next) = queue.waiting.front() {
+        while let Some(next) = queue.waiting.front().filter(|_| queue.due) {
             let size = C::size(&next.document);
             if !documents.is_empty() && (bytes + size > C::LIMITS.bytes || documents.len() == C::LIMITS.documents) {
                 break;
@@ -166,9 +215,10 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
                 dropped.push(next);
             }
         }
+        queue.due &= !queue.waiting.is_empty();
         if documents.is_empty() {
             queue.in_flight -= 1;
-            if queue.in_flight == 0 {
+            if queue.in_flight == 0 && queue.waiting.is_empty() {
                 state.queues.remove(namespace);
             }
         }
@@ -230,7 +280,7 @@ pub async fn insert<C: SendBatch + AsRef<Coalescer<C>>>(
 ) -> Result<()> {
     let (caller, ended) = awaited();
     (*client).as_ref().room().await;
-    Coalescer::insert(&client, &Handle::current(), &namespace, document, caller);
+    Coalescer::insert(&client, &Handle::current(), &namespace, document, caller, More::No);
     ended.await
 }
 
@@ -258,7 +308,7 @@ mod tests {
 
     impl SendBatch for Server {
         type Document = (usize, usize);
-        const LIMITS: Limits = Limits { documents: 10, bytes: 1000, in_flight: 2 };
+        const LIMITS: Limits = Limits { documents: 10, bytes: 1000, in_flight: 2, worthwhile: 5 };
 
         fn size(document: &(usize, usize)) -> usize {
             document.1

@@ -33,17 +33,17 @@ static PROCESS: Mutex<Option<&'static Process>> = Mutex::new(None);
 
 /// This process's own state; made at the first call, and again in a forked child.
 pub fn process() -> &'static Process {
-    let pid = std::process::id();
     let mut current = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
-    match *current {
-        Some(process) if process.pid == pid => process,
-        _ => {
-            let process: &'static Process =
-                Box::leak(Box::new(Process { pid, runtime: OnceLock::new(), object_ids: ObjectIds::new() }));
-            *current = Some(process);
-            process
-        }
-    }
+    current.get_or_insert_with(|| {
+        let pid = std::process::id();
+        Box::leak(Box::new(Process { pid, runtime: OnceLock::new(), object_ids: ObjectIds::new() }))
+    })
+}
+
+/// To be called in a forked child, before anything else of this crate. (Asking
+/// for the process id at every call would cost a system call each.)
+pub fn forked() {
+    *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 impl Process {

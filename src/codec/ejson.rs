@@ -147,8 +147,15 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 /// Writes a JSON string.
 pub fn write_text(out: &mut Vec<u8>, text: &str) {
-    // Writing a str to a Vec cannot fail.
-    drop(serde_json::to_writer(out, text));
+    if text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\')) {
+        out.reserve(text.len() + 3);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // Writing a str to a Vec cannot fail.
+        drop(serde_json::to_writer(out, text));
+    }
 }
 
 fn write_wrapped(out: &mut Vec<u8>, name: &str, text: &str) {
@@ -157,16 +164,24 @@ fn write_wrapped(out: &mut Vec<u8>, name: &str, text: &str) {
     out.push(b'}');
 }
 
+fn write_number(out: &mut Vec<u8>, name: &str, value: i64) {
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
 pub(super) fn write_int32(out: &mut Vec<u8>, value: i32, style: Style) {
     match style {
-        Style::Canonical => put(out, format_args!("{{\"$numberInt\":\"{value}\"}}")),
+        Style::Canonical => write_number(out, "$numberInt", i64::from(value)),
         Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
     }
 }
 
 pub(super) fn write_int64(out: &mut Vec<u8>, value: i64, style: Style) {
     match style {
-        Style::Canonical => put(out, format_args!("{{\"$numberLong\":\"{value}\"}}")),
+        Style::Canonical => write_number(out, "$numberLong", value),
         Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
     }
 }

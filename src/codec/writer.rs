@@ -80,11 +80,20 @@ impl BsonWriter {
     }
 
     fn key(&mut self, element_type: u8, key: Key<'_>) {
-        self.buf.push(element_type);
         match key {
-            Key::Name(name) => self.buf.extend_from_slice(name.as_bytes()),
+            Key::Name(name) => {
+                self.buf.reserve(name.len() + 16);
+                self.buf.push(element_type);
+                self.buf.extend_from_slice(name.as_bytes());
+            }
             // Writing to a Vec cannot fail.
-            Key::Index(index) => drop(write!(self.buf, "{index}")),
+            Key::Index(index) => {
+                self.buf.push(element_type);
+                match index {
+                    0..=9 => self.buf.push(b'0' + index as u8),
+                    _ => drop(write!(self.buf, "{index}")),
+                }
+            }
         }
         self.buf.push(0);
     }
@@ -99,6 +108,7 @@ impl BsonWriter {
     }
 
     fn text(&mut self, text: &str) {
+        self.buf.reserve(text.len() + 5);
         self.length(text.len() + 1);
         self.cstring(text);
     }
@@ -202,7 +212,13 @@ impl Sink for BsonWriter {
     }
 
     fn string(&mut self, key: Key<'_>, value: &str) {
-        self.typed_string(key, ElementType::String, value);
+        let Key::Name(name) = key else { return self.typed_string(key, ElementType::String, value) };
+        // What documents are made of: one reservation for all of it.
+        self.buf.reserve(name.len() + value.len() + 7);
+        self.buf.push(ElementType::String as u8);
+        self.cstring(name);
+        self.length(value.len() + 1);
+        self.cstring(value);
     }
 
     fn bytes(&mut self, key: Key<'_>, value: &[u8]) {
@@ -248,6 +264,7 @@ impl EjsonWriter {
         }
         if let Key::Name(name) = key {
             ejson::write_text(&mut self.buf, name);
+            // The reservation for the name has room for it.
             self.buf.push(b':');
         }
     }

@@ -6,6 +6,7 @@
 //! always tried again.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{RawBsonRef, RawDocumentBuf, doc};
@@ -17,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::protocol::{API_KEY_HEADER, Action, EJSON, ErrorBody, request_prefix};
-use crate::coalesce::{Coalescer, Limits, Outcome, SendBatch};
+use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
 use crate::driver::Namespace;
@@ -362,7 +363,7 @@ impl AsRef<Coalescer<Self>> for DataApiClient {
 impl SendBatch for DataApiClient {
     /// The document's EJSON.
     type Document = Vec<u8>;
-    const LIMITS: Limits = Limits { documents: 1_000, bytes: 2 * 1024 * 1024, in_flight: 2 };
+    const LIMITS: Limits = Limits { documents: 1_000, bytes: 2 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
 
     fn size(document: &Vec<u8>) -> usize {
         document.len()
@@ -397,6 +398,12 @@ impl SendBatch for DataApiClient {
             results.push(self.stored(answer, true));
         }
         Outcome::Each(results)
+    }
+}
+
+impl Flush for DataApiClient {
+    fn flush(self: Arc<Self>, runtime: &Handle) {
+        Coalescer::flush(&self, runtime);
     }
 }
 

@@ -3,13 +3,15 @@
 //! (retryable writes: once, where the server supports it).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{ErrorKind as DriverErrorKind, InsertManyError};
+use tokio::runtime::Handle;
 
 use super::error::{Attempt, Attempted, write_concern_error, write_error_document};
 use super::{DriverClient, Namespace};
-use crate::coalesce::{Limits, Outcome, SendBatch};
+use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
@@ -34,9 +36,7 @@ const BATCH_DOCUMENTS: usize = 100_000;
 /// Inserts that may be merged, each with the default options.
 impl SendBatch for DriverClient {
     type Document = RawDocumentBuf;
-    // Two commands in flight keep both ends busy: one is on its way while the
-    // next is encoded.
-    const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 2 };
+    const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
 
     fn size(document: &RawDocumentBuf) -> usize {
         document.as_bytes().len()
@@ -62,6 +62,12 @@ impl SendBatch for DriverClient {
                 _ => Outcome::Same(Err(attempt.failed(&error))),
             },
         }
+    }
+}
+
+impl Flush for DriverClient {
+    fn flush(self: Arc<Self>, runtime: &Handle) {
+        Coalescer::flush(&self, runtime);
     }
 }
 

@@ -7,8 +7,9 @@
 //! `add_reader` (Windows' proactor) gets a thread that waits in its stead and
 //! calls `call_soon_threadsafe`.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
@@ -17,7 +18,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyWeakrefReference};
 
+use super::errors::to_py;
+use crate::coalesce::{Flush, More};
 use crate::mailbox::{Mailbox, Sockets, Wakeup};
+use crate::runtime::process;
 
 /// An event loop's end of the bridge.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
@@ -26,6 +30,14 @@ pub struct LoopBridge {
     waiting: Mutex<HashMap<u64, Py<PyAny>>>,
     next_token: AtomicU64,
     event_loop: Py<PyWeakrefReference>,
+    /// Whom to tell of the end of the loop's turn.
+    flushes: Mutex<Vec<Arc<dyn Flush>>>,
+    /// Whether a call was started since results came in last.
+    begun: AtomicBool,
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Py<LoopBridge>>> = const { RefCell::new(None) };
 }
 
 // Loop ► bridge, weak in the loop.
@@ -36,19 +48,34 @@ impl LoopBridge {
     pub fn of_running_loop(py: Python<'_>) -> PyResult<(Py<Self>, Bound<'_, PyAny>)> {
         static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let running_loop = RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
+        // A thread runs one loop at a time, mostly the same.
+        let last = LAST.with_borrow(|last| last.as_ref().map(|bridge| bridge.clone_ref(py)));
+        if let Some(bridge) = last
+            && bridge.get().event_loop.bind(py).upgrade().is_some_and(|known| known.is(&running_loop))
+        {
+            return Ok((bridge, running_loop));
+        }
+        let bridge = Self::of(&running_loop)?;
+        let previous = LAST.replace(Some(bridge.clone_ref(py)));
+        drop(previous);
+        Ok((bridge, running_loop))
+    }
+
+    fn of(running_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let py = running_loop.py();
         let bridges = BRIDGES
             .get_or_try_init(py, || {
                 let bridges = py.import("weakref")?.getattr("WeakKeyDictionary")?.call0()?;
                 Ok::<_, PyErr>(bridges.unbind())
             })?
             .bind(py);
-        let known = bridges.call_method1(intern!(py, "get"), (&running_loop,))?;
+        let known = bridges.call_method1(intern!(py, "get"), (running_loop,))?;
         if let Ok(bridge) = known.cast_into::<Self>() {
-            return Ok((bridge.unbind(), running_loop));
+            return Ok(bridge.unbind());
         }
-        let bridge = Self::watching(&running_loop)?;
-        bridges.set_item(&running_loop, &bridge)?;
-        Ok((bridge, running_loop))
+        let bridge = Self::watching(running_loop)?;
+        bridges.set_item(running_loop, &bridge)?;
+        Ok(bridge)
     }
 
     fn watching(running_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
@@ -61,6 +88,8 @@ impl LoopBridge {
                     waiting: Mutex::default(),
                     next_token: AtomicU64::new(0),
                     event_loop: PyWeakrefReference::new(running_loop)?.unbind(),
+                    flushes: Mutex::default(),
+                    begun: AtomicBool::new(false),
                 },
             )
         };
@@ -98,6 +127,29 @@ impl LoopBridge {
         let _future = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
     }
 
+    /// What may come after a call that is started now.
+    pub fn more(&self) -> More {
+        if self.begun.swap(true, Ordering::Relaxed) { More::MayCome } else { More::FirstOfTurn }
+    }
+
+    /// Tells `flush` when the loop's turn has ended, once.
+    pub fn flush_after_turn(slf: &Py<Self>, event_loop: &Bound<'_, PyAny>, flush: Arc<dyn Flush>) -> PyResult<()> {
+        let py = event_loop.py();
+        {
+            let mut flushes = slf.get().flushes.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = flushes.is_empty();
+            if !flushes.iter().any(|known| Arc::ptr_eq(known, &flush)) {
+                flushes.push(flush);
+            }
+            if !first {
+                return Ok(());
+            }
+        }
+        let callback = slf.getattr(py, intern!(py, "_flush"))?;
+        event_loop.call_method1(intern!(py, "call_soon"), (callback,))?;
+        Ok(())
+    }
+
     fn arrived(&self, token: u64) -> Option<Py<PyAny>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token)
     }
@@ -107,12 +159,25 @@ impl LoopBridge {
 impl LoopBridge {
     /// Wakes the tasks whose calls have ended. Runs on the loop's own thread.
     fn _drain(&self, py: Python<'_>) -> PyResult<()> {
+        self.begun.store(false, Ordering::Relaxed);
         for token in self.mailbox.take() {
             let Some(future) = self.arrived(token) else { continue };
             let future = future.bind(py);
-            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-                future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+            if let Err(error) = future.call_method1(intern!(py, "set_result"), (py.None(),))
+                && !future.call_method0(intern!(py, "done"))?.is_truthy()?
+            {
+                return Err(error);
             }
+        }
+        Ok(())
+    }
+
+    /// The loop's turn has ended: what waits for that may go.
+    fn _flush(&self, py: Python<'_>) -> PyResult<()> {
+        let flushes = std::mem::take(&mut *self.flushes.lock().unwrap_or_else(PoisonError::into_inner));
+        let runtime = process().runtime().map_err(|error| to_py(py, error))?;
+        for client in flushes {
+            client.flush(runtime);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::errors::to_py;
-use crate::coalesce::{Settle, awaited};
+use crate::coalesce::{Flush, More, Settle, awaited};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mailbox::Wakeup;
 
@@ -81,7 +81,7 @@ pub fn wait<T: Send>(
     }
 }
 
-type HandOver = Box<dyn FnOnce(&Handle, Box<dyn Settle>) + Send>;
+type HandOver = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
 
 /// An insert: on its own, or handed over to be merged with its neighbours.
 pub enum Insert {
@@ -111,7 +111,7 @@ impl Startable for Insert {
             Self::Alone(call) => call.wait(py, runtime),
             Self::Merged { hand_over, finish } => {
                 let (caller, ended) = awaited();
-                hand_over(runtime, caller);
+                hand_over(runtime, caller, More::No);
                 let result = wait(py, runtime, Box::pin(ended))?;
                 finish(py, result)
             }
@@ -149,10 +149,9 @@ impl Settle for Caller {
 }
 
 impl Pending for PendingInsert {
-    fn start(&mut self, runtime: &Handle, wakeup: Wakeup) {
-        if let Some(hand_over) = self.hand_over.take() {
-            hand_over(runtime, Box::new(Caller { receipt: Arc::clone(&self.receipt), wakeup }));
-        }
+    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, more: More) -> Option<Arc<dyn Flush>> {
+        let caller = Caller { receipt: Arc::clone(&self.receipt), wakeup };
+        (self.hand_over.take()?)(runtime, Box::new(caller), more)
     }
 
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
@@ -183,8 +182,9 @@ pub fn raised<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
 
 /// A call as the event loop sees it.
 pub trait Pending: Send {
-    /// Starts it; `wakeup` is fired once its result is there.
-    fn start(&mut self, runtime: &Handle, wakeup: Wakeup);
+    /// Starts it; `wakeup` is fired once its result is there. Gives what it
+    /// waits for to be told of the end of the loop's turn, if it does.
+    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, more: More) -> Option<Arc<dyn Flush>>;
     /// Its result, once `wakeup` has been fired.
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
     /// Cancels it.
@@ -200,8 +200,8 @@ struct PendingCall<T> {
 }
 
 impl<T: Send + 'static> Pending for PendingCall<T> {
-    fn start(&mut self, runtime: &Handle, wakeup: Wakeup) {
-        let Some(running) = self.running.take() else { return };
+    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, _more: More) -> Option<Arc<dyn Flush>> {
+        let running = self.running.take()?;
         let result = Arc::clone(&self.result);
         let task = runtime.spawn(async move {
             let ended = running.await;
@@ -209,6 +209,7 @@ impl<T: Send + 'static> Pending for PendingCall<T> {
             wakeup.fire();
         });
         self.task = Some(task.abort_handle());
+        None
     }
 
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {

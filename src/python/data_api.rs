@@ -14,7 +14,7 @@ use super::mongo::{
 };
 use super::options;
 use super::pooled::{Pooled, PooledClient};
-use crate::coalesce::Coalescer;
+use crate::coalesce::{Coalescer, Flush};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
@@ -43,15 +43,16 @@ impl CollectionCalls for DataApiClient {
             ("comment", arguments.comment.is_some()),
         ])?;
         let document = arguments.document.bind(py);
-        let mut out = EjsonWriter::default();
+        let mut out = EjsonWriter { buf: Vec::with_capacity(4096) };
         let id = encode_into(document, &mut out)?;
         within_limit(document, out.buf.len())?;
         let repeat = repeat(&[&id], &client);
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
         if client.settings().coalesce && repeat == Repeat::Safe {
             return Ok(Insert::Merged {
-                hand_over: Box::new(move |runtime, caller| {
-                    Coalescer::insert(&client, runtime, &namespace, out.buf, caller);
+                hand_over: Box::new(move |runtime, caller, more| {
+                    Coalescer::insert(&client, runtime, &namespace, out.buf, caller, more)
+                        .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
             });

@@ -35,10 +35,17 @@ pub mod _native {
     #[pymodule_export]
     use super::results::{InsertManyResult, InsertOneResult};
     #[pymodule_export]
-    use super::variables;
+    use super::{forked, variables};
 
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// Tell a forked child that it is one. Python calls it.
+#[pyfunction]
+#[pyo3(name = "_forked")]
+fn forked() {
+    crate::runtime::forked();
 }
 
 /// The list for `@variables`: of each variable its name, its initial value and

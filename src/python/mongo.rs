@@ -13,7 +13,7 @@ use super::errors::to_py;
 use super::options::{self, document};
 use super::pooled::{Pooled, PooledClient};
 use super::results::{InsertManyResult, InsertOneResult};
-use crate::coalesce::{Coalescer, SendBatch};
+use crate::coalesce::{Coalescer, Flush, SendBatch};
 use crate::config::DriverSettings;
 use crate::driver::find::{FindOne, find_one};
 use crate::driver::insert::{InsertOptions, check_size, insert_many, insert_one};
@@ -111,8 +111,9 @@ impl CollectionCalls for DriverClient {
         if plain && client.settings().coalesce {
             raised(py, check_size(&client, &namespace, &document))?;
             return Ok(Insert::Merged {
-                hand_over: Box::new(move |runtime, caller| {
-                    Coalescer::insert(&client, runtime, &namespace, document, caller);
+                hand_over: Box::new(move |runtime, caller, more| {
+                    Coalescer::insert(&client, runtime, &namespace, document, caller, more)
+                        .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
             });
@@ -233,8 +234,7 @@ pub fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyLi
 /// The result of `insert_one`.
 pub fn inserted_one(py: Python<'_>, result: Result<()>, id: Id) -> PyResult<Py<PyAny>> {
     result.map_err(|error| to_py(py, error))?;
-    let result = InsertOneResult::new(id.into_py(py)?, true);
-    Ok(Bound::new(py, result)?.into_any().unbind())
+    Ok(Bound::new(py, InsertOneResult::confirmed(id))?.into_any().unbind())
 }
 
 /// The result of `insert_many`; in its error each refused document is named, as in PyMongo's.
@@ -244,7 +244,7 @@ pub fn inserted_many(
     ids: Vec<Id>,
     documents: &Bound<'_, PyList>,
 ) -> PyResult<Py<PyAny>> {
-    let ids = ids.into_iter().map(|id| id.into_py(py)).collect::<PyResult<Vec<_>>>()?;
+    let ids = ids.iter().map(|id| id.to_py(py)).collect::<PyResult<Vec<_>>>()?;
     match result {
         Ok(()) => {
             let ids = PyList::new(py, ids)?.unbind();

@@ -2,35 +2,50 @@
 //! would cost a quarter of a second.
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyTuple};
+
+use super::codec::Id;
 
 /// The result of `insert_one`.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
 pub struct InsertOneResult {
-    /// The `_id` of the inserted document.
-    #[pyo3(get)]
-    inserted_id: Py<PyAny>,
+    id: Id,
+    made: PyOnceLock<Py<PyAny>>,
     /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
     #[pyo3(get)]
     acknowledged: bool,
+}
+
+impl InsertOneResult {
+    pub(super) fn confirmed(id: Id) -> Self {
+        Self { id, made: PyOnceLock::new(), acknowledged: true }
+    }
 }
 
 #[pymethods]
 impl InsertOneResult {
     #[new]
     #[pyo3(signature = (inserted_id, acknowledged))]
-    pub(super) fn new(inserted_id: Py<PyAny>, acknowledged: bool) -> Self {
-        Self { inserted_id, acknowledged }
+    fn new(inserted_id: Py<PyAny>, acknowledged: bool) -> Self {
+        Self { id: Id::Given(inserted_id), made: PyOnceLock::new(), acknowledged }
+    }
+
+    /// The `_id` of the inserted document.
+    #[getter]
+    fn inserted_id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        // Most callers never look: an ObjectId is made for those who do.
+        Ok(self.made.get_or_try_init(py, || self.id.to_py(py))?.clone_ref(py))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let id = self.inserted_id.bind(py).repr()?;
+        let id = self.inserted_id(py)?.into_bound(py).repr()?.to_string();
         Ok(format!("InsertOneResult({id}, acknowledged={})", python_bool(self.acknowledged)))
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (Py<PyAny>, bool)) {
-        let this = slf.get();
-        (slf.get_type().into_any(), (this.inserted_id.clone_ref(slf.py()), this.acknowledged))
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let arguments = (slf.get().inserted_id(slf.py())?, slf.get().acknowledged);
+        (slf.get_type(), arguments).into_pyobject(slf.py())
     }
 }
 

@@ -4,6 +4,8 @@
 //! value; and so is a whole document that has anything wrong with it, so that
 //! what is raised for it is PyMongo's own error.
 
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
@@ -13,7 +15,10 @@ use crate::codec::MAX_DEPTH;
 /// Decodes a document as `bson.decode` does.
 pub fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
-    if let Ok(document) = (Walk { py, types, bytes, position: 0 }).root() {
+    let mut walk = Walk { py, types, bytes, position: 0, names: Names::take() };
+    let decoded = walk.root();
+    walk.names.give_back();
+    if let Ok(document) = decoded {
         return Ok(document.into_any().unbind());
     }
     types.decode.call1(py, (PyBytes::new(py, bytes),))
@@ -35,10 +40,59 @@ struct Walk<'b, 'py> {
     types: &'static BsonTypes,
     bytes: &'b [u8],
     position: usize,
+    names: Names,
+}
+
+/// The names that were decoded last: documents of a kind have the same, and a
+/// name that is there already need not be made, nor hashed by the dict.
+struct Names(Vec<Option<Name>>);
+
+/// A name as bytes and as Python has it.
+type Name = (Box<[u8]>, Py<PyString>);
+
+const NAMES: usize = 1024;
+const LONGEST_NAME: usize = 40;
+
+// Taken out while it is used: decoding may run Python code, which may decode.
+static NAMES_KEPT: Mutex<Option<Names>> = Mutex::new(None);
+
+impl Names {
+    fn take() -> Self {
+        let kept = NAMES_KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.unwrap_or_else(|| Self((0..NAMES).map(|_| None).collect()))
+    }
+
+    fn give_back(&mut self) {
+        let names = Self(std::mem::take(&mut self.0));
+        let replaced = NAMES_KEPT.lock().unwrap_or_else(PoisonError::into_inner).replace(names);
+        drop(replaced);
+    }
+
+    fn get<'py>(&mut self, py: Python<'py>, name: &[u8]) -> Walked<Bound<'py, PyString>> {
+        if name.len() > LONGEST_NAME {
+            return text(py, name);
+        }
+        // FNV-1a.
+        let hash = name.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+        let Some(slot) = self.0.get_mut((hash ^ (hash >> 16)) as usize % NAMES) else { return text(py, name) };
+        match slot {
+            Some((known, made)) if **known == *name => Ok(made.bind(py).clone()),
+            _ => {
+                let made = text(py, name)?;
+                *slot = Some((name.into(), made.clone().unbind()));
+                Ok(made)
+            }
+        }
+    }
+}
+
+/// A `str` of UTF-8; Python itself checks that it is.
+fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Walked<Bound<'py, PyString>> {
+    PyString::from_bytes(py, bytes).map_err(|_| Leave)
 }
 
 impl<'b, 'py> Walk<'b, 'py> {
-    fn root(mut self) -> Walked<Bound<'py, PyDict>> {
+    fn root(&mut self) -> Walked<Bound<'py, PyDict>> {
         let document = self.document(0)?;
         if self.position == self.bytes.len() { Ok(document.0) } else { Err(Leave) }
     }
@@ -58,17 +112,17 @@ impl<'b, 'py> Walk<'b, 'py> {
         usize::try_from(i32::from_le_bytes(self.fixed()?)).map_err(|_| Leave)
     }
 
-    fn cstring(&mut self) -> Walked<&'b str> {
+    fn cstring(&mut self) -> Walked<&'b [u8]> {
         let rest = self.bytes.get(self.position..).ok_or(Leave)?;
         let end = rest.iter().position(|&byte| byte == 0).ok_or(Leave)?;
         self.position += end + 1;
-        std::str::from_utf8(&rest[..end]).map_err(|_| Leave)
+        Ok(&rest[..end])
     }
 
-    fn text(&mut self) -> Walked<&'b str> {
+    fn text(&mut self) -> Walked<&'b [u8]> {
         let length = self.length()?;
         match self.take(length)? {
-            [text @ .., 0] => std::str::from_utf8(text).map_err(|_| Leave),
+            [text @ .., 0] => Ok(text),
             _ => Err(Leave),
         }
     }
@@ -90,9 +144,10 @@ impl<'b, 'py> Walk<'b, 'py> {
         while self.position < end - 1 {
             let [element_type] = self.fixed()?;
             let name = self.cstring()?;
-            has_ref |= name == "$ref";
+            has_ref |= name == b"$ref";
+            let name = self.names.get(self.py, name)?;
             let value = self.value(element_type, depth)?;
-            dict.set_item(PyString::new(self.py, name), value)?;
+            dict.set_item(name, value)?;
         }
         self.close(end)?;
         Ok((dict, has_ref))
@@ -124,7 +179,7 @@ impl<'b, 'py> Walk<'b, 'py> {
         let start = self.position;
         Ok(match element_type {
             0x01 => f64::from_le_bytes(self.fixed()?).into_pyobject(py).map_err(PyErr::from)?.into_any(),
-            0x02 => PyString::new(py, self.text()?).into_any(),
+            0x02 => text(py, self.text()?)?.into_any(),
             0x03 => match self.document(depth)? {
                 (dict, false) => dict.into_any(),
                 (_, true) => self.left(element_type, start)?,

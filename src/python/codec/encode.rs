@@ -6,8 +6,10 @@
 //! errors are PyMongo's by construction.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bson::RawDocument;
+use pyo3::Borrowed;
 use pyo3::exceptions::{
     PyException, PyOverflowError, PyRecursionError, PyTypeError, PyUnicodeEncodeError, PyValueError,
 };
@@ -40,10 +42,10 @@ pub enum Id {
 
 impl Id {
     /// The `_id` as Python has it.
-    pub fn into_py(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub fn to_py(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
-            Self::Made(bytes) => Ok(BsonTypes::get(py)?.object_id(py, &bytes)?.unbind()),
-            Self::Given(id) => Ok(id),
+            Self::Made(bytes) => Ok(BsonTypes::get(py)?.object_id(py, bytes)?.unbind()),
+            Self::Given(id) => Ok(id.clone_ref(py)),
         }
     }
 }
@@ -75,11 +77,15 @@ pub fn encode_value(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 impl Encoded {
     /// Encodes a document for an insert, as BSON.
     pub fn for_insert(document: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mut out = BsonWriter::with_capacity(512);
+        let mut out = BsonWriter::with_capacity(LAST_SIZE.load(Ordering::Relaxed));
         let id = encode_into(document, &mut out)?;
+        // Documents of a kind are about as long.
+        LAST_SIZE.store((out.buf.len() + out.buf.len() / 8).clamp(512, 64 * 1024), Ordering::Relaxed);
         Ok(Self { bytes: out.buf, id })
     }
 }
+
+static LAST_SIZE: AtomicUsize = AtomicUsize::new(4096);
 
 enum Step {
     Field(String),
@@ -100,11 +106,12 @@ trait At<T> {
 }
 
 impl<T> At<T> for Walked<T> {
+    #[inline(always)]
     fn at(self, step: impl FnOnce() -> Step) -> Self {
-        self.map_err(|mut failed| {
-            failed.path.push(step());
-            failed
-        })
+        match self {
+            Ok(done) => Ok(done),
+            Err(failed) => Err(failed.within(step())),
+        }
     }
 }
 
@@ -115,6 +122,12 @@ impl From<PyErr> for Box<Failed> {
 }
 
 impl Failed {
+    #[cold]
+    fn within(mut self: Box<Self>, step: Step) -> Box<Self> {
+        self.path.push(step);
+        self
+    }
+
     fn path(&self) -> String {
         // An endless recursion has an endless path: its beginning will do.
         const SHOWN: usize = 12;
@@ -233,26 +246,40 @@ impl<'py> Walk<'py> {
         }
     }
 
-    fn value<S: Sink>(&mut self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S, depth: usize) -> Walked<()> {
+    /// Writes a value of one of JSON's own scalar types; gives whether it was one. Runs no Python code.
+    #[inline]
+    fn plain<S: Sink>(&self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S) -> Walked<bool> {
         if let Ok(text) = value.cast_exact::<PyString>() {
             out.string(key, text.to_str()?);
-        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-            let depth = self.enter(depth)?;
-            let mark = out.begin(key, false);
-            let walked = self.dict_fields(dict, out, depth, false);
-            leave();
-            walked?;
-            out.end(mark);
         } else if value.is_none() {
             out.null(key);
         } else if let Ok(number) = value.cast_exact::<PyInt>() {
             self.integer(key, number, out)?;
         } else if let Ok(flag) = value.cast_exact::<PyBool>() {
             out.boolean(key, flag.is_true());
-        } else if let Ok(list) = value.cast_exact::<PyList>() {
-            self.sequence(key, list.len(), |place| list.get_item(place).ok(), out, depth)?;
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
             out.double(key, number.value());
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn value<S: Sink>(&mut self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S, depth: usize) -> Walked<()> {
+        if self.plain(key, value, out)? { Ok(()) } else { self.nested(key, value, out, depth) }
+    }
+
+    /// Writes what is none of JSON's scalars.
+    fn nested<S: Sink>(&mut self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S, depth: usize) -> Walked<()> {
+        if let Ok(dict) = value.cast_exact::<PyDict>() {
+            let depth = self.enter(depth)?;
+            let mark = out.begin(key, false);
+            let walked = self.dict_fields(dict, out, depth, false);
+            leave();
+            walked?;
+            out.end(mark);
+        } else if let Ok(list) = value.cast_exact::<PyList>() {
+            self.sequence(key, list.len(), |place| list.get_item(place).ok(), out, depth)?;
         } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
             self.sequence(key, tuple.len(), |place| tuple.get_item(place).ok(), out, depth)?;
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
@@ -305,14 +332,24 @@ impl<'py> Walk<'py> {
     fn dict_fields<S: Sink>(&mut self, dict: &Bound<'py, PyDict>, out: &mut S, depth: usize, root: bool) -> Walked<()> {
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
         let mut position = 0;
-        // SAFETY: `dict` is a dict. What PyDict_Next lends is made our own at
-        // once, since encoding a value may run Python code that changes the
-        // dict; the position then still is within it or past its end. (PyO3's
-        // own iterator panics when the dict changes.)
+        // SAFETY: `dict` is a dict, and what PyDict_Next lends stays alive as
+        // long as no Python code runs. `plain` runs none; whatever may is given
+        // holds of its own. The dict may then change: the position still is
+        // within it or past its end. (PyO3's own iterator would panic, and
+        // would count references for each key and value.)
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
-            let (key, value) =
-                unsafe { (Bound::from_borrowed_ptr(self.py, key), Bound::from_borrowed_ptr(self.py, value)) };
-            self.field(&key, &value, out, depth, root)?;
+            let (key, value) = unsafe { (Borrowed::from_ptr(self.py, key), Borrowed::from_ptr(self.py, value)) };
+            if let Ok(name) = key.cast_exact::<PyString>() {
+                let name = name.to_str()?;
+                if !(has_nul(name.as_bytes()) || root && name == "_id") {
+                    if !self.plain(Key::Name(name), &value, out).at(|| Step::Field(name.to_owned()))? {
+                        let (_kept, value) = (key.to_owned(), value.to_owned());
+                        self.nested(Key::Name(name), &value, out, depth).at(|| Step::Field(name.to_owned()))?;
+                    }
+                    continue;
+                }
+            }
+            self.field(&key.to_owned(), &value.to_owned(), out, depth, root)?;
         }
         Ok(())
     }
@@ -345,7 +382,7 @@ impl<'py> Walk<'py> {
             return Err(bson_exception(self.py, "InvalidDocument", message).into());
         };
         let name = name.to_str()?;
-        if name.as_bytes().contains(&0) {
+        if has_nul(name.as_bytes()) {
             let message = "Invalid document: Key names must not contain the NULL byte";
             return Err(bson_exception(self.py, "InvalidDocument", message.to_owned()).into());
         }
@@ -447,6 +484,18 @@ impl<'py> Walk<'py> {
         }
         Ok(depth + 1)
     }
+}
+
+/// Whether there is a NUL. Names are short: eight bytes at a time beat a vectorized search.
+fn has_nul(bytes: &[u8]) -> bool {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut chunks = bytes.chunks_exact(8);
+    let in_chunks = chunks.by_ref().any(|chunk| {
+        let word = chunk.try_into().map_or(0, u64::from_le_bytes);
+        word.wrapping_sub(LOW) & !word & HIGH != 0
+    });
+    in_chunks || chunks.remainder().contains(&0)
 }
 
 fn leave() {

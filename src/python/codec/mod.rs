@@ -29,7 +29,7 @@ pub fn raw_document(py: Python<'_>, bytes: Vec<u8>) -> PyResult<RawDocumentBuf> 
 #[pyfunction]
 #[pyo3(signature = (document, /))]
 pub fn bson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    let mut out = BsonWriter::default();
+    let mut out = BsonWriter::with_capacity(4096);
     encode(document, &mut out)?;
     Ok(PyBytes::new(document.py(), &out.buf))
 }
@@ -45,7 +45,7 @@ pub fn bson_decode(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
 #[pyfunction]
 #[pyo3(signature = (document, /))]
 pub fn ejson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    let mut out = EjsonWriter::default();
+    let mut out = EjsonWriter { buf: Vec::with_capacity(4096) };
     encode(document, &mut out)?;
     Ok(PyBytes::new(document.py(), &out.buf))
 }

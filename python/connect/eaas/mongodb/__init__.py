@@ -12,6 +12,7 @@ Connect's `@variables` decorator.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from connect.eaas.mongodb._native import (
@@ -30,10 +31,14 @@ from connect.eaas.mongodb._native import (
     InsertManyResult,
     InsertOneResult,
     MongoClient,
+    _forked,
 )
 from connect.eaas.mongodb.variables import VARIABLES
 
 __version__ = VERSION
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 if TYPE_CHECKING:
     from connect.eaas.mongodb.errors import DataApiError
