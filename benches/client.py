@@ -368,6 +368,11 @@ PEERS: dict[str, type[Peer]] = {
 }
 
 
+def read_document(path: str) -> dict[str, Any]:
+    """The document to store."""
+    return dict(bson.decode(Path(path).read_bytes()))
+
+
 async def main(name: str) -> None:
     """Take orders until there are no more."""
     loop = asyncio.get_running_loop()
@@ -379,8 +384,7 @@ async def main(name: str) -> None:
             servers = (order["mongodb"], order["http"])
             peer = PEERS[name](order)
         assert peer is not None
-        peer.document = bson.decode(Path(order["bson"]).read_bytes())
-        peer.document.pop("_id", None)
+        peer.document = read_document(order["bson"])
         work, concurrency, seconds = order.get("work", "call"), order["concurrency"], order["seconds"]
         if peer.blocking:
             measured = await loop.run_in_executor(None, repeat_in_threads, peer.blocking_call, concurrency, seconds)

@@ -8,7 +8,7 @@
 //! gets its own result.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -80,6 +80,8 @@ pub trait Settle: Send + 'static {
 }
 
 struct Waiting<D> {
+    /// Its place among all that came.
+    number: u64,
     document: D,
     caller: Box<dyn Settle>,
 }
@@ -95,11 +97,15 @@ struct Queue<D> {
 struct Batch<D> {
     documents: Vec<D>,
     callers: Vec<Box<dyn Settle>>,
+    /// How many inserts had come when it left.
+    come: u64,
 }
 
 struct State<D> {
     queues: HashMap<Arc<Namespace>, Queue<D>>,
     bytes_waiting: usize,
+    /// How many have come.
+    come: u64,
 }
 
 /// The inserts of one client that wait, by collection.
@@ -110,7 +116,7 @@ pub struct Coalescer<C: SendBatch> {
 
 impl<C: SendBatch> Default for Coalescer<C> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { queues: HashMap::new(), bytes_waiting: 0 }), room: Notify::new() }
+        Self { state: Mutex::new(State { queues: HashMap::new(), bytes_waiting: 0, come: 0 }), room: Notify::new() }
     }
 }
 
@@ -129,12 +135,14 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         let size = C::size(&document);
         let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.bytes_waiting += size;
+        state.come += 1;
+        let number = state.come;
         if !state.queues.contains_key(namespace) {
             let queue = Queue { waiting: VecDeque::new(), in_flight: 0, due: false };
             state.queues.insert(Arc::clone(namespace), queue);
         }
         let Some(queue) = state.queues.get_mut(namespace) else { return false };
-        queue.waiting.push_back(Waiting { document, caller });
+        queue.waiting.push_back(Waiting { number, document, caller });
         let idle = queue.in_flight == 0 && more == More::FirstOfTurn;
         queue.due |= more == More::No || idle || queue.waiting.len() >= C::LIMITS.worthwhile;
         if queue.due && queue.in_flight < C::LIMITS.in_flight {
@@ -181,13 +189,16 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
     /// Sends until nothing waits.
     async fn send_all(client: Arc<C>, namespace: Arc<Namespace>) {
         let mut next = (*client).as_ref().next_batch(&namespace);
-        while let Some(Batch { documents, callers }) = next {
+        while let Some(Batch { documents, mut callers, come }) = next {
             // A panic would leave its place taken and its callers waiting for ever.
             let sending = std::panic::AssertUnwindSafe(client.send(&namespace, documents));
             let outcome = futures_util::FutureExt::catch_unwind(sending).await.unwrap_or_else(|_| {
                 let message = "a bug in connect-eaas-mongodb (an insert panicked): please report it";
                 Outcome::Same(Err(Error::new(ErrorKind::InvalidOperation, message)))
             });
+            if matches!(&outcome, Outcome::Same(Err(error)) if error.kind == ErrorKind::ServerSelectionTimeout) {
+                callers.extend((*client).as_ref().waited_since(&namespace, come));
+            }
             // The place is free before its callers know, who may have their next insert ready.
             next = (*client).as_ref().next_batch(&namespace);
             settle(callers, outcome);
@@ -222,14 +233,35 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
                 state.queues.remove(namespace);
             }
         }
+        let come = state.come;
+        self.free(state, freed);
+        (!documents.is_empty()).then_some(Batch { documents, callers, come })
+    }
+
+    /// Takes out all that has waited since before so many had come: for a
+    /// server that was not found in all that time there is no use in having
+    /// each wait as long again.
+    fn waited_since(&self, namespace: &Namespace, come: u64) -> Vec<Box<dyn Settle>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = state.queues.get_mut(namespace) else { return Vec::new() };
+        let (mut callers, mut freed) = (Vec::new(), 0);
+        while queue.waiting.front().is_some_and(|next| next.number <= come) {
+            let Some(next) = queue.waiting.pop_front() else { break };
+            freed += C::size(&next.document);
+            callers.push(next.caller);
+        }
+        self.free(state, freed);
+        callers
+    }
+
+    fn free(&self, mut state: MutexGuard<'_, State<C::Document>>, bytes: usize) {
         let was_full = state.bytes_waiting >= MOST_BYTES_WAITING;
-        state.bytes_waiting -= freed;
+        state.bytes_waiting -= bytes;
         let is_full = state.bytes_waiting >= MOST_BYTES_WAITING;
         drop(state);
         if was_full && !is_full {
             self.room.notify_waiters();
         }
-        (!documents.is_empty()).then_some(Batch { documents, callers })
     }
 }
 

@@ -26,14 +26,15 @@ class Canned:
     """A server that gives each request the next of its answers, the last one for ever."""
 
     answers: list[bytes | None]
+    by_action: dict[str, bytes] = field(default_factory=dict)
     url: str = ""
     requests: list[bytes] = field(default_factory=list)
 
 
 @contextlib.contextmanager
-def canned(*answers: bytes | None) -> Iterator[Canned]:
-    """Serve these answers; `None` closes the connection without one."""
-    state = Canned(list(answers))
+def canned(*answers: bytes | None, by_action: dict[str, bytes] | None = None) -> Iterator[Canned]:
+    """Serve these answers, in order or by action; `None` closes the connection without one."""
+    state = Canned(list(answers), by_action or {})
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -45,7 +46,8 @@ def canned(*answers: bytes | None) -> Iterator[Canned]:
                 )
                 state.requests.append(head + self.rfile.read(length))
                 place = min(len(state.requests), len(state.answers)) - 1
-                answer = state.answers[place]
+                action = head.split(b" ", 2)[1].decode().rsplit("/", 1)[1]
+                answer = state.by_action[action] if state.by_action else state.answers[place]
                 if answer is not None:
                     self.wfile.write(answer)
                 # Each answer is the connection's last.

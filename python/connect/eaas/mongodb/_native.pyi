@@ -65,6 +65,8 @@ class AsyncMongoClient:
         cls,
         host: str | Sequence[str] | None = None,
         port: int | None = None,
+        *,
+        coalesce: bool = True,
         **options: Any,
     ) -> Self:
         """Make a client.
@@ -73,6 +75,8 @@ class AsyncMongoClient:
             host: a `mongodb://` or `mongodb+srv://` URI, or `host[:port]`, or a
                 list of these; `localhost` if absent.
             port: the port of hosts that come without one, 27017 if absent.
+            coalesce: whether concurrent `insert_one` calls may leave as one command;
+                each still gets its own result.
             options: options of the connection string, by their names there
                 (`serverSelectionTimeoutMS=5000`, in milliseconds; `tls=True`;
                 `w="majority"`), and `username` and `password`.
@@ -282,6 +286,8 @@ class MongoClient:
         cls,
         host: str | Sequence[str] | None = None,
         port: int | None = None,
+        *,
+        coalesce: bool = True,
         **options: Any,
     ) -> Self:
         """Make a client.
@@ -290,6 +296,8 @@ class MongoClient:
             host: a `mongodb://` or `mongodb+srv://` URI, or `host[:port]`, or a
                 list of these; `localhost` if absent.
             port: the port of hosts that come without one, 27017 if absent.
+            coalesce: whether concurrent `insert_one` calls may leave as one command;
+                each still gets its own result.
             options: options of the connection string, by their names there
                 (`serverSelectionTimeoutMS=5000`, in milliseconds; `tls=True`;
                 `w="majority"`), and `username` and `password`.
@@ -506,6 +514,7 @@ class AsyncDataApiClient:
         timeoutMS: int = 30000,
         connectTimeoutMS: int = 5000,
         retryWrites: bool = True,
+        coalesce: bool = True,
     ) -> Self:
         """Make a client.
 
@@ -518,6 +527,8 @@ class AsyncDataApiClient:
             timeoutMS: how long a call may take, repeats included, in milliseconds.
             connectTimeoutMS: how long a connection may take, in milliseconds.
             retryWrites: whether a call that is safe to repeat is repeated, twice at most.
+            coalesce: whether concurrent `insert_one` calls may leave as one request,
+                where their `_id`s are made here; each still gets its own result.
 
         Raises:
             pymongo.errors.ConfigurationError: names the argument that is wrong.
@@ -729,6 +740,7 @@ class DataApiClient:
         timeoutMS: int = 30000,
         connectTimeoutMS: int = 5000,
         retryWrites: bool = True,
+        coalesce: bool = True,
     ) -> Self:
         """Make a client.
 
@@ -741,6 +753,8 @@ class DataApiClient:
             timeoutMS: how long a call may take, repeats included, in milliseconds.
             connectTimeoutMS: how long a connection may take, in milliseconds.
             retryWrites: whether a call that is safe to repeat is repeated, twice at most.
+            coalesce: whether concurrent `insert_one` calls may leave as one request,
+                where their `_id`s are made here; each still gets its own result.
 
         Raises:
             pymongo.errors.ConfigurationError: names the argument that is wrong.
