@@ -55,6 +55,11 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
 build: $(VENV)/.ready ## A release wheel, into dist/
 	$(BIN)/maturin build --release --locked --strip --out dist
 
+.PHONY: bench
+bench: $(VENV)/bench/.installed ## The benchmark against the peers, into docs/: make bench [QUICK=1]
+	cargo build --quiet --release --locked -p connect-mongodb-bench
+	$(VENV)/bench/bin/python -m benches.run $(if $(QUICK),--quick --out target/bench)
+
 .PHONY: setup
 setup: $(RUNNER)/.installed ## Both environments, with the package built and installed
 
@@ -83,6 +88,15 @@ $(WHEELS)/.built: $(VENV)/.ready $(RUST) $(PACKAGE)
 
 $(VENV)/.installed: $(WHEELS)/.built
 	$(BIN)/$(PIP) --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+# The benchmark's environment: the release wheel and the peers.
+$(VENV)/bench/.installed: $(VENV)/.ready requirements/bench.txt $(RUST) $(PACKAGE)
+	@test -d $(VENV)/bench || $(PYTHON) -m venv $(VENV)/bench
+	$(VENV)/bench/bin/$(PIP) -r requirements/bench.txt
+	@mkdir -p target/wheels-release && rm -f target/wheels-release/*.whl
+	$(BIN)/maturin build --quiet --release --locked --out target/wheels-release
+	$(VENV)/bench/bin/$(PIP) --force-reinstall --no-deps target/wheels-release/*.whl
 	@touch $@
 
 # The runner's environment, with the package and the example as Connect would install them.

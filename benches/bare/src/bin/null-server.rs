@@ -30,12 +30,9 @@ fn main() -> Result<()> {
     serve(mongodb, move |stream| drop(speak_mongodb(stream, port, &found)));
     serve(http, |stream| drop(speak_http(stream)));
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
-    eprintln!("{STAT:?}");
     Ok(())
 }
 
-static STAT: (std::sync::atomic::AtomicU64, std::sync::atomic::AtomicU64) =
-    (std::sync::atomic::AtomicU64::new(0), std::sync::atomic::AtomicU64::new(0));
 fn serve(listener: TcpListener, speak: impl Fn(TcpStream) + Send + Sync + 'static) {
     let speak = Arc::new(speak);
     thread::spawn(move || {
@@ -108,8 +105,6 @@ fn speak_mongodb(mut stream: TcpStream, port: u16, found: &Found) -> Result<()> 
                     "find one" => (OP_MSG, found.one.as_bytes()),
                     "find" => (OP_MSG, found.thousand.as_bytes()),
                     _ => {
-                        STAT.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        STAT.1.fetch_add(documents as u64, std::sync::atomic::Ordering::Relaxed);
                         owned = rawdoc! { "n": documents, "ok": 1.0 };
                         (OP_MSG, owned.as_bytes())
                     }

@@ -1,0 +1,360 @@
+"""Runs every client in turn, in the same run, and writes `docs/benchmarks.md` with its plots.
+
+`python -m benches.run [--quick]`. Each peer is a process of its own that stays; a round asks each
+for one run, so that what disturbs the machine disturbs all. The figures are medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bson
+from connect.eaas.mongodb.cli import dev
+
+from benches.client import PEERS
+from benches.report import Report, write
+
+ROOT = Path(__file__).parent.parent
+RELEASE = ROOT / "target" / "release"
+SAMPLE = ROOT / "demo" / "samples" / "asset-purchase-request.json"
+
+RUST_PEERS = ("rust insert_one", "rust insert_many", "reqwest")
+DRIVER = (
+    "tutorial (Motor per event)",
+    "Motor",
+    "PyMongo async",
+    "PyMongo threads",
+    "mongojet",
+    "rust insert_one",
+    "rust insert_many",
+    "ours",
+    "ours unmerged",
+    "ours threads",
+)
+HTTP = (
+    "tutorial (httpx per event)",
+    "httpx",
+    "aiohttp",
+    "reqwest",
+    "ours http",
+    "ours http unmerged",
+    "ours http threads",
+)
+CONCURRENCY = (1, 8, 64, 512)
+SIZES = {"0.5 kB": 500, "3 kB": None, "30 kB": 30_000, "300 kB": 300_000}
+
+
+@dataclass
+class Servers:
+    """Where the peers send to."""
+
+    mongodb: str
+    http: str
+    key: str = "key"
+
+
+class Peer:
+    """A peer's process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        command = (
+            [str(RELEASE / "bare-client"), name]
+            if name in RUST_PEERS
+            else [sys.executable, str(ROOT / "benches" / "client.py"), name]
+        )
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def run(self, order: dict[str, Any]) -> dict[str, float] | None:
+        """Have it carry an order out; `None` if it could not."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if self.process.poll() is not None:
+            return None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def end(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+@contextlib.contextmanager
+def peers(names: tuple[str, ...]) -> Iterator[list[Peer]]:
+    """Run these peers' processes."""
+    running = [Peer(name) for name in names]
+    try:
+        yield running
+    finally:
+        for peer in running:
+            peer.end()
+
+
+@contextlib.contextmanager
+def null_server(document: Path) -> Iterator[Servers]:
+    """Run the server that stores nothing."""
+    with subprocess.Popen(
+        [str(RELEASE / "null-server"), str(document)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        mongodb, http = process.stdout.readline().split()
+        try:
+            yield Servers(f"mongodb://127.0.0.1:{mongodb}/", f"http://127.0.0.1:{http}")
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def real_servers() -> Iterator[Servers]:
+    """Run SecantusDB and the gateway."""
+    key = dev.new_api_key()
+    with dev.mongodb() as (_, port), dev.gateway(f"mongodb://127.0.0.1:{port}/", key) as (_, url):
+        yield Servers(f"mongodb://127.0.0.1:{port}/", url, key)
+
+
+def sized(request: dict[str, Any], size: int | None) -> dict[str, Any]:
+    """The request, cut or filled to about so many bytes."""
+    if size is None:
+        return request
+    if size < 1000:
+        return {name: request[name] for name in ("id", "type", "status", "created", "contract", "marketplace")}
+    filled = json.loads(json.dumps(request))
+    item = filled["asset"]["items"][0]
+    while len(bson.encode(filled)) < size:
+        filled["asset"]["items"].extend(json.loads(json.dumps([item] * 5)))
+    return dict(filled)
+
+
+def median(runs: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each figure."""
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]} if runs else {}
+
+
+class Benchmark:
+    """The whole run."""
+
+    def __init__(self, quick: bool, folder: Path) -> None:
+        self.quick = quick
+        self.folder = folder
+        self.request = json.loads(SAMPLE.read_text(encoding="utf-8"))
+        self.files: dict[str, dict[str, str]] = {}
+        for number, (name, size) in enumerate(SIZES.items()):
+            document = sized(self.request, size)
+            files = {"bson": folder / f"{number}.bson", "json": folder / f"{number}.json"}
+            files["bson"].write_bytes(bson.encode(document))
+            files["json"].write_text(json.dumps(document), encoding="utf-8")
+            self.files[name] = {kind: str(path) for kind, path in files.items()}
+        self.seconds = 0.25 if quick else 0.5
+        self.rounds = 1 if quick else 5
+
+    def measure(
+        self,
+        running: list[Peer],
+        servers: Servers,
+        size: str = "3 kB",
+        concurrency: int = 64,
+        rounds: int = 1,
+        work: str = "call",
+        seconds: float | None = None,
+    ) -> dict[str, dict[str, float]]:
+        """The medians of some rounds, by peer."""
+        order = {
+            "mongodb": servers.mongodb,
+            "http": servers.http,
+            "key": servers.key,
+            "concurrency": concurrency,
+            "seconds": seconds or self.seconds,
+            "work": work,
+            **self.files[size],
+        }
+        runs: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in running}
+        for _ in range(rounds):
+            for peer in running:
+                if (figures := peer.run(order)) is not None:
+                    runs[peer.name].append(figures)
+        print(f"  {size}, {concurrency} at once, {work}", flush=True)
+        return {name: median(measured) for name, measured in runs.items() if measured}
+
+    def run(self) -> Report:
+        """Measure all."""
+        report = Report(machine(), versions(), datetime.date.today().isoformat(), self.rounds, self.seconds)
+        with null_server(Path(self.files["3 kB"]["bson"])) as null:
+            for path, names in (("driver", DRIVER), ("http", HTTP)):
+                print(f"{path} path, null server", flush=True)
+                with peers(names) as running:
+                    for concurrency in CONCURRENCY:
+                        rounds = self.rounds if concurrency != 8 else 1
+                        figures = self.measure(running, null, concurrency=concurrency, rounds=rounds)
+                        report.main[path, concurrency] = figures
+                    for size in SIZES:
+                        if size != "3 kB":
+                            for concurrency in (1, 64) if self.quick else CONCURRENCY:
+                                report.sizes[path, size, concurrency] = self.measure(running, null, size, concurrency)
+            print("reads and batches, null server", flush=True)
+            with peers(("Motor", "PyMongo async", "mongojet", "ours")) as running:
+                report.reads["find_one by _id, 64 at once"] = self.measure(running, null, work="find_one")
+            with peers(("PyMongo async", "ours")) as running:
+                report.reads["insert_many of 1,000, 1 at once"] = self.measure(
+                    running, null, concurrency=1, work="insert_many", rounds=self.rounds
+                )
+            print("growth", flush=True)
+            report.growth = growth(null, 50_000 if self.quick else 1_000_000)
+        print("SecantusDB and the gateway", flush=True)
+        with real_servers() as real:
+            for path, names in (
+                ("driver", ("Motor", "PyMongo async", "mongojet", "ours", "ours unmerged")),
+                ("http", ("httpx", "aiohttp", "ours http", "ours http unmerged")),
+            ):
+                with peers(names) as running:
+                    report.real[path] = self.measure(
+                        running, real, rounds=1 if self.quick else 3, seconds=0.5 if self.quick else 1.0
+                    )
+            report.first = first_event(real)
+        print("codec and imports", flush=True)
+        report.codec = codec(self.request)
+        report.imports = imports()
+        return report
+
+
+def growth(servers: Servers, inserts: int) -> dict[str, float]:
+    """The memory of a process over so many inserts, in bytes."""
+    program = f"""
+import asyncio, json, os, uvloop
+from connect.eaas.mongodb import AsyncMongoClient
+request = json.load(open({str(SAMPLE)!r}))
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+async def main():
+    collection = AsyncMongoClient({servers.mongodb!r}).db.coll
+    async def work(count):
+        for _ in range(count):
+            await collection.insert_one(request)
+    await asyncio.gather(*(work({min(inserts, 50_000)} // 64) for _ in range(64)))
+    before = resident()
+    await asyncio.gather(*(work({inserts} // 64) for _ in range(64)))
+    print(json.dumps(dict(inserts={inserts}, before=before, growth=resident() - before)))
+uvloop.run(main())
+"""
+    return dict(json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout))
+
+
+def first_event(servers: Servers) -> dict[str, float]:
+    """The time from a new process's start to its first stored event, in milliseconds."""
+    programs = {
+        "ours": "from connect.eaas.mongodb import AsyncMongoClient as C",
+        "PyMongo async": "from pymongo import AsyncMongoClient as C",
+        "Motor": "from motor.motor_asyncio import AsyncIOMotorClient as C",
+    }
+    took = {}
+    for name, head in programs.items():
+        program = f"""
+import asyncio
+{head}
+async def main():
+    await C({servers.mongodb!r}).db.coll.insert_one({{"a": 1}})
+asyncio.run(main())
+"""
+        runs = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+            runs.append((time.perf_counter() - begun) * 1e3)
+        took[name] = statistics.median(runs)
+    return took
+
+
+def imports() -> dict[str, float]:
+    """What an import adds to starting Python, in milliseconds."""
+
+    def took(program: str) -> float:
+        runs = []
+        for _ in range(15):
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", program], check=True)
+            runs.append((time.perf_counter() - begun) * 1e3)
+        return statistics.median(runs)
+
+    nothing = took("pass")
+    return {f"import {name}": took(f"import {name}") - nothing for name in ("connect.eaas.mongodb", "bson", "pymongo")}
+
+
+def codec(request: dict[str, Any]) -> dict[str, float]:
+    """The time of a call, in microseconds: the best of many, in turns."""
+    import orjson
+    from connect.eaas.mongodb import _native
+
+    data = bson.encode(request)
+    calls = {
+        "bson.encode": lambda: bson.encode(request),
+        "ours encode": lambda: _native.bson_encode(request),
+        "bson.decode": lambda: bson.decode(data),
+        "ours decode": lambda: _native.bson_decode(data),
+        "json.dumps": lambda: json.dumps(request),
+        "orjson.dumps": lambda: orjson.dumps(request),
+        "ours EJSON encode": lambda: _native.ejson_encode(request),
+    }
+    runs: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(30):
+        for name, call in calls.items():
+            begun = time.perf_counter()
+            for _ in range(500):
+                call()
+            runs[name].append((time.perf_counter() - begun) / 500 * 1e6)
+    return {name: min(measured) for name, measured in runs.items()}
+
+
+def machine() -> str:
+    """What this runs on."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    name = names[0].split(":", 1)[1].strip() if names else platform.machine()
+    return f"{len(os.sched_getaffinity(0))} cores, {name}, Linux {platform.release().split('-')[0]}"
+
+
+def versions() -> str:
+    """Of what is compared."""
+    from importlib.metadata import version
+
+    names = ("connect-eaas-mongodb", "pymongo", "motor", "mongojet", "httpx", "aiohttp", "uvloop", "SecantusDB")
+    listed = [f"{name} {version(name)}" for name in names]
+    return ", ".join([f"Python {platform.python_version()}", *listed])
+
+
+def main() -> None:
+    """Run it, and write the report."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="one short round of each, to see that it works")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="the folder for the report")
+    arguments = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="connect-mongodb-bench-") as folder:
+        report = Benchmark(arguments.quick, Path(folder)).run()
+    report.minutes = (time.monotonic() - begun) / 60
+    print(write(report, arguments.out))
+    assert set(DRIVER + HTTP) - set(RUST_PEERS) <= set(PEERS)
+
+
+if __name__ == "__main__":
+    main()
