@@ -301,27 +301,24 @@ pub fn awaited() -> (Box<dyn Settle>, impl Future<Output = Result<()>> + Send) {
     (Box::new(Awaited(sender)), ended)
 }
 
-/// Takes an insert in, and waits for its result.
-///
-/// # Errors
-/// What became of it.
-pub async fn insert<C: SendBatch + AsRef<Coalescer<C>>>(
-    client: Arc<C>,
-    namespace: Arc<Namespace>,
-    document: C::Document,
-) -> Result<()> {
-    let (caller, ended) = awaited();
-    (*client).as_ref().room().await;
-    Coalescer::insert(&client, &Handle::current(), &namespace, document, caller, More::No);
-    ended.await
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
+
+    /// Takes an insert in, and waits for its result.
+    async fn insert<C: SendBatch + AsRef<Coalescer<C>>>(
+        client: Arc<C>,
+        namespace: Arc<Namespace>,
+        document: C::Document,
+    ) -> Result<()> {
+        let (caller, ended) = awaited();
+        (*client).as_ref().room().await;
+        Coalescer::insert(&client, &Handle::current(), &namespace, document, caller, More::No);
+        ended.await
+    }
 
     #[derive(Default)]
     struct Server {

@@ -2,11 +2,6 @@
 //!
 //! Everything but `python` knows nothing of Python and is tested without it.
 
-// Documents are allocated by Python's threads and freed by the runtime's, which
-// glibc's allocator pays for with a lock each.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub mod coalesce;
 pub mod codec;
 pub mod config;

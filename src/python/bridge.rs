@@ -174,6 +174,7 @@ impl LoopBridge {
 
     /// The loop's turn has ended: what waits for that may go.
     fn _flush(&self, py: Python<'_>) -> PyResult<()> {
+        self.begun.store(false, Ordering::Relaxed);
         let flushes = std::mem::take(&mut *self.flushes.lock().unwrap_or_else(PoisonError::into_inner));
         let runtime = process().runtime().map_err(|error| to_py(py, error))?;
         for client in flushes {

@@ -43,7 +43,7 @@ impl CollectionCalls for DataApiClient {
             ("comment", arguments.comment.is_some()),
         ])?;
         let document = arguments.document.bind(py);
-        let mut out = EjsonWriter { buf: Vec::with_capacity(4096) };
+        let mut out = EjsonWriter { buf: Vec::with_capacity(8192) };
         let id = encode_into(document, &mut out)?;
         within_limit(document, out.buf.len())?;
         let repeat = repeat(&[&id], &client);

@@ -45,7 +45,7 @@ pub fn bson_decode(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
 #[pyfunction]
 #[pyo3(signature = (document, /))]
 pub fn ejson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    let mut out = EjsonWriter { buf: Vec::with_capacity(4096) };
+    let mut out = EjsonWriter { buf: Vec::with_capacity(8192) };
     encode(document, &mut out)?;
     Ok(PyBytes::new(document.py(), &out.buf))
 }
