@@ -261,3 +261,10 @@ def test_the_interpreter_ends_cleanly(body: str, config: dict[str, str]) -> None
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+async def test_a_call_dropped_while_another_error_is_raised_leaves_that_error(config: dict[str, str]) -> None:
+    collection = AsyncMongoClient.from_config(config).get_default_collection()
+    empty: dict[str, float] = {}
+    with pytest.warns(RuntimeWarning, match="never awaited"), pytest.raises(KeyError, match="missing"):
+        await asyncio.wait_for(collection.insert_one({}), timeout=empty["missing"])

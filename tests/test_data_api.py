@@ -21,7 +21,12 @@ KEY = "hunter2-hunter2"
 STORED = http("201 Created", '{"insertedId": {"$oid": "6193504e1be4ab27791c8133"}}')
 DUPLICATE = http(
     "400 Bad Request",
-    json.dumps({"error": "E11000 duplicate key error collection: d.c index: _id_", "error_code": "MongoDBError"}),
+    json.dumps(
+        {
+            "error": "E11000 duplicate key error collection: d.c index: _id_ dup key: { _id: 1 }",
+            "error_code": "MongoDBError",
+        }
+    ),
 )
 
 

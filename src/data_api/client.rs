@@ -450,7 +450,9 @@ impl Drop for DataApiClient {
 
 /// A duplicate of `_id` itself, not of another unique index.
 fn is_duplicate_id(error: &Error) -> bool {
-    error.kind == ErrorKind::DuplicateKey && error.message.contains("index: _id_")
+    error.kind == ErrorKind::DuplicateKey
+        && error.message.contains(" index: _id_ dup key: ")
+        && error.message.matches("index: ").count() == 1
 }
 
 /// For a server that says no more than a text.

@@ -196,11 +196,16 @@ impl Drop for Awaitable {
         match state {
             State::Ready(_) => {
                 Python::try_attach(|py| {
+                    // This may run while another exception is on its way.
+                    let raised = PyErr::take(py);
                     let text = format!("coroutine '{name}' was never awaited");
                     let warned = std::ffi::CString::new(text)
                         .map_or(Ok(()), |text| PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1));
                     if let Err(error) = warned {
                         error.write_unraisable(py, None);
+                    }
+                    if let Some(raised) = raised {
+                        raised.restore(py);
                     }
                 });
             }

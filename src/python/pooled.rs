@@ -46,7 +46,11 @@ impl<C: PooledClient> Pooled<C> {
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
             Slot::Made { pid, client } if *pid == process.pid => Ok(Arc::clone(client)),
-            Slot::Closed => Err(invalid_operation(py, format!("Cannot use {class} after close"))),
+            Slot::Closed => {
+                // Making the exception runs Python, which may let other threads in.
+                drop(slot);
+                Err(invalid_operation(py, format!("Cannot use {class} after close")))
+            }
             Slot::Unmade | Slot::Made { .. } => {
                 let runtime = raised(py, process.runtime())?.clone();
                 let client = Arc::new(C::make(self.settings.clone(), runtime));
