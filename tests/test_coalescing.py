@@ -46,12 +46,7 @@ def test_of_ten_thousand_inserts_each_caller_gets_its_own(config: dict[str, str]
 
 
 @pytest.mark.parametrize("client", [AsyncMongoClient, AsyncDataApiClient])
-def test_neighbours_are_merged_and_single_calls_are_not_held_back(
-    client: Any, config: dict[str, str], pymongo_client: Any, reader: Any
-) -> None:
-    def inserts() -> int:
-        return int(pymongo_client.admin.command("serverStatus")["opcounters"]["insert"])
-
+def test_concurrent_and_single_inserts_all_arrive_once(client: Any, config: dict[str, str], reader: Any) -> None:
     collection = client.from_config(config).get_default_collection()
 
     async def main() -> None:
@@ -63,7 +58,6 @@ def test_neighbours_are_merged_and_single_calls_are_not_held_back(
     assert reader.count_documents({}) == 302
     ids = [document["_id"] for document in reader.find()]
     assert all(isinstance(key, ObjectId) for key in ids)
-    assert inserts() >= 0
 
 
 async def test_cancelled_neighbours_take_nobody_along(config: dict[str, str], reader: Any) -> None:
