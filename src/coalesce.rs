@@ -196,7 +196,8 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
                 let message = "a bug in connect-eaas-mongodb (an insert panicked): please report it";
                 Outcome::Same(Err(Error::new(ErrorKind::InvalidOperation, message)))
             });
-            if matches!(&outcome, Outcome::Same(Err(error)) if error.kind == ErrorKind::ServerSelectionTimeout) {
+            let late = [ErrorKind::ServerSelectionTimeout, ErrorKind::NetworkTimeout];
+            if matches!(&outcome, Outcome::Same(Err(error)) if late.contains(&error.kind)) {
                 callers.extend((*client).as_ref().waited_since(&namespace, come));
             }
             // The place is free before its callers know, who may have their next insert ready.
@@ -239,8 +240,8 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
     }
 
     /// Takes out all that has waited since before so many had come: for a
-    /// server that was not found in all that time there is no use in having
-    /// each wait as long again.
+    /// server that was not found, or did not answer, in all that time there is
+    /// no use in having each wait as long again.
     fn waited_since(&self, namespace: &Namespace, come: u64) -> Vec<Box<dyn Settle>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = state.queues.get_mut(namespace) else { return Vec::new() };

@@ -94,8 +94,8 @@ pub struct DriverSettings {
     pub server_selection_timeout: Duration,
     /// Whether concurrent single inserts may leave as one command.
     pub coalesce: bool,
-    /// The password in the connection string, to be kept out of messages.
-    password: Option<Secret>,
+    /// The passwords in the connection string, to be kept out of messages.
+    passwords: Vec<Secret>,
 }
 
 impl fmt::Debug for DriverSettings {
@@ -303,15 +303,9 @@ impl DriverSettings {
     /// `InvalidUri` or `Configuration`, with no part of the user information.
     pub fn from_uri(uri: &str) -> Result<Self> {
         let uri = if uri.contains("://") { uri.to_owned() } else { format!("mongodb://{uri}") };
-        let password = uri_password(&uri);
-        let parsed = ConnectionString::parse(&uri).map_err(|error| {
-            let message = match *error.kind {
-                mongodb::error::ErrorKind::InvalidArgument { ref message, .. } => message.clone(),
-                ref other => other.to_string(),
-            };
-            let kind = if message.contains("option") { ErrorKind::Configuration } else { ErrorKind::InvalidUri };
-            Error::new(kind, hide(&message, &uri, password.as_ref()))
-        })?;
+        // The driver's own messages quote what they refuse, which may be a part of a password.
+        let parsed = ConnectionString::parse(&uri).map_err(|_| uri_fault(&uri))?;
+        let passwords = uri_passwords(&uri);
         let hosts = match &parsed.host_info {
             HostInfo::HostIdentifiers(hosts) => hosts.iter().map(shown_address).collect::<Vec<_>>().join(","),
             HostInfo::DnsRecord(name) => name.clone(),
@@ -321,6 +315,15 @@ impl DriverSettings {
             database_name(database).map_err(|problem| {
                 Error::new(ErrorKind::InvalidUri, format!("the database in the connection string {problem}"))
             })?;
+        }
+        let unsupported = ["socketTimeoutMS", "waitQueueTimeoutMS"]
+            .into_iter()
+            .find(|name| uri_options(&uri).any(|(given, _)| given.eq_ignore_ascii_case(name)));
+        if let Some(name) = unsupported {
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                format!("the option {name} is not supported by the driver: leave it out"),
+            ));
         }
         let unconfirmed = |concern: &WriteConcern| concern.w == Some(Acknowledgment::Nodes(0));
         if parsed.write_concern.as_ref().is_some_and(unconfirmed) {
@@ -336,13 +339,13 @@ impl DriverSettings {
             collection: None,
             server_selection_timeout: PYMONGO_SERVER_SELECTION_TIMEOUT,
             coalesce: true,
-            password,
+            passwords,
         })
     }
 
     /// `message`, with the password blotted out where it occurs.
     pub fn without_secrets(&self, message: &str) -> String {
-        hide(message, self.uri.expose(), self.password.as_ref())
+        hide(message, self.uri.expose(), &self.passwords)
     }
 }
 
@@ -405,9 +408,8 @@ impl DbHost {
         if host.starts_with("mongodb://") || host.starts_with("mongodb+srv://") {
             return Ok(Self::Uri);
         }
-        if let Some((scheme, _)) = host.split_once("://") {
-            let scheme: String = scheme.chars().take(20).collect();
-            return Err(format!("has the scheme {scheme}://: give {}", DB_HOST.help));
+        if host.contains("://") {
+            return Err(format!("has a scheme that is neither mongodb:// nor mongodb+srv://: give {}", DB_HOST.help));
         }
         if host.contains('@') {
             return Err("holds credentials: put them in DB_USER and DB_PASSWORD, or give a whole mongodb:// URI".into());
@@ -493,18 +495,137 @@ fn without_options(uri: &str) -> String {
     uri.split_once('?').map_or(uri, |(rest, _)| rest).to_owned()
 }
 
-fn uri_password(uri: &str) -> Option<Secret> {
-    let (_, rest) = uri.split_once("://")?;
-    let (authority, _) = rest.split_once('?').unwrap_or((rest, ""));
-    let (user, _) = authority.rsplit_once('@')?;
-    let (_, password) = user.split_once(':')?;
-    (!password.is_empty()).then(|| Secret::new(password))
+/// The part of a connection string before the path and the options, and the rest.
+fn split_authority(uri: &str) -> (&str, &str) {
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
 
-/// Blots the password out, as it is written in the URI and as it is decoded, and the URI itself.
-fn hide(message: &str, uri: &str, password: Option<&Secret>) -> String {
+/// What is secret in a connection string, as it is written there.
+fn uri_passwords(uri: &str) -> Vec<Secret> {
+    let user = split_authority(uri).0.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+    let secret = ["authMechanismProperties", "proxyPassword", "tlsCertificateKeyFilePassword"];
+    let options = uri_options(uri).filter(|(name, _)| secret.iter().any(|known| known.eq_ignore_ascii_case(name)));
+    user.into_iter().chain(options).map(|(_, value)| value).filter(|value| !value.is_empty()).map(Secret::new).collect()
+}
+
+/// The options of a connection string, as the MongoDB documentation spells
+/// them: the only names that a message repeats.
+const URI_OPTIONS: [&str; 45] = [
+    "appName",
+    "authMechanism",
+    "authMechanismProperties",
+    "authSource",
+    "compressors",
+    "connectTimeoutMS",
+    "directConnection",
+    "heartbeatFrequencyMS",
+    "journal",
+    "loadBalanced",
+    "localThresholdMS",
+    "maxConnecting",
+    "maxIdleTimeMS",
+    "maxPoolSize",
+    "maxStalenessSeconds",
+    "minPoolSize",
+    "proxyHost",
+    "proxyPassword",
+    "proxyPort",
+    "proxyUsername",
+    "readConcernLevel",
+    "readPreference",
+    "readPreferenceTags",
+    "replicaSet",
+    "retryReads",
+    "retryWrites",
+    "serverMonitoringMode",
+    "serverSelectionTimeoutMS",
+    "serverSelectionTryOnce",
+    "socketTimeoutMS",
+    "srvMaxHosts",
+    "srvServiceName",
+    "ssl",
+    "tls",
+    "tlsAllowInvalidCertificates",
+    "tlsAllowInvalidHostnames",
+    "tlsCAFile",
+    "tlsCertificateKeyFile",
+    "tlsInsecure",
+    "uuidRepresentation",
+    "w",
+    "waitQueueTimeoutMS",
+    "wTimeoutMS",
+    "tlsCertificateKeyFilePassword",
+    "zlibCompressionLevel",
+];
+
+fn uri_options(uri: &str) -> impl Iterator<Item = (&str, &str)> {
+    let query = split_authority(uri).1.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter(|option| !option.is_empty()).map(|option| option.split_once('=').unwrap_or((option, "")))
+}
+
+/// Why a connection string cannot be used, without a word of it but the names of known options.
+fn uri_fault(uri: &str) -> Error {
+    let invalid = |what: &str| Error::new(ErrorKind::InvalidUri, format!("the connection string {what}"));
+    let (authority, rest) = split_authority(uri);
+    if !(uri.starts_with("mongodb://") || uri.starts_with("mongodb+srv://")) {
+        return invalid("has a scheme that is neither mongodb:// nor mongodb+srv://");
+    }
+    if rest.contains('@') && !authority.contains('@') {
+        return invalid(
+            "has an '@' after a '/' or '?': within a user name or password write '/' as %2F and '?' as %3F",
+        );
+    }
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if user.contains(['@', '[', ']']) || user.matches(':').count() > 1 || !is_percent_encoded(user) {
+        return invalid(
+            "has a user name or password with characters that must be percent-encoded: ':' as %3A, '@' as %40, '%' as %25",
+        );
+    }
+    if hosts.is_empty() {
+        return invalid("has no host");
+    }
+    let srv = uri.starts_with("mongodb+srv://");
+    if srv && hosts.contains([',', ':']) {
+        return invalid(
+            "has a port or several hosts, which mongodb+srv:// cannot have: give the name of the SRV record only",
+        );
+    }
+    if hosts.split(',').any(|host| !host.ends_with(".sock") && seed_is_valid(host).is_err()) {
+        return invalid("has a host or a port that cannot be one");
+    }
+    let of_options = |what: String| Error::new(ErrorKind::Configuration, what);
+    let base = uri.split_once('?').map_or(uri, |(base, _)| base);
+    let options: Vec<_> = uri_options(uri).collect();
+    let known = |name: &str| URI_OPTIONS.into_iter().find(|known| known.eq_ignore_ascii_case(name));
+    if options.iter().any(|(name, _)| known(name).is_none()) {
+        return of_options("the connection string has an option that MongoDB does not know".to_owned());
+    }
+    // The option without which it could be used.
+    for (place, (name, _)) in options.iter().enumerate() {
+        let others = options.iter().enumerate().filter(|(other, _)| *other != place);
+        let others: Vec<String> = others.map(|(_, (name, value))| format!("{name}={value}")).collect();
+        if let (Some(name), Ok(_)) = (known(name), ConnectionString::parse(format!("{base}?{}", others.join("&")))) {
+            return of_options(format!(
+                "the option {name} has a value that it cannot take, or that does not go with the other options"
+            ));
+        }
+    }
+    if ConnectionString::parse(base).is_ok() {
+        let names: Vec<_> = options.iter().filter_map(|(name, _)| known(name)).collect();
+        return of_options(format!("some of the options {} have values that they cannot take", names.join(", ")));
+    }
+    invalid("has a database's name that cannot be one")
+}
+
+fn is_percent_encoded(text: &str) -> bool {
+    text.split('%').skip(1).all(|after| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Blots the passwords out, as they are written in the URI and as they are decoded, and the URI itself.
+fn hide(message: &str, uri: &str, passwords: &[Secret]) -> String {
     let mut hidden = message.replace(uri, "mongodb://***");
-    if let Some(password) = password {
+    for password in passwords {
         let written = password.expose();
         let decoded = percent_decode_str(written).decode_utf8_lossy();
         hidden = hidden.replace(written, "***").replace(decoded.as_ref(), "***");
@@ -669,6 +790,36 @@ mod tests {
         }
         let error = driver("h:1", &[("DB_OPTIONS", "maxPoolSize=many")]).unwrap_err();
         assert!(error.message.contains("DB_OPTIONS"), "{}", error.message);
+    }
+
+    #[test]
+    fn no_part_of_a_connection_string_shows_but_the_names_of_known_options() {
+        for (uri, says) in [
+            ("mongodb://u:hunter2?x@h:1/", "%3F"),
+            ("mongodb://u:1234/hunter2@h:1/", "%2F"),
+            ("mongodb://u:p@hunter2@h:1/", "%40"),
+            ("mongodb://u:p:hunter2@h:1/", "%3A"),
+            ("mongodb://u:%hunter2@h:1/", "%25"),
+            ("mongodb://h/?hunter2", "option that MongoDB does not know"),
+            ("mongodb://h/?hunter2=1", "option that MongoDB does not know"),
+            ("mongodb://h/?authMechanism=hunter2", "authMechanism has a value"),
+            ("mongodb://h/?MAXPOOLSIZE=hunter2", "maxPoolSize has a value"),
+            ("mongodb://u:p@h/?authMechanism=MONGODB-OIDC&authMechanismProperties=hunter2", "authMechanismProperties"),
+            ("mongodb://h/?tlsInsecure=true&tlsAllowInvalidCertificates=true&appName=hunter2", "tlsInsecure has"),
+            ("mongodb://h/?w=-hunter2&maxPoolSize=hunter2&appName=hunter2", "w, maxPoolSize, appName"),
+            ("mongodb://h:hunter2/", "port"),
+            ("mongodb://hunter2 /", "host"),
+            ("mongodb+srv://hunter2:1/", "mongodb+srv://"),
+            ("mongodb://", "no host"),
+            ("hunter2://x", "scheme"),
+            ("mongodb://h/?socketTimeoutMS=5", "socketTimeoutMS is not supported"),
+        ] {
+            let error = DriverSettings::from_uri(uri).unwrap_err();
+            assert!(error.message.contains(says), "{uri}: {}", error.message);
+            assert!(!error.message.contains("hunter2"), "{uri}: {}", error.message);
+        }
+        let error = driver("u:hunter2@h://x", &[]).unwrap_err();
+        assert!(!error.message.contains("hunter2"), "{}", error.message);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bson::{RawBsonRef, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::runtime::Handle;
@@ -30,6 +32,14 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest that a server may make a call wait before its next try.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How many documents of a batch that failed are on their way at once.
+const EACH_AT_ONCE: usize = 16;
+/// A pooled connection is used again within this time: below what servers
+/// commonly leave one idle for, so that a call seldom meets one being closed.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+/// How the EJSON of a document whose `_id` was made here begins, and how long that is with the `_id`.
+const MADE_ID_BEGINS: &[u8] = br#"{"_id":{"$oid":""#;
+const MADE_ID: usize = MADE_ID_BEGINS.len() + 24 + 2;
 /// The largest answer that is read: one document of 16 MiB as EJSON, with room.
 const MAX_ANSWER: usize = 128 * 1024 * 1024;
 
@@ -48,6 +58,15 @@ pub struct DataApiClient {
     runtime: Handle,
     http: OnceCell<Client>,
     coalescer: Coalescer<Self>,
+    /// Whether the server takes `insertOne` but no `insertMany`.
+    no_insert_many: AtomicBool,
+}
+
+/// What is known of the tries of a call.
+#[derive(Default)]
+struct Sent {
+    /// Whether a try before the last may have been carried out.
+    maybe_before: bool,
 }
 
 /// A successful answer.
@@ -80,7 +99,13 @@ enum Again {
 impl DataApiClient {
     /// A client for `settings`, whose work runs on `runtime`.
     pub fn new(settings: DataApiSettings, runtime: Handle) -> Self {
-        Self { settings, runtime, http: OnceCell::new(), coalescer: Coalescer::default() }
+        Self {
+            settings,
+            runtime,
+            http: OnceCell::new(),
+            coalescer: Coalescer::default(),
+            no_insert_many: AtomicBool::new(false),
+        }
     }
 
     /// What it was made from.
@@ -93,46 +118,136 @@ impl DataApiClient {
         request_prefix(&self.settings.data_source, namespace)
     }
 
-    /// Stores a document; `body` is the whole request.
+    /// Stores a document, given as its EJSON.
     ///
     /// # Errors
     /// `DuplicateKey`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn insert_one(&self, body: Bytes, repeat: Repeat) -> Result<()> {
-        let mut repeated = false;
-        let answer = self.call(Action::InsertOne, body, repeat, &mut repeated).await;
-        self.stored(answer, repeated && repeat == Repeat::Safe)
+    pub async fn insert_one(&self, namespace: &Namespace, document: &[u8], repeat: Repeat) -> Result<()> {
+        let prefix = self.request_prefix(namespace);
+        self.insert_single(&prefix, document, repeat, false, self.deadline()).await
     }
 
-    fn stored(&self, answer: Result<Answer>, repeated: bool) -> Result<()> {
-        match answer {
-            // The try before stored it.
-            Err(error) if repeated && is_duplicate_id(&error) => Ok(()),
-            Err(error) => Err(error),
-            Ok(answer) if matches!(answer.document.get("insertedId"), Ok(Some(_))) => Ok(()),
-            Ok(answer) => Err(self.lacking(Action::InsertOne, &answer, "insertedId")),
-        }
-    }
-
-    /// Stores documents. `documents` are their EJSON; `closing` is what ends
-    /// the request after them.
+    /// Stores documents, each given as its EJSON.
     ///
     /// # Errors
     /// `BulkWrite`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn insert_many(&self, prefix: &[u8], documents: &[Vec<u8>], ordered: bool, repeat: Repeat) -> Result<()> {
-        let mut repeated = false;
-        match self.call(Action::InsertMany, many_request(prefix, documents, ordered), repeat, &mut repeated).await {
-            Ok(answer) if has_ids(&answer) => Ok(()),
-            Ok(answer) => Err(self.lacking(Action::InsertMany, &answer, "insertedIds")),
+    pub async fn insert_many(
+        &self,
+        namespace: &Namespace,
+        documents: &[Vec<u8>],
+        ordered: bool,
+        repeat: Repeat,
+    ) -> Result<()> {
+        let (prefix, deadline) = (self.request_prefix(namespace), self.deadline());
+        let mut sent = Sent::default();
+        let body = many_request(&prefix, documents, ordered);
+        let error = match self.call(Action::InsertMany, body, repeat, &mut sent, deadline).await {
+            Ok(answer) if inserted_ids(&answer) == Some(documents.len()) => return Ok(()),
+            Ok(answer) => self.lacking(Action::InsertMany, &answer, "insertedIds, one for each document"),
             // A try before may have stored some of them: ask for each.
-            Err(error) if repeated && repeat == Repeat::Safe && error.kind == ErrorKind::BulkWrite => {
-                for document in documents {
-                    let answer = self.call(Action::InsertOne, one_request(prefix, document), repeat, &mut false).await;
-                    self.stored(answer, true)?;
+            Err(error) if error.kind == ErrorKind::BulkWrite && !sent.maybe_before => return Err(error),
+            Err(error) => error,
+        };
+        let doubtful =
+            error.kind == ErrorKind::BulkWrite || matches!(error.kind, ErrorKind::DataApi { status: Some(200..=299) });
+        if repeat == Repeat::Safe && doubtful {
+            return self.insert_in_order(&prefix, documents, ordered, deadline).await;
+        }
+        Err(error)
+    }
+
+    /// Stores documents that may be stored in part already, in their order, as `insert_many` does.
+    async fn insert_in_order(
+        &self,
+        prefix: &[u8],
+        documents: &[Vec<u8>],
+        ordered: bool,
+        deadline: Instant,
+    ) -> Result<()> {
+        let mut refused = Vec::new();
+        let mut inserted = 0;
+        for (place, document) in documents.iter().enumerate() {
+            match self.insert_single(prefix, document, Repeat::Safe, true, deadline).await {
+                Ok(()) => inserted += 1,
+                Err(error) if is_of_the_document(&error) => {
+                    refused.push(write_error(place, &error));
+                    if ordered {
+                        break;
+                    }
                 }
-                Ok(())
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(first) = refused.first() else { return Ok(()) };
+        let first = first.get_str("errmsg").unwrap_or_default();
+        let what = format!("batch op errors occurred: {}", excerpt(first, 500));
+        let mut error = self.error(Action::InsertMany, None, &what).with_code(Some(65));
+        error.kind = ErrorKind::BulkWrite;
+        error.details = bulk_details(refused, inserted);
+        Err(error)
+    }
+
+    /// Stores one document. `maybe_stored` says whether it may be stored already.
+    async fn insert_single(
+        &self,
+        prefix: &[u8],
+        document: &[u8],
+        repeat: Repeat,
+        maybe_stored: bool,
+        deadline: Instant,
+    ) -> Result<()> {
+        let mut sent = Sent { maybe_before: maybe_stored };
+        let body = one_request(prefix, document);
+        match self.call(Action::InsertOne, body, repeat, &mut sent, deadline).await {
+            Ok(answer) if matches!(answer.document.get("insertedId"), Ok(Some(_))) => Ok(()),
+            Ok(answer) => Err(self.lacking(Action::InsertOne, &answer, "insertedId")),
+            // A duplicate of what a try before stored, or of something else?
+            Err(error) if error.kind == ErrorKind::DuplicateKey && sent.maybe_before && repeat == Repeat::Safe => {
+                match self.is_stored(prefix, document, deadline).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(error),
+                    Err(unknown) => Err(Error {
+                        message: format!(
+                            "{}; this was a repeat, and whether the first try had stored the document could not be \
+                             looked up ({})",
+                            error.message, unknown.message
+                        ),
+                        ..error
+                    }),
+                }
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether there is a document with the `_id` that was made for this one.
+    async fn is_stored(&self, prefix: &[u8], document: &[u8], deadline: Instant) -> Result<bool> {
+        let Some(id) = document.get(..MADE_ID).filter(|id| id.starts_with(MADE_ID_BEGINS)) else {
+            return Err(self.error(Action::FindOne, None, "the document has no _id of ours"));
+        };
+        let body = [prefix, br#""filter":"#, id, br#"},"projection":{"_id":1}}"#].concat();
+        let answer = self.call(Action::FindOne, body.into(), Repeat::Safe, &mut Sent::default(), deadline).await?;
+        match answer.document.get("document") {
+            Ok(Some(RawBsonRef::Document(_))) => Ok(true),
+            Ok(Some(RawBsonRef::Null)) => Ok(false),
+            _ => Err(self.lacking(Action::FindOne, &answer, "document")),
+        }
+    }
+
+    /// Stores documents whose `_id`s were made here and that may be stored
+    /// already, a few at a time.
+    async fn insert_each(
+        &self,
+        prefix: &[u8],
+        documents: &[Vec<u8>],
+        maybe_stored: bool,
+        deadline: Instant,
+    ) -> Vec<Result<()>> {
+        let calls: Vec<_> = documents
+            .iter()
+            .map(|document| self.insert_single(prefix, document, Repeat::Safe, maybe_stored, deadline))
+            .collect();
+        stream::iter(calls).buffered(EACH_AT_ONCE).collect().await
     }
 
     /// The first document that matches; `body` is the whole request.
@@ -140,7 +255,7 @@ impl DataApiClient {
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn find_one(&self, body: Bytes) -> Result<Option<RawDocumentBuf>> {
-        let answer = self.call(Action::FindOne, body, Repeat::Safe, &mut false).await?;
+        let answer = self.call(Action::FindOne, body, Repeat::Safe, &mut Sent::default(), self.deadline()).await?;
         match answer.document.get("document") {
             Ok(Some(RawBsonRef::Document(document))) => Ok(Some(document.to_owned())),
             Ok(Some(RawBsonRef::Null)) => Ok(None),
@@ -148,10 +263,20 @@ impl DataApiClient {
         }
     }
 
-    /// Makes a call, again where that is safe, within the settings' timeout.
-    /// `repeated` tells whether a try before the last may have been carried out.
-    async fn call(&self, action: Action, body: Bytes, repeat: Repeat, repeated: &mut bool) -> Result<Answer> {
-        let deadline = Instant::now() + self.settings.timeout;
+    /// When a call that begins now must have ended.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.timeout
+    }
+
+    /// Makes a call, again where that is safe, until the deadline.
+    async fn call(
+        &self,
+        action: Action,
+        body: Bytes,
+        repeat: Repeat,
+        sent: &mut Sent,
+        deadline: Instant,
+    ) -> Result<Answer> {
         let mut pause = PAUSE;
         for tried in 1.. {
             let (error, again) = match timeout_at(deadline, self.try_once(action, body.clone())).await {
@@ -162,7 +287,7 @@ impl DataApiClient {
             let pause_asked = match again {
                 Again::Unsent => None,
                 Again::IfSafe { pause } if repeat == Repeat::Safe => {
-                    *repeated = true;
+                    sent.maybe_before = true;
                     pause
                 }
                 Again::Never | Again::IfSafe { .. } => return Err(error),
@@ -226,7 +351,7 @@ impl DataApiClient {
                         "the answer broke off after {} bytes ({}): {:?}",
                         body.len(),
                         causes(&error),
-                        beginning(&body)
+                        self.beginning(&body)
                     );
                     return Try::Failed {
                         error: self.error(action, Some(status.as_u16()), &what),
@@ -242,7 +367,7 @@ impl DataApiClient {
                     let what = if body.is_empty() {
                         "the answer is empty: is DATA_API_ENDPOINT a Data API?".to_owned()
                     } else {
-                        format!("the answer is not JSON: {:?}; is DATA_API_ENDPOINT a Data API?", beginning(&body))
+                        format!("the answer is not JSON: {:?}; is DATA_API_ENDPOINT a Data API?", self.beginning(&body))
                     };
                     Try::Failed { error: self.error(action, Some(status.as_u16()), &what), again: Again::Never }
                 }
@@ -261,12 +386,12 @@ impl DataApiClient {
     fn refused(&self, action: Action, status: StatusCode, location: Option<String>, body: &[u8]) -> Error {
         let number = status.as_u16();
         if status.is_redirection() {
-            let to = location.map_or_else(String::new, |to| format!(" to {}", excerpt(&to, 200)));
+            let to = location.map_or_else(String::new, |to| format!(" to {}", excerpt(&self.hide(&to), 200)));
             let what = format!("it redirects{to}, which is not followed: set DATA_API_ENDPOINT to where it leads");
             return self.error(action, Some(number), &what);
         }
         let Some(answer) = ErrorBody::parse(body) else {
-            let what = if body.is_empty() { "no body".to_owned() } else { format!("{:?}", beginning(body)) };
+            let what = if body.is_empty() { "no body".to_owned() } else { format!("{:?}", self.beginning(body)) };
             return self.error(action, Some(number), &what);
         };
         let hint = match number {
@@ -280,16 +405,51 @@ impl DataApiClient {
             _ if duplicate => ErrorKind::DuplicateKey,
             _ => ErrorKind::DataApi { status: Some(number) },
         };
-        let mut error = self.error(action, Some(number), &format!("{}{hint}", excerpt(&answer.error, 1_000)));
+        let text = self.hide(&answer.error);
+        let mut error = self.error(action, Some(number), &format!("{}{hint}", excerpt(&text, 1_000)));
         error.kind = kind;
         error.code = answer.code.or(duplicate.then_some(11000));
-        error.details = answer.details;
-        error.error_code = Some(answer.error_code).filter(|code| !code.is_empty());
+        // What a server puts into its answer is its own affair; our key is not.
+        error.details = answer.details.filter(|details| !self.has_key(details.as_bytes()));
+        error.error_code = Some(self.hide(&answer.error_code)).filter(|code| !code.is_empty());
         if kind == ErrorKind::BulkWrite {
             error.code = Some(65);
-            error.details = error.details.or_else(|| bulk_details(&answer.error));
+            error.details = error.details.filter(|details| is_bulk(details)).or_else(|| {
+                // A server that says no more than a text.
+                bulk_details(vec![doc! { "index": 0, "code": 11000, "errmsg": text }], 0)
+            });
         }
         error
+    }
+
+    /// What became of each of so many documents of an unordered batch that
+    /// was sent once, if the error says it in a way that adds up.
+    fn of_each(&self, error: &Error, documents: usize) -> Option<Vec<Result<()>>> {
+        let details = Document::try_from(error.details.as_ref()?).ok()?;
+        let refused = write_errors(&details, documents)?;
+        // A server that stops at the first refused document has not tried the others.
+        let inserted = usize::try_from(number(details.get("nInserted")?)?).ok()?;
+        if error.kind != ErrorKind::BulkWrite || inserted + refused.len() != documents {
+            return None;
+        }
+        let alone = |entry: &Document| {
+            let code = entry.get("code").and_then(number).and_then(|code| i32::try_from(code).ok());
+            let text = excerpt(entry.get_str("errmsg").unwrap_or("no reason given"), 1_000);
+            let mut alone = self.error(Action::InsertOne, Some(400), &text).with_code(code);
+            if code == Some(11000) {
+                alone.kind = ErrorKind::DuplicateKey;
+            }
+            alone.details = RawDocumentBuf::try_from(entry).ok();
+            alone
+        };
+        // A write concern that is not met is so for all that was written.
+        let concern = details.get_array("writeConcernErrors").ok().and_then(|errors| errors.first()?.as_document());
+        let mut results = vec![concern.map_or(Ok(()), |concern| Err(alone(concern))); documents];
+        for entry in &refused {
+            let place = entry.get("index").and_then(number).and_then(|place| usize::try_from(place).ok())?;
+            *results.get_mut(place)? = Err(alone(entry));
+        }
+        Some(results)
     }
 
     fn connect(&self) -> Result<Client> {
@@ -307,6 +467,7 @@ impl DataApiClient {
             .default_headers(headers)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.settings.connect_timeout)
+            .pool_idle_timeout(POOL_IDLE)
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| {
@@ -331,7 +492,11 @@ impl DataApiClient {
     }
 
     fn lacking(&self, action: Action, answer: &Answer, field: &str) -> Error {
-        self.error(action, Some(answer.status), &format!("the answer has no {field}: {:?}", beginning(&answer.body)))
+        self.error(
+            action,
+            Some(answer.status),
+            &format!("the answer has no {field}: {:?}", self.beginning(&answer.body)),
+        )
     }
 
     fn late(&self, action: Action) -> Error {
@@ -347,8 +512,30 @@ impl DataApiClient {
         Error::new(ErrorKind::DataApi { status }, self.hide(&message))
     }
 
-    fn hide(&self, message: &str) -> String {
-        message.replace(self.settings.api_key.expose(), "***")
+    /// The text without the key, as it is and as JSON writes it.
+    fn hide(&self, text: &str) -> String {
+        let key = self.settings.api_key.expose();
+        text.replace(&self.key_in_json(), "***").replace(key, "***")
+    }
+
+    fn has_key(&self, bytes: &[u8]) -> bool {
+        let key = self.settings.api_key.expose();
+        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        has(key) || has(&self.key_in_json())
+    }
+
+    fn key_in_json(&self) -> String {
+        let mut quoted = Vec::new();
+        ejson::write_text(&mut quoted, self.settings.api_key.expose());
+        let quoted = String::from_utf8_lossy(&quoted).into_owned();
+        quoted.trim_matches('"').to_owned()
+    }
+
+    /// What an answer's body begins with, for messages.
+    fn beginning(&self, body: &[u8]) -> String {
+        // Long enough that what hiding takes away leaves no room for a key cut in two.
+        let text = String::from_utf8_lossy(&body[..body.len().min(64 * 1024)]);
+        excerpt(&self.hide(&text), 200)
     }
 }
 
@@ -370,32 +557,36 @@ impl SendBatch for DataApiClient {
     }
 
     async fn send(&self, namespace: &Namespace, documents: Vec<Vec<u8>>) -> Outcome {
-        let prefix = self.request_prefix(namespace);
+        let (prefix, deadline) = (self.request_prefix(namespace), self.deadline());
         if let [document] = documents.as_slice() {
-            let body = one_request(&prefix, document);
-            return Outcome::Same(self.insert_one(body, Repeat::Safe).await);
+            return Outcome::Same(self.insert_single(&prefix, document, Repeat::Safe, false, deadline).await);
         }
-        let mut repeated = false;
+        if self.no_insert_many.load(Ordering::Relaxed) {
+            return Outcome::Each(self.insert_each(&prefix, &documents, false, deadline).await);
+        }
+        let mut sent = Sent::default();
         let body = many_request(&prefix, &documents, false);
-        let error = match self.call(Action::InsertMany, body, Repeat::Safe, &mut repeated).await {
-            Ok(answer) if has_ids(&answer) => return Outcome::Same(Ok(())),
-            Ok(answer) => self.lacking(Action::InsertMany, &answer, "insertedIds"),
-            Err(error) => error,
+        let error = match self.call(Action::InsertMany, body, Repeat::Safe, &mut sent, deadline).await {
+            Ok(answer) if inserted_ids(&answer) == Some(documents.len()) => return Outcome::Same(Ok(())),
+            Ok(_) => None,
+            Err(error) => Some(error),
         };
-        // Nobody there, or nobody who lets us in: the same for each.
-        let whole = match error.kind {
-            ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => true,
-            ErrorKind::DataApi { status } => !matches!(status, Some(400 | 413 | 500)),
-            _ => false,
-        };
-        if whole {
-            return Outcome::Same(Err(error));
+        // The batch was sent once, and the server says what became of each document.
+        if let Some(error) = error.as_ref().filter(|_| !sent.maybe_before)
+            && let Some(results) = self.of_each(error, documents.len())
+        {
+            return Outcome::Each(results);
         }
-        // The batch may have been stored in part: a duplicate is then what it stored.
-        let mut results = Vec::with_capacity(documents.len());
-        for document in &documents {
-            let answer = self.call(Action::InsertOne, one_request(&prefix, document), Repeat::Safe, &mut false).await;
-            results.push(self.stored(answer, true));
+        let no_insert_many = match error.as_ref().map(|error| error.kind) {
+            // The server may have no insertMany, or not for us.
+            Some(ErrorKind::DataApi { status: Some(403 | 404 | 405 | 501) }) => true,
+            None | Some(ErrorKind::BulkWrite | ErrorKind::DataApi { status: Some(400 | 413 | 500) }) => false,
+            // Nobody there, or nobody who lets us in: the same for each.
+            Some(_) => return Outcome::Same(error.map_or(Ok(()), Err)),
+        };
+        let results = self.insert_each(&prefix, &documents, !no_insert_many || sent.maybe_before, deadline).await;
+        if no_insert_many && results.iter().any(Result::is_ok) {
+            self.no_insert_many.store(true, Ordering::Relaxed);
         }
         Outcome::Each(results)
     }
@@ -407,12 +598,16 @@ impl Flush for DataApiClient {
     }
 }
 
-fn has_ids(answer: &Answer) -> bool {
-    matches!(answer.document.get("insertedIds"), Ok(Some(RawBsonRef::Array(_))))
+/// How many `insertedIds` an answer has, if it has any.
+fn inserted_ids(answer: &Answer) -> Option<usize> {
+    match answer.document.get("insertedIds") {
+        Ok(Some(RawBsonRef::Array(ids))) => Some(ids.into_iter().count()),
+        _ => None,
+    }
 }
 
 /// The request that stores one document, of its EJSON.
-pub fn one_request(prefix: &[u8], document: &[u8]) -> Bytes {
+fn one_request(prefix: &[u8], document: &[u8]) -> Bytes {
     [prefix, br#""document":"#, document, b"}"].concat().into()
 }
 
@@ -448,19 +643,70 @@ impl Drop for DataApiClient {
     }
 }
 
-/// A duplicate of `_id` itself, not of another unique index.
-fn is_duplicate_id(error: &Error) -> bool {
-    error.kind == ErrorKind::DuplicateKey
-        && error.message.contains(" index: _id_ dup key: ")
-        && error.message.matches("index: ").count() == 1
+/// Whether it was the document that the server refused, and not the call.
+fn is_of_the_document(error: &Error) -> bool {
+    match error.kind {
+        ErrorKind::DuplicateKey => true,
+        ErrorKind::DataApi { status } => matches!(status, Some(400 | 413)) && error.code.is_some(),
+        _ => false,
+    }
 }
 
-/// For a server that says no more than a text.
-fn bulk_details(text: &str) -> Option<RawDocumentBuf> {
+/// The entry of `writeErrors` for a document that was refused.
+fn write_error(place: usize, error: &Error) -> Document {
+    let mut entry = error.details.as_ref().and_then(|details| Document::try_from(details).ok()).unwrap_or_default();
+    entry.insert("index", i32::try_from(place).unwrap_or(i32::MAX));
+    entry.insert("code", error.code.unwrap_or(0));
+    if !matches!(entry.get("errmsg"), Some(Bson::String(_))) {
+        entry.insert("errmsg", error.message.clone());
+    }
+    entry
+}
+
+/// `writeErrors` of a server's `details`, if each is a document with the place
+/// of one of `documents` and a code.
+fn write_errors(details: &Document, documents: usize) -> Option<Vec<Document>> {
+    let mut entries = Vec::new();
+    for entry in details.get_array("writeErrors").ok()? {
+        let mut entry = entry.as_document()?.clone();
+        let place = number(entry.get("index")?).and_then(|place| usize::try_from(place).ok())?;
+        let code = number(entry.get("code")?).and_then(|code| i32::try_from(code).ok())?;
+        if place >= documents {
+            return None;
+        }
+        entry.insert("index", i32::try_from(place).ok()?);
+        entry.insert("code", code);
+        entries.push(entry);
+    }
+    Some(entries)
+}
+
+/// Whether `details` have what `BulkWriteError.details` must have.
+fn is_bulk(details: &RawDocumentBuf) -> bool {
+    Document::try_from(details).is_ok_and(|details| {
+        write_errors(&details, usize::MAX).is_some()
+            && details
+                .get_array("writeConcernErrors")
+                .is_ok_and(|errors| errors.iter().all(|e| e.as_document().is_some()))
+            && details.get("nInserted").and_then(number).is_some()
+    })
+}
+
+/// An integer, as plain JSON or relaxed EJSON brings it.
+fn number(value: &Bson) -> Option<i64> {
+    match value {
+        Bson::Int32(number) => Some(i64::from(*number)),
+        Bson::Int64(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// `BulkWriteError.details`.
+fn bulk_details(write_errors: Vec<Document>, inserted: usize) -> Option<RawDocumentBuf> {
     let details = doc! {
-        "writeErrors": [{ "index": 0, "code": 11000, "errmsg": text }],
+        "writeErrors": write_errors,
         "writeConcernErrors": [],
-        "nInserted": 0,
+        "nInserted": i32::try_from(inserted).unwrap_or(i32::MAX),
         "nUpserted": 0,
         "nMatched": 0,
         "nModified": 0,
@@ -468,10 +714,6 @@ fn bulk_details(text: &str) -> Option<RawDocumentBuf> {
         "upserted": [],
     };
     RawDocumentBuf::try_from(&details).ok()
-}
-
-fn beginning(body: &[u8]) -> String {
-    excerpt(&String::from_utf8_lossy(&body[..body.len().min(400)]), 200)
 }
 
 /// An error with what lies behind it; its own text alone says little. Without

@@ -59,9 +59,28 @@ impl SendBatch for DriverClient {
                 DriverErrorKind::InsertMany(refused) => {
                     Outcome::Each(attempt.refused(documents.len(), refused, &error))
                 }
+                // One document that cannot be read spoils the command: nothing
+                // of it was done, and its neighbours are owed their own result.
+                _ if is_unreadable(&error) => {
+                    let mut results = Vec::with_capacity(documents.len());
+                    for document in documents {
+                        results.push(insert_one(self, namespace, document, InsertOptions::default()).await);
+                    }
+                    Outcome::Each(results)
+                }
                 _ => Outcome::Same(Err(attempt.failed(&error))),
             },
         }
+    }
+}
+
+/// Whether the command was refused for what is written in it, before anything was done.
+fn is_unreadable(error: &mongodb::error::Error) -> bool {
+    match &*error.kind {
+        // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON, BSONObjectTooLarge.
+        DriverErrorKind::Command(command) => matches!(command.code, 2 | 9 | 14 | 15 | 16 | 22 | 10334),
+        DriverErrorKind::InvalidArgument { .. } | DriverErrorKind::Bson(_) => true,
+        _ => false,
     }
 }
 

@@ -48,8 +48,9 @@ impl Started {
     fn new(py: Python<'_>, mut call: Box<dyn Pending>) -> PyResult<Self> {
         let runtime = process().runtime().map_err(|error| to_py(py, error))?;
         let (bridge, event_loop) = LoopBridge::of_running_loop(py)?;
-        let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
-        let (token, wakeup) = bridge.get().expect(future.clone_ref(py));
+        let future = event_loop.call_method0(intern!(py, "create_future"))?;
+        let (token, wakeup) = bridge.get().expect(&future)?;
+        let future = future.unbind();
         if let Some(flush) = call.start(runtime, wakeup, bridge.get().more()) {
             LoopBridge::flush_after_turn(&bridge, &event_loop, flush)?;
         }
@@ -209,7 +210,7 @@ impl Drop for Awaitable {
                     }
                 });
             }
-            State::Running(mut started) | State::Queued { gate: mut started, .. } => started.call.cancel(),
+            State::Running(started) | State::Queued { gate: started, .. } => started.cancel(),
             State::Ended => {}
         }
     }

@@ -27,7 +27,9 @@ use crate::runtime::process;
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
 pub struct LoopBridge {
     mailbox: Arc<Mailbox>,
-    waiting: Mutex<HashMap<u64, Py<PyAny>>>,
+    /// The futures of calls under way. Weak: a future holds its loop, and
+    /// whoever still cares for it holds the future.
+    waiting: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
     next_token: AtomicU64,
     event_loop: Py<PyWeakrefReference>,
     /// Whom to tell of the end of the loop's turn.
@@ -110,16 +112,18 @@ impl LoopBridge {
         arguments.set_item("name", "connect-mongodb-wakeup")?;
         arguments.set_item("daemon", true)?;
         py.import("threading")?.getattr("Thread")?.call((), Some(&arguments))?.call_method0("start")?;
-        // A daemon thread must not be inside a wait when the interpreter goes.
-        py.import("atexit")?.call_method1("register", (bridge.getattr(intern!(py, "_close"))?,))?;
+        // The thread ends with its loop, and before the interpreter does: it
+        // must not be inside a wait then.
+        py.import("weakref")?.getattr("finalize")?.call1((running_loop, bridge.getattr(intern!(py, "_close"))?))?;
         Ok(bridge.unbind())
     }
 
-    /// Keeps `future` until its call has ended; gives what tells so.
-    pub fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
+    /// Knows `future` until its call has ended; gives what tells so.
+    pub fn expect(&self, future: &Bound<'_, PyAny>) -> PyResult<(u64, Wakeup)> {
+        let known = PyWeakrefReference::new(future)?.unbind();
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
-        (token, Wakeup::new(Arc::clone(&self.mailbox), token))
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, known);
+        Ok((token, Wakeup::new(Arc::clone(&self.mailbox), token)))
     }
 
     /// Lets go of a future whose call was cancelled.
@@ -150,8 +154,9 @@ impl LoopBridge {
         Ok(())
     }
 
-    fn arrived(&self, token: u64) -> Option<Py<PyAny>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token)
+    fn arrived<'py>(&self, py: Python<'py>, token: u64) -> Option<Bound<'py, PyAny>> {
+        let known = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token)?;
+        known.bind(py).upgrade()
     }
 }
 
@@ -161,8 +166,7 @@ impl LoopBridge {
     fn _drain(&self, py: Python<'_>) -> PyResult<()> {
         self.begun.store(false, Ordering::Relaxed);
         for token in self.mailbox.take() {
-            let Some(future) = self.arrived(token) else { continue };
-            let future = future.bind(py);
+            let Some(future) = self.arrived(py, token) else { continue };
             if let Err(error) = future.call_method1(intern!(py, "set_result"), (py.None(),))
                 && !future.call_method0(intern!(py, "done"))?.is_truthy()?
             {

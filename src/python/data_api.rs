@@ -18,7 +18,7 @@ use crate::coalesce::{Coalescer, Flush};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
-use crate::data_api::client::{DataApiClient, Repeat, one_request};
+use crate::data_api::client::{DataApiClient, Repeat};
 use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -57,10 +57,7 @@ impl CollectionCalls for DataApiClient {
                 finish: Box::new(finish),
             });
         }
-        let inserting = async move {
-            let body = one_request(&client.request_prefix(&namespace), &out.buf);
-            client.insert_one(body, repeat).await
-        };
+        let inserting = async move { client.insert_one(&namespace, &out.buf, repeat).await };
         Ok(Insert::Alone(Call::new(inserting, finish)))
     }
 
@@ -91,10 +88,7 @@ impl CollectionCalls for DataApiClient {
         let repeat = repeat(&ids.iter().collect::<Vec<_>>(), &client);
         let given = given.unbind();
         let ordered = arguments.ordered;
-        let inserting = async move {
-            let prefix = client.request_prefix(&namespace);
-            client.insert_many(&prefix, &encoded, ordered, repeat).await
-        };
+        let inserting = async move { client.insert_many(&namespace, &encoded, ordered, repeat).await };
         Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
     }
 

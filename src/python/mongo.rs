@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::call::{Call, Insert, Running, raised};
 use super::codec::{Encoded, Id, decode_document, raw_document};
@@ -261,12 +261,15 @@ pub fn inserted_many(
     }
 }
 
+/// Adds each refused document to its entry, as `op`.
 fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound<'_, PyList>) -> PyResult<()> {
     let py = details.py();
-    for refused in details.get_item("writeErrors")?.try_iter()? {
+    for refused in details.call_method1("get", ("writeErrors", PyTuple::empty(py)))?.try_iter()? {
         let refused = refused?;
-        let place: usize = refused.get_item("index")?.extract()?;
-        let (Some(id), Ok(document)) = (ids.get(place), documents.get_item(place)) else { continue };
+        let place = refused.get_item("index").and_then(|place| place.extract::<usize>());
+        let Some((Some(id), Ok(document))) = place.ok().map(|place| (ids.get(place), documents.get_item(place))) else {
+            continue;
+        };
         let operation = PyDict::new(py);
         operation.set_item("_id", id)?;
         operation.call_method1("update", (document,))?;

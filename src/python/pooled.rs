@@ -43,17 +43,17 @@ impl<C: PooledClient> Pooled<C> {
     /// The client; made at the first call in each process.
     pub fn client(&self, py: Python<'_>, class: &str) -> PyResult<Arc<C>> {
         let process = process();
+        // Making an exception runs Python, which may let other threads in: not with the slot held.
+        let runtime = raised(py, process.runtime())?;
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
             Slot::Made { pid, client } if *pid == process.pid => Ok(Arc::clone(client)),
             Slot::Closed => {
-                // Making the exception runs Python, which may let other threads in.
                 drop(slot);
                 Err(invalid_operation(py, format!("Cannot use {class} after close")))
             }
             Slot::Unmade | Slot::Made { .. } => {
-                let runtime = raised(py, process.runtime())?.clone();
-                let client = Arc::new(C::make(self.settings.clone(), runtime));
+                let client = Arc::new(C::make(self.settings.clone(), runtime.clone()));
                 let made = Slot::Made { pid: process.pid, client: Arc::clone(&client) };
                 leave_to_parent(std::mem::replace(&mut *slot, made));
                 Ok(client)
