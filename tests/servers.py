@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import http.server
 import socket
 import socketserver
 import threading
@@ -11,14 +13,14 @@ from dataclasses import dataclass, field
 
 from connect.eaas.mongodb.cli.dev import free_port
 
-__all__ = ["Canned", "canned", "free_port", "http", "silent"]
+__all__ = ["Canned", "Relay", "answered", "canned", "free_port", "relay", "silent"]
 
 
-def http(status: str, body: str | bytes = b"", headers: str = "", length: int | None = None) -> bytes:
+def answered(status: str, body: str | bytes = b"", headers: str = "", length: int | None = None) -> bytes:
     """An HTTP/1.1 answer."""
     body = body.encode() if isinstance(body, str) else body
     size = len(body) if length is None else length
-    return f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n{headers}\r\n".encode() + body
+    return f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\nConnection: close\r\n{headers}\r\n".encode() + body
 
 
 @dataclass
@@ -79,6 +81,54 @@ def _server(handler: Callable[..., socketserver.BaseRequestHandler]) -> Iterator
         finally:
             server.shutdown()
             thread.join()
+
+
+@dataclass
+class Relay:
+    """A proxy in front of a Data API that may spoil answers."""
+
+    url: str = ""
+    actions: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def relay(url: str, spoil: Callable[[str, int, Callable[[], bytes]], bytes | None]) -> Iterator[Relay]:
+    """Pass requests on to `url`, but give the answers that `spoil(action, its number, pass on)` makes.
+
+    `None` closes the connection without one.
+    """
+    state = Relay()
+    lock = threading.Lock()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            action = self.path.rsplit("/", 1)[1]
+            with lock:
+                state.actions.append(action)
+                number = state.actions.count(action)
+            self.close_connection = True
+            answer = spoil(action, number, lambda: self.pass_on(body))
+            if answer is not None:
+                self.wfile.write(answer)
+
+        def pass_on(self, body: bytes) -> bytes:
+            host, port = url.removeprefix("http://").split(":")
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            connection.request("POST", self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            return answered(f"{answer.status} {answer.reason}", content)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with _server(Handler) as port:
+        state.url = f"http://127.0.0.1:{port}"
+        yield state
 
 
 @contextlib.contextmanager

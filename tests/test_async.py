@@ -11,6 +11,8 @@ import textwrap
 import threading
 import time
 import warnings
+import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,3 +270,72 @@ async def test_a_call_dropped_while_another_error_is_raised_leaves_that_error(co
     empty: dict[str, float] = {}
     with pytest.warns(RuntimeWarning, match="never awaited"), pytest.raises(KeyError, match="missing"):
         await asyncio.wait_for(collection.insert_one({}), timeout=empty["missing"])
+
+
+async def test_a_call_that_is_let_go_is_forgotten(config: dict[str, str]) -> None:
+    collection = AsyncMongoClient.from_config(config).get_default_collection()
+    await collection.insert_one({})
+    futures = []
+    for _ in range(50):
+        call = collection.find_one({})
+        futures.append(weakref.ref(call.send(None)))
+        del call
+    gc.collect()
+    assert [future for future in futures if future() is not None] == []
+
+
+@pytest.mark.parametrize("new_loop", [*LOOPS, LoopWithoutReaders])
+def test_loops_that_close_with_calls_under_way_leave_nothing_behind(new_loop: Any, config: dict[str, str]) -> None:
+    collection = AsyncMongoClient.from_config(config).get_default_collection()
+
+    def use() -> None:
+        loop = new_loop()
+
+        async def main() -> None:
+            await collection.insert_one({})
+            for _ in range(3):
+                call = collection.find_one({"$where": "sleep(5000)"})
+                call.send(None)
+                pending.append(call)
+
+        pending: list[Any] = []
+        loop.run_until_complete(main())
+        loop.close()
+
+    def held() -> tuple[int, int]:
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    for _ in range(3):
+        use()
+    deadline = time.monotonic() + 10
+    before = held()
+    for _ in range(20):
+        use()
+    # Threads that wait for a loop end a little after it.
+    while (after := held()) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert after[0] <= before[0] + 3
+    assert after[1] <= before[1] + 3
+
+
+def test_threads_that_use_a_closed_client_do_not_block_each_other(config: dict[str, str]) -> None:
+    body = """
+    import sys, threading
+    from connect.eaas.mongodb import MongoClient
+    sys.setswitchinterval(1e-6)
+    client = MongoClient("mongodb://127.0.0.1:1/")
+    client.close()
+    refused = []
+    def use():
+        for _ in range(50):
+            try:
+                client.d.c.insert_one({})
+            except Exception as error:
+                refused.append(type(error).__name__)
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert refused == ["InvalidOperation"] * 200, set(refused)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(body)], check=True, timeout=60)

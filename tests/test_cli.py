@@ -85,6 +85,17 @@ def test_a_bad_address_is_one_line_and_status_2(listen: str, key_file: str) -> N
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["gateway"], ["gateway", "--mongodb-uri"], ["no-such-command"], ["dev", "--port", "x"], ["dev", "--format", "x"]],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments: list[str]) -> None:
+    ended = connect_mongodb(*arguments)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert ended.stderr.startswith("connect-mongodb: ")
+    assert "--help" in ended.stderr
+
+
 def test_a_used_port_is_one_line_and_status_2(key_file: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socketserver
 import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
+import bson
 import pytest
 import uvloop
 from bson import ObjectId
+from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 from connect.eaas.mongodb import AsyncDataApiClient, AsyncMongoClient, MongoClient
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from tests.servers import canned, http
+from tests.servers import answered, canned
 
 
 def test_of_ten_thousand_inserts_each_caller_gets_its_own(config: dict[str, str], reader: Any) -> None:
@@ -79,8 +84,8 @@ async def test_cancelled_neighbours_take_nobody_along(config: dict[str, str], re
 
 async def test_a_refused_batch_of_the_data_api_is_asked_for_one_by_one() -> None:
     """The server knows no batches: each document still arrives, and once."""
-    refused = http("400 Bad Request", '{"error": "no such action", "error_code": "InvalidParameter"}')
-    stored = http("201 Created", '{"insertedId": "x"}')
+    refused = answered("400 Bad Request", '{"error": "no such action", "error_code": "InvalidParameter"}')
+    stored = answered("201 Created", '{"insertedId": "x"}')
     with canned(by_action={"insertOne": stored, "insertMany": refused}) as server:
         client = AsyncDataApiClient(server.url, api_key="key-of-tests", data_source="c")
         await asyncio.gather(*(client.d.c.insert_one({"n": n}) for n in range(20)))
@@ -121,6 +126,76 @@ async def test_documents_too_large_are_refused_alone(config: dict[str, str], rea
         "DocumentTooLarge" if n == 3 else "InsertOneResult" for n in range(6)
     ]
     assert reader.count_documents({}) == 5
+
+
+async def test_documents_that_cannot_be_stored_are_refused_alone(config: dict[str, str], reader: Any) -> None:
+    """A damaged one is found before it is sent, one nested too deep by the server."""
+    damaged = RawBSONDocument(bson.encode({"a": {"b": 1}}).replace(b"\x10b", b"\x7eb"))
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    collection = AsyncMongoClient.from_config(config).get_default_collection()
+    calls: list[Any] = []
+    for n in range(30):
+        document = {"_id": n, "v": damaged if n == 7 else deep if n == 11 else n}
+        calls.append(collection.insert_one(document))
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    failed = {n: outcome for n, outcome in enumerate(done) if isinstance(outcome, BaseException)}
+    assert isinstance(failed.pop(7), InvalidBSON)
+    assert all(isinstance(refused, OperationFailure) for refused in failed.values())
+    assert set(failed) <= {11}
+    assert reader.count_documents({}) == 29 - len(failed)
+
+
+async def test_neighbours_share_commands(config: dict[str, str]) -> None:
+    async with _counting_proxy(int(config["DB_HOST"].split(":")[1])) as (port, inserts):
+        client = AsyncMongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true")
+        await asyncio.gather(*(client[config["DB"]].c.insert_one({}) for _ in range(500)))
+        batches = len(inserts)
+        await client.close()
+    assert 1 <= batches < 100
+
+
+@contextlib.asynccontextmanager
+async def _counting_proxy(port: int) -> AsyncIterator[tuple[int, list[int]]]:
+    """A proxy that sees the insert commands that pass."""
+    inserts: list[int] = []
+    serving: list[asyncio.Task[Any]] = []
+
+    async def serve(client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def up() -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    head = await client_reader.readexactly(16)
+                    body = await client_reader.readexactly(int.from_bytes(head[:4], "little") - 16)
+                    if b"\x02insert\0" in body[:40]:
+                        inserts.append(len(body))
+                    server_writer.write(head + body)
+                    await server_writer.drain()
+            server_writer.close()
+            await server_writer.wait_closed()
+
+        async def down() -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await server_reader.read(65536):
+                    client_writer.write(data)
+                    await client_writer.drain()
+            client_writer.close()
+            await client_writer.wait_closed()
+
+        await asyncio.gather(up(), down())
+
+    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield proxy.sockets[0].getsockname()[1], inserts
+    finally:
+        proxy.close()
+        await asyncio.gather(*serving)
 
 
 def test_a_slow_server_bounds_what_waits() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, UserDict, defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -317,3 +318,43 @@ def test_decoding_uses_pymongos_defaults() -> None:
 def test_what_is_no_ejson_is_invalid_bson(text: bytes) -> None:
     with pytest.raises(InvalidBSON, match="Extended JSON"):
         _native.ejson_decode(text)
+
+
+WRAPPER = {"$oid": "6193504e1be4ab27791c8133"}
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"a": WRAPPER}, "a"),
+        ({"a": [1, {"$date": "2020-01-01T00:00:00Z", "b": 1}]}, "a[1]"),
+        ({"a": UserDict({"$numberInt": "1"})}, "a"),
+        ({"a": {"b": {"$undefined": True}}}, "a.b"),
+        ({"a": RawBSONDocument(bson.encode({"b": [{"$minKey": 1}]}))}, "a"),
+    ],
+)
+def test_a_document_that_ejson_would_read_as_another_type_is_refused(document: Any, path: str) -> None:
+    with pytest.raises(InvalidDocument, match=re.escape(f"(in '{path}')")):
+        _native.ejson_encode(document)
+    # BSON can tell them apart.
+    assert _native.bson_encode(document) == bson.encode(document)
+
+
+def test_other_names_with_a_dollar_are_names() -> None:
+    document = {"a": {"$gt": 1, "$oid": "x"}, "b": {"$ref": "c", "$id": 1}, "$oid": 5}
+    assert list(_native.ejson_decode(_native.ejson_encode(document))) == ["a", "b", "$oid"]
+
+
+@pytest.mark.parametrize("depth", [120, 170, 199])
+def test_ejson_is_read_as_deep_as_mongodb_stores(depth: int) -> None:
+    document: dict[str, Any] = {}
+    for _ in range(depth):
+        document = {"a": document}
+    assert _native.ejson_decode(_native.ejson_encode(document)) == document
+
+
+def test_ejson_that_is_nested_too_deep_is_refused() -> None:
+    for opening, closing in (('{"a":', "}"), ("[", "]"), ('{"$code":"","$scope":', "}"), ('{"$date":', "}")):
+        text = '{"a":' + opening * 100_000 + "1" + closing * 100_000 + "}"
+        with pytest.raises(InvalidBSON):
+            _native.ejson_decode(text.encode())

@@ -199,6 +199,13 @@ async def test_find_one_takes_a_query_an_id_or_nothing(collection: Any) -> None:
     assert await result(collection.find_one({"a": 1}, ["a"])) == {"_id": 1, "a": 1}
 
 
+async def test_an_empty_projection_is_none(collection: Any) -> None:
+    await result(collection.insert_one({"_id": 1, "a": 2}))
+    empty: list[Any] = [[], (), {}]
+    for projection in empty:
+        assert await result(collection.find_one({}, projection)) == {"_id": 1, "a": 2}
+
+
 async def test_names_are_checked(collection: Any) -> None:
     client = collection.database.client
     for name in ("", "a b", "a.b", "$x", "x" * 64, "a/b"):

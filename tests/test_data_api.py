@@ -13,13 +13,14 @@ import pytest
 import trustme
 from bson import ObjectId, json_util
 from connect.eaas.mongodb import AsyncDataApiClient, DataApiClient, DataApiError
-from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, NetworkTimeout
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, NetworkTimeout, PyMongoError
 
-from tests.servers import canned, free_port, http, silent
+from tests.servers import answered, canned, free_port, silent
 
 KEY = "hunter2-hunter2"
-STORED = http("201 Created", '{"insertedId": {"$oid": "6193504e1be4ab27791c8133"}}')
-DUPLICATE = http(
+STORED = answered("201 Created", '{"insertedId": {"$oid": "6193504e1be4ab27791c8133"}}')
+FOUND = answered("200 OK", '{"document": {"_id": 1}}')
+DUPLICATE = answered(
     "400 Bad Request",
     json.dumps(
         {
@@ -64,20 +65,20 @@ def test_a_request_is_the_data_apis() -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "says"),
     [
-        (http("200 OK", "<html><body>Welcome</body></html>"), 200, "Welcome"),
-        (http("201 Created", ""), 201, "empty"),
-        (http("201 Created", "{}"), 201, "insertedId"),
-        (http("201 Created", "[]"), 201, "not JSON"),
-        (http("500 Internal Server Error", "<h1>Oops</h1>"), 500, "Oops"),
-        (http("500 Internal Server Error", ""), 500, "no body"),
-        (http("500 X", '{"error": "broken", "error_code": "InternalServerError"}'), 500, "broken"),
-        (http("404 Not Found", "nothing here"), 404, "nothing here"),
-        (http("302 Found", "", "Location: https://elsewhere.example/\r\n"), 302, "elsewhere.example"),
-        (http("307 Temporary Redirect", "", "Location: /x\r\n"), 307, "redirects to /x"),
-        (http("401 Unauthorized", '{"error": "no", "error_code": "InvalidSession"}'), 401, "API_KEY"),
-        (http("403 Forbidden", '{"error": "no rights"}'), 403, "no rights"),
-        (http("200 OK", f'{{"error": "{KEY}"}}'), 200, "insertedId"),
-        (http("500 X", f'{{"error": "{KEY} is wrong"}}'), 500, "is wrong"),
+        (answered("200 OK", "<html><body>Welcome</body></html>"), 200, "Welcome"),
+        (answered("201 Created", ""), 201, "empty"),
+        (answered("201 Created", "{}"), 201, "insertedId"),
+        (answered("201 Created", "[]"), 201, "not JSON"),
+        (answered("500 Internal Server Error", "<h1>Oops</h1>"), 500, "Oops"),
+        (answered("500 Internal Server Error", ""), 500, "no body"),
+        (answered("500 X", '{"error": "broken", "error_code": "InternalServerError"}'), 500, "broken"),
+        (answered("404 Not Found", "nothing here"), 404, "nothing here"),
+        (answered("302 Found", "", "Location: https://elsewhere.example/\r\n"), 302, "elsewhere.example"),
+        (answered("307 Temporary Redirect", "", "Location: /x\r\n"), 307, "redirects to /x"),
+        (answered("401 Unauthorized", '{"error": "no", "error_code": "InvalidSession"}'), 401, "API_KEY"),
+        (answered("403 Forbidden", '{"error": "no rights"}'), 403, "no rights"),
+        (answered("200 OK", f'{{"error": "{KEY}"}}'), 200, "insertedId"),
+        (answered("500 X", f'{{"error": "{KEY} is wrong"}}'), 500, "is wrong"),
     ],
 )
 def test_a_wrong_answer_is_a_data_api_error_and_not_asked_for_again(answer: bytes, status: int, says: str) -> None:
@@ -92,8 +93,32 @@ def test_a_wrong_answer_is_a_data_api_error_and_not_asked_for_again(answer: byte
     assert KEY not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answered("500 X", "x" * 190 + KEY),
+        answered("200 OK", KEY * 4000),
+        answered("500 X", json.dumps({"error": "e", "error_code": KEY, "code": 1, "details": {"sent": [KEY]}})),
+        answered("302 Found", "", f"Location: https://x/{KEY}\r\n"),
+        answered("400 X", json.dumps({"error": "\t" * 990 + KEY + " E11000", "code": 11000, "details": {KEY: 1}})),
+    ],
+)
+def test_a_server_that_echoes_the_key_does_not_make_it_show(answer: bytes) -> None:
+    for key in (KEY, 'hunter2"\\hunter2'):
+        quoted = json.dumps(key)[1:-1]
+        spoilt = answer.replace(KEY.encode(), quoted.encode())
+        spoilt = spoilt.replace(b"Content-Length", b"X-Length")
+        with canned(spoilt) as server:
+            client = DataApiClient(server.url, api_key=key, data_source="Cluster0", timeoutMS=5000)
+            for many in (False, True):
+                with pytest.raises(PyMongoError) as refused:
+                    client.d.c.insert_many([{}, {}]) if many else client.d.c.insert_one({})
+                shown = f"{refused.value!r} {refused.value} {vars(refused.value)}"
+                assert "hunter2" not in shown
+
+
 def test_the_servers_word_for_the_error_is_kept() -> None:
-    with canned(http("401 X", '{"error": "no", "error_code": "InvalidSession"}')) as server:
+    with canned(answered("401 X", '{"error": "no", "error_code": "InvalidSession"}')) as server:
         with pytest.raises(DataApiError) as refused:
             collection(server.url).find_one({})
     assert (refused.value.status, refused.value.error_code) == (401, "InvalidSession")
@@ -104,10 +129,10 @@ def test_the_servers_word_for_the_error_is_kept() -> None:
     [
         (None, None, "without an answer"),
         (b"HTTP/1.1 201 Created\r\nContent-Le", None, "without an answer"),
-        (http("201 Created", '{"insertedId": ', length=5000), 201, "broke off after 15 bytes"),
-        (http("429 Too Many Requests", '{"error": "slow down"}'), 429, "slow down"),
-        (http("503 Service Unavailable", "maintenance"), 503, "maintenance"),
-        (http("502 Bad Gateway", ""), 502, "no body"),
+        (answered("201 Created", '{"insertedId": ', length=5000), 201, "broke off after 15 bytes"),
+        (answered("429 Too Many Requests", '{"error": "slow down"}'), 429, "slow down"),
+        (answered("503 Service Unavailable", "maintenance"), 503, "maintenance"),
+        (answered("502 Bad Gateway", ""), 502, "no body"),
     ],
 )
 def test_an_insert_is_tried_three_times_where_that_is_safe(answer: bytes | None, status: int | None, says: str) -> None:
@@ -127,42 +152,48 @@ def test_an_insert_is_tried_three_times_where_that_is_safe(answer: bytes | None,
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("lost", [None, http("201 Created", "{", length=9), http("503 X"), http("429 X")])
+@pytest.mark.parametrize("lost", [None, answered("201 Created", "{", length=9), answered("503 X"), answered("429 X")])
 def test_a_document_that_the_lost_try_stored_is_not_a_duplicate(lost: bytes | None) -> None:
-    with canned(lost, DUPLICATE) as server:
+    with canned(lost, DUPLICATE, FOUND) as server:
         inserted = collection(server.url).insert_one({"a": 1})
-        assert len(server.requests) == 2
+        assert body(server.requests[2])["filter"] == {"_id": {"$oid": str(inserted.inserted_id)}}
+        assert len(server.requests) == 3
     assert isinstance(inserted.inserted_id, ObjectId)
 
 
 def test_a_duplicate_at_the_first_try_or_of_another_key_is_one() -> None:
     with canned(DUPLICATE) as server, pytest.raises(DuplicateKeyError):
         collection(server.url).insert_one({})
-    other = http("400 X", '{"error": "E11000 duplicate key error collection: d.c index: serial_1"}')
-    with canned(None, other) as server, pytest.raises(DuplicateKeyError):
-        collection(server.url).insert_one({})
+    other = answered("400 X", '{"error": "E11000 duplicate key error collection: d.c index: serial_1"}')
+    nothing = answered("200 OK", '{"document": null}')
+    for duplicate in (other, DUPLICATE):
+        with canned(None, duplicate, nothing) as server, pytest.raises(DuplicateKeyError):
+            collection(server.url).insert_one({})
+    with canned(None, DUPLICATE, answered("403 X", '{"error": "no reading"}')) as server:
+        with pytest.raises(DuplicateKeyError, match="could not be looked up"):
+            collection(server.url).insert_one({})
     with canned(None, DUPLICATE) as server, pytest.raises(DataApiError):
         collection(server.url).insert_one({"_id": "my own"})
 
 
 def test_a_batch_that_was_lost_is_asked_for_document_by_document() -> None:
-    with canned(None, DUPLICATE, DUPLICATE, STORED) as server:
+    with canned(None, DUPLICATE, DUPLICATE, FOUND, STORED) as server:
         inserted = collection(server.url).insert_many([{"a": 1}, {"a": 2}])
         assert len(inserted.inserted_ids) == 2
         names = [request.split(b" ")[1].rsplit(b"/", 1)[1] for request in server.requests]
-        assert names == [b"insertMany", b"insertMany", b"insertOne", b"insertOne"]
+        assert names == [b"insertMany", b"insertMany", b"insertOne", b"findOne", b"insertOne"]
     with canned(DUPLICATE) as server, pytest.raises(BulkWriteError) as refused:
         collection(server.url).insert_many([{"a": 1}, {"a": 2}])
     assert refused.value.details["writeErrors"][0]["code"] == 11000
 
 
 def test_a_server_says_when_to_come_again() -> None:
-    with canned(http("429 X", "", "Retry-After: 1\r\n"), STORED) as server:
+    with canned(answered("429 X", "", "Retry-After: 1\r\n"), STORED) as server:
         begun = time.monotonic()
         collection(server.url).insert_one({})
         assert time.monotonic() - begun >= 1
     # Not longer than the call may take.
-    with canned(http("503 X", "", "Retry-After: 3600\r\n"), STORED) as server, pytest.raises(DataApiError):
+    with canned(answered("503 X", "", "Retry-After: 3600\r\n"), STORED) as server, pytest.raises(DataApiError):
         collection(server.url, timeoutMS=2000).insert_one({})
 
 
@@ -296,6 +327,6 @@ def test_what_the_data_api_lacks_is_named(arguments: dict[str, Any]) -> None:
 
 def test_relaxed_answers_are_read_too() -> None:
     answer = {"document": {"_id": 1, "n": 1.5, "d": {"$date": "2020-01-01T00:00:00Z"}, "l": 2**40}}
-    with canned(http("200 OK", json.dumps(answer))) as server:
+    with canned(answered("200 OK", json.dumps(answer))) as server:
         found = collection(server.url).find_one({"a": {"$gt": 1}})
     assert found == json_util.loads(json.dumps(answer["document"]), json_options=json_util.JSONOptions(tz_aware=False))

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from bson import ObjectId
 from connect.eaas.mongodb.cli import dev
@@ -209,6 +210,38 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(gateway_url: str)
             "Content-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{".encode()
         )
         assert b"413" in connection.recv(100)
+
+
+@pytest.mark.parametrize(
+    ("action", "opening", "unit", "closing"),
+    [
+        ("insertOne", b'"document":{"a":{"$oid":[0', b",0", b"]}}}"),
+        ("insertMany", b'"documents":[{}', b",{}", b"]}"),
+    ],
+)
+def test_a_body_takes_no_more_than_a_few_times_its_size(
+    mongodb_uri: str, tmp_path: Path, place: dict[str, str], action: str, opening: bytes, unit: bytes, closing: bytes
+) -> None:
+    process, url = gateway_process(mongodb_uri, tmp_path)
+    size = 24 * 2**20
+    body = json.dumps(place)[:-1].encode() + b"," + opening + unit * (size // len(unit)) + closing
+    seen: list[int] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            seen.append(psutil.Process(process.pid).memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert post(f"{url}/action/{action}", body).status == 400
+    finally:
+        done.set()
+        watcher.join()
+        process.terminate()
+        process.communicate(timeout=20)
+    assert max(seen) - seen[0] < 10 * size
 
 
 def gateway_process(uri: str, tmp_path: Path) -> tuple[subprocess.Popen[str], str]:

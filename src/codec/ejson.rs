@@ -11,7 +11,6 @@ use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use bson::spec::ElementType;
 use bson::{DateTime, Decimal128, RawDocumentBuf};
 use serde_core::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 
 use super::MAX_DEPTH;
 use super::writer::{BsonWriter, Key, Sink, invalid_bson};
@@ -260,15 +259,20 @@ fn write_db_pointer(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> R
     Ok(())
 }
 
+/// The deepest nesting that is read: MongoDB itself takes no more than 200 levels.
+const MAX_PARSED_DEPTH: usize = 200;
+
 /// Reads a document from EJSON text, canonical or relaxed. Nesting is limited
-/// to 128 levels.
+/// to 200 levels, as in MongoDB.
 ///
 /// # Errors
 /// `InvalidBson` that says what is wrong, with line and column.
 pub fn parse_document(text: &[u8]) -> Result<RawDocumentBuf> {
     let mut out = BsonWriter::with_capacity(text.len() + 16);
     let mut source = serde_json::Deserializer::from_slice(text);
-    Root { out: &mut out }
+    // The depth is counted here, with a limit that is MongoDB's.
+    source.disable_recursion_limit();
+    Root { out: &mut out, depth: 0 }
         .deserialize(&mut source)
         .and_then(|()| source.end())
         .map_err(|error| Error::new(ErrorKind::InvalidBson, format!("not Extended JSON: {error}")))?;
@@ -277,6 +281,7 @@ pub fn parse_document(text: &[u8]) -> Result<RawDocumentBuf> {
 
 struct Root<'w> {
     out: &'w mut BsonWriter,
+    depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Root<'_> {
@@ -297,7 +302,7 @@ impl<'de> Visitor<'de> for Root<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
         let mark = self.out.begin_root();
         while let Some(name) = map.next_key::<String>()? {
-            map.next_value_seed(Element { out: self.out, key: field(&name)? })?;
+            map.next_value_seed(Element { out: self.out, key: field(&name)?, depth: self.depth })?;
         }
         self.out.end(mark);
         Ok(())
@@ -311,6 +316,16 @@ fn field<E: de::Error>(name: &str) -> std::result::Result<Key<'_>, E> {
 struct Element<'w, 'k> {
     out: &'w mut BsonWriter,
     key: Key<'k>,
+    depth: usize,
+}
+
+impl Element<'_, '_> {
+    fn deeper<E: de::Error>(&self) -> std::result::Result<usize, E> {
+        if self.depth >= MAX_PARSED_DEPTH {
+            return Err(E::custom(format_args!("nested more than {MAX_PARSED_DEPTH} levels deep")));
+        }
+        Ok(self.depth + 1)
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
@@ -364,9 +379,10 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        let depth = self.deeper()?;
         let mark = self.out.begin(self.key, true);
         let mut place = 0;
-        while seq.next_element_seed(Element { out: self.out, key: Key::Index(place) })?.is_some() {
+        while seq.next_element_seed(Element { out: self.out, key: Key::Index(place), depth })?.is_some() {
             place += 1;
         }
         self.out.end(mark);
@@ -374,18 +390,24 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let depth = self.deeper()?;
         let first = map.next_key::<String>()?;
         if let Some(name) = first.as_deref().filter(|name| is_wrapper(name)) {
-            let mut members = vec![(name.to_owned(), map.next_value::<Value>()?)];
-            while let Some(member) = map.next_entry::<String, Value>()? {
-                members.push(member);
+            let part = |name: &str| PartSeed { depth, scope: name == "$scope" };
+            let mut members = vec![(name.to_owned(), map.next_value_seed(part(name))?)];
+            while let Some(name) = map.next_key::<String>()? {
+                if members.len() == MOST_MEMBERS {
+                    return Err(de::Error::custom(format_args!("{} has too many neighbours", members[0].0)));
+                }
+                let value = map.next_value_seed(part(&name))?;
+                members.push((name, value));
             }
-            return wrapped(self.out, self.key, members).map_err(de::Error::custom);
+            return wrapped(self.out, self.key, &members).map_err(de::Error::custom);
         }
         let mark = self.out.begin(self.key, false);
         let mut next = first;
         while let Some(name) = next {
-            map.next_value_seed(Element { out: self.out, key: field(&name)? })?;
+            map.next_value_seed(Element { out: self.out, key: field(&name)?, depth })?;
             next = map.next_key()?;
         }
         self.out.end(mark);
@@ -393,7 +415,143 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
     }
 }
 
-fn is_wrapper(name: &str) -> bool {
+/// The most members of a type wrapper, or of an object in one.
+const MOST_MEMBERS: usize = 2;
+
+/// What a type wrapper may hold; nothing that grows, but texts and a scope.
+enum Part {
+    Text(String),
+    Whole(i64),
+    True,
+    Object(Vec<(String, Part)>),
+    /// The elements of a document, as BSON.
+    Scope(Vec<u8>),
+    /// Something that no wrapper holds.
+    Other,
+}
+
+impl Part {
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Whole(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The members of an object of that many.
+    fn members(&self, count: usize) -> Option<&[(String, Self)]> {
+        match self {
+            Self::Object(members) if members.len() == count => Some(members),
+            _ => None,
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => members.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct PartSeed {
+    depth: usize,
+    scope: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for PartSeed {
+    type Value = Part;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> std::result::Result<Part, D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PartSeed {
+    type Value = Part;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("what a type wrapper holds")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Part, E> {
+        Ok(Part::Other)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Part, E> {
+        Ok(if value { Part::True } else { Part::Other })
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Part, E> {
+        Ok(Part::Whole(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Part, E> {
+        Ok(i64::try_from(value).map_or(Part::Other, Part::Whole))
+    }
+
+    fn visit_f64<E>(self, _value: f64) -> std::result::Result<Part, E> {
+        Ok(Part::Other)
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Part, E> {
+        Ok(Part::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Part, A::Error> {
+        while seq.next_element::<de::IgnoredAny>()?.is_some() {}
+        Ok(Part::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Part, A::Error> {
+        if self.scope {
+            let mut out = BsonWriter::default();
+            Root { out: &mut out, depth: self.depth }.visit_map(map)?;
+            return Ok(Part::Scope(out.buf));
+        }
+        let mut members = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            // {"$dbPointer": {"$id": {"$oid": "…"}}} is as deep as it goes.
+            if members.len() == MOST_MEMBERS {
+                return Err(de::Error::custom("a type wrapper holds more than it can"));
+            }
+            let depth = self.depth + 1;
+            if depth > MAX_PARSED_DEPTH + 2 {
+                return Err(de::Error::custom("a type wrapper is nested too deep"));
+            }
+            let value = map.next_value_seed(Self { depth, scope: false })?;
+            members.push((name, value));
+        }
+        Ok(Part::Object(members))
+    }
+}
+
+/// The first name in a value that makes a document of it look like a type wrapper.
+pub(super) fn wrapper_in(value: RawBsonRef<'_>, depth: usize) -> Option<&str> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    match value {
+        RawBsonRef::Document(document) => document.iter().flatten().enumerate().find_map(|(place, (name, value))| {
+            let name = name.as_str();
+            if place == 0 && is_wrapper(name) { Some(name) } else { wrapper_in(value, depth + 1) }
+        }),
+        RawBsonRef::Array(array) => array.into_iter().flatten().find_map(|value| wrapper_in(value, depth + 1)),
+        _ => None,
+    }
+}
+
+/// Whether an object whose first member has this name is not a document but
+/// the Extended JSON of a value of another type.
+pub fn is_wrapper(name: &str) -> bool {
     matches!(
         name,
         "$oid"
@@ -417,7 +575,7 @@ fn is_wrapper(name: &str) -> bool {
 }
 
 /// Writes the value of a type wrapper such as `{"$oid": "…"}`.
-fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) -> std::result::Result<(), String> {
+fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> std::result::Result<(), String> {
     let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
     let wrong = |expected: &str| format!("{} must be {expected}", names.join(" with "));
     let value = &members[0].1;
@@ -464,18 +622,15 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
         ["$code", "$scope"] | ["$scope", "$code"] => {
             let (code, scope) = if names[0] == "$code" { (value, &members[1].1) } else { (&members[1].1, value) };
             let code = code.as_str().ok_or("$code must be a string")?;
-            let scope = scope.as_object().ok_or("$scope must be a document")?;
+            let Part::Scope(scope) = scope else { return Err("$scope must be a document".to_owned()) };
             let mark = out.begin_code_with_scope(key, code);
-            for (name, value) in scope {
-                let key = field::<serde_json::Error>(name).map_err(|error| error.to_string())?;
-                Element { out, key }.deserialize(value).map_err(|error| error.to_string())?;
-            }
+            out.buf.truncate(mark.1);
+            out.buf.extend_from_slice(&scope[..scope.len() - 1]);
             out.end_code_with_scope(mark);
         }
         ["$timestamp"] => {
-            let part = |name| value.get(name).and_then(Value::as_u64).and_then(|part| u32::try_from(part).ok());
-            let (Some(time), Some(increment), Some(2)) = (part("t"), part("i"), value.as_object().map(|v| v.len()))
-            else {
+            let part = |name| value.get(name).and_then(Part::as_i64).and_then(|part| u32::try_from(part).ok());
+            let (Some(time), Some(increment), Some(_)) = (part("t"), part("i"), value.members(2)) else {
                 return Err(wrong("an object with t and i, both unsigned 32-bit integers"));
             };
             out.fixed(key, ElementType::Timestamp, ((u64::from(time) << 32) | u64::from(increment)).to_le_bytes());
@@ -489,20 +644,21 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
             out.regex(key, pattern, &String::from_iter(options));
         }
         ["$dbPointer"] => {
-            let id = value.get("$id").and_then(|id| id.get("$oid")).and_then(Value::as_str);
+            let id = value.get("$id").and_then(|id| id.get("$oid")).and_then(Part::as_str);
             let id = id.and_then(|hex| ObjectId::parse_str(hex).ok());
-            let (Some(namespace), Some(id), Some(2)) =
-                (value.get("$ref").and_then(Value::as_str), id, value.as_object().map(|v| v.len()))
-            else {
+            let namespace = value.get("$ref").and_then(Part::as_str);
+            let (Some(namespace), Some(id), Some(_)) = (namespace, id, value.members(2)) else {
                 return Err(wrong("an object with $ref, a string, and $id, an ObjectId"));
             };
             out.db_pointer(key, namespace, id.bytes());
         }
         ["$date"] => {
             let millis = match value {
-                Value::String(iso) => DateTime::parse_rfc3339_str(iso).ok().map(DateTime::timestamp_millis),
-                Value::Object(object) if object.len() == 1 => parsed(object.get("$numberLong").and_then(Value::as_str)),
-                _ => None,
+                Part::Text(iso) => DateTime::parse_rfc3339_str(iso).ok().map(DateTime::timestamp_millis),
+                object => match object.members(1) {
+                    Some([(name, Part::Text(millis))]) if name == "$numberLong" => parsed(Some(millis)),
+                    _ => None,
+                },
             };
             let millis = millis.ok_or_else(|| wrong("an ISO 8601 string or {\"$numberLong\": \"milliseconds\"}"))?;
             out.fixed(key, ElementType::DateTime, millis.to_le_bytes());
@@ -510,7 +666,7 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: Vec<(String, Value)>) ->
         ["$minKey"] if value.as_i64() == Some(1) => out.empty(key, ElementType::MinKey),
         ["$maxKey"] if value.as_i64() == Some(1) => out.empty(key, ElementType::MaxKey),
         ["$minKey"] | ["$maxKey"] => return Err(wrong("1")),
-        ["$undefined"] if value.as_bool() == Some(true) => out.empty(key, ElementType::Undefined),
+        ["$undefined"] if matches!(value, Part::True) => out.empty(key, ElementType::Undefined),
         ["$undefined"] => return Err(wrong("true")),
         ["$scope"] => return Err("$scope comes with $code".to_owned()),
         [first, rest @ ..] => {
@@ -545,9 +701,9 @@ fn is_decimal(text: &str) -> bool {
 }
 
 /// The two strings of an object that has just these two.
-fn string_members<'v>(value: &'v Value, names: [&str; 2]) -> Option<[&'v str; 2]> {
-    let object = value.as_object().filter(|object| object.len() == 2)?;
-    Some([object.get(names[0])?.as_str()?, object.get(names[1])?.as_str()?])
+fn string_members<'v>(value: &'v Part, names: [&str; 2]) -> Option<[&'v str; 2]> {
+    value.members(2)?;
+    Some([value.get(names[0])?.as_str()?, value.get(names[1])?.as_str()?])
 }
 
 fn uuid(text: &str) -> Option<[u8; 16]> {
@@ -568,6 +724,7 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use serde_json::Value;
     use std::path::Path;
 
     fn hex(text: &str) -> Vec<u8> {

@@ -4,6 +4,10 @@
 pub mod ejson;
 pub mod writer;
 
+use bson::{RawArray, RawBsonRef, RawDocument};
+
+use crate::error::Result;
+
 /// The largest document that MongoDB stores, in bytes
 /// (<https://www.mongodb.com/docs/manual/reference/limits/>).
 pub const MAX_DOCUMENT_SIZE: usize = 16 * 1024 * 1024;
@@ -11,3 +15,27 @@ pub const MAX_DOCUMENT_SIZE: usize = 16 * 1024 * 1024;
 /// The deepest nesting that is encoded. MongoDB itself refuses documents
 /// nested more than 100 levels deep.
 pub const MAX_DEPTH: usize = 1_000;
+
+/// Reads all of a document, to be sure that it is one.
+///
+/// # Errors
+/// `InvalidBson` where a part of it cannot be read, or is nested too deep.
+pub fn check_elements(document: &RawDocument, depth: usize) -> Result<()> {
+    document.iter().try_for_each(|element| check_value(element.map_err(writer::invalid_bson)?.1, depth))
+}
+
+fn check_array(array: &RawArray, depth: usize) -> Result<()> {
+    array.into_iter().try_for_each(|value| check_value(value.map_err(writer::invalid_bson)?, depth))
+}
+
+fn check_value(value: RawBsonRef<'_>, depth: usize) -> Result<()> {
+    if depth >= MAX_DEPTH {
+        return Err(writer::invalid_bson(format_args!("nested more than {MAX_DEPTH} levels deep")));
+    }
+    match value {
+        RawBsonRef::Document(document) => check_elements(document, depth + 1),
+        RawBsonRef::Array(array) => check_array(array, depth + 1),
+        RawBsonRef::JavaScriptCodeWithScope(code) => check_elements(code.scope, depth + 1),
+        _ => Ok(()),
+    }
+}

@@ -57,12 +57,15 @@ pub trait Sink {
     /// # Errors
     /// `InvalidBson` where the bytes are none.
     fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()>;
-    /// Writes a document that is BSON already, as an element.
-    ///
-    /// # Errors
-    /// `InvalidBson` where the bytes are none.
-    fn document(&mut self, key: Key<'_>, document: &RawDocument) -> Result<()> {
-        self.value(key, RawBsonRef::Document(document), document.as_bytes())
+    /// Whether a document that begins here with a field of this name would
+    /// be read as a value of another type.
+    fn is_wrapper(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// The name of such a field in a value that is BSON already, if it has one.
+    fn wrapper_in<'v>(&self, _value: RawBsonRef<'v>) -> Option<&'v str> {
+        None
     }
 }
 
@@ -327,6 +330,14 @@ impl Sink for EjsonWriter {
     fn object_id(&mut self, key: Key<'_>, value: [u8; 12]) {
         self.key(key);
         ejson::write_object_id(&mut self.buf, value, Style::Canonical);
+    }
+
+    fn is_wrapper(&self, name: &str) -> bool {
+        self.buf.last() == Some(&b'{') && ejson::is_wrapper(name)
+    }
+
+    fn wrapper_in<'v>(&self, value: RawBsonRef<'v>) -> Option<&'v str> {
+        ejson::wrapper_in(value, 0)
     }
 
     fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, _encoded: &[u8]) -> Result<()> {

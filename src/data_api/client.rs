@@ -414,7 +414,7 @@ impl DataApiClient {
         error.error_code = Some(self.hide(&answer.error_code)).filter(|code| !code.is_empty());
         if kind == ErrorKind::BulkWrite {
             error.code = Some(65);
-            error.details = error.details.filter(|details| is_bulk(details)).or_else(|| {
+            error.details = error.details.filter(is_bulk).or_else(|| {
                 // A server that says no more than a text.
                 bulk_details(vec![doc! { "index": 0, "code": 11000, "errmsg": text }], 0)
             });

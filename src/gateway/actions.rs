@@ -17,6 +17,9 @@ use crate::runtime::process;
 /// MongoDB's own databases, which are not for applications.
 const INTERNAL_DATABASES: [&str; 3] = ["admin", "config", "local"];
 
+/// The most documents of one `insertMany`: what MongoDB takes in one command.
+const MOST_DOCUMENTS: usize = 100_000;
+
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
@@ -133,6 +136,11 @@ fn required_documents(request: &RawDocument) -> Outcome<Vec<RawDocumentBuf>> {
     };
     let mut documents = Vec::new();
     for (place, element) in array.into_iter().enumerate() {
+        if place == MOST_DOCUMENTS {
+            return Err(invalid(format!(
+                "'documents' has more than {MOST_DOCUMENTS} documents: send several requests"
+            )));
+        }
         match element {
             Ok(RawBsonRef::Document(document)) => documents.push(with_id(document)),
             _ => return Err(invalid(format!("'documents[{place}]' must be a document"))),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
 
 use super::Gateway;
 use super::actions::{self, Answer};
@@ -30,7 +32,11 @@ struct Refused(StatusCode, ErrorBody);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        answer(self.0, JSON, self.1.to_json())
+        let mut response = answer(self.0, JSON, self.1.to_json());
+        if self.0 == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 
@@ -66,7 +72,7 @@ async fn run_action(
     };
     accept_content_type(&head.headers)?;
     let style = answer_style(&head.headers);
-    let body = read(&gateway, &head.headers, body).await?;
+    let (body, _room) = read(&gateway, &head.headers, body).await?;
     let request = ejson::parse_document(&body).map_err(|error| {
         refused(StatusCode::BAD_REQUEST, "InvalidParameter", format!("the body is {}", error.message))
     })?;
@@ -107,22 +113,36 @@ fn answer_style(headers: &HeaderMap) -> Style {
     if wants_ejson { Style::Canonical } else { Style::Plain }
 }
 
-async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
-    let limit = gateway.max_body;
+/// Reads a body, once there is room for it; the room is its own until the answer is there.
+async fn read<'g>(
+    gateway: &'g Gateway,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, SemaphorePermit<'g>), Refused> {
+    let limit = gateway.limits.body_bytes;
     let too_large =
         || refused(StatusCode::PAYLOAD_TOO_LARGE, "InvalidParameter", format!("the body is larger than {limit} bytes"));
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    to_bytes(body, limit).await.map_err(|error| {
-        // What the limit raises, and what a broken connection raises, are told apart by their source only.
-        let length_limit = std::error::Error::source(&error)
-            .is_some_and(|source| source.to_string().contains("length limit exceeded"));
-        if length_limit {
-            too_large()
-        } else {
-            refused(StatusCode::BAD_REQUEST, "InvalidParameter", "the body broke off")
+    let kib = u32::try_from(announced.unwrap_or(limit) / 1024 + 1).unwrap_or(u32::MAX);
+    let room = gateway.room.try_acquire_many(kib).map_err(|_| {
+        let error = "as much is being carried out as there is room for: try again later";
+        refused(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", error)
+    })?;
+    match timeout(gateway.limits.body, to_bytes(body, limit)).await {
+        Ok(Ok(body)) => Ok((body, room)),
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "InvalidParameter", "the body did not come in time")),
+        Ok(Err(error)) => {
+            // What the limit raises, and what a broken connection raises, are told apart by their source only.
+            let length_limit = std::error::Error::source(&error)
+                .is_some_and(|source| source.to_string().contains("length limit exceeded"));
+            Err(if length_limit {
+                too_large()
+            } else {
+                refused(StatusCode::BAD_REQUEST, "InvalidParameter", "the body broke off")
+            })
         }
-    })
+    }
 }

@@ -3,20 +3,21 @@
 mod actions;
 pub mod auth;
 mod http;
+mod server;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use crate::config::DriverSettings;
 use crate::driver::DriverClient;
 use crate::error::{Error, ErrorKind, Result};
 use auth::ApiKeys;
+pub use server::Limits;
 
 /// How long calls under way may go on after the gateway is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,8 +33,8 @@ pub struct GatewayOptions {
     pub keys: ApiKeys,
     /// The only `dataSource` that is served; any, if there is none.
     pub data_source: Option<String>,
-    /// The largest request, in bytes. A document of 16 MiB may take several times that as EJSON.
-    pub max_body: usize,
+    /// What clients may hold at most.
+    pub limits: Limits,
 }
 
 /// What all requests share.
@@ -41,7 +42,9 @@ struct Gateway {
     mongodb: DriverClient,
     keys: ApiKeys,
     data_source: Option<String>,
-    max_body: usize,
+    limits: Limits,
+    /// For bodies, in KiB.
+    room: Semaphore,
 }
 
 /// Serves until the process gets SIGTERM or SIGINT, then lets the calls under
@@ -51,7 +54,7 @@ struct Gateway {
 /// # Errors
 /// `Configuration` where it cannot listen there.
 pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let GatewayOptions { listen, mongodb, keys, data_source, max_body } = options;
+    let GatewayOptions { listen, mongodb, keys, data_source, limits } = options;
     let cannot = |error: std::io::Error| {
         Error::new(
             ErrorKind::Configuration,
@@ -64,28 +67,11 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let mongodb = DriverClient::new(mongodb, tokio::runtime::Handle::current());
-    let gateway = Arc::new(Gateway { mongodb, keys, data_source, max_body });
-
-    let stopping = Arc::new(Notify::new());
-    let stopped = Arc::clone(&stopping);
-    let server = axum::serve(
-        // Without this an answer may wait 40 ms for an acknowledgement.
-        listener.tap_io(|stream| drop(stream.set_nodelay(true))),
-        http::router(Arc::clone(&gateway)),
-    )
-    .with_graceful_shutdown(async move {
-        stop.await;
-        stopped.notify_one();
-    });
+    let room = Semaphore::new(limits.body_bytes_in_all / 1024);
+    let gateway = Arc::new(Gateway { mongodb, keys, data_source, limits, room });
+    let router = http::router(Arc::clone(&gateway));
     listening(address);
-    let out_of_grace = async {
-        stopping.notified().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = server.into_future() => served.map_err(cannot)?,
-        () = out_of_grace => {}
-    }
+    server::serve_connections(listener, router, &gateway.limits, stop, GRACE).await;
     gateway.mongodb.close().await;
     Ok(())
 }

@@ -109,9 +109,11 @@ impl CollectionCalls for DataApiClient {
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
         encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
-        if let Some(projection) = &arguments.projection {
+        if let Some(projection) = &arguments.projection
+            && let Some(names) = options::projection(projection.bind(py))?
+        {
             out.buf.extend_from_slice(br#","projection":"#);
-            encode(&options::projection(projection.bind(py))?, &mut out)?;
+            encode(&names, &mut out)?;
         }
         out.buf.push(b'}');
         let finding = async move { client.find_one(out.buf.into()).await };

@@ -1,6 +1,6 @@
 //! The gateway as the command line starts it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -10,12 +10,12 @@ use super::errors::{configuration_error, to_py};
 use crate::config::DriverSettings;
 use crate::error::Error;
 use crate::gateway::auth::ApiKeys;
-use crate::gateway::{GatewayOptions, serve};
+use crate::gateway::{GatewayOptions, Limits, serve};
 
 /// Serve the Data API until SIGTERM or SIGINT. `keys` is the text of a key
 /// file; `listening` is called once, with the address that was taken.
 #[pyfunction]
-#[pyo3(signature = (mongodb_uri, keys, listen, listening, data_source = None, max_body = 67_108_864))]
+#[pyo3(signature = (mongodb_uri, keys, listen, listening, data_source = None))]
 pub fn run_gateway(
     py: Python<'_>,
     mongodb_uri: &str,
@@ -23,14 +23,12 @@ pub fn run_gateway(
     listen: &str,
     listening: Py<PyAny>,
     data_source: Option<String>,
-    max_body: usize,
 ) -> PyResult<()> {
-    let listen: SocketAddr = listen
-        .parse()
-        .map_err(|_| configuration_error(py, "the address to listen on must be host:port, e.g. 127.0.0.1:8080"))?;
+    let listen = address(listen)
+        .ok_or_else(|| configuration_error(py, "the address to listen on must be host:port, e.g. 127.0.0.1:8080"))?;
     let mongodb = raised(py, DriverSettings::from_uri(mongodb_uri))?;
     let keys = raised(py, ApiKeys::parse(keys))?;
-    let options = GatewayOptions { listen, mongodb, keys, data_source, max_body };
+    let options = GatewayOptions { listen, mongodb, keys, data_source, limits: Limits::default() };
     let served: Result<(), Error> = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -51,4 +49,11 @@ pub fn run_gateway(
         crate::error::ErrorKind::Configuration => to_py(py, error),
         _ => PyRuntimeError::new_err(error.message),
     })
+}
+
+/// `host:port`, where the host may be a name that resolves here.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    port.parse::<u16>().ok().filter(|_| !host.is_empty())?;
+    text.to_socket_addrs().ok()?.next()
 }

@@ -162,9 +162,10 @@ impl CollectionCalls for DriverClient {
         let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
         let query = FindOne {
             filter: document(&options::filter(py, bound(&arguments.filter).as_ref())?)?,
-            projection: bound(&arguments.projection)
-                .map(|projection| document(&options::projection(&projection)?))
-                .transpose()?,
+            projection: match bound(&arguments.projection) {
+                Some(projection) => options::projection(&projection)?.map(|names| document(&names)).transpose()?,
+                None => None,
+            },
             sort: bound(&arguments.sort).map(|sort| document(&options::keys("sort", &sort)?)).transpose()?,
             skip: (arguments.skip > 0).then_some(arguments.skip),
             max_time: arguments.max_time_ms.map(Duration::from_millis),

@@ -61,10 +61,10 @@ pub fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyRes
     }
 }
 
-/// `projection`: a document, or a list of the names to include.
-pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+/// `projection`: a document, or a list of the names to include; nothing where it is empty, as with PyMongo.
+pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if projection.cast::<PyMapping>().is_ok() {
-        return Ok(projection.clone());
+        return Ok(Some(projection.clone()).filter(|projection| !projection.is_empty().unwrap_or(false)));
     }
     if projection.cast::<PyString>().is_ok() {
         return Err(wrong_type("projection", "a list of field names or a mapping", projection));
@@ -77,10 +77,7 @@ pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
         name.cast::<PyString>().map_err(|_| wrong_type("each name in projection", "an instance of str", &name))?;
         names.set_item(name, 1)?;
     }
-    if names.is_empty() {
-        names.set_item("_id", 1)?;
-    }
-    Ok(names.into_any())
+    Ok((!names.is_empty()).then(|| names.into_any()))
 }
 
 /// `sort` or an index's keys: a name, a mapping, or a list of names or of

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bson::RawDocument;
+use bson::{RawBsonRef, RawDocument};
 use pyo3::Borrowed;
 use pyo3::exceptions::{
     PyException, PyOverflowError, PyRecursionError, PyTypeError, PyUnicodeEncodeError, PyValueError,
@@ -20,8 +20,8 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 
 use super::super::errors::{bson_error, to_py};
 use super::types::BsonTypes;
-use crate::codec::MAX_DEPTH;
 use crate::codec::writer::{BsonWriter, Key, Sink};
+use crate::codec::{MAX_DEPTH, check_elements};
 use crate::runtime::process;
 
 /// A document on its way into MongoDB.
@@ -237,13 +237,24 @@ impl<'py> Walk<'py> {
         make_id: Option<[u8; 12]>,
     ) -> Walked<Option<Bound<'py, PyAny>>> {
         let bytes = raw_bytes(document)?;
-        let raw = RawDocument::from_bytes(bytes.as_slice()).map_err(|error| invalid_raw(self.py, &error))?;
+        let raw = self.raw(&bytes)?;
+        if let Some(name) = raw.iter().flatten().find_map(|(_, value)| out.wrapper_in(value)) {
+            return Err(self.wrapper(name));
+        }
         let has_id = matches!(raw.get("_id"), Ok(Some(_)));
         out.root_document(raw, make_id.filter(|_| !has_id)).map_err(|error| to_py(self.py, error))?;
         match has_id {
             true => Ok(Some(document.get_item(intern!(self.py, "_id"))?)),
             false => Ok(None),
         }
+    }
+
+    /// The bytes of a `RawBSONDocument`, once all of them have been read: a
+    /// damaged one must not spoil what it is sent with.
+    fn raw<'b>(&self, bytes: &'b [u8]) -> Walked<&'b RawDocument> {
+        let raw = RawDocument::from_bytes(bytes).map_err(|error| invalid_raw(self.py, &error))?;
+        check_elements(raw, 0).map_err(|error| to_py(self.py, error))?;
+        Ok(raw)
     }
 
     /// Writes a value of one of JSON's own scalar types; gives whether it was one. Runs no Python code.
@@ -271,16 +282,16 @@ impl<'py> Walk<'py> {
 
     /// Writes what is none of JSON's scalars.
     fn nested<S: Sink>(&mut self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S, depth: usize) -> Walked<()> {
-        if let Ok(dict) = value.cast_exact::<PyDict>() {
+        if let Ok(dict) = value.cast::<PyDict>() {
             let depth = self.enter(depth)?;
             let mark = out.begin(key, false);
             let walked = self.dict_fields(dict, out, depth, false);
             leave();
             walked?;
             out.end(mark);
-        } else if let Ok(list) = value.cast_exact::<PyList>() {
+        } else if let Ok(list) = value.cast::<PyList>() {
             self.sequence(key, list.len(), |place| list.get_item(place).ok(), out, depth)?;
-        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        } else if let Ok(tuple) = value.cast::<PyTuple>() {
             self.sequence(key, tuple.len(), |place| tuple.get_item(place).ok(), out, depth)?;
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
             out.bytes(key, bytes.as_bytes());
@@ -342,6 +353,7 @@ impl<'py> Walk<'py> {
             if let Ok(name) = key.cast_exact::<PyString>() {
                 let name = name.to_str()?;
                 if !(has_nul(name.as_bytes()) || root && name == "_id") {
+                    self.refuse_wrapper(name, out)?;
                     if !self.plain(Key::Name(name), &value, out).at(|| Step::Field(name.to_owned()))? {
                         let (_kept, value) = (key.to_owned(), value.to_owned());
                         self.nested(Key::Name(name), &value, out, depth).at(|| Step::Field(name.to_owned()))?;
@@ -389,7 +401,31 @@ impl<'py> Walk<'py> {
         if root && name == "_id" {
             return Ok(());
         }
+        self.refuse_wrapper(name, out)?;
         self.value(Key::Name(name), value, out, depth).at(|| Step::Field(name.to_owned()))
+    }
+
+    /// Refuses a document that would come back as something else.
+    #[inline]
+    fn refuse_wrapper(&self, name: &str, out: &impl Sink) -> Walked<()> {
+        if name.starts_with('$') && out.is_wrapper(name) { Err(self.wrapper(name)) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn wrapper(&self, name: &str) -> Box<Failed> {
+        let message = format!(
+            "Invalid document: the Data API takes a document that begins with the field {name} for the Extended JSON \
+             of another type: use the type of bson that is meant, or the driver path"
+        );
+        bson_exception(self.py, "InvalidDocument", message).into()
+    }
+
+    /// Writes a value that is BSON already.
+    fn encoded<S: Sink>(&self, key: Key<'_>, value: RawBsonRef<'_>, encoded: &[u8], out: &mut S) -> Walked<()> {
+        if let Some(name) = out.wrapper_in(value) {
+            return Err(self.wrapper(name));
+        }
+        out.value(key, value, encoded).map_err(|error| to_py(self.py, error).into())
     }
 
     /// What is none of JSON's own types.
@@ -404,25 +440,13 @@ impl<'py> Walk<'py> {
         match type_marker(value)? {
             Some(RAW_DOCUMENT) => {
                 let bytes = raw_bytes(value)?;
-                let raw = RawDocument::from_bytes(bytes.as_slice()).map_err(|error| invalid_raw(self.py, &error))?;
-                out.document(key, raw).map_err(|error| to_py(self.py, error))?;
-                return Ok(());
+                let raw = self.raw(&bytes)?;
+                return self.encoded(key, RawBsonRef::Document(raw), raw.as_bytes(), out);
             }
             Some(_) => return self.spliced(key, value, out),
             None => {}
         }
-        if let Ok(dict) = value.cast::<PyDict>() {
-            let depth = self.enter(depth)?;
-            let mark = out.begin(key, false);
-            let walked = self.dict_fields(dict, out, depth, false);
-            leave();
-            walked?;
-            out.end(mark);
-        } else if let Ok(list) = value.cast::<PyList>() {
-            self.sequence(key, list.len(), |place| list.get_item(place).ok(), out, depth)?;
-        } else if let Ok(tuple) = value.cast::<PyTuple>() {
-            self.sequence(key, tuple.len(), |place| tuple.get_item(place).ok(), out, depth)?;
-        } else if value.is_instance(self.types.mapping.bind(self.py))? {
+        if value.is_instance(self.types.mapping.bind(self.py))? {
             let depth = self.enter(depth)?;
             let mark = out.begin(key, false);
             let walked = self.mapping_fields(value, out, depth, false);
@@ -447,8 +471,7 @@ impl<'py> Walk<'py> {
         let (Some(element), Some(encoded)) = (element, bytes.get(7..bytes.len().saturating_sub(1))) else {
             return Err(PyException::new_err("bson.encode gave no element").into());
         };
-        out.value(key, element, encoded).map_err(|error| to_py(self.py, error))?;
-        Ok(())
+        self.encoded(key, element, encoded, out)
     }
 
     /// The same error, without the value itself in its message, and with what to do.

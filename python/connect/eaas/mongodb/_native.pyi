@@ -23,7 +23,6 @@ def run_gateway(
     listen: str,
     listening: Callable[[str], object],
     data_source: str | None = None,
-    max_body: int = 67108864,
 ) -> None: ...
 
 @final

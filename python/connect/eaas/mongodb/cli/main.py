@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from connect.eaas.mongodb import __version__
@@ -25,7 +27,33 @@ def fail(message: str) -> NoReturn:
     raise Failure(message)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class OneLine(click.Group):
+    """A group whose errors of usage are one line each, like every other failure."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **more: Any
+    ) -> Any:
+        """Run the command, and end the process with its status."""
+        try:
+            ended = super().main(args, standalone_mode=False, **more)
+        except click.exceptions.NoArgsIsHelpError as help_wanted:
+            help_wanted.show()
+            ended = help_wanted.exit_code
+        except click.UsageError as wrong:
+            command = wrong.ctx.command_path if wrong.ctx else "connect-mongodb"
+            Failure(f"{wrong.format_message()} (see {command} --help)").show()
+            ended = Failure.exit_code
+        except click.ClickException as failure:
+            failure.show()
+            ended = failure.exit_code
+        except click.Abort:
+            ended = 130
+        if not standalone_mode:
+            return ended
+        sys.exit(ended if isinstance(ended, int) else 0)
+
+
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="connect-mongodb")
 def main() -> None:
     """MongoDB for CloudBlue Connect extensions."""
