@@ -164,6 +164,9 @@ class Motor(Peer):
     async def find(self) -> Any:
         return await self.collection.find({}).to_list(None)
 
+    async def insert_many(self) -> Any:
+        return await self.collection.insert_many([dict(self.document) for _ in range(1000)])
+
 
 class PyMongoAsync(Peer):
     """PyMongo's asynchronous client."""

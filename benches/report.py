@@ -105,6 +105,12 @@ def targets(report: Report) -> list[Target]:
     ratio("encode against bson's C extension", 2.5, lambda: codec["bson.encode"] / codec["ours encode"])
     ratio("EJSON encode against json.dumps", 6.0, lambda: codec["json.dumps"] / codec["ours EJSON encode"])
     ratio("decode against bson's C extension", 1.5, lambda: codec["bson.decode"] / codec["ours decode"])
+    find = report.reads.get("find of 1,000, 1 at once", {})
+    ratio(
+        "find of 1,000 documents to a list: against PyMongo async",
+        1.5,
+        lambda: find["ours"]["per_second"] / find["PyMongo async"]["per_second"],
+    )
     main = report.main["driver", 64]
     p99, p50 = main["ours"]["p99_ms"], main["PyMongo async"]["p50_ms"]
     found.append(Target("driver, 64: p99 against PyMongo async's p50", f"< {p50:.2f} ms", f"{p99:.2f} ms", p99 < p50))

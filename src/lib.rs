@@ -5,6 +5,7 @@
 pub mod coalesce;
 pub mod codec;
 pub mod config;
+pub mod cursor;
 pub mod data_api;
 pub mod driver;
 pub mod error;

@@ -23,6 +23,7 @@ use super::protocol::{API_KEY_HEADER, Action, EJSON, ErrorBody, request_prefix};
 use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
+use crate::cursor::Batch;
 use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
@@ -261,6 +262,19 @@ impl DataApiClient {
             Ok(Some(RawBsonRef::Null)) => Ok(None),
             _ => Err(self.lacking(Action::FindOne, &answer, "document")),
         }
+    }
+
+    /// The documents that match; `body` is the whole request. The Data API
+    /// gives all of them in one answer.
+    ///
+    /// # Errors
+    /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn find(&self, body: Bytes) -> Result<Batch> {
+        let answer = self.call(Action::Find, body, Repeat::Safe, &mut Sent::default(), self.deadline()).await?;
+        if answer.document.get_array("documents").is_err() {
+            return Err(self.lacking(Action::Find, &answer, "documents"));
+        }
+        Batch::of_data_api(answer.document)
     }
 
     /// When a call that begins now must have ended.

@@ -24,21 +24,26 @@ pub enum Action {
     InsertMany,
     /// Finds the first document that matches.
     FindOne,
+    /// Finds all documents that match.
+    Find,
 }
 
 impl Action {
+    const ALL: [Self; 4] = [Self::InsertOne, Self::InsertMany, Self::FindOne, Self::Find];
+
     /// The last part of the action's path, after `/action/`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InsertOne => "insertOne",
             Self::InsertMany => "insertMany",
             Self::FindOne => "findOne",
+            Self::Find => "find",
         }
     }
 
     /// The action of that name, if it is one.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::InsertOne, Self::InsertMany, Self::FindOne].into_iter().find(|action| action.name() == name)
+        Self::ALL.into_iter().find(|action| action.name() == name)
     }
 }
 

@@ -1,15 +1,21 @@
 //! The actions: a parsed request ► MongoDB ► the answer's body.
 
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::http::StatusCode;
 use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 
 use super::Gateway;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, Sink};
 use crate::config::{collection_name, database_name};
+use crate::cursor::Batch;
 use crate::data_api::protocol::{Action, ErrorBody, answer_for};
 use crate::driver::Namespace;
-use crate::driver::find::{FindOne, find_one};
+use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, insert_many, insert_one};
 use crate::error::Error;
 use crate::runtime::process;
@@ -22,14 +28,25 @@ const MOST_DOCUMENTS: usize = 100_000;
 
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Body,
+}
+
+impl Answer {
+    fn new(status: StatusCode, body: Vec<u8>) -> Self {
+        Self { status, body: body.into() }
+    }
 }
 
 type Refusal = (StatusCode, ErrorBody);
 type Outcome<T> = Result<T, Refusal>;
 
 /// Carries an action out, and writes its answer in `style`.
-pub(super) async fn run(gateway: &Gateway, action: Action, request: &RawDocument, style: Style) -> Outcome<Answer> {
+pub(super) async fn run(
+    gateway: &Arc<Gateway>,
+    action: Action,
+    request: &RawDocument,
+    style: Style,
+) -> Outcome<Answer> {
     let namespace = namespace(gateway, request)?;
     let refuse = |error: Error| {
         let (status, body) = answer_for(action, &error);
@@ -40,7 +57,7 @@ pub(super) async fn run(gateway: &Gateway, action: Action, request: &RawDocument
             let document = with_id(required_document(request, "document")?);
             let id = id_of(&document, style)?;
             insert_one(&gateway.mongodb, &namespace, document, InsertOptions::default()).await.map_err(refuse)?;
-            Ok(Answer { status: StatusCode::CREATED, body: [br#"{"insertedId":"#, id.as_slice(), b"}"].concat() })
+            Ok(Answer::new(StatusCode::CREATED, [br#"{"insertedId":"#, id.as_slice(), b"}"].concat()))
         }
         Action::InsertMany => {
             let documents = required_documents(request)?;
@@ -60,14 +77,10 @@ pub(super) async fn run(gateway: &Gateway, action: Action, request: &RawDocument
             };
             let options = InsertOptions { ordered, ..InsertOptions::default() };
             insert_many(&gateway.mongodb, &namespace, documents, options).await.map_err(refuse)?;
-            Ok(Answer { status: StatusCode::CREATED, body })
+            Ok(Answer::new(StatusCode::CREATED, body))
         }
         Action::FindOne => {
-            let query = FindOne {
-                filter: document(optional_document(request, "filter")?)?.unwrap_or_default(),
-                projection: document(optional_document(request, "projection")?)?,
-                ..FindOne::default()
-            };
+            let query = query(request)?;
             let found = find_one(&gateway.mongodb, &namespace, query).await.map_err(refuse)?;
             let mut body = br#"{"document":"#.to_vec();
             match found {
@@ -75,9 +88,57 @@ pub(super) async fn run(gateway: &Gateway, action: Action, request: &RawDocument
                 None => body.extend_from_slice(b"null"),
             }
             body.push(b'}');
-            Ok(Answer { status: StatusCode::OK, body })
+            Ok(Answer::new(StatusCode::OK, body))
+        }
+        Action::Find => {
+            let query = Find {
+                sort: document(optional_document(request, "sort")?)?,
+                skip: whole_number(request, "skip")?.map(u64::from),
+                limit: whole_number(request, "limit")?.map(i64::from),
+                ..query(request)?
+            };
+            let mongodb = Arc::clone(&gateway.mongodb);
+            let batches = find(mongodb, Arc::new(namespace), query).await.map_err(refuse)?;
+            documents(batches, style).await.map_err(refuse)
         }
     }
+}
+
+fn query(request: &RawDocument) -> Outcome<Find> {
+    Ok(Find {
+        filter: document(optional_document(request, "filter")?)?.unwrap_or_default(),
+        projection: document(optional_document(request, "projection")?)?,
+        ..Find::default()
+    })
+}
+
+/// The answer that holds documents: written batch by batch, as its reader takes it.
+async fn documents(mut batches: BoxStream<'static, Result<Batch, Error>>, style: Style) -> Result<Answer, Error> {
+    // The first batch tells whether there is an answer at all.
+    let mut begun = br#"{"documents":["#.to_vec();
+    match batches.next().await {
+        Some(batch) => write_batch(&mut begun, batch?, style, true)?,
+        None => batches = stream::empty().boxed(),
+    }
+    let first = begun.ends_with(b"[");
+    let rest = batches.scan(first, move |first, batch| {
+        let mut out = Vec::new();
+        let written = batch.and_then(|batch| write_batch(&mut out, batch, style, *first));
+        *first &= out.is_empty();
+        std::future::ready(Some(written.map(|()| out)))
+    });
+    let whole = stream::once(async { Ok(begun) }).chain(rest).chain(stream::once(async { Ok(b"]}".to_vec()) }));
+    Ok(Answer { status: StatusCode::OK, body: Body::from_stream(whole) })
+}
+
+fn write_batch(out: &mut Vec<u8>, mut batch: Batch, style: Style, mut first: bool) -> Result<(), Error> {
+    while let Some(document) = batch.take_next() {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        ejson::write_document(out, document?, style)?;
+    }
+    Ok(())
 }
 
 fn invalid(what: impl Into<String>) -> Refusal {
@@ -150,6 +211,20 @@ fn required_documents(request: &RawDocument) -> Outcome<Vec<RawDocumentBuf>> {
         return Err(invalid("'documents' must not be empty"));
     }
     Ok(documents)
+}
+
+/// A number as JSON has it: `10`, `10.0`, or one of EJSON's.
+fn whole_number(request: &RawDocument, name: &str) -> Outcome<Option<u32>> {
+    let number = match value(request, name)? {
+        None => return Ok(None),
+        Some(RawBsonRef::Int32(number)) => u32::try_from(number).ok(),
+        Some(RawBsonRef::Int64(number)) => u32::try_from(number).ok(),
+        Some(RawBsonRef::Double(number)) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => {
+            Some(number as u32)
+        }
+        Some(_) => None,
+    };
+    number.map(Some).ok_or_else(|| invalid(format!("'{name}' must be a whole number from 0 to {}", u32::MAX)))
 }
 
 fn document(raw: Option<&RawDocument>) -> Outcome<Option<bson::Document>> {

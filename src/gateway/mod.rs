@@ -39,7 +39,7 @@ pub struct GatewayOptions {
 
 /// What all requests share.
 struct Gateway {
-    mongodb: DriverClient,
+    mongodb: Arc<DriverClient>,
     keys: ApiKeys,
     data_source: Option<String>,
     limits: Limits,
@@ -66,7 +66,7 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
         .map_err(|error| Error::new(ErrorKind::Configuration, format!("signals cannot be handled ({error})")))?;
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    let mongodb = DriverClient::new(mongodb, tokio::runtime::Handle::current());
+    let mongodb = Arc::new(DriverClient::new(mongodb, tokio::runtime::Handle::current()));
     let room = Semaphore::new(limits.body_bytes_in_all / 1024);
     let gateway = Arc::new(Gateway { mongodb, keys, data_source, limits, room });
     let router = http::router(Arc::clone(&gateway));

@@ -33,6 +33,8 @@ enum State {
         unmade: Unmade,
     },
     Running(Started),
+    /// Its result is there, and has not been asked for.
+    Done(Py<PyAny>),
     Ended,
 }
 
@@ -94,6 +96,11 @@ impl Awaitable {
         Self { name, state: Mutex::new(State::Ready(Unmade { gate, prepare })) }
     }
 
+    /// An awaitable whose result is there.
+    pub fn ready(name: &'static str, result: Py<PyAny>) -> Self {
+        Self { name, state: Mutex::new(State::Done(result)) }
+    }
+
     fn replace(&self, state: State) -> State {
         std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
     }
@@ -150,6 +157,7 @@ impl Awaitable {
                     Ok(yielded)
                 }
             },
+            State::Done(result) => Err(PyStopIteration::new_err((result,))),
             State::Ended => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
         }
     }
@@ -211,7 +219,7 @@ impl Drop for Awaitable {
                 });
             }
             State::Running(started) | State::Queued { gate: started, .. } => started.cancel(),
-            State::Ended => {}
+            State::Done(_) | State::Ended => {}
         }
     }
 }

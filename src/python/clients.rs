@@ -9,10 +9,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 use std::time::Duration;
 
-use super::awaitable::{Awaitable, Gate};
-use super::call::{Call, Startable, raised, wait};
+use super::awaitable::Gate;
+use super::call::{Call, Startable, raised};
+use super::cursor::{AsyncCursor, Cursor, CursorCore, FindArguments, Open};
 use super::errors::{configuration_error, to_py, wrong_type};
-use super::mongo::{CollectionCalls, FindOneArguments, InsertManyArguments, InsertOneArguments};
+use super::flavor::{Awaited, Blocking, Flavor};
+use super::mongo::{CollectionCalls, InsertManyArguments, InsertOneArguments};
 use super::options;
 use super::pooled::Pooled;
 use super::shared;
@@ -22,57 +24,6 @@ use crate::config::{
 };
 use crate::data_api::client::DataApiClient as HttpClient;
 use crate::driver::{DriverClient, Namespace};
-use crate::runtime::process;
-
-/// How a method gives its result: to be awaited, or at once.
-trait Flavor {
-    fn run_behind<C: Startable>(
-        py: Python<'_>,
-        name: &'static str,
-        gate: Option<Gate>,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
-    ) -> PyResult<Py<PyAny>>;
-
-    fn run<C: Startable>(
-        py: Python<'_>,
-        name: &'static str,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
-    ) -> PyResult<Py<PyAny>> {
-        Self::run_behind(py, name, None, prepare)
-    }
-}
-
-struct Awaited;
-
-impl Flavor for Awaited {
-    fn run_behind<C: Startable>(
-        py: Python<'_>,
-        name: &'static str,
-        gate: Option<Gate>,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
-    ) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Awaitable::new(name, gate, prepare))?.into_any())
-    }
-}
-
-struct Blocking;
-
-impl Flavor for Blocking {
-    fn run_behind<C: Startable>(
-        py: Python<'_>,
-        _name: &'static str,
-        gate: Option<Gate>,
-        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
-    ) -> PyResult<Py<PyAny>> {
-        let runtime = raised(py, process().runtime())?;
-        if let Some(gate) = gate {
-            while let Some(opening) = gate(py)? {
-                raised(py, wait(py, runtime, opening)?)?;
-            }
-        }
-        prepare(py)?.wait(py, runtime)
-    }
-}
 
 /// What the settings of both paths have in common.
 trait Settings: Clone {
@@ -144,6 +95,7 @@ macro_rules! path_classes {
         $client:ident = $client_name:literal,
         $database:ident = $database_name:literal,
         $collection:ident = $collection_name:literal,
+        $cursor:ident,
         enter = $enter:ident, exit = $exit:ident
     ) => {
         /// A client of MongoDB. Cheap to make: it connects with its first call.
@@ -364,7 +316,8 @@ macro_rules! path_classes {
             /// Find the first document that matches; gives it, or `None`.
             #[pyo3(signature = (
                         filter = None, projection = None, skip = 0, *,
-                        sort = None, hint = None, max_time_ms = None, comment = None, session = None
+                        sort = None, hint = None, max_time_ms = None, comment = None, session = None,
+                        collation = None, r#let = None
                     ))]
             #[allow(clippy::too_many_arguments)]
             fn find_one(
@@ -378,12 +331,100 @@ macro_rules! path_classes {
                 max_time_ms: Option<u64>,
                 comment: Option<Py<PyAny>>,
                 session: Option<Py<PyAny>>,
+                collation: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
             ) -> PyResult<Py<PyAny>> {
-                let arguments =
-                    FindOneArguments { filter, projection, skip, sort, hint, max_time_ms, comment, session };
+                let arguments = FindArguments {
+                    filter,
+                    projection,
+                    skip,
+                    sort,
+                    hint,
+                    max_time_ms,
+                    comment,
+                    session,
+                    collation,
+                    let_vars: r#let,
+                    ..FindArguments::default()
+                };
                 self.run(py, concat!($collection_name, ".find_one"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::find_one(py, client, namespace, arguments)
+                    <$path as CollectionCalls>::find_one(py, client, namespace, &arguments)
                 })
+            }
+
+            /// Find all documents that match; gives a cursor, which asks the
+            /// server once it is read.
+            #[pyo3(signature = (
+                        filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
+                        cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
+                        batch_size = 0, collation = None, hint = None, max_scan = None, max_time_ms = None,
+                        max = None, min = None, return_key = None, show_record_id = None, snapshot = None,
+                        comment = None, session = None, allow_disk_use = None, r#let = None
+                    ))]
+            #[allow(clippy::too_many_arguments)]
+            fn find(
+                slf: &Bound<'_, Self>,
+                filter: Option<Py<PyAny>>,
+                projection: Option<Py<PyAny>>,
+                skip: u64,
+                limit: i64,
+                no_cursor_timeout: bool,
+                cursor_type: i64,
+                sort: Option<Py<PyAny>>,
+                allow_partial_results: bool,
+                oplog_replay: bool,
+                batch_size: u32,
+                collation: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                max_scan: Option<Py<PyAny>>,
+                max_time_ms: Option<u64>,
+                max: Option<Py<PyAny>>,
+                min: Option<Py<PyAny>>,
+                return_key: Option<bool>,
+                show_record_id: Option<bool>,
+                snapshot: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                allow_disk_use: Option<bool>,
+                r#let: Option<Py<PyAny>>,
+            ) -> PyResult<$cursor> {
+                options::not_supported([
+                    ("cursor_type", cursor_type != 0),
+                    ("oplog_replay", oplog_replay),
+                    ("max_scan", max_scan.is_some()),
+                    ("snapshot", snapshot.is_some()),
+                ])?;
+                let py = slf.py();
+                options::find_arguments(py, filter.as_ref(), projection.as_ref(), sort.as_ref())?;
+                let arguments = FindArguments {
+                    filter,
+                    projection,
+                    skip,
+                    limit,
+                    no_cursor_timeout,
+                    sort,
+                    allow_partial_results,
+                    batch_size,
+                    collation,
+                    hint,
+                    max_time_ms,
+                    max,
+                    min,
+                    return_key,
+                    show_record_id,
+                    comment,
+                    session,
+                    allow_disk_use,
+                    let_vars: r#let,
+                };
+                let collection = slf.get();
+                let pooled = Arc::clone(&collection.client.get().pooled);
+                let namespace = Arc::clone(&collection.namespace);
+                let open: Open = Arc::new(move |py, arguments| {
+                    let client = pooled.client(py, $client_name)?;
+                    <$path as CollectionCalls>::find(py, client, Arc::clone(&namespace), arguments)
+                });
+                Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, arguments)))
             }
 
             /// The collection's name.
@@ -577,6 +618,7 @@ path_classes!(
     AsyncMongoClient = "AsyncMongoClient",
     AsyncDatabase = "AsyncDatabase",
     AsyncCollection = "AsyncCollection",
+    AsyncCursor,
     enter = __aenter__,
     exit = __aexit__
 );
@@ -588,6 +630,7 @@ path_classes!(
     MongoClient = "MongoClient",
     Database = "Database",
     Collection = "Collection",
+    Cursor,
     enter = __enter__,
     exit = __exit__
 );
@@ -599,6 +642,7 @@ path_classes!(
     AsyncDataApiClient = "AsyncDataApiClient",
     AsyncDataApiDatabase = "AsyncDataApiDatabase",
     AsyncDataApiCollection = "AsyncDataApiCollection",
+    AsyncCursor,
     enter = __aenter__,
     exit = __aexit__
 );
@@ -610,6 +654,7 @@ path_classes!(
     DataApiClient = "DataApiClient",
     DataApiDatabase = "DataApiDatabase",
     DataApiCollection = "DataApiCollection",
+    Cursor,
     enter = __enter__,
     exit = __exit__
 );

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 
 use super::call::{Call, Insert, Running};
 use super::codec::{Encoded, Id, encode, encode_into};
+use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
 use super::mongo::{
-    CollectionCalls, FindOneArguments, InsertManyArguments, InsertOneArguments, documents, found, inserted_many,
-    inserted_one, room,
+    CollectionCalls, InsertManyArguments, InsertOneArguments, documents, found, inserted_many, inserted_one, room,
 };
 use super::options;
 use super::pooled::{Pooled, PooledClient};
@@ -18,6 +20,7 @@ use crate::coalesce::{Coalescer, Flush};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
+use crate::cursor::Fetching;
 use crate::data_api::client::{DataApiClient, Repeat};
 use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind, Result};
@@ -96,28 +99,26 @@ impl CollectionCalls for DataApiClient {
         py: Python<'_>,
         client: Arc<Self>,
         namespace: Arc<Namespace>,
-        arguments: FindOneArguments,
+        arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
-        only_the_driver_path([
-            ("skip", arguments.skip > 0),
-            ("sort", arguments.sort.is_some()),
-            ("hint", arguments.hint.is_some()),
-            ("max_time_ms", arguments.max_time_ms.is_some()),
-            ("comment", arguments.comment.is_some()),
-            ("session", arguments.session.is_some()),
-        ])?;
-        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
-        out.buf.extend_from_slice(br#""filter":"#);
-        encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
-        if let Some(projection) = &arguments.projection
-            && let Some(names) = options::projection(projection.bind(py))?
-        {
-            out.buf.extend_from_slice(br#","projection":"#);
-            encode(&names, &mut out)?;
-        }
-        out.buf.push(b'}');
-        let finding = async move { client.find_one(out.buf.into()).await };
+        only_the_driver_path([("skip", arguments.skip > 0), ("sort", arguments.sort.is_some())])?;
+        let body = query(py, &client, &namespace, arguments)?;
+        let finding = async move { client.find_one(body).await };
         Ok(Call::new(finding, found))
+    }
+
+    fn find(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: &FindArguments,
+    ) -> PyResult<Opening> {
+        let body = query(py, &client, &namespace, arguments)?;
+        let finding = async move {
+            let batch = client.find(body).await?;
+            Ok(stream::once(async { Ok(batch) }).boxed())
+        };
+        Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
     }
 
     fn close(pooled: &Pooled<Self>) -> Call<()> {
@@ -125,6 +126,46 @@ impl CollectionCalls for DataApiClient {
         drop(pooled.close());
         Call::new(async { Ok(()) }, |py, _| Ok(py.None()))
     }
+}
+
+/// The body of a request that finds documents.
+fn query(py: Python<'_>, client: &DataApiClient, namespace: &Namespace, arguments: &FindArguments) -> PyResult<Bytes> {
+    only_the_driver_path([
+        ("hint", arguments.hint.is_some()),
+        ("collation", arguments.collation.is_some()),
+        ("max", arguments.max.is_some()),
+        ("min", arguments.min.is_some()),
+        ("max_time_ms", arguments.max_time_ms.is_some()),
+        ("comment", arguments.comment.is_some()),
+        ("session", arguments.session.is_some()),
+        ("let", arguments.let_vars.is_some()),
+        ("allow_disk_use", arguments.allow_disk_use == Some(true)),
+        ("allow_partial_results", arguments.allow_partial_results),
+        ("no_cursor_timeout", arguments.no_cursor_timeout),
+        ("return_key", arguments.return_key == Some(true)),
+        ("show_record_id", arguments.show_record_id == Some(true)),
+        ("negative limit", arguments.limit < 0),
+    ])?;
+    let mut out = EjsonWriter { buf: client.request_prefix(namespace) };
+    out.buf.extend_from_slice(br#""filter":"#);
+    encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
+    if let Some(projection) = &arguments.projection
+        && let Some(names) = options::projection(projection.bind(py))?
+    {
+        out.buf.extend_from_slice(br#","projection":"#);
+        encode(&names, &mut out)?;
+    }
+    if let Some(sort) = &arguments.sort {
+        out.buf.extend_from_slice(br#","sort":"#);
+        encode(&options::keys("sort", sort.bind(py))?, &mut out)?;
+    }
+    for (name, number) in [("skip", i64::try_from(arguments.skip).unwrap_or(i64::MAX)), ("limit", arguments.limit)] {
+        if number > 0 {
+            out.buf.extend_from_slice(format!(",\"{name}\":{number}").as_bytes());
+        }
+    }
+    out.buf.push(b'}');
+    Ok(out.buf.into())
 }
 
 fn only_the_driver_path<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {

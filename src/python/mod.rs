@@ -6,8 +6,10 @@ mod bridge;
 mod call;
 mod clients;
 mod codec;
+mod cursor;
 mod data_api;
 mod errors;
+mod flavor;
 mod gateway;
 mod mongo;
 mod options;
@@ -30,6 +32,8 @@ pub mod _native {
     };
     #[pymodule_export]
     use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
+    #[pymodule_export]
+    use super::cursor::{AsyncCursor, Cursor};
     #[pymodule_export]
     use super::gateway::run_gateway;
     #[pymodule_export]

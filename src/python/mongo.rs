@@ -9,13 +9,15 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::call::{Call, Insert, Running, raised};
 use super::codec::{Encoded, Id, decode_document, raw_document};
+use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
 use super::options::{self, document};
 use super::pooled::{Pooled, PooledClient};
 use super::results::{InsertManyResult, InsertOneResult};
 use crate::coalesce::{Coalescer, Flush, SendBatch};
 use crate::config::DriverSettings;
-use crate::driver::find::{FindOne, find_one};
+use crate::cursor::Fetching;
+use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, check_size, insert_many, insert_one};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
@@ -45,18 +47,6 @@ pub struct InsertManyArguments {
     pub comment: Option<Py<PyAny>>,
 }
 
-/// The arguments of `find_one`.
-pub struct FindOneArguments {
-    pub filter: Option<Py<PyAny>>,
-    pub projection: Option<Py<PyAny>>,
-    pub skip: u64,
-    pub sort: Option<Py<PyAny>>,
-    pub hint: Option<Py<PyAny>>,
-    pub max_time_ms: Option<u64>,
-    pub comment: Option<Py<PyAny>>,
-    pub session: Option<Py<PyAny>>,
-}
-
 /// The calls of a collection, on either path.
 pub trait CollectionCalls: PooledClient {
     /// Makes the call of `insert_one`.
@@ -83,8 +73,16 @@ pub trait CollectionCalls: PooledClient {
         py: Python<'_>,
         client: Arc<Self>,
         namespace: Arc<Namespace>,
-        arguments: FindOneArguments,
+        arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>>;
+
+    /// Makes the query of `find`.
+    fn find(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: &FindArguments,
+    ) -> PyResult<Opening>;
 
     /// Makes the call of `close`.
     fn close(pooled: &Pooled<Self>) -> Call<()>;
@@ -156,24 +154,21 @@ impl CollectionCalls for DriverClient {
         py: Python<'_>,
         client: Arc<Self>,
         namespace: Arc<Namespace>,
-        arguments: FindOneArguments,
+        arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
-        options::no_session(arguments.session.as_ref().map(|session| session.bind(py)))?;
-        let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
-        let query = FindOne {
-            filter: document(&options::filter(py, bound(&arguments.filter).as_ref())?)?,
-            projection: match bound(&arguments.projection) {
-                Some(projection) => options::projection(&projection)?.map(|names| document(&names)).transpose()?,
-                None => None,
-            },
-            sort: bound(&arguments.sort).map(|sort| document(&options::keys("sort", &sort)?)).transpose()?,
-            skip: (arguments.skip > 0).then_some(arguments.skip),
-            max_time: arguments.max_time_ms.map(Duration::from_millis),
-            comment: bound(&arguments.comment).map(|comment| options::bson_value(&comment)).transpose()?,
-            hint: bound(&arguments.hint).map(|hint| index_hint(&hint)).transpose()?,
-        };
+        let query = query(py, arguments)?;
         let finding = async move { find_one(&client, &namespace, query).await };
         Ok(Call::new(finding, found))
+    }
+
+    fn find(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        arguments: &FindArguments,
+    ) -> PyResult<Opening> {
+        let query = query(py, arguments)?;
+        Ok(Box::new(move |runtime| Fetching::start(runtime, find(client, namespace, query))))
     }
 
     fn close(pooled: &Pooled<Self>) -> Call<()> {
@@ -209,6 +204,41 @@ fn insert_options(
     options::no_session(session.map(|session| session.bind(py)))?;
     let comment = comment.map(|comment| options::bson_value(comment.bind(py))).transpose()?;
     Ok(InsertOptions { bypass_document_validation, comment, ordered })
+}
+
+/// The core's query for the arguments of `find_one` or `find`.
+fn query(py: Python<'_>, arguments: &FindArguments) -> PyResult<Find> {
+    let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
+    let given = |value: &Option<Py<PyAny>>| bound(value).map(|value| document(&value)).transpose();
+    let keys = |name: &str, value: &Option<Py<PyAny>>| {
+        bound(value).map(|value| document(&options::keys(name, &value)?)).transpose()
+    };
+    options::no_session(bound(&arguments.session).as_ref())?;
+    Ok(Find {
+        filter: document(&options::filter(py, bound(&arguments.filter).as_ref())?)?,
+        projection: match bound(&arguments.projection) {
+            Some(projection) => options::projection(&projection)?.map(|names| document(&names)).transpose()?,
+            None => None,
+        },
+        sort: keys("sort", &arguments.sort)?,
+        skip: (arguments.skip > 0).then_some(arguments.skip),
+        limit: (arguments.limit != 0).then_some(arguments.limit),
+        batch_size: (arguments.batch_size > 0).then_some(arguments.batch_size),
+        max_time: arguments.max_time_ms.map(Duration::from_millis),
+        comment: bound(&arguments.comment).map(|comment| options::bson_value(&comment)).transpose()?,
+        hint: bound(&arguments.hint).map(|hint| index_hint(&hint)).transpose()?,
+        collation: bound(&arguments.collation)
+            .map(|collation| document(&options::collation(&collation)?))
+            .transpose()?,
+        let_vars: given(&arguments.let_vars)?,
+        max: keys("max", &arguments.max)?,
+        min: keys("min", &arguments.min)?,
+        allow_disk_use: arguments.allow_disk_use,
+        allow_partial_results: arguments.allow_partial_results.then_some(true),
+        no_cursor_timeout: arguments.no_cursor_timeout.then_some(true),
+        return_key: arguments.return_key,
+        show_record_id: arguments.show_record_id,
+    })
 }
 
 fn index_hint(hint: &Bound<'_, PyAny>) -> PyResult<bson::Bson> {

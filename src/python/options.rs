@@ -48,6 +48,61 @@ pub fn document(value: &Bound<'_, PyAny>) -> PyResult<Document> {
     Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
+/// Checks what PyMongo checks when a cursor is made.
+pub fn find_arguments(
+    py: Python<'_>,
+    filter: Option<&Py<PyAny>>,
+    given_projection: Option<&Py<PyAny>>,
+    sort: Option<&Py<PyAny>>,
+) -> PyResult<()> {
+    if let Some(filter) = filter.map(|filter| filter.bind(py)).filter(|filter| filter.cast::<PyMapping>().is_err()) {
+        return Err(wrong_type("filter", "a mapping", filter));
+    }
+    if let Some(given) = given_projection {
+        projection(given.bind(py))?;
+    }
+    if let Some(sort) = sort {
+        keys("sort", sort.bind(py))?;
+    }
+    Ok(())
+}
+
+/// Refuses arguments that this client does not have.
+pub fn not_supported<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
+    match arguments.iter().find(|(_, used)| *used) {
+        Some((name, _)) => Err(PyNotImplementedError::new_err(format!("{name} is not supported: leave it out"))),
+        None => Ok(()),
+    }
+}
+
+/// `collation`: PyMongo's `Collation`, or a mapping.
+pub fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if collation.cast::<PyMapping>().is_ok() {
+        return Ok(collation.clone());
+    }
+    collation
+        .getattr("document")
+        .map_err(|_| wrong_type("collation", "a pymongo.collation.Collation or a mapping", collation))
+}
+
+/// What a cursor's `sort` takes: a field's name with its direction, or what [`keys`] takes.
+pub fn sort<'py>(
+    keys_or_name: &Bound<'py, PyAny>,
+    direction: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match direction {
+        None => keys("sort", keys_or_name),
+        Some(direction) => {
+            let name = keys_or_name.cast::<PyString>().map_err(|_| {
+                PyTypeError::new_err("a direction comes with a field's name only: give pairs of names and directions")
+            })?;
+            let sort = PyDict::new(name.py());
+            sort.set_item(name, direction)?;
+            Ok(sort.into_any())
+        }
+    }
+}
+
 /// `filter` of `find_one`: a query, or the `_id` to look for.
 pub fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     match filter {

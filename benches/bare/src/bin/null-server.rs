@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use bson::{RawDocument, RawDocumentBuf, doc, rawdoc};
+use memchr::memmem;
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
@@ -164,8 +165,8 @@ impl OkName for bson::error::Result<(&bson::raw::CStr, bson::raw::RawBsonRef<'_>
 }
 
 fn speak_http(mut stream: TcpStream) -> Result<()> {
-    const ANSWERS: [&str; 3] =
-        [r#"{"insertedId":{"$oid":"6193504e1be4ab27791c8133"}}"#, r#"{"insertedIds":[]}"#, r#"{"document":null}"#];
+    // How each document of a merged insert begins.
+    let made_id = memmem::Finder::new(br#"{"_id":{"$oid":""#);
     let mut buffer = Vec::new();
     let mut chunk = vec![0; 1 << 18];
     loop {
@@ -189,11 +190,12 @@ fn speak_http(mut stream: TcpStream) -> Result<()> {
         let line = buffer.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let has = |name: &[u8]| line.windows(name.len()).any(|window| window == name);
         let body = if has(b"insertMany") {
-            ANSWERS[1]
+            let ids = vec!["1"; made_id.find_iter(&buffer[head..head + length]).count()];
+            format!(r#"{{"insertedIds":[{}]}}"#, ids.join(","))
         } else if has(b"findOne") {
-            ANSWERS[2]
+            r#"{"document":null}"#.to_owned()
         } else {
-            ANSWERS[0]
+            r#"{"insertedId":{"$oid":"6193504e1be4ab27791c8133"}}"#.to_owned()
         };
         buffer.drain(..head + length);
         let answer = format!(

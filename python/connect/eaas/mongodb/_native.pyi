@@ -245,6 +245,8 @@ class AsyncCollection:
         max_time_ms: int | None = None,
         comment: Any = None,
         session: None = None,
+        collation: Any = None,
+        let: _Document | None = None,
     ) -> Coroutine[Any, Any, dict[str, Any] | None]:
         """Find the first document that matches, or `None`.
 
@@ -257,12 +259,50 @@ class AsyncCollection:
             max_time_ms: how long the server may work on it, in milliseconds.
             comment: shows up in the server's log and profiler.
             session: not supported yet.
+            collation: how texts compare.
+            let: variables for the query's expressions.
 
         Raises:
             pymongo.errors.OperationFailure: MongoDB refused the query.
             pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
             pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
             pymongo.errors.AutoReconnect: the connection was lost.
+        """
+
+    def find(
+        self,
+        filter: _Document | None = None,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
+        sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        max_scan: None = None,
+        max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
+        comment: Any = None,
+        session: None = None,
+        allow_disk_use: bool | None = None,
+        let: _Document | None = None,
+    ) -> AsyncCursor:
+        """Find all documents that match; gives a cursor, which asks the server once it is read.
+
+        The arguments are PyMongo's. `cursor_type` other than 0, `oplog_replay`,
+        `max_scan`, `snapshot` and `session` are not supported.
+
+        Raises:
+            NotImplementedError: an argument that is not supported; names it.
+            TypeError: an argument of a wrong type.
         """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -466,6 +506,8 @@ class Collection:
         max_time_ms: int | None = None,
         comment: Any = None,
         session: None = None,
+        collation: Any = None,
+        let: _Document | None = None,
     ) -> dict[str, Any] | None:
         """Find the first document that matches, or `None`.
 
@@ -478,12 +520,50 @@ class Collection:
             max_time_ms: how long the server may work on it, in milliseconds.
             comment: shows up in the server's log and profiler.
             session: not supported yet.
+            collation: how texts compare.
+            let: variables for the query's expressions.
 
         Raises:
             pymongo.errors.OperationFailure: MongoDB refused the query.
             pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
             pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
             pymongo.errors.AutoReconnect: the connection was lost.
+        """
+
+    def find(
+        self,
+        filter: _Document | None = None,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
+        sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        max_scan: None = None,
+        max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
+        comment: Any = None,
+        session: None = None,
+        allow_disk_use: bool | None = None,
+        let: _Document | None = None,
+    ) -> Cursor:
+        """Find all documents that match; gives a cursor, which asks the server once it is read.
+
+        The arguments are PyMongo's. `cursor_type` other than 0, `oplog_replay`,
+        `max_scan`, `snapshot` and `session` are not supported.
+
+        Raises:
+            NotImplementedError: an argument that is not supported; names it.
+            TypeError: an argument of a wrong type.
         """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -692,6 +772,8 @@ class AsyncDataApiCollection:
         max_time_ms: int | None = None,
         comment: Any = None,
         session: None = None,
+        collation: Any = None,
+        let: _Document | None = None,
     ) -> Coroutine[Any, Any, dict[str, Any] | None]:
         """Find the first document that matches, or `None`.
 
@@ -710,6 +792,43 @@ class AsyncDataApiCollection:
             pymongo.errors.AutoReconnect: no connection could be made.
             pymongo.errors.NetworkTimeout: no answer within the timeout.
             NotImplementedError: an argument that the Data API does not have.
+        """
+
+    def find(
+        self,
+        filter: _Document | None = None,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
+        sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        max_scan: None = None,
+        max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
+        comment: Any = None,
+        session: None = None,
+        allow_disk_use: bool | None = None,
+        let: _Document | None = None,
+    ) -> AsyncCursor:
+        """Find all documents that match; gives a cursor, which asks the server once it is read.
+
+        The Data API has `filter`, `projection`, `sort`, `skip` and `limit` (not
+        negative) only, and gives all documents in one answer; what else is given
+        raises `NotImplementedError`.
+
+        Raises:
+            NotImplementedError: an argument that is not supported; names it.
+            TypeError: an argument of a wrong type.
         """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -918,6 +1037,8 @@ class DataApiCollection:
         max_time_ms: int | None = None,
         comment: Any = None,
         session: None = None,
+        collation: Any = None,
+        let: _Document | None = None,
     ) -> dict[str, Any] | None:
         """Find the first document that matches, or `None`.
 
@@ -938,9 +1059,214 @@ class DataApiCollection:
             NotImplementedError: an argument that the Data API does not have.
         """
 
+    def find(
+        self,
+        filter: _Document | None = None,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
+        sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        max_scan: None = None,
+        max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
+        comment: Any = None,
+        session: None = None,
+        allow_disk_use: bool | None = None,
+        let: _Document | None = None,
+    ) -> Cursor:
+        """Find all documents that match; gives a cursor, which asks the server once it is read.
+
+        The Data API has `filter`, `projection`, `sort`, `skip` and `limit` (not
+        negative) only, and gives all documents in one answer; what else is given
+        raises `NotImplementedError`.
+
+        Raises:
+            NotImplementedError: an argument that is not supported; names it.
+            TypeError: an argument of a wrong type.
+        """
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __getitem__(self, name: str, /) -> Self: ...
     def __getattr__(self, name: str, /) -> Self: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+
+@final
+class AsyncCursor:
+    """The documents of a query, as they come. The next batch is fetched while this one is read.
+
+    Options are set before the first document is asked for; afterwards setting
+    one raises `pymongo.errors.InvalidOperation`.
+    """
+
+    @property
+    def collection(self) -> Any:
+        """The collection that it reads."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether more documents may come."""
+
+    @property
+    def retrieved(self) -> int:
+        """How many documents have been taken."""
+
+    def to_list(self, length: int | None = None) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+        """All documents that are left, or at most `length` of them.
+
+        Raises:
+            ValueError: `length` is 0.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def sort(self, key_or_list: _Sort, direction: Any = None) -> Self:
+        """Set the order: a field's name and a direction, a list of names or of pairs, or a mapping."""
+
+    def skip(self, skip: int) -> Self:
+        """Set how many matches to pass over."""
+
+    def limit(self, limit: int) -> Self:
+        """Set the most documents to return; 0 is no limit, a negative number one batch."""
+
+    def batch_size(self, batch_size: int) -> Self:
+        """Set the most documents in one batch; 0 is the server's own choice."""
+
+    def hint(self, index: _Sort | None) -> Self:
+        """Set the index to use, by its name or its keys."""
+
+    def collation(self, collation: Any) -> Self:
+        """Set how texts compare: a `pymongo.collation.Collation`, or a mapping."""
+
+    def comment(self, comment: Any) -> Self:
+        """Set a comment, which shows up in the server's log and profiler."""
+
+    def max_time_ms(self, max_time_ms: int | None) -> Self:
+        """Set how long the server may work on it, in milliseconds."""
+
+    def allow_disk_use(self, allow_disk_use: bool) -> Self:
+        """Set whether the server may sort on disk."""
+
+    def max(self, spec: _Sort) -> Self:
+        """Set the exclusive upper bound in the index of `hint`."""
+
+    def min(self, spec: _Sort) -> Self:
+        """Set the inclusive lower bound in the index of `hint`."""
+
+    def clone(self) -> Self:
+        """The same query, not begun."""
+
+    def rewind(self) -> Self:
+        """Begin anew: the next document is the query's first."""
+
+    def __getitem__(self, index: slice[int | None, int | None, None], /) -> Self: ...
+    def next(self) -> Coroutine[Any, Any, dict[str, Any]]:
+        """The next document; raises `StopAsyncIteration` where there is none."""
+
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Let the server go of the query."""
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+
+@final
+class Cursor:
+    """The documents of a query, as they come. The next batch is fetched while this one is read.
+
+    Options are set before the first document is asked for; afterwards setting
+    one raises `pymongo.errors.InvalidOperation`.
+    """
+
+    @property
+    def collection(self) -> Any:
+        """The collection that it reads."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether more documents may come."""
+
+    @property
+    def retrieved(self) -> int:
+        """How many documents have been taken."""
+
+    def to_list(self, length: int | None = None) -> list[dict[str, Any]]:
+        """All documents that are left, or at most `length` of them.
+
+        Raises:
+            ValueError: `length` is 0.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def sort(self, key_or_list: _Sort, direction: Any = None) -> Self:
+        """Set the order: a field's name and a direction, a list of names or of pairs, or a mapping."""
+
+    def skip(self, skip: int) -> Self:
+        """Set how many matches to pass over."""
+
+    def limit(self, limit: int) -> Self:
+        """Set the most documents to return; 0 is no limit, a negative number one batch."""
+
+    def batch_size(self, batch_size: int) -> Self:
+        """Set the most documents in one batch; 0 is the server's own choice."""
+
+    def hint(self, index: _Sort | None) -> Self:
+        """Set the index to use, by its name or its keys."""
+
+    def collation(self, collation: Any) -> Self:
+        """Set how texts compare: a `pymongo.collation.Collation`, or a mapping."""
+
+    def comment(self, comment: Any) -> Self:
+        """Set a comment, which shows up in the server's log and profiler."""
+
+    def max_time_ms(self, max_time_ms: int | None) -> Self:
+        """Set how long the server may work on it, in milliseconds."""
+
+    def allow_disk_use(self, allow_disk_use: bool) -> Self:
+        """Set whether the server may sort on disk."""
+
+    def max(self, spec: _Sort) -> Self:
+        """Set the exclusive upper bound in the index of `hint`."""
+
+    def min(self, spec: _Sort) -> Self:
+        """Set the inclusive lower bound in the index of `hint`."""
+
+    def clone(self) -> Self:
+        """The same query, not begun."""
+
+    def rewind(self) -> Self:
+        """Begin anew: the next document is the query's first."""
+
+    def __getitem__(self, index: slice[int | None, int | None, None], /) -> Self: ...
+    def next(self) -> dict[str, Any]:
+        """The next document; raises `StopIteration` where there is none."""
+
+    def close(self) -> None:
+        """Let the server go of the query."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> dict[str, Any]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...

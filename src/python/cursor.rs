@@ -1,0 +1,485 @@
+//! `Cursor` and `AsyncCursor`, of both paths.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PySlice};
+use tokio::runtime::Handle;
+
+use super::awaitable::Awaitable;
+use super::call::{Call, Startable, raised};
+use super::codec::decode_document;
+use super::errors::{invalid_operation, to_py};
+use super::flavor::{Awaited, Blocking, Flavor};
+use super::options;
+use crate::cursor::{Batch, Fetching};
+use crate::error::Result;
+use crate::runtime::process;
+
+/// The arguments of `find`, and what the cursor's methods set of them.
+#[derive(Default)]
+pub struct FindArguments {
+    pub filter: Option<Py<PyAny>>,
+    pub projection: Option<Py<PyAny>>,
+    pub sort: Option<Py<PyAny>>,
+    pub skip: u64,
+    pub limit: i64,
+    pub batch_size: u32,
+    pub hint: Option<Py<PyAny>>,
+    pub collation: Option<Py<PyAny>>,
+    pub max: Option<Py<PyAny>>,
+    pub min: Option<Py<PyAny>>,
+    pub max_time_ms: Option<u64>,
+    pub comment: Option<Py<PyAny>>,
+    pub session: Option<Py<PyAny>>,
+    pub let_vars: Option<Py<PyAny>>,
+    pub allow_disk_use: Option<bool>,
+    pub allow_partial_results: bool,
+    pub no_cursor_timeout: bool,
+    pub return_key: Option<bool>,
+    pub show_record_id: Option<bool>,
+}
+
+impl FindArguments {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
+        Self {
+            filter: copy(&self.filter),
+            projection: copy(&self.projection),
+            sort: copy(&self.sort),
+            hint: copy(&self.hint),
+            collation: copy(&self.collation),
+            max: copy(&self.max),
+            min: copy(&self.min),
+            comment: copy(&self.comment),
+            session: copy(&self.session),
+            let_vars: copy(&self.let_vars),
+            ..*self
+        }
+    }
+}
+
+/// Starts a query.
+pub type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
+
+/// Makes a query of arguments.
+pub type Open = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Opening> + Send + Sync>;
+
+/// What both kinds of cursor are made of.
+pub struct CursorCore {
+    collection: Py<PyAny>,
+    open: Open,
+    state: Mutex<State>,
+}
+
+struct State {
+    arguments: FindArguments,
+    fetching: Option<Arc<Fetching>>,
+    /// Batches that came and are not empty.
+    come: VecDeque<Batch>,
+    /// How many documents were taken.
+    taken: usize,
+    /// Whether the server has no more.
+    ended: bool,
+    closed: bool,
+}
+
+impl State {
+    fn new(arguments: FindArguments) -> Self {
+        Self { arguments, fetching: None, come: VecDeque::new(), taken: 0, ended: false, closed: false }
+    }
+
+    fn there(&self) -> usize {
+        self.come.iter().map(Batch::len).sum()
+    }
+
+    /// Takes what came in; the reply of a fetch.
+    fn add(&mut self, (batches, ended): (Vec<Batch>, bool)) {
+        self.come.extend(batches.into_iter().filter(|batch| !batch.is_empty()));
+        if ended {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.fetching = None;
+    }
+}
+
+impl CursorCore {
+    /// A cursor that has not begun.
+    pub fn new(collection: Py<PyAny>, open: Open, arguments: FindArguments) -> Self {
+        Self { collection, open, state: Mutex::new(State::new(arguments)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy(&self, py: Python<'_>) -> Self {
+        let arguments = self.state().arguments.clone_ref(py);
+        Self::new(self.collection.clone_ref(py), Arc::clone(&self.open), arguments)
+    }
+
+    /// Changes the arguments, as long as nothing has been asked for.
+    fn set(&self, py: Python<'_>, set: impl FnOnce(&mut FindArguments)) -> PyResult<()> {
+        {
+            let mut state = self.state();
+            if state.fetching.is_none() && !state.ended && !state.closed {
+                set(&mut state.arguments);
+                return Ok(());
+            }
+        }
+        Err(invalid_operation(py, "cannot set options after executing query"))
+    }
+
+    /// The query, started if it was not.
+    fn fetching(&self, py: Python<'_>) -> PyResult<Option<Arc<Fetching>>> {
+        let arguments = {
+            let state = self.state();
+            if state.ended || state.closed {
+                return Ok(None);
+            }
+            if let Some(fetching) = &state.fetching {
+                return Ok(Some(Arc::clone(fetching)));
+            }
+            state.arguments.clone_ref(py)
+        };
+        // Encoding runs Python code: not with the lock held.
+        let opening = (self.open)(py, &arguments)?;
+        let runtime = raised(py, process().runtime())?;
+        let fetching = Arc::new(opening(runtime));
+        let mut state = self.state();
+        Ok(Some(Arc::clone(state.fetching.get_or_insert(fetching))))
+    }
+
+    /// The next document, if one has come already.
+    fn next_there(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let mut state = self.state();
+        let batch = state.come.front_mut()?;
+        // The bytes are copied, so that decoding, which may run Python code, needs no lock.
+        let document = batch.take_next()?.map(|document| document.as_bytes().to_vec());
+        if batch.is_empty() {
+            state.come.pop_front();
+        }
+        state.taken += 1;
+        drop(state);
+        Some(raised(py, document).and_then(|bytes| decode_document(py, &bytes)))
+    }
+
+    /// Takes up to `most` documents of those that have come.
+    fn take(&self, py: Python<'_>, most: usize) -> PyResult<Py<PyAny>> {
+        let list = PyList::empty(py);
+        let mut left = most;
+        while left > 0 {
+            let Some(mut batch) = self.state().come.pop_front() else { break };
+            let mut taken = 0;
+            while left > 0
+                && let Some(document) = batch.take_next()
+            {
+                list.append(decode_document(py, raised(py, document)?.as_bytes())?)?;
+                left -= 1;
+                taken += 1;
+            }
+            let mut state = self.state();
+            state.taken += taken;
+            if !batch.is_empty() {
+                state.come.push_front(batch);
+            }
+        }
+        Ok(list.into_any().unbind())
+    }
+
+    /// A call that has `wanted` documents come, and then finishes with them.
+    fn fetch(
+        slf: &Arc<Self>,
+        py: Python<'_>,
+        wanted: usize,
+        finish: impl FnOnce(Python<'_>, &Self) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Call<(Vec<Batch>, bool)>> {
+        let there = slf.state().there();
+        let fetching = if there >= wanted { None } else { slf.fetching(py)? };
+        let core = Arc::clone(slf);
+        let fetched = async move {
+            match fetching {
+                Some(fetching) => fetching.fetch(wanted - there).await,
+                None => Ok((Vec::new(), false)),
+            }
+        };
+        Ok(Call::new(fetched, move |py, come: Result<(Vec<Batch>, bool)>| match come {
+            Ok(come) => {
+                core.state().add(come);
+                finish(py, &core)
+            }
+            Err(error) => {
+                core.close();
+                Err(to_py(py, error))
+            }
+        }))
+    }
+
+    fn close(&self) {
+        let dropped = {
+            let mut state = self.state();
+            state.closed = true;
+            (state.fetching.take(), std::mem::take(&mut state.come))
+        };
+        drop(dropped);
+    }
+
+    fn rewind(&self, py: Python<'_>) {
+        let dropped = {
+            let mut state = self.state();
+            let arguments = state.arguments.clone_ref(py);
+            std::mem::replace(&mut *state, State::new(arguments))
+        };
+        drop(dropped);
+    }
+
+    fn alive(&self) -> bool {
+        let state = self.state();
+        !state.closed && (!state.ended || !state.come.is_empty())
+    }
+}
+
+macro_rules! cursor_class {
+    ($flavor:ident, $cursor:ident = $name:literal, enter = $enter:ident, exit = $exit:ident) => {
+        /// The documents of a query, as they come.
+        #[pyclass(module = "connect.eaas.mongodb", frozen, weakref, name = $name)]
+        pub struct $cursor {
+            core: Arc<CursorCore>,
+        }
+
+        impl $cursor {
+            /// A cursor that has not begun.
+            pub fn new(core: CursorCore) -> Self {
+                Self { core: Arc::new(core) }
+            }
+
+            fn set<'py>(slf: Bound<'py, Self>, set: impl FnOnce(&mut FindArguments)) -> PyResult<Bound<'py, Self>> {
+                slf.get().core.set(slf.py(), set)?;
+                Ok(slf)
+            }
+        }
+
+        #[pymethods]
+        impl $cursor {
+            /// The collection that it reads.
+            #[getter]
+            fn collection(&self, py: Python<'_>) -> Py<PyAny> {
+                self.core.collection.clone_ref(py)
+            }
+
+            /// Whether more documents may come.
+            #[getter]
+            fn alive(&self) -> bool {
+                self.core.alive()
+            }
+
+            /// How many documents have been taken.
+            #[getter]
+            fn retrieved(&self) -> usize {
+                self.core.state().taken
+            }
+
+            /// All documents that are left, or at most `length` of them, as a list.
+            #[pyo3(signature = (length = None))]
+            fn to_list(&self, py: Python<'_>, length: Option<usize>) -> PyResult<Py<PyAny>> {
+                if length == Some(0) {
+                    return Err(PyValueError::new_err("to_list() length must be greater than 0"));
+                }
+                let most = length.unwrap_or(usize::MAX);
+                let core = Arc::clone(&self.core);
+                $flavor::run(py, concat!($name, ".to_list"), move |py| {
+                    CursorCore::fetch(&core, py, most, move |py, core| core.take(py, most))
+                })
+            }
+
+            /// Set the order: a field's name and a direction, a list of names or
+            /// of pairs, or a mapping.
+            #[pyo3(signature = (key_or_list, direction = None))]
+            fn sort<'py>(
+                slf: Bound<'py, Self>,
+                key_or_list: Bound<'py, PyAny>,
+                direction: Option<Bound<'py, PyAny>>,
+            ) -> PyResult<Bound<'py, Self>> {
+                let sort = options::sort(&key_or_list, direction.as_ref())?.unbind();
+                Self::set(slf, |arguments| arguments.sort = Some(sort))
+            }
+
+            /// Set how many matches to pass over.
+            fn skip(slf: Bound<'_, Self>, skip: u64) -> PyResult<Bound<'_, Self>> {
+                Self::set(slf, |arguments| arguments.skip = skip)
+            }
+
+            /// Set the most documents to return; 0 is no limit.
+            fn limit(slf: Bound<'_, Self>, limit: i64) -> PyResult<Bound<'_, Self>> {
+                Self::set(slf, |arguments| arguments.limit = limit)
+            }
+
+            /// Set the most documents in one batch; 0 is the server's own choice.
+            fn batch_size(slf: Bound<'_, Self>, batch_size: u32) -> PyResult<Bound<'_, Self>> {
+                Self::set(slf, |arguments| arguments.batch_size = batch_size)
+            }
+
+            /// Set the index to use.
+            fn hint<'py>(slf: Bound<'py, Self>, index: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+                Self::set(slf, |arguments| arguments.hint = index.map(Bound::unbind))
+            }
+
+            /// Set how texts compare.
+            fn collation<'py>(
+                slf: Bound<'py, Self>,
+                collation: Option<Bound<'py, PyAny>>,
+            ) -> PyResult<Bound<'py, Self>> {
+                Self::set(slf, |arguments| arguments.collation = collation.map(Bound::unbind))
+            }
+
+            /// Set a comment, which shows up in the server's log and profiler.
+            fn comment<'py>(slf: Bound<'py, Self>, comment: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+                Self::set(slf, |arguments| arguments.comment = Some(comment.unbind()))
+            }
+
+            /// Set how long the server may work on it, in milliseconds.
+            fn max_time_ms(slf: Bound<'_, Self>, max_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
+                Self::set(slf, |arguments| arguments.max_time_ms = max_time_ms)
+            }
+
+            /// Set whether the server may sort on disk.
+            fn allow_disk_use(slf: Bound<'_, Self>, allow_disk_use: bool) -> PyResult<Bound<'_, Self>> {
+                Self::set(slf, |arguments| arguments.allow_disk_use = Some(allow_disk_use))
+            }
+
+            /// Set the exclusive upper bound in the index of `hint`.
+            fn max<'py>(slf: Bound<'py, Self>, spec: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+                Self::set(slf, |arguments| arguments.max = Some(spec.unbind()))
+            }
+
+            /// Set the inclusive lower bound in the index of `hint`.
+            fn min<'py>(slf: Bound<'py, Self>, spec: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+                Self::set(slf, |arguments| arguments.min = Some(spec.unbind()))
+            }
+
+            /// The same query, not begun.
+            fn clone(&self, py: Python<'_>) -> Self {
+                Self::new(self.core.copy(py))
+            }
+
+            /// Begin anew: the next document is the query's first.
+            fn rewind<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
+                slf.get().core.rewind(slf.py());
+                slf
+            }
+
+            /// Let the server go of the query.
+            fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let core = Arc::clone(&self.core);
+                $flavor::run(py, concat!($name, ".close"), move |_| {
+                    core.close();
+                    Ok(Call::new(async { Ok(()) }, |py, _| Ok(py.None())))
+                })
+            }
+
+            fn __getitem__<'py>(slf: Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+                let Ok(slice) = index.cast::<PySlice>() else {
+                    return Err(PyTypeError::new_err(format!(
+                        "index {index} cannot be applied to {} instances",
+                        $name
+                    )));
+                };
+                let bound = |name: &str| slice.getattr(name)?.extract::<Option<u64>>();
+                if !slice.getattr("step")?.is_none() {
+                    return Err(PyValueError::new_err(concat!($name, " instances do not support slice steps")));
+                }
+                let (start, stop) = (bound("start")?.unwrap_or(0), bound("stop")?);
+                let limit = match stop {
+                    Some(stop) if stop < start => {
+                        return Err(PyValueError::new_err("stop index must be greater than start index for slice"));
+                    }
+                    Some(stop) => i64::try_from(stop - start).unwrap_or(0),
+                    None => 0,
+                };
+                // An empty slice has no documents; MongoDB's limit 0 is no limit.
+                let empty = stop == Some(start);
+                let slf = Self::set(slf, |arguments| {
+                    arguments.skip = start;
+                    arguments.limit = limit;
+                })?;
+                if empty {
+                    slf.get().core.state().ended = true;
+                }
+                Ok(slf)
+            }
+
+            fn $enter(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let name = concat!($name, ".", stringify!($enter));
+                $flavor::run(py, name, move |_| Ok(Call::new(async { Ok(()) }, move |_, _| Ok(slf.into_any()))))
+            }
+
+            #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+            fn $exit(
+                &self,
+                py: Python<'_>,
+                exc_type: Option<&Bound<'_, PyAny>>,
+                exc_val: Option<&Bound<'_, PyAny>>,
+                exc_tb: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let _whatever_happened = (exc_type, exc_val, exc_tb);
+                self.close(py)
+            }
+        }
+    };
+}
+
+cursor_class!(Awaited, AsyncCursor = "AsyncCursor", enter = __aenter__, exit = __aexit__);
+cursor_class!(Blocking, Cursor = "Cursor", enter = __enter__, exit = __exit__);
+
+#[pymethods]
+impl AsyncCursor {
+    fn __aiter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(document) = self.core.next_there(py) {
+            return Ok(Py::new(py, Awaitable::ready("AsyncCursor.next", document?))?.into_any());
+        }
+        self.next(py)
+    }
+
+    /// The next document; raises `StopAsyncIteration` where there is none.
+    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let core = Arc::clone(&self.core);
+        Awaited::run(py, "AsyncCursor.next", move |py| {
+            CursorCore::fetch(&core, py, 1, |py, core| {
+                core.next_there(py).unwrap_or_else(|| Err(PyStopAsyncIteration::new_err(())))
+            })
+        })
+    }
+}
+
+#[pymethods]
+impl Cursor {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(document) = self.core.next_there(py) {
+            return document;
+        }
+        let runtime = raised(py, process().runtime())?;
+        let next = CursorCore::fetch(&self.core, py, 1, |py, core| {
+            core.next_there(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
+        })?;
+        next.wait(py, runtime)
+    }
+
+    /// The next document; raises `StopIteration` where there is none.
+    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.__next__(py)
+    }
+}
