@@ -27,6 +27,7 @@ class Report:
     first: dict[str, float] = field(default_factory=dict)
     imports: dict[str, float] = field(default_factory=dict)
     codec: dict[str, float] = field(default_factory=dict)
+    models: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,6 +106,9 @@ def targets(report: Report) -> list[Target]:
     ratio("encode against bson's C extension", 2.5, lambda: codec["bson.encode"] / codec["ours encode"])
     ratio("EJSON encode against json.dumps", 6.0, lambda: codec["json.dumps"] / codec["ours EJSON encode"])
     ratio("decode against bson's C extension", 1.5, lambda: codec["bson.decode"] / codec["ours decode"])
+    parsed = report.models
+    for other, wanted in (("msgspec.convert", 1.0), ("pydantic model_validate", 3.0)):
+        ratio(f"an event into a model: against {other}", wanted, lambda o=other: parsed[o] / parsed["our AssetRequest"])  # type: ignore[misc]
     find = report.reads.get("find of 1,000, 1 at once", {})
     ratio(
         "find of 1,000 documents to a list: against PyMongo async",
@@ -233,6 +237,7 @@ def write(report: Report, folder: Path) -> Path:
         lines += [*_table(figures), ""]
     lines += ["## Codec, imports, growth", "", "| what | µs |", "| --- | ---: |"]
     lines += [f"| {name} | {took:.2f} |" for name, took in report.codec.items()]
+    lines += [f"| a purchase request into a model: {name} | {took:.2f} |" for name, took in report.models.items()]
     lines += ["", "| what | ms |", "| --- | ---: |"]
     lines += [f"| {name}, beyond starting Python | {took:.1f} |" for name, took in report.imports.items()]
     lines += [f"| a new process's first stored event, {name} | {took:.0f} |" for name, took in report.first.items()]

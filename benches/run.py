@@ -26,6 +26,7 @@ import bson
 from connect.eaas.mongodb.cli import dev
 
 from benches.client import PEERS
+from benches.models import models
 from benches.report import Report, write
 
 ROOT = Path(__file__).parent.parent
@@ -236,6 +237,7 @@ class Benchmark:
             report.first = first_event(real)
         print("codec and imports", flush=True)
         report.codec = codec(self.request)
+        report.models = models(self.request)
         report.imports = imports()
         return report
 
@@ -338,7 +340,18 @@ def versions() -> str:
     """Of what is compared."""
     from importlib.metadata import version
 
-    names = ("connect-eaas-mongodb", "pymongo", "motor", "mongojet", "httpx", "aiohttp", "uvloop", "SecantusDB")
+    names = (
+        "connect-eaas-mongodb",
+        "pymongo",
+        "motor",
+        "mongojet",
+        "httpx",
+        "aiohttp",
+        "uvloop",
+        "msgspec",
+        "pydantic",
+        "SecantusDB",
+    )
     listed = [f"{name} {version(name)}" for name in names]
     return ", ".join([f"Python {platform.python_version()}", *listed])
 

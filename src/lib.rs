@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod data_api;
 pub mod driver;
 pub mod error;
+pub mod events;
 pub mod gateway;
 pub mod mailbox;
 #[cfg(feature = "python")]

@@ -23,6 +23,8 @@ pub enum Key<'a> {
 pub trait Sink {
     /// What [`Sink::begin`] gives and [`Sink::end`] takes back.
     type Mark;
+    /// Whether only values that JSON has are taken.
+    const JSON: bool = false;
 
     /// Begins the document that is the whole.
     fn begin_root(&mut self) -> Self::Mark;

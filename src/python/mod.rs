@@ -9,6 +9,7 @@ mod codec;
 mod cursor;
 mod data_api;
 mod errors;
+mod events;
 mod flavor;
 mod gateway;
 mod mongo;
@@ -34,6 +35,8 @@ pub mod _native {
     use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
     #[pymodule_export]
     use super::cursor::{AsyncCursor, Cursor};
+    #[pymodule_export]
+    use super::events::{EventModel, event_models, event_types, parse_event};
     #[pymodule_export]
     use super::gateway::run_gateway;
     #[pymodule_export]

@@ -6,6 +6,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
@@ -15,13 +16,22 @@ use crate::codec::MAX_DEPTH;
 /// Decodes a document as `bson.decode` does.
 pub fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
-    let mut walk = Walk { py, types, bytes, position: 0, names: Names::take() };
+    let mut walk = Walk { py, types, bytes, position: 0, json: false, names: Names::take() };
     let decoded = walk.root();
     walk.names.give_back();
     if let Ok(document) = decoded {
         return Ok(document.into_any().unbind());
     }
     types.decode.call1(py, (PyBytes::new(py, bytes),))
+}
+
+/// Decodes a value of one of JSON's types, as `json` has it: every integer an `int`.
+pub fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+    let types = BsonTypes::get(py)?;
+    let mut walk = Walk { py, types, bytes, position: 0, json: true, names: Names::take() };
+    let decoded = walk.value(element_type, 0);
+    walk.names.give_back();
+    decoded.map(Bound::unbind).map_err(|_| PyValueError::new_err("the object cannot be decoded"))
 }
 
 /// Something that this decoder leaves to `bson`.
@@ -40,6 +50,8 @@ struct Walk<'b, 'py> {
     types: &'static BsonTypes,
     bytes: &'b [u8],
     position: usize,
+    /// Whether the document is JSON's: no type of `bson` comes out of it.
+    json: bool,
     names: Names,
 }
 
@@ -182,6 +194,7 @@ impl<'b, 'py> Walk<'b, 'py> {
             0x02 => text(py, self.text()?)?.into_any(),
             0x03 => match self.document(depth)? {
                 (dict, false) => dict.into_any(),
+                (dict, true) if self.json => dict.into_any(),
                 (_, true) => self.left(element_type, start)?,
             },
             0x04 => self.array(depth)?.into_any(),
@@ -200,6 +213,7 @@ impl<'b, 'py> Walk<'b, 'py> {
             0x09 => self.datetime()?,
             0x06 | 0x0a => py.None().into_bound(py),
             0x10 => i32::from_le_bytes(self.fixed()?).into_pyobject(py).map_err(PyErr::from)?.into_any(),
+            0x12 if self.json => i64::from_le_bytes(self.fixed()?).into_pyobject(py).map_err(PyErr::from)?.into_any(),
             0x12 => self.types.int64.bind(py).call1((i64::from_le_bytes(self.fixed()?),))?,
             _ => {
                 self.skip(element_type)?;

@@ -22,6 +22,9 @@ use super::super::errors::{bson_error, to_py};
 use super::types::BsonTypes;
 use crate::codec::writer::{BsonWriter, Key, Sink};
 use crate::codec::{MAX_DEPTH, check_elements};
+use crate::events::schema::Model;
+use crate::events::validate::MAX_DEPTH as MAX_EVENT_DEPTH;
+use crate::events::writer::EventWriter;
 use crate::runtime::process;
 
 /// A document on its way into MongoDB.
@@ -62,6 +65,21 @@ pub fn encode_into(document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult
     let mut walk = Walk::new(document.py())?;
     let given = walk.root(document, out, Some(made)).map_err(|error| error.into_py(document))?;
     Ok(given.map_or(Id::Made(made), |id| Id::Given(id.unbind())))
+}
+
+/// Encodes a `dict` of JSON's types, its fields in their order; gives the bytes,
+/// and whether they may not be what the model says.
+pub fn encode_event(document: &Bound<'_, PyDict>, model: &'static Model) -> PyResult<(Vec<u8>, bool)> {
+    let mut out = EventWriter::new(model, LAST_SIZE.load(Ordering::Relaxed));
+    let mut walk = Walk::new(document.py())?;
+    let mark = out.begin_root();
+    // The nesting is bounded by what MongoDB stores: a level is one of Python's stack here.
+    walk.dict_fields(document, &mut out, MAX_DEPTH - MAX_EVENT_DEPTH, false)
+        .map_err(|error| error.into_py(document))?;
+    out.end(mark);
+    let (bytes, doubtful) = out.finish();
+    LAST_SIZE.store((bytes.len() + bytes.len() / 8).clamp(512, 64 * 1024), Ordering::Relaxed);
+    Ok((bytes, doubtful))
 }
 
 /// Encodes any value as the element `v` of a document.
@@ -291,6 +309,8 @@ impl<'py> Walk<'py> {
             out.end(mark);
         } else if let Ok(list) = value.cast::<PyList>() {
             self.sequence(key, list.len(), |place| list.get_item(place).ok(), out, depth)?;
+        } else if S::JSON {
+            return Err(PyTypeError::new_err("no value of JSON").into());
         } else if let Ok(tuple) = value.cast::<PyTuple>() {
             self.sequence(key, tuple.len(), |place| tuple.get_item(place).ok(), out, depth)?;
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {

@@ -4,8 +4,8 @@ mod decode;
 mod encode;
 mod types;
 
-pub use decode::decode_document;
-pub use encode::{Encoded, Id, encode, encode_into, encode_value};
+pub use decode::{decode_document, decode_json};
+pub use encode::{Encoded, Id, encode, encode_event, encode_into, encode_value};
 
 use bson::RawDocumentBuf;
 use pyo3::prelude::*;

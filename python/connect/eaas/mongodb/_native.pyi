@@ -1,4 +1,4 @@
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
 
@@ -1270,3 +1270,41 @@ class Cursor:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None: ...
+
+class Model:
+    """An object of Connect's, or a part of one. The classes of `connect.eaas.mongodb.events` derive from it."""
+
+    def __new__(cls, data: dict[str, Any] | Self, /) -> Self:
+        """Make an instance of a `dict`.
+
+        Raises:
+            connect.eaas.mongodb.events.EventValidationError: the `dict` is not
+                what the model says; lists every problem with its path.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object as a `dict`: equal to what it was made from, in the same order."""
+
+    def __getattr__(self, name: str, /) -> Any: ...
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __dir__(self) -> list[str]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any) -> Self: ...
+
+def parse_event(event_type: str, obj: dict[str, Any] | Model) -> Model:
+    """The object of an event, as an instance of its class.
+
+    The class is that of the event type; of a type that is not known, what its
+    name or the object's id tells, or `Other`.
+
+    Raises:
+        connect.eaas.mongodb.events.EventValidationError: the object is not what
+            its model says, or of another kind; lists every problem with its path.
+    """
+
+def event_models() -> list[tuple[str, str, str | None, list[tuple[str, str, str]]]]: ...
+def event_types() -> list[tuple[str, str, str, tuple[str, ...]]]: ...

@@ -1,0 +1,97 @@
+//! What describes a model: its name, its fields and what each may hold.
+
+/// What a field may hold. `null` is allowed everywhere: Connect returns it for
+/// what is not known.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A string with a date and a time of ISO 8601, or a date alone.
+    Moment,
+    /// A string with a date of ISO 8601, or a date and a time.
+    Date,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// A quantity: a number, or a string with one or with a word such as `unlimited`.
+    Quantity,
+    /// A whole number, or a string: Connect gives both.
+    Level,
+    /// `true` or `false`.
+    Boolean,
+    /// Any JSON value.
+    Any,
+    /// Any JSON object.
+    Mapping,
+    /// An object.
+    Object(&'static Model),
+    /// A list.
+    List(&'static Kind),
+    /// One or the other.
+    Either(&'static Kind, &'static Kind),
+}
+
+/// A field of a model.
+#[derive(Debug)]
+pub struct Field {
+    /// Its name in JSON.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// An object of Connect's.
+#[derive(Debug)]
+pub struct Model {
+    /// The name of its class.
+    pub name: &'static str,
+    /// What it is.
+    pub doc: &'static str,
+    /// What the ids of such objects begin with, where they have ids of their own kind.
+    pub prefix: Option<&'static str>,
+    /// Whether it cannot be without an `id`.
+    pub identified: bool,
+    /// Its fields.
+    pub fields: &'static [Field],
+}
+
+impl Model {
+    /// The field of that name. `near` is where it is looked for first.
+    pub fn field(&self, name: &str, near: usize) -> Option<(usize, &'static Field)> {
+        let fields: &'static [Field] = self.fields;
+        match fields.get(near) {
+            Some(field) if field.name == name => Some((near, field)),
+            _ => fields.iter().enumerate().find(|(_, field)| field.name == name),
+        }
+    }
+}
+
+/// Describes a model.
+macro_rules! model {
+    (
+        $(#[doc = $doc:literal])+
+        $static:ident = $name:literal $((prefix $prefix:literal))? $([$identified:ident])?;
+        $($field:literal: $kind:expr, $field_doc:literal;)+
+    ) => {
+        $(#[doc = $doc])+
+        pub static $static: $crate::events::schema::Model = $crate::events::schema::Model {
+            name: $name,
+            doc: concat!($($doc, "\n"),+),
+            prefix: model!(@prefix $($prefix)?),
+            identified: model!(@identified $($identified)?),
+            fields: {
+                #[allow(unused_imports)]
+                use $crate::events::schema::Kind::*;
+                &[$($crate::events::schema::Field { name: $field, kind: $kind, doc: $field_doc }),+]
+            },
+        };
+    };
+    (@prefix) => { None };
+    (@prefix $prefix:literal) => { Some($prefix) };
+    (@identified) => { false };
+    (@identified identified) => { true };
+}
+pub(crate) use model;

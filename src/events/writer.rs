@@ -1,0 +1,150 @@
+//! Writing an object as BSON, and looking on the way whether it is what its
+//! model says. What does not fit at once is looked at again, more closely.
+
+use bson::{RawBsonRef, RawDocument};
+
+use super::moment;
+use super::schema::{Kind, Model};
+use crate::codec::writer::{BsonWriter, Key, Sink};
+use crate::error::Result;
+
+/// Writes BSON of what JSON has, and nothing else.
+pub struct EventWriter {
+    out: BsonWriter,
+    /// What is being written, and what that is in.
+    frames: Vec<Frame>,
+    doubtful: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Frame {
+    /// Something that may hold anything.
+    Any,
+    /// An object of a model; with the field that is looked for first.
+    Object(&'static Model, usize),
+    /// A list of values of a kind.
+    List(&'static Kind),
+}
+
+impl EventWriter {
+    /// A writer of an object of this model.
+    pub fn new(model: &'static Model, capacity: usize) -> Self {
+        let mut frames = Vec::with_capacity(16);
+        frames.push(Frame::Object(model, 0));
+        Self { out: BsonWriter::with_capacity(capacity), frames, doubtful: false }
+    }
+
+    /// The bytes, and whether they have to be looked at more closely.
+    pub fn finish(self) -> (Vec<u8>, bool) {
+        (self.out.buf, self.doubtful)
+    }
+
+    /// What the value of this key may be; `None` where it may be anything.
+    #[inline]
+    fn kind(&mut self, key: Key<'_>) -> Option<&'static Kind> {
+        match (self.frames.last_mut()?, key) {
+            (Frame::Object(model, near), Key::Name(name)) => {
+                let (place, field) = model.field(name, *near)?;
+                *near = place + 1;
+                Some(&field.kind)
+            }
+            (Frame::List(kind), _) => Some(kind),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn scalar(&mut self, key: Key<'_>, fits: impl FnOnce(&Kind) -> bool) {
+        if let Some(kind) = self.kind(key)
+            && !fits(kind)
+        {
+            self.doubtful = true;
+        }
+    }
+}
+
+impl Sink for EventWriter {
+    type Mark = usize;
+    const JSON: bool = true;
+
+    fn begin_root(&mut self) -> usize {
+        self.out.begin_root()
+    }
+
+    fn begin(&mut self, key: Key<'_>, array: bool) -> usize {
+        let frame = match self.kind(key) {
+            None | Some(Kind::Any) => Frame::Any,
+            Some(Kind::Mapping) if !array => Frame::Any,
+            Some(Kind::Object(model)) if !array => Frame::Object(model, 0),
+            Some(Kind::List(kind)) if array => Frame::List(kind),
+            Some(_) => {
+                self.doubtful = true;
+                Frame::Any
+            }
+        };
+        self.frames.push(frame);
+        self.out.begin(key, array)
+    }
+
+    fn end(&mut self, mark: usize) {
+        self.frames.pop();
+        self.out.end(mark);
+    }
+
+    fn null(&mut self, key: Key<'_>) {
+        self.out.null(key);
+    }
+
+    fn boolean(&mut self, key: Key<'_>, value: bool) {
+        self.scalar(key, |kind| matches!(kind, Kind::Boolean | Kind::Any));
+        self.out.boolean(key, value);
+    }
+
+    fn int32(&mut self, key: Key<'_>, value: i32) {
+        self.scalar(key, whole);
+        self.out.int32(key, value);
+    }
+
+    fn int64(&mut self, key: Key<'_>, value: i64) {
+        self.scalar(key, whole);
+        self.out.int64(key, value);
+    }
+
+    fn double(&mut self, key: Key<'_>, value: f64) {
+        self.scalar(key, |kind| matches!(kind, Kind::Number | Kind::Quantity | Kind::Any));
+        self.out.double(key, value);
+    }
+
+    fn string(&mut self, key: Key<'_>, value: &str) {
+        self.scalar(key, |kind| match kind {
+            Kind::Text | Kind::Quantity | Kind::Level | Kind::Any => true,
+            Kind::Moment | Kind::Date => moment::parse(value).is_some(),
+            _ => false,
+        });
+        self.out.string(key, value);
+    }
+
+    fn bytes(&mut self, key: Key<'_>, value: &[u8]) {
+        self.doubtful = true;
+        self.out.bytes(key, value);
+    }
+
+    fn object_id(&mut self, key: Key<'_>, value: [u8; 12]) {
+        self.doubtful = true;
+        self.out.object_id(key, value);
+    }
+
+    fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, encoded: &[u8]) -> Result<()> {
+        self.doubtful = true;
+        self.out.value(key, value, encoded)
+    }
+
+    fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()> {
+        self.doubtful = true;
+        self.out.root_document(document, id)
+    }
+}
+
+fn whole(kind: &Kind) -> bool {
+    matches!(kind, Kind::Integer | Kind::Number | Kind::Quantity | Kind::Level | Kind::Any)
+}

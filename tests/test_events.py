@@ -1,0 +1,462 @@
+"""The event models: on real objects, and on all that Connect's specification allows."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+import pickle
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bson import ObjectId
+from connect.eaas.mongodb import events
+from connect.eaas.mongodb.events import (
+    EVENT_TYPES,
+    Asset,
+    AssetRequest,
+    BillingRequest,
+    Case,
+    EventDefinition,
+    EventValidationError,
+    Item,
+    ListingRequest,
+    Model,
+    Param,
+    Task,
+    TierAccountRequest,
+    TierConfigRequest,
+    UsageChunkFile,
+    UsageFile,
+    parse_event,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from demo.purchase_requests import purchase_requests
+from scripts import events_module
+
+SAMPLES = Path(__file__).parent.parent / "demo" / "samples"
+PURCHASE = json.loads((SAMPLES / "asset-purchase-request.json").read_text(encoding="utf-8"))
+TIER_CONFIG = json.loads((SAMPLES / "tier-config-setup-request.json").read_text(encoding="utf-8"))
+SPECIFICATION = yaml.safe_load(
+    (Path(__file__).parent / "data" / "connect-events-openapi.yml").read_text(encoding="utf-8")
+)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal, of the same types, and in the same order."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right) or (left != left and right != right)
+
+
+def problems(model: type[Model], obj: Any) -> dict[str, str]:
+    with pytest.raises(EventValidationError) as refused:
+        model(obj)
+    for path, message in refused.value.errors:
+        assert (f"{path}: {message}" if path else message) in str(refused.value)
+    return dict(refused.value.errors)
+
+
+def test_a_real_purchase_request_is_typed() -> None:
+    request = parse_event("asset_purchase_request_processing", PURCHASE)
+    assert isinstance(request, AssetRequest)
+    assert request.id == PURCHASE["id"]
+    assert request.asset is not None
+    assert isinstance(request.asset, Asset)
+    assert request.asset.product is not None
+    assert request.asset.product.id == PURCHASE["asset"]["product"]["id"]
+    assert request.created == datetime.datetime.fromisoformat(PURCHASE["created"])
+    assert request.created is not None
+    assert request.created.tzinfo is not None
+    assert request.asset.items is not None
+    item = request.asset.items[0]
+    assert isinstance(item, Item)
+    assert item.quantity == Decimal(PURCHASE["asset"]["items"][0]["quantity"])
+    assert same(request.to_dict(), PURCHASE)
+
+
+def test_a_real_tier_config_request_is_typed() -> None:
+    request = parse_event("tier_config_setup_request_processing", TIER_CONFIG)
+    assert isinstance(request, TierConfigRequest)
+    assert request.configuration is not None
+    assert request.configuration.tier_level == 1
+    assert request.configuration.account is not None
+    assert request.configuration.account.contact_info is not None
+    assert request.configuration.account.contact_info.contact is not None
+    assert request.configuration.account.contact_info.contact.first_name == "Hillard"
+    assert isinstance(request.params, list)
+    assert request.params[0].constraints is not None
+    assert request.params[0].constraints.required is False
+    assert same(request.to_dict(), TIER_CONFIG)
+
+
+def test_generated_purchase_requests_come_back_equal() -> None:
+    for request in purchase_requests(200):
+        assert same(AssetRequest(request).to_dict(), request)
+
+
+# What the specification allows.
+
+DATES = st.datetimes(min_value=datetime.datetime(1900, 1, 1), timezones=st.just(datetime.timezone.utc))
+
+
+def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """All that a schema of the specification allows."""
+    strategy = _values(schema)
+    return st.none() | strategy if schema.get("nullable") else strategy
+
+
+def _values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return st.deferred(lambda: values(SPECIFICATION["components"]["schemas"][name]))
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"]) | st.text(max_size=8)
+    kind = schema["type"]
+    if kind == "object":
+        choices = schema.get("oneOf")
+        if choices:
+            return st.one_of([values(choice) for choice in choices])
+        properties = {name: values(member) for name, member in schema.get("properties", {}).items()}
+        if not properties:
+            return st.dictionaries(
+                st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=5), json_values, max_size=3
+            )
+        needed = {name: properties[name] for name in schema.get("required", []) if name in properties}
+        optional = {name: value for name, value in properties.items() if name not in needed}
+        return st.fixed_dictionaries(needed, optional=optional)
+    if kind == "array":
+        return st.lists(values(schema["items"]), max_size=3)
+    if kind == "string":
+        form = schema.get("format")
+        if form in ("datetime", "date-time"):
+            return DATES.map(datetime.datetime.isoformat)
+        if form == "date":
+            return st.dates().map(datetime.date.isoformat)
+        return st.text(st.characters(codec="utf-8"), max_size=10)
+    simple = {
+        "integer": st.integers(-(2**63), 2**63 - 1),
+        "number": st.integers(-(2**31), 2**31) | st.floats(allow_nan=False),
+        "boolean": st.booleans(),
+    }
+    return simple[kind]
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="utf-8"), max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def of_path(path: str) -> dict[str, Any]:
+    schema: dict[str, Any] = SPECIFICATION["paths"][path]["get"]["responses"]["200"]["content"]["application/json"][
+        "schema"
+    ]
+    return schema
+
+
+OBJECTS: list[tuple[type[Model], str, str]] = [
+    (AssetRequest, "/requests/{id}", "PR-1-001"),
+    (TierConfigRequest, "/tier/config-requests/{id}", "TCR-1"),
+    (ListingRequest, "/listing-requests/{id}", "LSTR-1"),
+    (TierAccountRequest, "/tier/account-requests/{id}", "TAR-1"),
+    (UsageFile, "/usage/files/{id}", "UF-1"),
+    (UsageChunkFile, "/usage/chunks/{id}", "UFC-1"),
+    (BillingRequest, "/subscriptions/requests/{id}", "BRV-1"),
+    (Case, "/helpdesk/cases/{id}", "CA-1"),
+]
+
+
+@pytest.mark.parametrize(("model", "path", "key"), OBJECTS)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_the_specification_allows_is_taken_and_comes_back(
+    model: type[Model], path: str, key: str, data: st.DataObject
+) -> None:
+    schema = of_path(path)
+    obj = {**data.draw(values(schema)), "id": key}
+    # Connect adds fields without notice.
+    if data.draw(st.booleans()):
+        obj["added"] = data.draw(json_values)
+    parsed = model(obj)
+    assert same(parsed.to_dict(), obj)
+    for name in obj:
+        assert name in parsed
+        assert same(parsed[name], obj[name])
+        getattr(parsed, name)
+    assert pickle.loads(pickle.dumps(parsed)) == parsed
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_event_definitions_too(data: st.DataObject) -> None:
+    obj = data.draw(values({"$ref": "#/components/schemas/eaas.EventDefinition"}))
+    assert same(EventDefinition(obj).to_dict(), obj)
+
+
+@given(
+    st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=8), json_values, max_size=6)
+)
+@settings(deadline=None)
+def test_objects_of_types_that_are_not_known_are_kept(obj: dict[str, Any]) -> None:
+    parsed = parse_event("made_up_processing", obj)
+    assert isinstance(parsed, events.Other)
+    assert same(parsed.to_dict(), obj)
+    assert list(parsed) == list(obj)
+    for name, value in obj.items():
+        assert same(parsed[name], value)
+
+
+def test_every_property_of_the_specification_is_a_field() -> None:
+    """So that a field is found by its attribute, and by a type checker."""
+    models = {name: {field for field, *_ in fields} for name, _, _, fields in events_module.event_models()}
+    for model, path, _ in OBJECTS:
+        schema = of_path(path)
+        if "$ref" in schema:
+            schema = SPECIFICATION["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+        assert set(schema["properties"]) <= models[model.__name__]
+
+
+def test_the_module_is_what_the_models_say() -> None:
+    """Else run `python -m scripts.events_module`."""
+    written = Path(events.__file__).read_text(encoding="utf-8")
+    assert "".join(written.split()) == "".join(events_module.module().split())
+
+
+# What Connect adds, and what it leaves out.
+
+
+def test_all_25_types_of_events_are_known() -> None:
+    assert len(EVENT_TYPES) == 25
+    known = EVENT_TYPES["asset_purchase_request_processing"]
+    assert (known.category, known.model) == ("background", AssetRequest)
+    assert "pending" in known.statuses
+    assert EVENT_TYPES["product_action_execution"].category == "interactive"
+    assert EVENT_TYPES["scheduled_execution"].category == "scheduled"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "key", "model"),
+    [
+        ("asset_made_up_processing", "PR-1", AssetRequest),
+        ("helpdesk_case_pending", "CA-1", Case),
+        ("made_up", "TCR-1", TierConfigRequest),
+        ("made_up", "BRV-1", BillingRequest),
+        ("made_up", "XX-1", events.Other),
+    ],
+)
+def test_a_type_that_is_not_known_is_taken_by_its_name_or_the_id(event_type: str, key: str, model: Any) -> None:
+    assert type(parse_event(event_type, {"id": key})) is model
+
+
+def test_unknown_fields_statuses_and_values_are_kept() -> None:
+    request: Any = AssetRequest({"id": "PR-1", "status": "made_up", "type": "made_up", "new": {"a": [1, {"b": None}]}})
+    assert request.status == "made_up"
+    assert request.new == {"a": [1, {"b": None}]}
+    assert request["new"]["a"][0] == 1
+    assert "new" in request
+    assert "note" not in request
+    assert request.note is None
+    assert {"new", "note", "asset"} <= set(dir(request))
+    with pytest.raises(AttributeError, match="no field 'nonsense'"):
+        _ = request.nonsense
+    with pytest.raises(KeyError, match="note"):
+        _ = request["note"]
+    with pytest.raises(AttributeError):
+        request.note = "x"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"),
+    [
+        ("10", Decimal(10)),
+        ("0.5", Decimal("0.5")),
+        ("unlimited", "unlimited"),
+        (7, Decimal(7)),
+        (2.5, Decimal("2.5")),
+        ("", ""),
+        (None, None),
+        ("1e5", "1e5"),
+    ],
+)
+def test_quantities_are_decimals_or_words(quantity: Any, expected: Any) -> None:
+    item = Item({"quantity": quantity})
+    assert item.quantity == expected
+    assert type(item.quantity) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2020-05-21T08:19:37+00:00", datetime.datetime(2020, 5, 21, 8, 19, 37, tzinfo=datetime.timezone.utc)),
+        ("2020-05-21T08:19:37.5", datetime.datetime(2020, 5, 21, 8, 19, 37, 500_000, tzinfo=datetime.timezone.utc)),
+        ("2020-05-21", datetime.datetime(2020, 5, 21, tzinfo=datetime.timezone.utc)),
+        (
+            "2020-05-21T08:19:37+02:00",
+            datetime.datetime(2020, 5, 21, 8, 19, 37, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+        ),
+        ("", None),
+    ],
+)
+def test_moments_are_aware(text: str, expected: Any) -> None:
+    moment = AssetRequest({"id": "x", "created": text}).created
+    assert moment == expected
+    assert moment is None or moment.utcoffset() == expected.utcoffset()
+
+
+def test_dates_are_dates_and_keywords_have_an_underscore() -> None:
+    period = events.UsagePeriod({"from": "2020-01-01", "to": "2020-02-01T00:00:00Z"})
+    assert period.from_ == datetime.date(2020, 1, 1)
+    assert isinstance(period.to, datetime.datetime)
+    assert getattr(period, "from") == datetime.date(2020, 1, 1)
+
+
+# As Python objects.
+
+
+def test_instances_match_compare_copy_and_pickle() -> None:
+    request = AssetRequest(PURCHASE)
+    match request:
+        case AssetRequest(id=key, type="purchase", asset=Asset(status=status)):
+            assert (key, status) == (PURCHASE["id"], PURCHASE["asset"]["status"])
+        case _:
+            pytest.fail("it does not match")
+    match request:
+        case AssetRequest("another id"):
+            pytest.fail("it matches another id")
+    again = AssetRequest(dict(reversed(list(PURCHASE.items()))))
+    assert request == again
+    assert request != AssetRequest({**PURCHASE, "note": "x"})
+    assert request != TierConfigRequest(TIER_CONFIG)
+    assert request.asset != request
+    assert copy.copy(request) is request
+    assert copy.deepcopy([request]) == [request]
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        for one in (request, request.asset):
+            back = pickle.loads(pickle.dumps(one, protocol))
+            assert (type(back), back) == (type(one), one)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(request)
+    assert AssetRequest(request) == request
+
+
+def test_a_view_outlives_its_object() -> None:
+    asset = AssetRequest(PURCHASE).asset
+    assert asset is not None
+    assert asset.to_dict() == PURCHASE["asset"]
+
+
+def test_the_object_is_not_changed_nor_followed() -> None:
+    obj = copy.deepcopy(PURCHASE)
+    request = AssetRequest(obj)
+    assert obj == PURCHASE
+    obj["id"] = "changed"
+    assert request.id == PURCHASE["id"]
+
+
+def test_no_secret_shows() -> None:
+    password = {"id": "p", "type": "password", "value": "hunter2", "structured_value": {"a": "hunter2"}}
+    request = AssetRequest({"id": "PR-1", "asset": {"params": [password]}})
+    assert request.asset is not None
+    assert request.asset.params is not None
+    for one in (request, request.asset, request.asset.params[0]):
+        assert "hunter2" not in repr(one)
+    assert repr(request.asset.params[0]) == "Param(id='p', type='password')"
+    wrong = {**password, "title": 5, "constraints": "hunter2", "events": {"created": {"at": "hunter2"}}}
+    with pytest.raises(EventValidationError) as refused:
+        Param(wrong)
+    assert "hunter2" not in f"{refused.value!r} {refused.value}"
+    task = Task({"options": {"task_id": "t", "api_key": "hunter2"}})
+    assert "hunter2" not in f"{task!r} {task.options!r}"
+
+
+# Bad input.
+
+
+def test_every_problem_is_listed_with_its_path() -> None:
+    obj = {
+        "id": "PR-1",
+        "created": "yesterday",
+        "status": 5,
+        "asset": {"items": [{}, {}, {"quantity": ["x"]}], "params": {"a": 1}, "product": "PRD-1"},
+        "new": [{"x": ObjectId()}, b"bytes", (1, 2), {1: 2}, 2**70, "\ud800", Decimal(1)],
+    }
+    assert problems(AssetRequest, obj) == {
+        "created": "expected a date and time of ISO 8601, got a string that is none",
+        "status": "expected a string, got int",
+        "asset.items[2].quantity": "expected a number, or a string, got list",
+        "asset.params": "expected a list, got dict",
+        "asset.product": "expected a dict, got str",
+        "new[0].x": "expected a value of JSON, got ObjectId",
+        "new[1]": "expected a value of JSON, got bytes",
+        "new[2]": "expected a value of JSON, got tuple",
+        "new[3]": "expected names of type str without NUL, got one of type int",
+        "new[4]": "expected a whole number of at most 64 bits, got a larger one",
+        "new[5]": "expected valid Unicode, got a str with a lone surrogate",
+        "new[6]": "expected a value of JSON, got Decimal",
+    }
+
+
+@pytest.mark.parametrize("obj", [None, [], "x", 5, (), {1, 2}])
+def test_what_is_no_dict_is_refused(obj: Any) -> None:
+    assert "expected a dict" in problems(AssetRequest, obj)[""]
+
+
+def test_an_object_needs_an_id() -> None:
+    assert problems(AssetRequest, {})["id"] == "is missing"
+    assert problems(AssetRequest, {"id": None})["id"] == "is missing"
+    assert problems(AssetRequest, {"id": ["x"]})["id"] == "expected a string, got list"
+    # What has no ids of its own needs none.
+    assert parse_event("product_action_execution", {"method": "POST"})["method"] == "POST"
+
+
+def test_an_object_of_another_kind_is_refused() -> None:
+    with pytest.raises(EventValidationError, match="id: is the id of TierConfigRequest"):
+        parse_event("asset_purchase_request_processing", TIER_CONFIG)
+    with pytest.raises(EventValidationError, match="expected AssetRequest, got TierConfigRequest"):
+        parse_event("asset_purchase_request_processing", TierConfigRequest(TIER_CONFIG))
+
+
+@pytest.mark.parametrize("event_type", [None, 5, b"x", ""])
+def test_an_event_type_is_a_str(event_type: Any) -> None:
+    with pytest.raises(EventValidationError, match="event_type"):
+        parse_event(event_type, PURCHASE)
+
+
+def test_cycles_and_depths_have_an_end() -> None:
+    cycle: dict[str, Any] = {"id": "PR-1"}
+    cycle["self"] = cycle
+    cycle["again"] = [cycle, cycle]
+    assert any("nested too deep" in message for message in problems(AssetRequest, cycle).values())
+    deep: Any = 1
+    for _ in range(2000):
+        deep = [deep]
+    assert any("nested too deep" in message for message in problems(AssetRequest, {"id": "x", "a": deep}).values())
+
+
+def test_an_object_over_16_mib_is_refused() -> None:
+    assert "larger than MongoDB's limit" in problems(AssetRequest, {"id": "PR-1", "note": "x" * 2**24})[""]
+
+
+def test_errors_pickle() -> None:
+    with pytest.raises(EventValidationError) as refused:
+        AssetRequest({})
+    back = pickle.loads(pickle.dumps(refused.value))
+    assert (str(back), back.errors) == (str(refused.value), refused.value.errors)
