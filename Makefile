@@ -48,7 +48,7 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
 	cargo clippy --locked --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict python/connect demo tests
+	$(BIN)/mypy --strict python/connect demo tests scripts
 	$(BIN)/python -m mypy.stubtest --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
 
 .PHONY: build

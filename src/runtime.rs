@@ -91,6 +91,9 @@ struct ObjectIds {
 
 impl ObjectIds {
     fn new() -> Self {
+        // The driver makes ids of its own, on the runtime's threads. What they
+        // rest on is made here, where no fork can come in between.
+        let _first = ObjectId::new();
         let mut seed = [0_u8; 9];
         if getrandom::fill(&mut seed).is_err() {
             // No source of randomness: the clock and the process id tell processes apart.

@@ -319,6 +319,34 @@ def test_loops_that_close_with_calls_under_way_leave_nothing_behind(new_loop: An
     assert after[1] <= before[1] + 3
 
 
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_a_loop_that_closed_with_a_task_under_way_is_freed(new_loop: Any, config: dict[str, str]) -> None:
+    """The task, its coroutine, the call and its future hold each other in a ring."""
+    collection = AsyncMongoClient.from_config(config).get_default_collection()
+    tasks: list[weakref.ref[Any]] = []
+
+    async def use(call: Any) -> None:
+        await call()
+
+    async def main() -> None:
+        for call in (lambda: collection.find_one({}), lambda: collection.insert_one({})):
+            tasks.append(weakref.ref(asyncio.ensure_future(use(call))))
+        await asyncio.sleep(0)
+
+    for _ in range(10):
+        loop = new_loop()
+        loop.run_until_complete(main())
+        loop.close()
+    del loop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        deadline = time.monotonic() + 10
+        while any(task() is not None for task in tasks) and time.monotonic() < deadline:
+            gc.collect()
+            time.sleep(0.02)
+    assert [task for task in tasks if task() is not None] == []
+
+
 def test_threads_that_use_a_closed_client_do_not_block_each_other(config: dict[str, str]) -> None:
     body = """
     import sys, threading

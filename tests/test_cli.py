@@ -87,7 +87,8 @@ def test_a_bad_address_is_one_line_and_status_2(listen: str, key_file: str) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [["gateway"], ["gateway", "--mongodb-uri"], ["no-such-command"], ["dev", "--port", "x"], ["dev", "--format", "x"]],
+    [["gateway"], ["gateway", "--mongodb-uri"], ["no-such-command"], ["dev", "--port", "x"], ["dev", "--format", "x"]]
+    + [["dev", "--port", "-5"], ["dev", "--db", "a b$"]],
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments: list[str]) -> None:
     ended = connect_mongodb(*arguments)

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import bson
 import pytest
-from bson import SON, CodecOptions, Int64, ObjectId, json_util
+from bson import SON, Code, CodecOptions, Int64, ObjectId, json_util
 from bson.errors import InvalidBSON, InvalidDocument
 from bson.raw_bson import RawBSONDocument
 from connect.eaas.mongodb import _native
@@ -331,6 +331,7 @@ WRAPPER = {"$oid": "6193504e1be4ab27791c8133"}
         ({"a": UserDict({"$numberInt": "1"})}, "a"),
         ({"a": {"b": {"$undefined": True}}}, "a.b"),
         ({"a": RawBSONDocument(bson.encode({"b": [{"$minKey": 1}]}))}, "a"),
+        ({"a": Code("f", {"b": WRAPPER})}, "a"),
     ],
 )
 def test_a_document_that_ejson_would_read_as_another_type_is_refused(document: Any, path: str) -> None:
@@ -338,6 +339,11 @@ def test_a_document_that_ejson_would_read_as_another_type_is_refused(document: A
         _native.ejson_encode(document)
     # BSON can tell them apart.
     assert _native.bson_encode(document) == bson.encode(document)
+
+
+def test_a_raw_document_that_looks_like_another_type_as_a_whole_is_refused() -> None:
+    with pytest.raises(InvalidDocument, match="oid"):
+        _native.ejson_encode(RawBSONDocument(bson.encode(WRAPPER)))
 
 
 def test_other_names_with_a_dollar_are_names() -> None:

@@ -117,6 +117,17 @@ def test_a_server_that_echoes_the_key_does_not_make_it_show(answer: bytes) -> No
                 assert "hunter2" not in shown
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["hunter2\\/hunter2", "\\u0068unter2/hunter2", "hunter2%2Fhunter2", "hunter2/hunter2"],
+)
+def test_a_key_that_is_written_another_way_does_not_show_either(written: str) -> None:
+    with canned(answered("500 X", f'{{"message": "key {written} is wrong"}}')) as server:
+        with pytest.raises(DataApiError) as refused:
+            DataApiClient(server.url, api_key="hunter2/hunter2", data_source="c").d.c.find_one({})
+    assert "hunter2" not in str(refused.value)
+
+
 def test_the_servers_word_for_the_error_is_kept() -> None:
     with canned(answered("401 X", '{"error": "no", "error_code": "InvalidSession"}')) as server:
         with pytest.raises(DataApiError) as refused:
@@ -170,7 +181,7 @@ def test_a_duplicate_at_the_first_try_or_of_another_key_is_one() -> None:
         with canned(None, duplicate, nothing) as server, pytest.raises(DuplicateKeyError):
             collection(server.url).insert_one({})
     with canned(None, DUPLICATE, answered("403 X", '{"error": "no reading"}')) as server:
-        with pytest.raises(DuplicateKeyError, match="could not be looked up"):
+        with pytest.raises(AutoReconnect, match="could not be looked up"):
             collection(server.url).insert_one({})
     with canned(None, DUPLICATE) as server, pytest.raises(DataApiError):
         collection(server.url).insert_one({"_id": "my own"})

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from bson import ObjectId
 from connect.eaas.mongodb import events
+from connect.eaas.mongodb._native import event_models
 from connect.eaas.mongodb.events import (
     EVENT_TYPES,
     Asset,
@@ -226,7 +227,7 @@ def test_objects_of_types_that_are_not_known_are_kept(obj: dict[str, Any]) -> No
 
 def test_every_property_of_the_specification_is_a_field() -> None:
     """So that a field is found by its attribute, and by a type checker."""
-    models = {name: {field for field, *_ in fields} for name, _, _, fields in events_module.event_models()}
+    models = {name: {field for field, *_ in fields} for name, _, _, fields in event_models()}
     for model, path, _ in OBJECTS:
         schema = of_path(path)
         if "$ref" in schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -201,8 +202,6 @@ def test_mongodbs_refusals_are_told(gateway_url: str, place: dict[str, str]) -> 
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(gateway_url: str) -> None:
-    import socket
-
     host, port = gateway_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), 20) as connection:
         connection.sendall(
@@ -242,6 +241,43 @@ def test_a_body_takes_no_more_than_a_few_times_its_size(
         process.terminate()
         process.communicate(timeout=20)
     assert max(seen) - seen[0] < 10 * size
+
+
+def test_answers_that_nobody_takes_have_a_bound(
+    mongodb_uri: str, tmp_path: Path, place: dict[str, str], reader: Any
+) -> None:
+    reader.insert_one({"_id": 1, "text": "x" * 15_000_000})
+    process, url = gateway_process(mongodb_uri, tmp_path)
+    host, port = url.removeprefix("http://").split(":")
+    body = json.dumps({**place, "filter": {"_id": 1}}).encode()
+    head = f"POST /action/findOne HTTP/1.1\r\nHost: x\r\napi-key: {API_KEY}\r\nContent-Type: application/json\r\n"
+    connections = []
+    try:
+        before = psutil.Process(process.pid).memory_info().rss
+        refused = 0
+        for _ in range(60):
+            connection = socket.create_connection((host, int(port)), 20)
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            connections.append(connection)
+            refused += b" 429 " in connection.recv(40)
+        assert refused > 0
+        assert psutil.Process(process.pid).memory_info().rss - before < 900 * 2**20
+    finally:
+        for connection in connections:
+            connection.close()
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+async def test_a_document_that_ejson_cannot_tell_from_another_type_is_not_given_as_that(
+    gateway_url: str, place: dict[str, str], reader: Any
+) -> None:
+    reader.insert_one({"_id": 1, "v": {"$oid": "0" * 24}})
+    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {}}, Accept="application/ejson")
+    assert answer.status == 400
+    assert "$oid" in answer.json["error"]
+    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {}})
+    assert answer.json == {"document": {"_id": 1, "v": {"$oid": "0" * 24}}}
 
 
 def gateway_process(uri: str, tmp_path: Path) -> tuple[subprocess.Popen[str], str]:

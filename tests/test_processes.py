@@ -175,3 +175,31 @@ def test_a_client_that_is_let_go_closes_its_connections(config: dict[str, str], 
     while connections() > before and time.monotonic() < deadline:
         time.sleep(0.1)
     assert connections() <= before
+
+
+def test_a_fork_while_the_package_is_first_used_does_not_hang(config: dict[str, str]) -> None:
+    body = f"""
+    import os, sys, threading, time, warnings
+    warnings.simplefilter("ignore")
+    from connect.eaas.mongodb import MongoClient
+    def use():
+        MongoClient.from_config({config!r}).get_default_collection().insert_one({{"a": 1}})
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=use)
+    thread.start()
+    time.sleep(float(sys.argv[1]))
+    child = os.fork()
+    if child == 0:
+        use()
+        os._exit(0)
+    deadline = time.monotonic() + 20
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended[0] == 0:
+        os.kill(child, 9)
+    thread.join()
+    sys.exit(ended != (child, 0))
+    """
+    for place in range(8):
+        delay = str(place * 0.0005)
+        subprocess.run([sys.executable, "-c", textwrap.dedent(body), delay], check=True, timeout=60)

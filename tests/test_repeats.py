@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from connect.eaas.mongodb import AsyncDataApiClient, DataApiClient
+from connect.eaas.mongodb import AsyncDataApiClient, DataApiClient, DataApiError
 from pymongo.errors import BulkWriteError, NetworkTimeout
 
 from tests.conftest import API_KEY
@@ -149,7 +149,9 @@ async def test_a_lost_insert_many_raises_what_it_would_have_raised(
 )
 async def test_details_that_are_none_do_no_harm(details: Any) -> None:
     body = json.dumps({"error": "E11000", "error_code": "MongoDBError", "code": 65, "details": details})
-    with canned(answered("400 Bad Request", body)) as server:
+    refusal = answered("400 Bad Request", body)
+    nothing = answered("200 OK", '{"document": null}')
+    with canned(by_action={"insertMany": refusal, "insertOne": refusal, "findOne": nothing}) as server:
         collection = client(server.url).d.c
         with pytest.raises(BulkWriteError) as refused:
             await collection.insert_many([{}, {}])
@@ -174,3 +176,66 @@ def test_a_call_and_its_repeats_share_one_deadline() -> None:
             collection.insert_many([{} for _ in range(7)], ordered=False)
         assert time.monotonic() - begun < 7
         stop.set()
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"writeErrors": [], "writeConcernErrors": [], "nInserted": 20},
+        {
+            "writeErrors": [{"index": 0, "code": 11000, "errmsg": "E11000"}] * 2,
+            "writeConcernErrors": [],
+            "nInserted": 18,
+        },
+    ],
+)
+async def test_details_that_do_not_add_up_are_not_believed(
+    gateway_url: str, names: tuple[str, str], reader: Any, details: Any
+) -> None:
+    body = json.dumps({"error": "E11000", "error_code": "MongoDBError", "code": 65, "details": details})
+
+    def spoil(action: str, number: int, pass_on: Pass) -> bytes | None:
+        return answered("400 Bad Request", body) if action == "insertMany" else pass_on()
+
+    with relay(gateway_url, spoil) as server:
+        collection = client(server.url)[names[0]][names[1]]
+        done = await outcomes([collection.insert_one({}) for _ in range(21)])
+    assert set(done) == {"InsertOneResult"}
+    assert reader.count_documents({}) == 21
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden"])
+async def test_a_batch_that_was_carried_out_and_denied_is_stored(
+    gateway_url: str, names: tuple[str, str], reader: Any, status: str
+) -> None:
+    def spoil(action: str, number: int, pass_on: Pass) -> bytes | None:
+        answer = pass_on()
+        return answered(status, '{"error": "no"}') if action == "insertMany" else answer
+
+    with relay(gateway_url, spoil) as server:
+        collection = client(server.url)[names[0]][names[1]]
+        assert set(await outcomes([collection.insert_one({}) for _ in range(20)])) == {"InsertOneResult"}
+    assert reader.count_documents({}) == 20
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+async def test_a_key_that_may_only_insert_loses_nothing(
+    gateway_url: str, names: tuple[str, str], reader: Any, coalesce: bool
+) -> None:
+    def spoil(action: str, number: int, pass_on: Pass) -> bytes | None:
+        if action == "findOne":
+            return answered("403 Forbidden", '{"error": "no"}')
+        return lose_first(action, number, pass_on)
+
+    with relay(gateway_url, spoil) as server:
+        collection = client(server.url, coalesce=coalesce)[names[0]][names[1]]
+        assert set(await outcomes([collection.insert_one({}) for _ in range(20)])) == {"InsertOneResult"}
+    assert reader.count_documents({}) == 20
+
+
+async def test_a_text_that_looks_like_a_duplicate_is_none() -> None:
+    body = json.dumps({"error": "Document failed validation: name 'E11000'", "code": 121})
+    with canned(answered("400 Bad Request", body)) as server:
+        with pytest.raises(DataApiError) as refused:
+            await client(server.url).d.c.insert_one({})
+    assert refused.value.code == 121

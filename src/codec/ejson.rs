@@ -262,13 +262,16 @@ fn write_db_pointer(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> R
 /// The deepest nesting that is read: MongoDB itself takes no more than 200 levels.
 const MAX_PARSED_DEPTH: usize = 200;
 
+/// The most BSON that is made of a text: more than MongoDB takes in one message.
+const MAX_PARSED_SIZE: usize = 64 * 1024 * 1024;
+
 /// Reads a document from EJSON text, canonical or relaxed. Nesting is limited
-/// to 200 levels, as in MongoDB.
+/// to 200 levels, as in MongoDB, and the size to 64 MiB as BSON.
 ///
 /// # Errors
 /// `InvalidBson` that says what is wrong, with line and column.
 pub fn parse_document(text: &[u8]) -> Result<RawDocumentBuf> {
-    let mut out = BsonWriter::with_capacity(text.len() + 16);
+    let mut out = BsonWriter::with_capacity((text.len() + 16).min(MAX_PARSED_SIZE));
     let mut source = serde_json::Deserializer::from_slice(text);
     // The depth is counted here, with a limit that is MongoDB's.
     source.disable_recursion_limit();
@@ -328,6 +331,13 @@ impl Element<'_, '_> {
     }
 }
 
+fn within_size<E: de::Error>(out: &BsonWriter) -> std::result::Result<(), E> {
+    if out.buf.len() > MAX_PARSED_SIZE {
+        return Err(E::custom(format_args!("larger than {MAX_PARSED_SIZE} bytes as BSON")));
+    }
+    Ok(())
+}
+
 impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
     type Value = ();
 
@@ -383,6 +393,7 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
         let mark = self.out.begin(self.key, true);
         let mut place = 0;
         while seq.next_element_seed(Element { out: self.out, key: Key::Index(place), depth })?.is_some() {
+            within_size(self.out)?;
             place += 1;
         }
         self.out.end(mark);
@@ -408,6 +419,7 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
         let mut next = first;
         while let Some(name) = next {
             map.next_value_seed(Element { out: self.out, key: field(&name)?, depth })?;
+            within_size(self.out)?;
             next = map.next_key()?;
         }
         self.out.end(mark);
@@ -535,7 +547,7 @@ impl<'de> Visitor<'de> for PartSeed {
 }
 
 /// The first name in a value that makes a document of it look like a type wrapper.
-pub(super) fn wrapper_in(value: RawBsonRef<'_>, depth: usize) -> Option<&str> {
+pub fn wrapper_in(value: RawBsonRef<'_>, depth: usize) -> Option<&str> {
     if depth > MAX_DEPTH {
         return None;
     }
@@ -545,6 +557,9 @@ pub(super) fn wrapper_in(value: RawBsonRef<'_>, depth: usize) -> Option<&str> {
             if place == 0 && is_wrapper(name) { Some(name) } else { wrapper_in(value, depth + 1) }
         }),
         RawBsonRef::Array(array) => array.into_iter().flatten().find_map(|value| wrapper_in(value, depth + 1)),
+        RawBsonRef::JavaScriptCodeWithScope(code) => {
+            code.scope.iter().flatten().find_map(|(_, value)| wrapper_in(value, depth + 1))
+        }
         _ => None,
     }
 }

@@ -5,6 +5,7 @@
 //! stores nothing. A connection that could not be made has sent nothing and is
 //! always tried again.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,17 +205,21 @@ impl DataApiClient {
             Ok(answer) => Err(self.lacking(Action::InsertOne, &answer, "insertedId")),
             // A duplicate of what a try before stored, or of something else?
             Err(error) if error.kind == ErrorKind::DuplicateKey && sent.maybe_before && repeat == Repeat::Safe => {
+                // Nobody else has this `_id`: a server that names it says that the document is there.
+                if made_id(document).is_some_and(|id| error.message.contains(id)) {
+                    return Ok(());
+                }
                 match self.is_stored(prefix, document, deadline).await {
                     Ok(true) => Ok(()),
                     Ok(false) => Err(error),
-                    Err(unknown) => Err(Error {
-                        message: format!(
-                            "{}; this was a repeat, and whether the first try had stored the document could not be \
-                             looked up ({})",
-                            error.message, unknown.message
-                        ),
-                        ..error
-                    }),
+                    Err(unknown) => {
+                        let what = format!(
+                            "the answer was lost, and whether the document is stored could not be looked up ({}); a \
+                             repeat was refused: {}",
+                            unknown.message, error.message
+                        );
+                        Err(Error { kind: ErrorKind::AutoReconnect, message: what, ..error })
+                    }
                 }
             }
             Err(error) => Err(error),
@@ -413,7 +418,11 @@ impl DataApiClient {
             429 => "; the server asks for fewer calls",
             _ => "",
         };
-        let duplicate = answer.code == Some(11000) || answer.error.contains("E11000");
+        // A code other than that of a batch says what it is; else the text does.
+        let duplicate = match answer.code {
+            None | Some(65) => answer.error.contains("E11000"),
+            Some(code) => code == 11000,
+        };
         let kind = match action {
             Action::InsertMany if duplicate || answer.code == Some(65) => ErrorKind::BulkWrite,
             _ if duplicate => ErrorKind::DuplicateKey,
@@ -443,7 +452,9 @@ impl DataApiClient {
         let refused = write_errors(&details, documents)?;
         // A server that stops at the first refused document has not tried the others.
         let inserted = usize::try_from(number(details.get("nInserted")?)?).ok()?;
-        if error.kind != ErrorKind::BulkWrite || inserted + refused.len() != documents {
+        let places: HashSet<i64> = refused.iter().filter_map(|entry| entry.get("index").and_then(number)).collect();
+        let adds_up = inserted + refused.len() == documents && !refused.is_empty() && places.len() == refused.len();
+        if error.kind != ErrorKind::BulkWrite || !adds_up {
             return None;
         }
         let alone = |entry: &Document| {
@@ -526,16 +537,31 @@ impl DataApiClient {
         Error::new(ErrorKind::DataApi { status }, self.hide(&message))
     }
 
-    /// The text without the key, as it is and as JSON writes it.
+    /// The text without the key, as it is, and as JSON, a URL or HTML writes it.
     fn hide(&self, text: &str) -> String {
+        let mut hidden = text.to_owned();
+        for written in self.written_keys() {
+            hidden = hidden.replace(&written, "***");
+        }
+        // JSON may write any character as its number.
+        let plain = without_json_escapes(&hidden);
+        if plain.contains(self.settings.api_key.expose()) {
+            return plain.replace(self.settings.api_key.expose(), "***");
+        }
+        hidden
+    }
+
+    fn written_keys(&self) -> Vec<String> {
         let key = self.settings.api_key.expose();
-        text.replace(&self.key_in_json(), "***").replace(key, "***")
+        let in_json = self.key_in_json();
+        let html = key.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+        let url = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string();
+        vec![in_json.replace('/', "\\/"), in_json, html, url, key.to_owned()]
     }
 
     fn has_key(&self, bytes: &[u8]) -> bool {
-        let key = self.settings.api_key.expose();
-        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        has(key) || has(&self.key_in_json())
+        let has = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        self.written_keys().iter().any(has)
     }
 
     fn key_in_json(&self) -> String {
@@ -598,7 +624,7 @@ impl SendBatch for DataApiClient {
             // Nobody there, or nobody who lets us in: the same for each.
             Some(_) => return Outcome::Same(error.map_or(Ok(()), Err)),
         };
-        let results = self.insert_each(&prefix, &documents, !no_insert_many || sent.maybe_before, deadline).await;
+        let results = self.insert_each(&prefix, &documents, true, deadline).await;
         if no_insert_many && results.iter().any(Result::is_ok) {
             self.no_insert_many.store(true, Ordering::Relaxed);
         }
@@ -610,6 +636,12 @@ impl Flush for DataApiClient {
     fn flush(self: Arc<Self>, runtime: &Handle) {
         Coalescer::flush(&self, runtime);
     }
+}
+
+/// The `_id` that was made for a document, as 24 hexadecimal digits.
+fn made_id(document: &[u8]) -> Option<&str> {
+    let id = document.strip_prefix(MADE_ID_BEGINS)?.get(..24)?;
+    std::str::from_utf8(id).ok()
 }
 
 /// How many `insertedIds` an answer has, if it has any.
@@ -728,6 +760,29 @@ fn bulk_details(write_errors: Vec<Document>, inserted: usize) -> Option<RawDocum
         "upserted": [],
     };
     RawDocumentBuf::try_from(&details).ok()
+}
+
+/// The text with JSON's `\/` and `\u006b` as the characters that they stand for.
+fn without_json_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(place) = rest.find('\\') {
+        plain.push_str(&rest[..place]);
+        let escaped = &rest[place + 1..];
+        let number = escaped.strip_prefix('u').and_then(|digits| u32::from_str_radix(digits.get(..4)?, 16).ok());
+        if let Some(character) = number.and_then(char::from_u32) {
+            plain.push(character);
+            rest = &escaped[5..];
+        } else if let Some(after) = escaped.strip_prefix('/') {
+            plain.push('/');
+            rest = after;
+        } else {
+            plain.push('\\');
+            rest = escaped;
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// An error with what lies behind it; its own text alone says little. Without

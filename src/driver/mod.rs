@@ -6,10 +6,11 @@ pub mod insert;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
-use mongodb::options::{ClientOptions, ConnectionString, DriverInfo, Tls};
+use mongodb::options::{ClientOptions, ConnectionString, DriverInfo, ServerAddress, Tls};
 use mongodb::{Client, Collection};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
@@ -49,6 +50,7 @@ pub struct DriverClient {
 impl DriverClient {
     /// A client for `settings`, whose work runs on `runtime`.
     pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
+        warm_up(&runtime);
         Self { settings, runtime, client: OnceCell::new(), coalescer: Coalescer::default() }
     }
 
@@ -127,6 +129,20 @@ impl Drop for DriverClient {
         // The driver's own clean-up spawns tasks, which needs the runtime's context.
         let _context = self.runtime.enter();
         self.client = OnceCell::new();
+    }
+}
+
+/// Has the driver make what it makes once in a process, by a client of no
+/// server. Otherwise it would do so on the runtime's threads, and a child that
+/// is forked meanwhile would wait for that for ever.
+fn warm_up(runtime: &Handle) {
+    static WARM: AtomicBool = AtomicBool::new(false);
+    #[cfg(unix)]
+    if !WARM.swap(true, Ordering::Relaxed) {
+        let _context = runtime.enter();
+        let mut options = ClientOptions::default();
+        options.hosts = vec![ServerAddress::Unix { path: PathBuf::from("/nonexistent/mongodb.sock") }];
+        drop(Client::with_options(options));
     }
 }
 

@@ -25,7 +25,7 @@ pub fn problems(model: &Model, document: &RawDocument) -> Vec<Problem> {
     let mut check = Check { problems: Vec::new(), path: Vec::new() };
     if model.identified {
         match document.get("id") {
-            Ok(Some(RawBsonRef::String(id))) if id.is_empty() => check.add_at("id", "must not be empty"),
+            Ok(Some(RawBsonRef::String(""))) => check.add_at("id", "must not be empty"),
             Ok(Some(RawBsonRef::Null) | None) => check.add_at("id", "is missing"),
             // Anything else is found with the other fields.
             _ => {}

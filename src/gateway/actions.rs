@@ -17,7 +17,7 @@ use crate::data_api::protocol::{Action, ErrorBody, answer_for};
 use crate::driver::Namespace;
 use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, insert_many, insert_one};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::runtime::process;
 
 /// MongoDB's own databases, which are not for applications.
@@ -26,15 +26,11 @@ const INTERNAL_DATABASES: [&str; 3] = ["admin", "config", "local"];
 /// The most documents of one `insertMany`: what MongoDB takes in one command.
 const MOST_DOCUMENTS: usize = 100_000;
 
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Body,
-}
-
-impl Answer {
-    fn new(status: StatusCode, body: Vec<u8>) -> Self {
-        Self { status, body: body.into() }
-    }
+pub(super) enum Answer {
+    /// The whole answer.
+    Whole(StatusCode, Vec<u8>),
+    /// An answer that is written as its reader takes it.
+    Stream(Body),
 }
 
 type Refusal = (StatusCode, ErrorBody);
@@ -57,7 +53,7 @@ pub(super) async fn run(
             let document = with_id(required_document(request, "document")?);
             let id = id_of(&document, style)?;
             insert_one(&gateway.mongodb, &namespace, document, InsertOptions::default()).await.map_err(refuse)?;
-            Ok(Answer::new(StatusCode::CREATED, [br#"{"insertedId":"#, id.as_slice(), b"}"].concat()))
+            Ok(Answer::Whole(StatusCode::CREATED, [br#"{"insertedId":"#, id.as_slice(), b"}"].concat()))
         }
         Action::InsertMany => {
             let documents = required_documents(request)?;
@@ -77,18 +73,18 @@ pub(super) async fn run(
             };
             let options = InsertOptions { ordered, ..InsertOptions::default() };
             insert_many(&gateway.mongodb, &namespace, documents, options).await.map_err(refuse)?;
-            Ok(Answer::new(StatusCode::CREATED, body))
+            Ok(Answer::Whole(StatusCode::CREATED, body))
         }
         Action::FindOne => {
             let query = query(request)?;
             let found = find_one(&gateway.mongodb, &namespace, query).await.map_err(refuse)?;
             let mut body = br#"{"document":"#.to_vec();
             match found {
-                Some(found) => ejson::write_document(&mut body, &found, style).map_err(refuse)?,
+                Some(found) => write_document(&mut body, &found, style).map_err(refuse)?,
                 None => body.extend_from_slice(b"null"),
             }
             body.push(b'}');
-            Ok(Answer::new(StatusCode::OK, body))
+            Ok(Answer::Whole(StatusCode::OK, body))
         }
         Action::Find => {
             let query = Find {
@@ -128,7 +124,7 @@ async fn documents(mut batches: BoxStream<'static, Result<Batch, Error>>, style:
         std::future::ready(Some(written.map(|()| out)))
     });
     let whole = stream::once(async { Ok(begun) }).chain(rest).chain(stream::once(async { Ok(b"]}".to_vec()) }));
-    Ok(Answer { status: StatusCode::OK, body: Body::from_stream(whole) })
+    Ok(Answer::Stream(Body::from_stream(whole)))
 }
 
 fn write_batch(out: &mut Vec<u8>, mut batch: Batch, style: Style, mut first: bool) -> Result<(), Error> {
@@ -136,9 +132,24 @@ fn write_batch(out: &mut Vec<u8>, mut batch: Batch, style: Style, mut first: boo
         if !std::mem::take(&mut first) {
             out.push(b',');
         }
-        ejson::write_document(out, document?, style)?;
+        write_document(out, document?, style)?;
     }
     Ok(())
+}
+
+/// Writes a document that was found. One that Extended JSON cannot tell from a
+/// value of another type is refused: its reader would get something else.
+fn write_document(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> Result<(), Error> {
+    if style == Style::Canonical
+        && let Some(name) = ejson::wrapper_in(RawBsonRef::Document(document), 0)
+    {
+        let error = format!(
+            "a document has one that begins with the field {name}, which Extended JSON cannot tell from another type: \
+             ask for application/json, or read it through the driver"
+        );
+        return Err(Error::new(ErrorKind::InvalidBson, error));
+    }
+    ejson::write_document(out, document, style)
 }
 
 fn invalid(what: impl Into<String>) -> Refusal {

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use tokio::sync::SemaphorePermit;
-use tokio::time::timeout;
 
 use super::Gateway;
 use super::actions::{self, Answer};
@@ -28,7 +26,7 @@ pub(super) fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-struct Refused(StatusCode, ErrorBody);
+pub(super) struct Refused(StatusCode, ErrorBody);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -40,7 +38,7 @@ impl IntoResponse for Refused {
     }
 }
 
-fn refused(status: StatusCode, error_code: &str, error: impl Into<String>) -> Refused {
+pub(super) fn refused(status: StatusCode, error_code: &str, error: impl Into<String>) -> Refused {
     Refused(status, ErrorBody::new(error_code, error))
 }
 
@@ -72,12 +70,18 @@ async fn run_action(
     };
     accept_content_type(&head.headers)?;
     let style = answer_style(&head.headers);
-    let (body, _room) = read(&gateway, &head.headers, body).await?;
+    let (body, room) = gateway.room.read(&gateway.limits, body).await?;
     let request = ejson::parse_document(&body).map_err(|error| {
         refused(StatusCode::BAD_REQUEST, "InvalidParameter", format!("the body is {}", error.message))
     })?;
-    let Answer { status, body } =
+    drop(body);
+    let answered =
         actions::run(&gateway, action, &request, style).await.map_err(|(status, body)| Refused(status, body))?;
+    room.end();
+    let (status, body) = match answered {
+        Answer::Whole(status, text) => (status, gateway.room.hold(text)?),
+        Answer::Stream(body) => (StatusCode::OK, body),
+    };
     Ok(answer(status, if style == Style::Plain { JSON } else { EJSON }, body))
 }
 
@@ -111,38 +115,4 @@ fn answer_style(headers: &HeaderMap) -> Style {
         .flat_map(|value| value.split(','))
         .any(|range| range.split(';').next().is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(EJSON)));
     if wants_ejson { Style::Canonical } else { Style::Plain }
-}
-
-/// Reads a body, once there is room for it; the room is its own until the answer is there.
-async fn read<'g>(
-    gateway: &'g Gateway,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(Bytes, SemaphorePermit<'g>), Refused> {
-    let limit = gateway.limits.body_bytes;
-    let too_large =
-        || refused(StatusCode::PAYLOAD_TOO_LARGE, "InvalidParameter", format!("the body is larger than {limit} bytes"));
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
-    let kib = u32::try_from(announced.unwrap_or(limit) / 1024 + 1).unwrap_or(u32::MAX);
-    let room = gateway.room.try_acquire_many(kib).map_err(|_| {
-        let error = "as much is being carried out as there is room for: try again later";
-        refused(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", error)
-    })?;
-    match timeout(gateway.limits.body, to_bytes(body, limit)).await {
-        Ok(Ok(body)) => Ok((body, room)),
-        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "InvalidParameter", "the body did not come in time")),
-        Ok(Err(error)) => {
-            // What the limit raises, and what a broken connection raises, are told apart by their source only.
-            let length_limit = std::error::Error::source(&error)
-                .is_some_and(|source| source.to_string().contains("length limit exceeded"));
-            Err(if length_limit {
-                too_large()
-            } else {
-                refused(StatusCode::BAD_REQUEST, "InvalidParameter", "the body broke off")
-            })
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod actions;
 pub mod auth;
 mod http;
+mod room;
 mod server;
 
 use std::fmt;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::config::DriverSettings;
 use crate::driver::DriverClient;
 use crate::error::{Error, ErrorKind, Result};
 use auth::ApiKeys;
+use room::Room;
 pub use server::Limits;
 
 /// How long calls under way may go on after the gateway is told to stop.
@@ -43,8 +44,7 @@ struct Gateway {
     keys: ApiKeys,
     data_source: Option<String>,
     limits: Limits,
-    /// For bodies, in KiB.
-    room: Semaphore,
+    room: Room,
 }
 
 /// Serves until the process gets SIGTERM or SIGINT, then lets the calls under
@@ -67,7 +67,7 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let mongodb = Arc::new(DriverClient::new(mongodb, tokio::runtime::Handle::current()));
-    let room = Semaphore::new(limits.body_bytes_in_all / 1024);
+    let room = Room::new(&limits);
     let gateway = Arc::new(Gateway { mongodb, keys, data_source, limits, room });
     let router = http::router(Arc::clone(&gateway));
     listening(address);

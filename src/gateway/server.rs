@@ -1,10 +1,19 @@
 //! Connections: how many, for how long, and how they end.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::Request;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use http_body::{Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -28,8 +37,8 @@ pub struct Limits {
     pub stalled: Duration,
     /// The largest request, in bytes. A document of 16 MiB may take several times that as EJSON.
     pub body_bytes: usize,
-    /// The bytes of all requests that are read or carried out at once.
-    pub body_bytes_in_all: usize,
+    /// The memory of all requests that are read, carried out or answered at once, in bytes.
+    pub bytes_in_all: usize,
 }
 
 impl Default for Limits {
@@ -40,11 +49,15 @@ impl Default for Limits {
             body: Duration::from_secs(60),
             stalled: Duration::from_secs(120),
             body_bytes: 64 * 1024 * 1024,
-            body_bytes_in_all: 256 * 1024 * 1024,
+            bytes_in_all: 384 * 1024 * 1024,
         }
     }
 }
 
+/// How long a client may take to say anything at all.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// How often it is looked whether requests are under way, after the stop.
+const LINGER: Duration = Duration::from_millis(100);
 /// The largest head of a request, in bytes.
 const HEAD_BYTES: usize = 32 * 1024;
 
@@ -58,6 +71,8 @@ pub(super) async fn serve_connections(
     grace: Duration,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let router = router.layer(from_fn_with_state(Arc::clone(&under_way), count));
     let server = http_server(limits);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
@@ -81,7 +96,7 @@ pub(super) async fn serve_connections(
             // Without this an answer may wait 40 ms for an acknowledgement.
             drop(stream.set_nodelay(true));
             // Who says nothing at all has no protocol yet whose timeouts could apply.
-            if !matches!(timeout(head, stream.peek(&mut [0])).await, Ok(Ok(1..))) {
+            if !matches!(timeout(head.min(FIRST_BYTE), stream.peek(&mut [0])).await, Ok(Ok(1..))) {
                 return;
             }
             let mut stream = TimeoutStream::new(stream);
@@ -94,7 +109,68 @@ pub(super) async fn serve_connections(
         });
     }
     drop(listener);
-    drop(timeout(grace, graceful.shutdown()).await);
+    let answered = async {
+        // Once no request is under way, what is left of their answers is given a moment.
+        let mut quiet = 0;
+        while quiet < 3 {
+            sleep(LINGER).await;
+            quiet = if under_way.load(Ordering::Relaxed) == 0 { quiet + 1 } else { 0 };
+        }
+    };
+    let ended = async {
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = answered => {}
+        }
+    };
+    drop(timeout(grace, ended).await);
+}
+
+/// A request that has begun and has not been answered whole.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn new(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn count(State(count): State<Arc<AtomicUsize>>, request: Request<Body>, next: Next) -> Response {
+    let under_way = UnderWay::new(count);
+    next.run(request).await.map(|body| Body::new(Counted { body, _under_way: under_way }))
+}
+
+/// The body of an answer; gone when it has been taken.
+struct Counted {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 async fn accept(
@@ -124,7 +200,7 @@ fn http_server(limits: &Limits) -> Builder<TokioExecutor> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::routing::{any, get};
     use std::net::SocketAddr;
     use std::time::Instant;
@@ -216,6 +292,20 @@ mod tests {
         assert!(timeout(Duration::from_millis(200), third.read(&mut one)).await.is_err());
         drop(idle);
         assert!(all(&mut third).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_does_not_keep_it_from_stopping() {
+        let long = Duration::from_secs(60);
+        let mut server = server(Limits { head: long, stalled: long, ..Limits::default() }).await;
+        let mut half = TcpStream::connect(server.address).await.unwrap();
+        half.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
+        let silent = TcpStream::connect(server.address).await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+        server.stop.take().unwrap().send(()).unwrap();
+        // Less than the grace that requests under way have.
+        timeout(Duration::from_secs(4), server.ended).await.unwrap().unwrap();
+        drop(silent);
     }
 
     #[tokio::test]

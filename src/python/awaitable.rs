@@ -5,12 +5,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
-use pyo3::intern;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::bridge::LoopBridge;
 use super::call::{Call, Pending, Running, Startable};
 use super::errors::to_py;
+use super::once::intern;
 use crate::runtime::process;
 
 type Prepare = Box<dyn FnOnce(Python<'_>) -> PyResult<Box<dyn Pending>> + Send>;
@@ -180,6 +181,26 @@ impl Awaitable {
     }
 
     fn close(&self) {
+        self.cancel();
+    }
+
+    // A task holds its coroutine, that holds this, this the future, and the
+    // future the task: the collector has to see that.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(state) = self.state.try_lock() {
+            match &*state {
+                State::Running(started) | State::Queued { gate: started, .. } => {
+                    visit.call(&started.future)?;
+                    visit.call(&started.bridge)?;
+                }
+                State::Done(result) => visit.call(result)?,
+                State::Ready(_) | State::Ended => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
         self.cancel();
     }
 

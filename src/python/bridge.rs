@@ -13,12 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyWeakrefReference};
 
 use super::errors::to_py;
+use super::once::{Once, intern};
 use crate::coalesce::{Flush, More};
 use crate::mailbox::{Mailbox, Sockets, Wakeup};
 use crate::runtime::process;
@@ -43,12 +42,12 @@ thread_local! {
 }
 
 // Loop ► bridge, weak in the loop.
-static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static BRIDGES: Once<Py<PyAny>> = Once::new();
 
 impl LoopBridge {
     /// The bridge of the running event loop, and the loop.
     pub fn of_running_loop(py: Python<'_>) -> PyResult<(Py<Self>, Bound<'_, PyAny>)> {
-        static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static RUNNING_LOOP: Once<Py<PyAny>> = Once::new();
         let running_loop = RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
         // A thread runs one loop at a time, mostly the same.
         let last = LAST.with_borrow(|last| last.as_ref().map(|bridge| bridge.clone_ref(py)));
@@ -66,9 +65,9 @@ impl LoopBridge {
     fn of(running_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = running_loop.py();
         let bridges = BRIDGES
-            .get_or_try_init(py, || {
+            .get(py, || {
                 let bridges = py.import("weakref")?.getattr("WeakKeyDictionary")?.call0()?;
-                Ok::<_, PyErr>(bridges.unbind())
+                Ok(bridges.unbind())
             })?
             .bind(py);
         let known = bridges.call_method1(intern!(py, "get"), (running_loop,))?;

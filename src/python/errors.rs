@@ -1,11 +1,11 @@
 //! The one place that turns the core's errors into Python's.
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::codec::decode_document;
+use super::once::intern;
 use crate::error::{Error, ErrorKind};
 
 /// A class of `bson.errors`.

@@ -5,12 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use bson::RawDocument;
 use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyNone, PyString, PyTuple, PyType};
 
 use super::codec::{decode_json, encode_event};
+use super::once::{Once, intern};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::events::moment::{self, Moment};
 use crate::events::schema::{Kind, Model};
@@ -29,7 +28,7 @@ pub struct EventModel {
 
 /// What a view is made of, handed to the class of its model.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, name = "_Part")]
-struct Part {
+pub(super) struct Part {
     bytes: Arc<Vec<u8>>,
     start: usize,
     model: &'static Model,
@@ -43,8 +42,8 @@ fn all() -> &'static [&'static Model] {
 
 /// The classes, in the order of their models.
 fn classes(py: Python<'_>) -> PyResult<&'static [Py<PyType>]> {
-    static CLASSES: PyOnceLock<Vec<Py<PyType>>> = PyOnceLock::new();
-    let classes = CLASSES.get_or_try_init(py, || {
+    static CLASSES: Once<Vec<Py<PyType>>> = Once::new();
+    let classes = CLASSES.get(py, || {
         let module = py.import(intern!(py, "connect.eaas.mongodb.events"))?;
         let class = |model: &&'static Model| Ok(module.getattr(model.name)?.cast_into::<PyType>()?.unbind());
         all().iter().map(class).collect::<PyResult<Vec<_>>>()
@@ -251,10 +250,14 @@ impl EventModel {
             (Kind::Integer, 0x01) => self.plain(py, place)?.call_method0(intern!(py, "__int__")),
             (Kind::Either(one, other), element_type) => {
                 // The outer form tells which it is.
-                let is = |kind: &Kind| match (kind, element_type) {
-                    (Kind::Object(_) | Kind::Mapping, DOCUMENT) | (Kind::List(_), ARRAY) | (Kind::Text, STRING) => true,
-                    (Kind::Any, _) => true,
-                    _ => false,
+                let is = |kind: &Kind| {
+                    matches!(
+                        (kind, element_type),
+                        (Kind::Object(_) | Kind::Mapping, DOCUMENT)
+                            | (Kind::List(_), ARRAY)
+                            | (Kind::Text, STRING)
+                            | (Kind::Any, _)
+                    )
                 };
                 self.typed(py, if is(one) || !is(other) { one } else { other }, place)
             }
@@ -278,16 +281,16 @@ fn is_number(text: &str) -> bool {
 }
 
 fn decimal<'py>(py: Python<'py>, text: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-    static DECIMAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static DECIMAL: Once<Py<PyAny>> = Once::new();
     DECIMAL.import(py, "decimal", "Decimal")?.call1((text,))
 }
 
 fn moment_to_py<'py>(py: Python<'py>, moment: Moment, date_alone: bool) -> PyResult<Bound<'py, PyAny>> {
-    static DATETIME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static DATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static TIMEZONE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static TIMEDELTA: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static UTC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static DATETIME: Once<Py<PyAny>> = Once::new();
+    static DATE: Once<Py<PyAny>> = Once::new();
+    static TIMEZONE: Once<Py<PyAny>> = Once::new();
+    static TIMEDELTA: Once<Py<PyAny>> = Once::new();
+    static UTC: Once<Py<PyAny>> = Once::new();
     let Moment { year, month, day, time } = moment;
     if date_alone && time.is_none() {
         return DATE.import(py, "datetime", "date")?.call1((year, month, day));
@@ -295,7 +298,7 @@ fn moment_to_py<'py>(py: Python<'py>, moment: Moment, date_alone: bool) -> PyRes
     let timezone = TIMEZONE.import(py, "datetime", "timezone")?;
     let offset = time.and_then(|time| time.offset).unwrap_or(0);
     let zone = if offset == 0 {
-        UTC.get_or_try_init(py, || Ok::<_, PyErr>(timezone.getattr("utc")?.unbind()))?.bind(py).clone()
+        UTC.get(py, || Ok(timezone.getattr("utc")?.unbind()))?.bind(py).clone()
     } else {
         timezone.call1((TIMEDELTA.import(py, "datetime", "timedelta")?.call1((0, offset * 60))?,))?
     };

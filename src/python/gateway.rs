@@ -15,7 +15,7 @@ use crate::gateway::{GatewayOptions, Limits, serve};
 /// Serve the Data API until SIGTERM or SIGINT. `keys` is the text of a key
 /// file; `listening` is called once, with the address that was taken.
 #[pyfunction]
-#[pyo3(signature = (mongodb_uri, keys, listen, listening, data_source = None))]
+#[pyo3(signature = (mongodb_uri, keys, listen, listening, data_source = None, connections = 1024))]
 pub fn run_gateway(
     py: Python<'_>,
     mongodb_uri: &str,
@@ -23,12 +23,14 @@ pub fn run_gateway(
     listen: &str,
     listening: Py<PyAny>,
     data_source: Option<String>,
+    connections: usize,
 ) -> PyResult<()> {
     let listen = address(listen)
         .ok_or_else(|| configuration_error(py, "the address to listen on must be host:port, e.g. 127.0.0.1:8080"))?;
     let mongodb = raised(py, DriverSettings::from_uri(mongodb_uri))?;
     let keys = raised(py, ApiKeys::parse(keys))?;
-    let options = GatewayOptions { listen, mongodb, keys, data_source, limits: Limits::default() };
+    let options =
+        GatewayOptions { listen, mongodb, keys, data_source, limits: Limits { connections, ..Limits::default() } };
     let served: Result<(), Error> = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

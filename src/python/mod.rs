@@ -13,13 +13,14 @@ mod events;
 mod flavor;
 mod gateway;
 mod mongo;
+mod once;
 mod options;
 mod pooled;
 mod results;
 mod shared;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};
 
 use crate::config::VARIABLES;
 
@@ -44,8 +45,27 @@ pub mod _native {
     #[pymodule_export]
     use super::{forked, variables};
 
+    // Here, and not when it is first needed: a child forked while another
+    // thread imports a module could not import it.
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        super::warm_up(module.py())
+    }
+
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// Makes what pyo3 would make when it is first needed, with the GIL released
+/// meanwhile: classes that are not exported, and what it looks up.
+fn warm_up(py: Python<'_>) -> PyResult<()> {
+    codec::BsonTypes::get(py)?;
+    py.get_type::<bridge::LoopBridge>();
+    py.get_type::<events::Part>();
+    let call = Bound::new(py, awaitable::Awaitable::ready("", py.None()))?;
+    drop(call.cast::<PyMapping>());
+    drop(PyWeakrefReference::new(&call)?);
+    Ok(())
 }
 
 /// Tell a forked child that it is one. Python calls it.

@@ -2,8 +2,9 @@
 //! would cost a quarter of a second.
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
+
+use super::once::Once;
 
 use super::codec::Id;
 
@@ -11,7 +12,7 @@ use super::codec::Id;
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
 pub struct InsertOneResult {
     id: Id,
-    made: PyOnceLock<Py<PyAny>>,
+    made: Once<Py<PyAny>>,
     /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
     #[pyo3(get)]
     acknowledged: bool,
@@ -19,7 +20,7 @@ pub struct InsertOneResult {
 
 impl InsertOneResult {
     pub(super) fn confirmed(id: Id) -> Self {
-        Self { id, made: PyOnceLock::new(), acknowledged: true }
+        Self { id, made: Once::new(), acknowledged: true }
     }
 }
 
@@ -28,14 +29,14 @@ impl InsertOneResult {
     #[new]
     #[pyo3(signature = (inserted_id, acknowledged))]
     fn new(inserted_id: Py<PyAny>, acknowledged: bool) -> Self {
-        Self { id: Id::Given(inserted_id), made: PyOnceLock::new(), acknowledged }
+        Self { id: Id::Given(inserted_id), made: Once::new(), acknowledged }
     }
 
     /// The `_id` of the inserted document.
     #[getter]
     fn inserted_id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         // Most callers never look: an ObjectId is made for those who do.
-        Ok(self.made.get_or_try_init(py, || self.id.to_py(py))?.clone_ref(py))
+        Ok(self.made.get(py, || self.id.to_py(py))?.clone_ref(py))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

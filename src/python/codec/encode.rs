@@ -14,11 +14,11 @@ use pyo3::exceptions::{
     PyException, PyOverflowError, PyRecursionError, PyTypeError, PyUnicodeEncodeError, PyValueError,
 };
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
 use super::super::errors::{bson_error, to_py};
+use super::super::once::intern;
 use super::types::BsonTypes;
 use crate::codec::writer::{BsonWriter, Key, Sink};
 use crate::codec::{MAX_DEPTH, check_elements};
@@ -256,7 +256,12 @@ impl<'py> Walk<'py> {
     ) -> Walked<Option<Bound<'py, PyAny>>> {
         let bytes = raw_bytes(document)?;
         let raw = self.raw(&bytes)?;
-        if let Some(name) = raw.iter().flatten().find_map(|(_, value)| out.wrapper_in(value)) {
+        let wrapper = match make_id {
+            // What is inserted begins with its `_id`.
+            Some(_) => raw.iter().flatten().find_map(|(_, value)| out.wrapper_in(value)),
+            None => out.wrapper_in(RawBsonRef::Document(raw)),
+        };
+        if let Some(name) = wrapper {
             return Err(self.wrapper(name));
         }
         let has_id = matches!(raw.get("_id"), Ok(Some(_)));

@@ -6,6 +6,7 @@ mod types;
 
 pub use decode::{decode_document, decode_json};
 pub use encode::{Encoded, Id, encode, encode_event, encode_into, encode_value};
+pub use types::BsonTypes;
 
 use bson::RawDocumentBuf;
 use pyo3::prelude::*;

@@ -1,9 +1,9 @@
 //! The classes of PyMongo's `bson`, looked up once.
 
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+
+use super::super::once::{Once, intern};
 
 /// What the codec needs of `bson` and the standard library.
 pub struct BsonTypes {
@@ -15,12 +15,12 @@ pub struct BsonTypes {
     pub(super) decode: Py<PyAny>,
 }
 
-static TYPES: PyOnceLock<BsonTypes> = PyOnceLock::new();
+static TYPES: Once<BsonTypes> = Once::new();
 
 impl BsonTypes {
     /// The classes; imports `bson` at the first call.
     pub fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        TYPES.get_or_try_init(py, || {
+        TYPES.get(py, || {
             let class = |module: &str, name: &str| -> PyResult<Py<PyType>> {
                 Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
             };

@@ -23,6 +23,7 @@ def run_gateway(
     listen: str,
     listening: Callable[[str], object],
     data_source: str | None = None,
+    connections: int = 1024,
 ) -> None: ...
 
 @final

@@ -98,24 +98,54 @@ def gateway(mongodb_uri: str, api_key_file: str, listen: str, data_source: str |
     # The gateway handles Ctrl-C itself; Python's handler would raise afterwards.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        run_gateway(mongodb_uri, keys, listen, _print_address, data_source)
+        run_gateway(mongodb_uri, keys, listen, _print_address, data_source, _most_connections())
     except (ConfigurationError, RuntimeError) as error:
         fail(f"gateway: {error}")
+
+
+def _most_connections() -> int:
+    """As many as leave descriptors for MongoDB and files, once there may be as many as may be."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit.
+        return 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft - 200))
 
 
 def _print_address(address: str) -> None:
     click.echo(f"Listening on http://{address}")
 
 
+PORT = click.IntRange(0, 65535)
+
+
+def _database_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if not 0 < len(name.encode()) < 64 or any(character in ' .$/\\"\0' for character in name):
+        raise click.BadParameter("a database's name has 1 to 63 bytes, and none of: space . $ / \\ \"")
+    return name
+
+
 @main.command()
-@click.option("--port", default=0, metavar="PORT", help="MongoDB's port; a free one, if left out.")
-@click.option("--http-port", default=0, metavar="PORT", help="The Data API's port; a free one, if left out.")
+@click.option("--port", default=0, type=PORT, metavar="PORT", help="MongoDB's port; a free one, if left out.")
+@click.option("--http-port", default=0, type=PORT, metavar="PORT", help="The Data API's port; a free one, if left out.")
 @click.option(
     "--data-dir",
     metavar="FOLDER",
     help="Where MongoDB keeps its data; a folder that is removed at the end, if left out.",
 )
-@click.option("--db", default="events", show_default=True, metavar="NAME", help="The database to name.")
+@click.option(
+    "--db",
+    default="events",
+    show_default=True,
+    metavar="NAME",
+    callback=_database_name,
+    help="The database to name.",
+)
 @click.option(
     "--format",
     "output",
