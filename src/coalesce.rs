@@ -186,6 +186,14 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         }
     }
 
+    /// Waits until nothing waits and nothing is in flight.
+    pub async fn drained(&self) {
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+        while !self.state.lock().unwrap_or_else(PoisonError::into_inner).queues.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Sends until nothing waits.
     async fn send_all(client: Arc<C>, namespace: Arc<Namespace>) {
         let mut next = (*client).as_ref().next_batch(&namespace);

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Write,
     /// A unique key exists already (`DuplicateKeyError`).
     DuplicateKey,
+    /// The `_id` exists already, and nothing else is meant (`DuplicateKeyError`).
+    DuplicateId,
     /// Some documents of a batch were refused (`BulkWriteError`).
     BulkWrite,
     /// The write concern was not met (`WriteConcernError`).

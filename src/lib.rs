@@ -16,3 +16,4 @@ pub mod mailbox;
 pub mod python;
 pub mod runtime;
 pub mod secret;
+pub mod store;

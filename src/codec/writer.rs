@@ -132,6 +132,19 @@ impl BsonWriter {
         self.buf.extend_from_slice(&bytes);
     }
 
+    /// Writes a string, or a null where there is none.
+    pub fn string_or_null(&mut self, key: Key<'_>, value: Option<&str>) {
+        match value {
+            Some(value) => self.string(key, value),
+            None => self.null(key),
+        }
+    }
+
+    /// Writes a date, in milliseconds since 1970.
+    pub fn date(&mut self, key: Key<'_>, millis: i64) {
+        self.fixed(key, ElementType::DateTime, millis.to_le_bytes());
+    }
+
     pub(super) fn binary(&mut self, key: Key<'_>, subtype: u8, bytes: &[u8]) {
         self.key(ElementType::Binary as u8, key);
         if subtype == 2 {

@@ -71,6 +71,88 @@ struct Sent {
     maybe_before: bool,
 }
 
+/// A document on its way.
+pub struct Outgoing {
+    /// Its EJSON.
+    ejson: Vec<u8>,
+    identity: Identity,
+}
+
+/// What tells whether a document that is refused as a duplicate is stored.
+enum Identity {
+    /// Its `_id` was made here, for it alone: whoever has it is this document.
+    Made,
+    /// Its `_id` is the same for the same content.
+    Content {
+        /// The `_id`.
+        id: String,
+        /// The EJSON of a query that only this attempt to store it matches.
+        ours: Vec<u8>,
+    },
+    /// Its `_id` is the caller's own, or a repeat is not wanted.
+    Unknown,
+}
+
+impl Outgoing {
+    /// A document whose `_id` was made here, and stands first.
+    pub fn made(ejson: Vec<u8>) -> Self {
+        Self { ejson, identity: Identity::Made }
+    }
+
+    /// A document whose `_id`, a text, is the same for the same content. `ours`
+    /// is the EJSON of a query that only this attempt to store it matches.
+    pub fn of_content(ejson: Vec<u8>, id: String, ours: Vec<u8>) -> Self {
+        Self { ejson, identity: Identity::Content { id, ours } }
+    }
+
+    /// A document that may be sent once only.
+    pub fn once(ejson: Vec<u8>) -> Self {
+        Self { ejson, identity: Identity::Unknown }
+    }
+
+    /// Whether it may be sent again.
+    fn repeat(&self) -> Repeat {
+        match self.identity {
+            Identity::Made | Identity::Content { .. } => Repeat::Safe,
+            Identity::Unknown => Repeat::OnlyUnsent,
+        }
+    }
+
+    /// The `_id`, as a message that is about it shows it.
+    fn id(&self) -> Option<&str> {
+        match &self.identity {
+            Identity::Made => made_id(&self.ejson),
+            Identity::Content { id, .. } => Some(id),
+            Identity::Unknown => None,
+        }
+    }
+
+    /// The query that only this attempt to store it matches.
+    fn ours(&self) -> Option<Vec<u8>> {
+        match &self.identity {
+            Identity::Made => {
+                let id = self.ejson.get(..MADE_ID).filter(|id| id.starts_with(MADE_ID_BEGINS))?;
+                Some([id, b"}"].concat())
+            }
+            Identity::Content { ours, .. } => Some(ours.clone()),
+            Identity::Unknown => None,
+        }
+    }
+
+    /// The query that whatever has its `_id` matches.
+    fn anyones(&self) -> Option<Vec<u8>> {
+        match &self.identity {
+            Identity::Content { id, .. } => {
+                let mut query = br#"{"_id":"#.to_vec();
+                ejson::write_text(&mut query, id);
+                query.push(b'}');
+                Some(query)
+            }
+            _ => self.ours(),
+        }
+    }
+}
+
 /// A successful answer.
 struct Answer {
     status: u16,
@@ -120,26 +202,23 @@ impl DataApiClient {
         request_prefix(&self.settings.data_source, namespace)
     }
 
-    /// Stores a document, given as its EJSON.
+    /// Stores a document.
     ///
     /// # Errors
-    /// `DuplicateKey`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn insert_one(&self, namespace: &Namespace, document: &[u8], repeat: Repeat) -> Result<()> {
+    /// `DuplicateKey`, `DuplicateId`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn insert_one(&self, namespace: &Namespace, document: &Outgoing) -> Result<()> {
         let prefix = self.request_prefix(namespace);
-        self.insert_single(&prefix, document, repeat, false, self.deadline()).await
+        self.insert_single(&prefix, document, false, self.deadline()).await
     }
 
-    /// Stores documents, each given as its EJSON.
+    /// Stores documents.
     ///
     /// # Errors
     /// `BulkWrite`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn insert_many(
-        &self,
-        namespace: &Namespace,
-        documents: &[Vec<u8>],
-        ordered: bool,
-        repeat: Repeat,
-    ) -> Result<()> {
+    pub async fn insert_many(&self, namespace: &Namespace, documents: &[Outgoing], ordered: bool) -> Result<()> {
+        // Safe to repeat if each of them is.
+        let safe = documents.iter().all(|document| document.repeat() == Repeat::Safe);
+        let repeat = if safe { Repeat::Safe } else { Repeat::OnlyUnsent };
         let (prefix, deadline) = (self.request_prefix(namespace), self.deadline());
         let mut sent = Sent::default();
         let body = many_request(&prefix, documents, ordered);
@@ -162,14 +241,14 @@ impl DataApiClient {
     async fn insert_in_order(
         &self,
         prefix: &[u8],
-        documents: &[Vec<u8>],
+        documents: &[Outgoing],
         ordered: bool,
         deadline: Instant,
     ) -> Result<()> {
         let mut refused = Vec::new();
         let mut inserted = 0;
         for (place, document) in documents.iter().enumerate() {
-            match self.insert_single(prefix, document, Repeat::Safe, true, deadline).await {
+            match self.insert_single(prefix, document, true, deadline).await {
                 Ok(()) => inserted += 1,
                 Err(error) if is_of_the_document(&error) => {
                     refused.push(write_error(place, &error));
@@ -193,45 +272,66 @@ impl DataApiClient {
     async fn insert_single(
         &self,
         prefix: &[u8],
-        document: &[u8],
-        repeat: Repeat,
+        document: &Outgoing,
         maybe_stored: bool,
         deadline: Instant,
     ) -> Result<()> {
         let mut sent = Sent { maybe_before: maybe_stored };
-        let body = one_request(prefix, document);
-        match self.call(Action::InsertOne, body, repeat, &mut sent, deadline).await {
+        let body = one_request(prefix, &document.ejson);
+        match self.call(Action::InsertOne, body, document.repeat(), &mut sent, deadline).await {
             Ok(answer) if matches!(answer.document.get("insertedId"), Ok(Some(_))) => Ok(()),
             Ok(answer) => Err(self.lacking(Action::InsertOne, &answer, "insertedId")),
-            // A duplicate of what a try before stored, or of something else?
-            Err(error) if error.kind == ErrorKind::DuplicateKey && sent.maybe_before && repeat == Repeat::Safe => {
-                // Nobody else has this `_id`: a server that names it says that the document is there.
-                if made_id(document).is_some_and(|id| error.message.contains(id)) {
-                    return Ok(());
-                }
-                match self.is_stored(prefix, document, deadline).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(error),
-                    Err(unknown) => {
-                        let what = format!(
-                            "the answer was lost, and whether the document is stored could not be looked up ({}); a \
-                             repeat was refused: {}",
-                            unknown.message, error.message
-                        );
-                        Err(Error { kind: ErrorKind::AutoReconnect, message: what, ..error })
-                    }
-                }
+            Err(error) if error.kind == ErrorKind::DuplicateKey => {
+                self.duplicate(prefix, document, error, sent.maybe_before, deadline).await
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Whether there is a document with the `_id` that was made for this one.
-    async fn is_stored(&self, prefix: &[u8], document: &[u8], deadline: Instant) -> Result<bool> {
-        let Some(id) = document.get(..MADE_ID).filter(|id| id.starts_with(MADE_ID_BEGINS)) else {
-            return Err(self.error(Action::FindOne, None, "the document has no _id of ours"));
-        };
-        let body = [prefix, br#""filter":"#, id, br#"},"projection":{"_id":1}}"#].concat();
+    /// A document was refused as a duplicate: of what a try before stored, of
+    /// the same content, or of something else?
+    async fn duplicate(
+        &self,
+        prefix: &[u8],
+        document: &Outgoing,
+        error: Error,
+        maybe_ours: bool,
+        deadline: Instant,
+    ) -> Result<()> {
+        let named = document.id().is_some_and(|id| error.message.contains(id));
+        let of_content = matches!(document.identity, Identity::Content { .. });
+        // Nobody else has an `_id` that was made here: a server that names it says that the document is there.
+        if named && matches!(document.identity, Identity::Made) && maybe_ours {
+            return Ok(());
+        }
+        if let Some(ours) = document.ours().filter(|_| maybe_ours) {
+            match self.finds(prefix, &ours, deadline).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // Of the same content it is there, whoever stored it.
+                Err(_) if named && of_content => {}
+                Err(unknown) => {
+                    let what = format!(
+                        "the answer was lost, and whether the document is stored could not be looked up ({}); a repeat \
+                         was refused: {}",
+                        unknown.message, error.message
+                    );
+                    return Err(Error { kind: ErrorKind::AutoReconnect, message: what, ..error });
+                }
+            }
+        }
+        let same = of_content
+            && (named
+                || match document.anyones() {
+                    Some(query) => self.finds(prefix, &query, deadline).await?,
+                    None => false,
+                });
+        Err(Error { kind: if same { ErrorKind::DuplicateId } else { error.kind }, ..error })
+    }
+
+    /// Whether a query finds something.
+    async fn finds(&self, prefix: &[u8], query: &[u8], deadline: Instant) -> Result<bool> {
+        let body = [prefix, br#""filter":"#, query, br#","projection":{"_id":1}}"#].concat();
         let answer = self.call(Action::FindOne, body.into(), Repeat::Safe, &mut Sent::default(), deadline).await?;
         match answer.document.get("document") {
             Ok(Some(RawBsonRef::Document(_))) => Ok(true),
@@ -245,14 +345,12 @@ impl DataApiClient {
     async fn insert_each(
         &self,
         prefix: &[u8],
-        documents: &[Vec<u8>],
+        documents: &[Outgoing],
         maybe_stored: bool,
         deadline: Instant,
     ) -> Vec<Result<()>> {
-        let calls: Vec<_> = documents
-            .iter()
-            .map(|document| self.insert_single(prefix, document, Repeat::Safe, maybe_stored, deadline))
-            .collect();
+        let calls: Vec<_> =
+            documents.iter().map(|document| self.insert_single(prefix, document, maybe_stored, deadline)).collect();
         stream::iter(calls).buffered(EACH_AT_ONCE).collect().await
     }
 
@@ -588,18 +686,17 @@ impl AsRef<Coalescer<Self>> for DataApiClient {
 /// Inserts that may be merged: of documents whose `_id`s were made here, so
 /// that a batch with anything wrong can be sent again one by one.
 impl SendBatch for DataApiClient {
-    /// The document's EJSON.
-    type Document = Vec<u8>;
+    type Document = Outgoing;
     const LIMITS: Limits = Limits { documents: 1_000, bytes: 2 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
 
-    fn size(document: &Vec<u8>) -> usize {
-        document.len()
+    fn size(document: &Outgoing) -> usize {
+        document.ejson.len()
     }
 
-    async fn send(&self, namespace: &Namespace, documents: Vec<Vec<u8>>) -> Outcome {
+    async fn send(&self, namespace: &Namespace, documents: Vec<Outgoing>) -> Outcome {
         let (prefix, deadline) = (self.request_prefix(namespace), self.deadline());
         if let [document] = documents.as_slice() {
-            return Outcome::Same(self.insert_single(&prefix, document, Repeat::Safe, false, deadline).await);
+            return Outcome::Same(self.insert_single(&prefix, document, false, deadline).await);
         }
         if self.no_insert_many.load(Ordering::Relaxed) {
             return Outcome::Each(self.insert_each(&prefix, &documents, false, deadline).await);
@@ -613,8 +710,15 @@ impl SendBatch for DataApiClient {
         };
         // The batch was sent once, and the server says what became of each document.
         if let Some(error) = error.as_ref().filter(|_| !sent.maybe_before)
-            && let Some(results) = self.of_each(error, documents.len())
+            && let Some(mut results) = self.of_each(error, documents.len())
         {
+            for (result, document) in results.iter_mut().zip(&documents) {
+                if let Err(error) = result
+                    && error.kind == ErrorKind::DuplicateKey
+                {
+                    *result = self.duplicate(&prefix, document, error.clone(), false, deadline).await;
+                }
+            }
             return Outcome::Each(results);
         }
         let no_insert_many = match error.as_ref().map(|error| error.kind) {
@@ -657,8 +761,10 @@ fn one_request(prefix: &[u8], document: &[u8]) -> Bytes {
     [prefix, br#""document":"#, document, b"}"].concat().into()
 }
 
-fn many_request(prefix: &[u8], documents: &[Vec<u8>], ordered: bool) -> Bytes {
-    let mut body = Vec::with_capacity(prefix.len() + 64 + documents.iter().map(|d| d.len() + 1).sum::<usize>());
+fn many_request(prefix: &[u8], documents: &[Outgoing], ordered: bool) -> Bytes {
+    let mut body = Vec::with_capacity(
+        prefix.len() + 64 + documents.iter().map(|document| document.ejson.len() + 1).sum::<usize>(),
+    );
     body.extend_from_slice(prefix);
     if !ordered {
         // The service knew ordered batches only: say it where it matters.
@@ -669,7 +775,7 @@ fn many_request(prefix: &[u8], documents: &[Vec<u8>], ordered: bool) -> Bytes {
         if place > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(document);
+        body.extend_from_slice(&document.ejson);
     }
     body.extend_from_slice(b"]}");
     body.into()
@@ -692,7 +798,7 @@ impl Drop for DataApiClient {
 /// Whether it was the document that the server refused, and not the call.
 fn is_of_the_document(error: &Error) -> bool {
     match error.kind {
-        ErrorKind::DuplicateKey => true,
+        ErrorKind::DuplicateKey | ErrorKind::DuplicateId => true,
         ErrorKind::DataApi { status } => matches!(status, Some(400 | 413)) && error.code.is_some(),
         _ => false,
     }

@@ -136,6 +136,7 @@ pub fn answer_for(action: Action, error: &Error) -> (u16, ErrorBody) {
         ErrorKind::Operation
         | ErrorKind::Write
         | ErrorKind::DuplicateKey
+        | ErrorKind::DuplicateId
         | ErrorKind::BulkWrite
         | ErrorKind::WriteConcern
         | ErrorKind::WTimeout

@@ -10,6 +10,7 @@ use mongodb::error::{ErrorKind as DriverErrorKind, InsertManyError};
 use tokio::runtime::Handle;
 
 use super::error::{Attempt, Attempted, write_concern_error, write_error_document};
+use super::find::{Find, find_one};
 use super::{DriverClient, Namespace};
 use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
 use crate::codec::MAX_DOCUMENT_SIZE;
@@ -33,44 +34,76 @@ const DOING: &str = "insert into";
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
 const BATCH_DOCUMENTS: usize = 100_000;
 
+/// A document on its way.
+pub struct Outgoing {
+    /// The document.
+    pub document: RawDocumentBuf,
+    /// Its `_id`, where that is a text that is the same for the same content:
+    /// then a duplicate of it is told from a duplicate of something else.
+    pub content_id: Option<String>,
+}
+
 /// Inserts that may be merged, each with the default options.
 impl SendBatch for DriverClient {
-    type Document = RawDocumentBuf;
+    type Document = Outgoing;
     const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
 
-    fn size(document: &RawDocumentBuf) -> usize {
-        document.as_bytes().len()
+    fn size(document: &Outgoing) -> usize {
+        document.document.as_bytes().len()
     }
 
-    async fn send(&self, namespace: &Namespace, mut documents: Vec<RawDocumentBuf>) -> Outcome {
-        if documents.len() == 1
-            && let Some(document) = documents.pop()
-        {
-            return Outcome::Same(insert_one(self, namespace, document, InsertOptions::default()).await);
-        }
-        let attempt = Attempt { doing: DOING, namespace, settings: self.settings() };
-        let collection = match self.collection(namespace, &attempt).await {
-            Ok(collection) => collection,
-            Err(error) => return Outcome::Same(Err(error)),
+    async fn send(&self, namespace: &Namespace, outgoing: Vec<Outgoing>) -> Outcome {
+        let (documents, ids): (Vec<_>, Vec<_>) = outgoing.into_iter().map(|one| (one.document, one.content_id)).unzip();
+        let mut outcome = send(self, namespace, documents).await;
+        let results = match &mut outcome {
+            Outcome::Each(results) => results.as_mut_slice(),
+            Outcome::Same(result) if ids.len() == 1 => std::slice::from_mut(result),
+            Outcome::Same(_) => return outcome,
         };
-        match collection.insert_many(&documents).ordered(false).await {
-            Ok(_) => Outcome::Same(Ok(())),
-            Err(error) => match &*error.kind {
-                DriverErrorKind::InsertMany(refused) => {
-                    Outcome::Each(attempt.refused(documents.len(), refused, &error))
-                }
-                // One document that cannot be read spoils the command: nothing
-                // of it was done, and its neighbours are owed their own result.
-                _ if is_unreadable(&error) => {
-                    let mut results = Vec::with_capacity(documents.len());
-                    for document in documents {
-                        results.push(insert_one(self, namespace, document, InsertOptions::default()).await);
-                    }
-                    Outcome::Each(results)
-                }
-                _ => Outcome::Same(Err(attempt.failed(&error))),
-            },
+        for (result, id) in results.iter_mut().zip(ids) {
+            if let (Err(error), Some(id)) = (result, id)
+                && error.kind == ErrorKind::DuplicateKey
+                && (error.message.contains(&id) || is_there(self, namespace, id).await)
+            {
+                error.kind = ErrorKind::DuplicateId;
+            }
         }
+        outcome
+    }
+}
+
+/// Whether a document of this `_id` is stored.
+async fn is_there(client: &DriverClient, namespace: &Namespace, id: String) -> bool {
+    let query = Find { filter: doc! { "_id": id }, projection: Some(doc! { "_id": 1 }), ..Find::default() };
+    matches!(find_one(client, namespace, query).await, Ok(Some(_)))
+}
+
+async fn send(client: &DriverClient, namespace: &Namespace, mut documents: Vec<RawDocumentBuf>) -> Outcome {
+    if documents.len() == 1
+        && let Some(document) = documents.pop()
+    {
+        return Outcome::Same(insert_one(client, namespace, document, InsertOptions::default()).await);
+    }
+    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    let collection = match client.collection(namespace, &attempt).await {
+        Ok(collection) => collection,
+        Err(error) => return Outcome::Same(Err(error)),
+    };
+    match collection.insert_many(&documents).ordered(false).await {
+        Ok(_) => Outcome::Same(Ok(())),
+        Err(error) => match &*error.kind {
+            DriverErrorKind::InsertMany(refused) => Outcome::Each(attempt.refused(documents.len(), refused, &error)),
+            // One document that cannot be read spoils the command: nothing
+            // of it was done, and its neighbours are owed their own result.
+            _ if is_unreadable(&error) => {
+                let mut results = Vec::with_capacity(documents.len());
+                for document in documents {
+                    results.push(insert_one(client, namespace, document, InsertOptions::default()).await);
+                }
+                Outcome::Each(results)
+            }
+            _ => Outcome::Same(Err(attempt.failed(&error))),
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! The driver path: one pooled MongoDB client for one setting.
 
+pub mod command;
 pub mod error;
 pub mod find;
 pub mod insert;
@@ -99,9 +100,14 @@ impl DriverClient {
         )
     }
 
+    /// The database.
+    async fn database(&self, name: &str, attempt: &Attempt<'_>) -> Result<mongodb::Database> {
+        Ok(self.client(attempt).await?.database(name))
+    }
+
     /// The collection, for documents that stay bytes.
     async fn collection(&self, namespace: &Namespace, attempt: &Attempt<'_>) -> Result<Collection<RawDocumentBuf>> {
-        Ok(self.client(attempt).await?.database(&namespace.database).collection(&namespace.collection))
+        Ok(self.database(&namespace.database, attempt).await?.collection(&namespace.collection))
     }
 
     /// Closes all connections; calls that are under way fail.

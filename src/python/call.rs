@@ -81,7 +81,8 @@ pub fn wait<T: Send>(
     }
 }
 
-type HandOver = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
+/// Hands a document over to what merges inserts.
+pub type Handing = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
 
 /// An insert: on its own, or handed over to be merged with its neighbours.
 pub enum Insert {
@@ -90,7 +91,7 @@ pub enum Insert {
     /// Handed over to what merges inserts.
     Merged {
         /// Hands it over, with whoever waits for it.
-        hand_over: HandOver,
+        hand_over: Handing,
         /// Makes the Python result.
         finish: Finish<()>,
     },
@@ -121,7 +122,7 @@ impl Startable for Insert {
 
 /// An insert that was handed over.
 struct PendingInsert {
-    hand_over: Option<HandOver>,
+    hand_over: Option<Handing>,
     finish: Option<Finish<()>>,
     receipt: Arc<Receipt>,
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyType};
 use std::time::Duration;
 
 use super::awaitable::Gate;
-use super::call::{Call, Startable, raised};
+use super::call::{Call, Insert, Startable, raised};
+use super::codec::decode_document;
 use super::cursor::{AsyncCursor, Cursor, CursorCore, FindArguments, Open};
 use super::errors::{configuration_error, to_py, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
@@ -18,12 +19,17 @@ use super::mongo::{CollectionCalls, InsertManyArguments, InsertOneArguments};
 use super::options;
 use super::pooled::Pooled;
 use super::shared;
+use super::store::{StoreSettings, pairs, saved};
+use crate::coalesce::{Coalescer, More, awaited};
 use crate::config::{
     self, DataApiSettings, DriverSettings, VARIABLES, Value, collection_name, data_api_settings, database_name,
     driver_settings,
 };
 use crate::data_api::client::DataApiClient as HttpClient;
+use crate::driver::command::run_command;
 use crate::driver::{DriverClient, Namespace};
+use crate::error::{Error, ErrorKind};
+use crate::runtime::process;
 
 /// What the settings of both paths have in common.
 trait Settings: Clone {
@@ -427,6 +433,87 @@ macro_rules! path_classes {
                 Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, arguments)))
             }
 
+            /// Save an event; the event store's own way in.
+            #[pyo3(signature = (settings, event_type, obj, task_id = None, installation_id = None))]
+            fn _save_event(
+                &self,
+                py: Python<'_>,
+                settings: Py<StoreSettings>,
+                event_type: Py<PyAny>,
+                obj: Py<PyAny>,
+                task_id: Option<String>,
+                installation_id: Option<String>,
+            ) -> PyResult<Py<PyAny>> {
+                let pooled = Arc::clone(&self.client.get().pooled);
+                let gated = Arc::clone(&pooled);
+                let gate: Gate = Box::new(move |py| Ok(<$path as CollectionCalls>::room(gated.client(py, $client_name)?)));
+                let namespace = Arc::clone(&self.namespace);
+                $flavor::run_behind(py, "EventStore.save", Some(gate), move |py| {
+                    let client = pooled.client(py, $client_name)?;
+                    let (task_id, installation_id) = (task_id.as_deref(), installation_id.as_deref());
+                    let record = settings.get().record(event_type.bind(py), obj.bind(py), task_id, installation_id)?;
+                    let id = record.id.clone();
+                    Ok(Insert::Merged {
+                        hand_over: <$path as CollectionCalls>::save(py, client, namespace, record)?,
+                        finish: Box::new(move |py, result| saved(py, result, id)),
+                    })
+                })
+            }
+
+            /// Save events, pairs of an event type and an object; gives for each
+            /// its result, or its exception.
+            fn _save_events(
+                &self,
+                py: Python<'_>,
+                settings: Py<StoreSettings>,
+                events: Py<PyAny>,
+            ) -> PyResult<Py<PyAny>> {
+                self.run(py, "EventStore.save_many", move |py, client, namespace| {
+                    let runtime = raised(py, process().runtime())?;
+                    // What came of each, or the place of what will.
+                    let mut outcomes = Vec::new();
+                    let mut calls = Vec::new();
+                    for (event_type, obj) in pairs(events.bind(py))? {
+                        let handing = settings.get().record(&event_type, &obj, None, None).and_then(|record| {
+                            let id = record.id.clone();
+                            let namespace = Arc::clone(&namespace);
+                            Ok((<$path as CollectionCalls>::save(py, Arc::clone(&client), namespace, record)?, id))
+                        });
+                        match handing {
+                            Ok((handing, id)) => {
+                                let (caller, ended) = awaited();
+                                handing(runtime, caller, More::No);
+                                calls.push(ended);
+                                outcomes.push(Ok(id));
+                            }
+                            Err(error) => outcomes.push(Err(error)),
+                        }
+                    }
+                    let ended = async move { Ok(futures_util::future::join_all(calls).await) };
+                    Ok(Call::new(ended, move |py, results: crate::error::Result<Vec<crate::error::Result<()>>>| {
+                        let mut results = results.unwrap_or_default().into_iter();
+                        let list = PyList::empty(py);
+                        for outcome in outcomes {
+                            let lost = || Err(Error::new(ErrorKind::InvalidOperation, "the outcome was lost"));
+                            let saved = outcome.and_then(|id| saved(py, results.next().unwrap_or_else(lost), id));
+                            list.append(saved.unwrap_or_else(|error| error.into_value(py).into_any()))?;
+                        }
+                        Ok(list.into_any().unbind())
+                    }))
+                })
+            }
+
+            /// Wait until no insert of the client is on its way.
+            fn _drain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.run(py, "EventStore.drain", |_, client, _| {
+                    let drained = async move {
+                        AsRef::<Coalescer<$path>>::as_ref(&*client).drained().await;
+                        Ok(())
+                    };
+                    Ok(Call::new(drained, |py, _| Ok(py.None())))
+                })
+            }
+
             /// The collection's name.
             #[getter]
             fn name(&self) -> &str {
@@ -514,6 +601,36 @@ macro_rules! driver_constructor {
                 let mut settings = driver_settings_of(py, host, port, options)?;
                 settings.coalesce = coalesce;
                 Ok(Self { pooled: Arc::new(Pooled::new(settings, false)) })
+            }
+        }
+    };
+}
+
+/// What the driver path has beyond the other.
+macro_rules! driver_database {
+    ($flavor:ident, $client_name:literal, $database:ident = $database_name:literal) => {
+        #[pymethods]
+        impl $database {
+            /// Run a command; gives the server's answer.
+            #[pyo3(signature = (command, value = None, **kwargs))]
+            fn command(
+                &self,
+                py: Python<'_>,
+                command: Py<PyAny>,
+                value: Option<Py<PyAny>>,
+                kwargs: Option<Py<PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let pooled = Arc::clone(&self.client.get().pooled);
+                let name = self.name.clone();
+                $flavor::run(py, concat!($database_name, ".command"), move |py| {
+                    let client = pooled.client(py, $client_name)?;
+                    let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+                    let command = options::command(command.bind(py), value.as_ref().map(|v| v.bind(py)), kwargs)?;
+                    let running = async move { run_command(&client, name, command).await };
+                    Ok(Call::new(running, |py, answer: crate::error::Result<bson::RawDocumentBuf>| {
+                        decode_document(py, raised(py, answer)?.as_bytes())
+                    }))
+                })
             }
         }
     };
@@ -623,6 +740,7 @@ path_classes!(
     exit = __aexit__
 );
 driver_constructor!(AsyncMongoClient);
+driver_database!(Awaited, "AsyncMongoClient", AsyncDatabase = "AsyncDatabase");
 
 path_classes!(
     Blocking,
@@ -635,6 +753,7 @@ path_classes!(
     exit = __exit__
 );
 driver_constructor!(MongoClient);
+driver_database!(Blocking, "MongoClient", Database = "Database");
 
 path_classes!(
     Awaited,

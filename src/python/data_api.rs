@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bson::{RawBsonRef, RawDocumentBuf};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use pyo3::exceptions::PyNotImplementedError;
+use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 
-use super::call::{Call, Insert, Running};
+use super::call::{Call, Handing, Insert, Running, raised};
 use super::codec::{Encoded, Id, encode, encode_into};
 use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
@@ -16,14 +17,17 @@ use super::mongo::{
 };
 use super::options;
 use super::pooled::{Pooled, PooledClient};
+use super::store::wrapper_in_event;
 use crate::coalesce::{Coalescer, Flush};
 use crate::codec::MAX_DOCUMENT_SIZE;
+use crate::codec::ejson::{self, Style};
 use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
 use crate::cursor::Fetching;
-use crate::data_api::client::{DataApiClient, Repeat};
+use crate::data_api::client::{DataApiClient, Outgoing, Repeat};
 use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::{METADATA, Record};
 
 impl PooledClient for DataApiClient {
     type Settings = DataApiSettings;
@@ -54,13 +58,14 @@ impl CollectionCalls for DataApiClient {
         if client.settings().coalesce && repeat == Repeat::Safe {
             return Ok(Insert::Merged {
                 hand_over: Box::new(move |runtime, caller, more| {
-                    Coalescer::insert(&client, runtime, &namespace, out.buf, caller, more)
+                    Coalescer::insert(&client, runtime, &namespace, Outgoing::made(out.buf), caller, more)
                         .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
             });
         }
-        let inserting = async move { client.insert_one(&namespace, &out.buf, repeat).await };
+        let document = outgoing(out.buf, repeat);
+        let inserting = async move { client.insert_one(&namespace, &document).await };
         Ok(Insert::Alone(Call::new(inserting, finish)))
     }
 
@@ -91,7 +96,8 @@ impl CollectionCalls for DataApiClient {
         let repeat = repeat(&ids.iter().collect::<Vec<_>>(), &client);
         let given = given.unbind();
         let ordered = arguments.ordered;
-        let inserting = async move { client.insert_many(&namespace, &encoded, ordered, repeat).await };
+        let encoded: Vec<Outgoing> = encoded.into_iter().map(|ejson| outgoing(ejson, repeat)).collect();
+        let inserting = async move { client.insert_many(&namespace, &encoded, ordered).await };
         Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
     }
 
@@ -119,6 +125,26 @@ impl CollectionCalls for DataApiClient {
             Ok(stream::once(async { Ok(batch) }).boxed())
         };
         Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
+    }
+
+    fn save(py: Python<'_>, client: Arc<Self>, namespace: Arc<Namespace>, record: Record) -> PyResult<Handing> {
+        let document = RawDocumentBuf::from_bytes(record.document).map_err(|_| PyValueError::new_err("no document"))?;
+        let mut text = Vec::with_capacity(document.as_bytes().len() * 2);
+        raised(py, ejson::write_document(&mut text, &document, Style::Canonical))?;
+        if let Some(name) = ejson::wrapper_in(RawBsonRef::Document(&document), 0) {
+            return Err(wrapper_in_event(py, name));
+        }
+        let receipt = document.get_document(METADATA).ok().and_then(|connect| connect.get_object_id("receipt").ok());
+        let mut ours = br#"{"_id":"#.to_vec();
+        ejson::write_text(&mut ours, &record.id);
+        if let Some(receipt) = receipt {
+            ours.extend_from_slice(format!(r#","{METADATA}.receipt":{{"$oid":"{}"}}"#, receipt.to_hex()).as_bytes());
+        }
+        ours.push(b'}');
+        let outgoing = Outgoing::of_content(text, record.id, ours);
+        Ok(Box::new(move |runtime, caller, more| {
+            Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
+        }))
     }
 
     fn close(pooled: &Pooled<Self>) -> Call<()> {
@@ -174,6 +200,13 @@ fn only_the_driver_path<const N: usize>(arguments: [(&str, bool); N]) -> PyResul
             "the Data API has no {name} here: leave it out, or use AsyncMongoClient or MongoClient"
         ))),
         None => Ok(()),
+    }
+}
+
+fn outgoing(ejson: Vec<u8>, repeat: Repeat) -> Outgoing {
+    match repeat {
+        Repeat::Safe => Outgoing::made(ejson),
+        Repeat::OnlyUnsent => Outgoing::once(ejson),
     }
 }
 

@@ -66,7 +66,7 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         }
         ErrorKind::Operation => server_error("OperationFailure", py, error, details)?,
         ErrorKind::Write => server_error("WriteError", py, error, details)?,
-        ErrorKind::DuplicateKey => server_error("DuplicateKeyError", py, error, details)?,
+        ErrorKind::DuplicateKey | ErrorKind::DuplicateId => server_error("DuplicateKeyError", py, error, details)?,
         ErrorKind::WriteConcern => server_error("WriteConcernError", py, error, details)?,
         ErrorKind::WTimeout => server_error("WTimeoutError", py, error, details)?,
         ErrorKind::ExecutionTimeout => server_error("ExecutionTimeout", py, error, details)?,

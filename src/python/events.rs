@@ -132,6 +132,11 @@ pub fn parsed(object: &Bound<'_, PyAny>, model: &'static Model, of_id: bool) -> 
     if found.is_empty() { Ok(Arc::new(bytes)) } else { Err(invalid(py, model, found)) }
 }
 
+/// The same with `None` for what JSON does not have.
+pub fn without_what_json_lacks<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    without_foreign(value, &mut String::new(), 0, &mut Vec::new())
+}
+
 /// The same without what JSON does not have, which is listed.
 fn without_foreign<'py>(
     value: &Bound<'py, PyAny>,

@@ -18,6 +18,7 @@ mod options;
 mod pooled;
 mod results;
 mod shared;
+mod store;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};
@@ -42,6 +43,8 @@ pub mod _native {
     use super::gateway::run_gateway;
     #[pymodule_export]
     use super::results::{InsertManyResult, InsertOneResult};
+    #[pymodule_export]
+    use super::store::{SaveResult, StoreSettings};
     #[pymodule_export]
     use super::{forked, variables};
 

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::call::{Call, Insert, Running, raised};
+use super::call::{Call, Handing, Insert, Running, raised};
 use super::codec::{Encoded, Id, decode_document, raw_document};
 use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
@@ -18,9 +18,10 @@ use crate::coalesce::{Coalescer, Flush, SendBatch};
 use crate::config::DriverSettings;
 use crate::cursor::Fetching;
 use crate::driver::find::{Find, find, find_one};
-use crate::driver::insert::{InsertOptions, check_size, insert_many, insert_one};
+use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_many, insert_one};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
+use crate::store::Record;
 
 impl PooledClient for DriverClient {
     type Settings = DriverSettings;
@@ -84,6 +85,9 @@ pub trait CollectionCalls: PooledClient {
         arguments: &FindArguments,
     ) -> PyResult<Opening>;
 
+    /// Makes the insert of an event's record, to be merged with others.
+    fn save(py: Python<'_>, client: Arc<Self>, namespace: Arc<Namespace>, record: Record) -> PyResult<Handing>;
+
     /// Makes the call of `close`.
     fn close(pooled: &Pooled<Self>) -> Call<()>;
 }
@@ -110,7 +114,8 @@ impl CollectionCalls for DriverClient {
             raised(py, check_size(&client, &namespace, &document))?;
             return Ok(Insert::Merged {
                 hand_over: Box::new(move |runtime, caller, more| {
-                    Coalescer::insert(&client, runtime, &namespace, document, caller, more)
+                    let outgoing = Outgoing { document, content_id: None };
+                    Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more)
                         .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
@@ -169,6 +174,13 @@ impl CollectionCalls for DriverClient {
     ) -> PyResult<Opening> {
         let query = query(py, arguments)?;
         Ok(Box::new(move |runtime| Fetching::start(runtime, find(client, namespace, query))))
+    }
+
+    fn save(py: Python<'_>, client: Arc<Self>, namespace: Arc<Namespace>, record: Record) -> PyResult<Handing> {
+        let outgoing = Outgoing { document: raw_document(py, record.document)?, content_id: Some(record.id) };
+        Ok(Box::new(move |runtime, caller, more| {
+            Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
+        }))
     }
 
     fn close(pooled: &Pooled<Self>) -> Call<()> {

@@ -32,6 +32,32 @@ pub fn name(
     Ok(name.to_owned())
 }
 
+/// A command: its name with a value, or a document; and more fields.
+pub fn command(
+    command: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+    more: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Document> {
+    let whole = PyDict::new(command.py());
+    if command.cast::<PyString>().is_ok() {
+        match value {
+            Some(value) => whole.set_item(command, value)?,
+            None => whole.set_item(command, 1)?,
+        }
+    } else if command.cast::<PyMapping>().is_ok() {
+        whole.call_method1("update", (command,))?;
+    } else {
+        return Err(wrong_type("command", "an instance of str or a mapping", command));
+    }
+    if let Some(more) = more {
+        whole.call_method1("update", (more,))?;
+    }
+    if whole.is_empty() {
+        return Err(PyValueError::new_err("the command must not be empty"));
+    }
+    document(whole.as_any())
+}
+
 /// Any value as the driver takes it.
 pub fn bson_value(value: &Bound<'_, PyAny>) -> PyResult<Bson> {
     let bytes = encode_value(value)?;

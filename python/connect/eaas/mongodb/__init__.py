@@ -5,6 +5,9 @@ Two ways to MongoDB, each awaited or not:
 - the driver path: `AsyncMongoClient` and `MongoClient`, with PyMongo's API;
 - the Data API path: `AsyncDataApiClient` and `DataApiClient`, over HTTP.
 
+Above them, `AsyncEventStore` and `EventStore` store Connect's events, each once,
+`store_event` does so before a handler runs, and `events` has their models.
+
 `from_config(self.config)` makes a client from the extension's variables, and
 gives the same client for the same variables. `VARIABLES` is the list for
 Connect's `@variables` decorator.
@@ -43,9 +46,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 if TYPE_CHECKING:
+    from connect.eaas.mongodb.decorators import drain_store, open_store, store_event
     from connect.eaas.mongodb.errors import DataApiError
+    from connect.eaas.mongodb.events import EventValidationError, parse_event
+    from connect.eaas.mongodb.store import (
+        STORE_VARIABLES,
+        AsyncEventStore,
+        EventStore,
+        SaveResult,
+        StoredEvent,
+    )
 
 __all__ = [
+    "STORE_VARIABLES",
     "VARIABLES",
     "AsyncCollection",
     "AsyncCursor",
@@ -53,6 +66,7 @@ __all__ = [
     "AsyncDataApiCollection",
     "AsyncDataApiDatabase",
     "AsyncDatabase",
+    "AsyncEventStore",
     "AsyncMongoClient",
     "Collection",
     "Cursor",
@@ -61,18 +75,41 @@ __all__ = [
     "DataApiDatabase",
     "DataApiError",
     "Database",
+    "EventStore",
+    "EventValidationError",
     "InsertManyResult",
     "InsertOneResult",
     "MongoClient",
+    "SaveResult",
+    "StoredEvent",
     "__version__",
+    "drain_store",
+    "open_store",
+    "parse_event",
+    "store_event",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Its base class brings PyMongo's whole client along: a quarter of a second
-    # that only those pay who name the error.
-    if name == "DataApiError":
-        from connect.eaas.mongodb.errors import DataApiError
+# Imported when they are named: `errors` brings PyMongo's whole client along, a
+# quarter of a second, and who only inserts needs no models.
+_LATER = {
+    "DataApiError": "errors",
+    "EventValidationError": "events",
+    "parse_event": "events",
+    "STORE_VARIABLES": "store",
+    "AsyncEventStore": "store",
+    "EventStore": "store",
+    "SaveResult": "store",
+    "StoredEvent": "store",
+    "drain_store": "decorators",
+    "open_store": "decorators",
+    "store_event": "decorators",
+}
 
-        return DataApiError
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(f"connect.eaas.mongodb.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -163,6 +163,19 @@ class AsyncDatabase:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
 
+    def command(self, command: str | _Document, value: Any = None, **kwargs: Any) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Run a command on the primary; gives the server's answer.
+
+        Args:
+            command: the command's name, or the whole command.
+            value: the value of the name, where the name is given; 1, unless said otherwise.
+            **kwargs: more fields of the command.
+
+        Raises:
+            pymongo.errors.OperationFailure: MongoDB refused it.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
     def __getitem__(self, name: str, /) -> AsyncCollection: ...
     def __getattr__(self, name: str, /) -> AsyncCollection: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -306,6 +319,18 @@ class AsyncCollection:
             TypeError: an argument of a wrong type.
         """
 
+    def _save_event(
+        self,
+        settings: StoreSettings,
+        event_type: str,
+        obj: dict[str, Any] | Model,
+        task_id: str | None = None,
+        installation_id: str | None = None,
+    ) -> Coroutine[Any, Any, SaveResult]: ...
+    def _save_events(
+        self, settings: StoreSettings, events: Iterable[tuple[str, dict[str, Any] | Model]]
+    ) -> Coroutine[Any, Any, list[SaveResult | Exception]]: ...
+    def _drain(self) -> Coroutine[Any, Any, None]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __getitem__(self, name: str, /) -> Self: ...
     def __getattr__(self, name: str, /) -> Self: ...
@@ -422,6 +447,19 @@ class Database:
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
+        """
+
+    def command(self, command: str | _Document, value: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """Run a command on the primary; gives the server's answer.
+
+        Args:
+            command: the command's name, or the whole command.
+            value: the value of the name, where the name is given; 1, unless said otherwise.
+            **kwargs: more fields of the command.
+
+        Raises:
+            pymongo.errors.OperationFailure: MongoDB refused it.
+            pymongo.errors.PyMongoError: as `find_one`.
         """
 
     def __getitem__(self, name: str, /) -> Collection: ...
@@ -567,6 +605,18 @@ class Collection:
             TypeError: an argument of a wrong type.
         """
 
+    def _save_event(
+        self,
+        settings: StoreSettings,
+        event_type: str,
+        obj: dict[str, Any] | Model,
+        task_id: str | None = None,
+        installation_id: str | None = None,
+    ) -> SaveResult: ...
+    def _save_events(
+        self, settings: StoreSettings, events: Iterable[tuple[str, dict[str, Any] | Model]]
+    ) -> list[SaveResult | Exception]: ...
+    def _drain(self) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __getitem__(self, name: str, /) -> Self: ...
     def __getattr__(self, name: str, /) -> Self: ...
@@ -832,6 +882,18 @@ class AsyncDataApiCollection:
             TypeError: an argument of a wrong type.
         """
 
+    def _save_event(
+        self,
+        settings: StoreSettings,
+        event_type: str,
+        obj: dict[str, Any] | Model,
+        task_id: str | None = None,
+        installation_id: str | None = None,
+    ) -> Coroutine[Any, Any, SaveResult]: ...
+    def _save_events(
+        self, settings: StoreSettings, events: Iterable[tuple[str, dict[str, Any] | Model]]
+    ) -> Coroutine[Any, Any, list[SaveResult | Exception]]: ...
+    def _drain(self) -> Coroutine[Any, Any, None]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __getitem__(self, name: str, /) -> Self: ...
     def __getattr__(self, name: str, /) -> Self: ...
@@ -1097,6 +1159,18 @@ class DataApiCollection:
             TypeError: an argument of a wrong type.
         """
 
+    def _save_event(
+        self,
+        settings: StoreSettings,
+        event_type: str,
+        obj: dict[str, Any] | Model,
+        task_id: str | None = None,
+        installation_id: str | None = None,
+    ) -> SaveResult: ...
+    def _save_events(
+        self, settings: StoreSettings, events: Iterable[tuple[str, dict[str, Any] | Model]]
+    ) -> list[SaveResult | Exception]: ...
+    def _drain(self) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __getitem__(self, name: str, /) -> Self: ...
     def __getattr__(self, name: str, /) -> Self: ...
@@ -1309,3 +1383,33 @@ def parse_event(event_type: str, obj: dict[str, Any] | Model) -> Model:
 
 def event_models() -> list[tuple[str, str, str | None, list[tuple[str, str, str]]]]: ...
 def event_types() -> list[tuple[str, str, str, tuple[str, ...]]]: ...
+
+@final
+class StoreSettings:
+    def __new__(
+        cls,
+        redact: bool,
+        redact_paths: list[str],
+        redact_key: str | None = None,
+        extension_id: str | None = None,
+        environment_id: str | None = None,
+    ) -> Self: ...
+    def remains(self, obj: object) -> dict[str, Any] | None: ...
+
+@final
+class SaveResult:
+    """What came of saving an event."""
+
+    @property
+    def id(self) -> str:
+        """The record's `_id`: the object's id and a digest of its content."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether this call stored it."""
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether the same content was stored already."""
+
+    def __eq__(self, other: object, /) -> bool: ...

@@ -1,0 +1,322 @@
+"""`store_event`: an event handler whose event is stored before it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from threading import Lock
+from typing import Any, Final, Literal, TypeVar, overload
+
+__all__ = ["drain_store", "open_store", "store_event"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+OnError = Literal["reschedule", "fail", "raise", "continue"]
+
+INTERACTIVE_SECONDS: Final = 5.0
+"""How long storing may take where somebody waits for the answer, unless said otherwise."""
+
+LONGEST_COUNTDOWN: Final = 3600
+"""The longest that a background event waits before Connect delivers it again, in seconds."""
+
+_MOST_KNOWN = 10_000
+
+
+class _Failures:
+    """How often in a row storing an object has failed, in this process."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._lock = Lock()
+
+    def count(self, key: str) -> int:
+        """Count one more; gives how many there were before."""
+        with self._lock:
+            before = self._counts.pop(key, 0)
+            self._counts[key] = before + 1
+            if len(self._counts) > _MOST_KNOWN:
+                self._counts.popitem(last=False)
+            return before
+
+    def forget(self, key: str) -> None:
+        """It was stored."""
+        with self._lock:
+            self._counts.pop(key, None)
+
+
+_failures = _Failures()
+
+
+class _Policy:
+    """What one decorated handler does."""
+
+    def __init__(
+        self,
+        handler: Callable[..., Any],
+        on_error: OnError | None,
+        countdown: int,
+        timeout: float | None,
+        options: dict[str, Any],
+    ) -> None:
+        self.handler = handler
+        self.on_error = on_error
+        self.countdown = countdown
+        self.timeout = timeout
+        self.options = options
+        self.info: Callable[[], Any] = lambda: None
+
+    def event_type(self) -> str:
+        """The type of the events: what `@event` says, or that of a schedule."""
+        info = self.info()
+        return str(info["event_type"]) if info else "scheduled_execution"
+
+    def category(self) -> str:
+        """How events of this type are delivered."""
+        from connect.eaas.mongodb.events import EVENT_TYPES
+
+        known = EVENT_TYPES.get(self.event_type())
+        if known is not None:
+            return known.category
+        # `@event` takes statuses for background events, and for those only.
+        return "background" if (self.info() or {}).get("statuses") else "interactive"
+
+    def store_options(self, application: Any) -> dict[str, Any]:
+        context = getattr(application, "context", None)
+        known = {
+            "extension_id": getattr(context, "extension_id", None),
+            "environment_id": getattr(context, "environment_id", None),
+        }
+        return {name: value for name, value in known.items() if value} | self.options
+
+    @staticmethod
+    def ids(application: Any) -> dict[str, str | None]:
+        """What is known of the task."""
+        extra = getattr(getattr(application, "logger", None), "extra", None)
+        installation = getattr(application, "installation", None)
+        task_id = extra.get("task_id") if isinstance(extra, Mapping) else None
+        installation_id = installation.get("id") if isinstance(installation, Mapping) else None
+        return {
+            "task_id": task_id if isinstance(task_id, str) else None,
+            "installation_id": installation_id if isinstance(installation_id, str) else None,
+        }
+
+    def seconds(self) -> float | None:
+        """How long storing may take."""
+        if self.timeout is not None:
+            return self.timeout
+        return INTERACTIVE_SECONDS if self.category() == "interactive" else None
+
+    @staticmethod
+    def key(obj: Any) -> str:
+        return str(obj.get("id")) if isinstance(obj, Mapping) else ""
+
+    def refusal(self, message: str, obj: Any) -> Any:
+        """The answer that the event has failed for good."""
+        responses = import_module("connect.eaas.core.responses")
+        category, event_type = self.category(), self.event_type()
+        if category == "background":
+            return responses.BackgroundResponse.fail(output=message)
+        if category == "scheduled":
+            return responses.ScheduledExecutionResponse.fail(output=message)
+        if event_type.endswith("_validation"):
+            return responses.ValidationResponse.fail(data=obj, output=message)
+        return responses.InteractiveResponse.fail(http_status=503, body={"error": message}, output=message)
+
+    def failed(self, application: Any, error: Exception, obj: Any) -> Any:
+        """The answer where storing failed; `None` to go on without."""
+        category = self.category()
+        policy = self.on_error or ("reschedule" if category == "background" else "fail")
+        logger = getattr(application, "logger", None)
+        if logger is not None:
+            logger.warning("the event could not be stored: %s", error)
+        if policy == "continue":
+            return None
+        if policy == "raise":
+            raise error
+        if policy == "reschedule" and category == "background":
+            responses = import_module("connect.eaas.core.responses")
+            times = min(_failures.count(self.key(obj)), 16)
+            return responses.BackgroundResponse.reschedule(countdown=min(self.countdown * 2**times, LONGEST_COUNTDOWN))
+        return self.refusal(f"the event could not be stored, and was not handled: {error}", obj)
+
+    def invalid(self, application: Any, error: Exception, obj: Any) -> Any:
+        """The answer to an object that is not valid."""
+        logger = getattr(application, "logger", None)
+        if logger is not None:
+            logger.error("the event is not valid: %s", error)
+        return self.refusal(str(error), obj)
+
+
+@overload
+def store_event(
+    handler: Handler,
+    /,
+    *,
+    on_error: OnError | None = None,
+    countdown: int = 60,
+    timeout: float | None = None,
+    **options: Any,
+) -> Handler: ...
+@overload
+def store_event(
+    handler: None = None,
+    /,
+    *,
+    on_error: OnError | None = None,
+    countdown: int = 60,
+    timeout: float | None = None,
+    **options: Any,
+) -> Callable[[Handler], Handler]: ...
+def store_event(
+    handler: Callable[..., Any] | None = None,
+    /,
+    *,
+    on_error: OnError | None = None,
+    countdown: int = 60,
+    timeout: float | None = None,
+    **options: Any,
+) -> Any:
+    """Store an event before its handler runs.
+
+    Goes below `@event` or `@schedulable`, on a handler that is awaited or not::
+
+        @event('asset_purchase_request_processing', statuses=['pending'])
+        @store_event
+        async def handle(self, request): ...
+
+    An object that is not what its model says goes into the collection of dead
+    letters, with what is wrong with it, and its task fails with a message that
+    says so. Where MongoDB is away, `on_error` says what becomes of the event.
+
+    Args:
+        handler: the handler, where the decorator has no arguments.
+        on_error: `reschedule` (for background events, and what they do unless
+            said otherwise): Connect delivers it again, after `countdown` seconds,
+            twice as long each time, up to an hour; `fail` (what interactive and
+            scheduled events do): the task fails with a message; `raise`: as the
+            runner takes an exception; `continue`: run the handler all the same.
+        countdown: the first wait, in seconds; Connect makes it at least 30.
+        timeout: how long storing may take, in seconds; of interactive events 5,
+            unless said otherwise, and else the client's own limits. A handler
+            that is not awaited has the client's limits only.
+        **options: `path`, and what `AsyncEventStore` takes.
+
+    Raises:
+        ValueError: a wrong `on_error`, `countdown` or `timeout`.
+    """
+    if on_error not in (None, "reschedule", "fail", "raise", "continue"):
+        raise ValueError("on_error must be 'reschedule', 'fail', 'raise' or 'continue'")
+    if countdown < 1 or (timeout is not None and timeout <= 0):
+        raise ValueError("countdown and timeout must be more than 0")
+
+    def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
+        policy = _Policy(handler, on_error, countdown, timeout, options)
+        wrapper = _awaited(policy) if inspect.iscoroutinefunction(handler) else _blocking(policy)
+        # `@event` marks what it is given, which is the wrapper.
+        policy.info = lambda: _event_info(wrapper)
+        return wrapper
+
+    return decorate if handler is None else decorate(handler)
+
+
+def _event_info(function: Any) -> Any:
+    constants = import_module("connect.eaas.core.constants")
+    return getattr(function, constants.EVENT_INFO_ATTR_NAME, None)
+
+
+def _awaited(policy: _Policy) -> Callable[..., Any]:
+    @functools.wraps(policy.handler)
+    async def wrapper(self: Any, request: Any, *arguments: Any, **more: Any) -> Any:
+        from connect.eaas.mongodb.events import EventValidationError
+        from connect.eaas.mongodb.store import AsyncEventStore
+        from pymongo.errors import PyMongoError
+
+        event_type = policy.event_type()
+        store = AsyncEventStore.from_config(self.config, **policy.store_options(self))
+        ids = policy.ids(self)
+        try:
+            try:
+                await asyncio.wait_for(store.save(event_type, request, **ids), policy.seconds())
+            except EventValidationError as error:
+                letter = store.add_dead_letter(event_type, request, error, task_id=ids["task_id"])
+                await asyncio.wait_for(letter, policy.seconds())
+                return policy.invalid(self, error, request)
+        except (PyMongoError, asyncio.TimeoutError) as error:
+            answer = policy.failed(self, _said(error, policy), request)
+            if answer is not None:
+                return answer
+        else:
+            _failures.forget(policy.key(request))
+        return await policy.handler(self, request, *arguments, **more)
+
+    return wrapper
+
+
+def _blocking(policy: _Policy) -> Callable[..., Any]:
+    @functools.wraps(policy.handler)
+    def wrapper(self: Any, request: Any, *arguments: Any, **more: Any) -> Any:
+        from connect.eaas.mongodb.events import EventValidationError
+        from connect.eaas.mongodb.store import EventStore
+        from pymongo.errors import PyMongoError
+
+        event_type = policy.event_type()
+        store = EventStore.from_config(self.config, **policy.store_options(self))
+        ids = policy.ids(self)
+        try:
+            try:
+                store.save(event_type, request, **ids)
+            except EventValidationError as error:
+                store.add_dead_letter(event_type, request, error, task_id=ids["task_id"])
+                return policy.invalid(self, error, request)
+        except PyMongoError as error:
+            answer = policy.failed(self, error, request)
+            if answer is not None:
+                return answer
+        else:
+            _failures.forget(policy.key(request))
+        return policy.handler(self, request, *arguments, **more)
+
+    return wrapper
+
+
+def _said(error: Exception, policy: _Policy) -> Exception:
+    """The error, with words of its own where it has none."""
+    if isinstance(error, asyncio.TimeoutError):
+        return TimeoutError(f"it was not stored within {policy.seconds():g} s")
+    return error
+
+
+async def open_store(config: Mapping[str, Any], **options: Any) -> None:
+    """Open the store early, for an application's `on_startup`: connects, and makes the indexes.
+
+    Args:
+        config: the extension's variables.
+        **options: as `AsyncEventStore.from_config` takes them.
+
+    Raises:
+        pymongo.errors.PyMongoError: MongoDB cannot be reached.
+    """
+    from connect.eaas.mongodb.store import AsyncEventStore
+
+    store = AsyncEventStore.from_config(config, **options)
+    await store.collection.find_one({"_id": None})
+    try:
+        await store.ensure_indexes()
+    except NotImplementedError:
+        # The Data API cannot; whoever has the driver path does.
+        return
+
+
+async def drain_store(config: Mapping[str, Any], **options: Any) -> None:
+    """Wait until nothing is on its way to MongoDB, for an application's `on_shutdown`.
+
+    Args:
+        config: the extension's variables.
+        **options: as `AsyncEventStore.from_config` takes them.
+    """
+    from connect.eaas.mongodb.store import AsyncEventStore
+
+    await AsyncEventStore.from_config(config, **options).drain()
