@@ -163,7 +163,9 @@ class AsyncDatabase:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
 
-    def command(self, command: str | _Document, value: Any = None, **kwargs: Any) -> Coroutine[Any, Any, dict[str, Any]]:
+    def command(
+        self, command: str | _Document, value: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Run a command on the primary; gives the server's answer.
 
         Args:
