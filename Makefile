@@ -7,7 +7,6 @@ VENV := .venv
 RUNNER := $(VENV)/runner
 BIN := $(VENV)/bin
 WHEELS := target/wheels-dev
-N ?= 200
 
 # The runner does not run on Python 3.13 and later.
 RUNNER_PYTHON ?= $(shell for p in $(PYTHON) python3.12 python3.11 python3.10; do \
@@ -23,8 +22,8 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
-demo: $(RUNNER)/.installed ## The main job end to end: make demo [N=200] [MONGODB_URI=mongodb://…]
-	@$(BIN)/python -m demo --count $(N)
+demo: $(RUNNER)/.installed ## The main job end to end: make demo [N=200] [MONGODB_URI=mongodb://…] [CHAOS=1]
+	@$(BIN)/python -m demo $(if $(N),--count $(N)) $(if $(CHAOS),--chaos)
 
 .PHONY: test
 test: test-rust test-python test-example ## All tests: Rust, Python, and the example's own
@@ -38,7 +37,7 @@ test-python: $(RUNNER)/.installed ## pytest, the real runner included
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: test-example
-test-example: $(RUNNER)/.installed ## The example extension's tests, in the runner's environment
+test-example: $(RUNNER)/.installed ## The example's tests, and store_event's, in the runner's environment
 	$(BIN)/python -m tests.example
 
 .PHONY: lint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import secrets
 import signal
 import sys
@@ -22,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from demo.chaos import fragile_servers, run_chaos
 from demo.job import JobError, JobReport, run_job, servers
 
 console = Console(width=110 if not sys.stdout.isatty() else None)
@@ -30,14 +32,20 @@ console = Console(width=110 if not sys.stdout.isatty() else None)
 def main() -> int:
     """Run the main job and print what came of it; 0 only if all of it is right."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("-n", "--count", type=int, default=200, help="how many purchase requests")
-    count = parser.parse_args().count
+    parser.add_argument("-n", "--count", type=int, help="how many purchase requests")
+    parser.add_argument(
+        "--chaos", action="store_true", help="deliver each several times, to two runners, while MongoDB is killed"
+    )
+    arguments = parser.parse_args()
+    count = (100 if arguments.chaos else 200) if arguments.count is None else arguments.count
     if count < 1:
         parser.error("the count must be at least 1")
     # As Ctrl-C: everything that was started ends.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
     begun = time.monotonic()
+    if arguments.chaos:
+        return chaos(count)
     try:
         report = demo(count, os.environ.get("MONGODB_URI"))
     except (DevelopmentError, JobError, PyMongoError) as error:
@@ -47,6 +55,40 @@ def main() -> int:
         console.print("Stopped.")
         return 130
     print_report(report, time.monotonic() - begun)
+    return 0 if report.perfect else 1
+
+
+def chaos(count: int) -> int:
+    """`make demo CHAOS=1`."""
+    database = f"connect_chaos_{secrets.token_hex(4)}"
+    try:
+        with (
+            Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as bars,
+            fragile_servers(database, random.Random(count)) as (mongodb, variables),
+        ):
+            bar = bars.add_task("deliveries taken", total=count * 3)
+            report = asyncio.run(run_chaos(count, mongodb, variables, lambda done: bars.update(bar, completed=done)))
+    except (DevelopmentError, JobError, PyMongoError) as error:
+        console.print(f"[red]The demo failed:[/red] {Text(str(error)).markup}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("path")
+    for name in ("events", "stored", "missing", "duplicated", "different"):
+        table.add_column(name, justify="right")
+    for path in report.stored:
+        numbers = (report.events, report.stored[path], report.missing[path], report.duplicated[path])
+        table.add_row(path, *map(str, numbers), str(report.different[path]))
+    console.print(table)
+    results = ", ".join(f"{number} {result}" for result, number in sorted(report.results.items()))
+    console.print(
+        f"{report.deliveries} deliveries to two runners ({results}), while MongoDB was killed and started again "
+        f"{report.kills} times, in {report.seconds:.0f} s:"
+    )
+    verdict = "[green]every event is stored exactly once on each path, and equal to what was sent[/green]"
+    console.print(verdict if report.perfect else "[red]not every event is stored exactly once and equal[/red]")
     return 0 if report.perfect else 1
 
 

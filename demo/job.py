@@ -122,14 +122,14 @@ async def _send(
     tasks: dict[str, dict[str, Any]],
     progress: Callable[[int], None],
 ) -> dict[str, int]:
-    await _alive(connect.connected(), runner)
+    await alive(connect.connected(), runner)
     room = asyncio.Semaphore(IN_FLIGHT)
     results: dict[str, int] = defaultdict(int)
 
     async def run(task_id: str, request: dict[str, Any]) -> None:
         async with room:
             task = await connect.send_task(task_id, request)
-            output = await _alive(task.result, runner)
+            output = await alive(task.result, runner)
             results[output["result"]] += 1
             progress(sum(results.values()))
 
@@ -159,7 +159,7 @@ class _Gather:
                 task.cancel()
 
 
-async def _alive(awaitable: Any, runner: Runner) -> Any:
+async def alive(awaitable: Any, runner: Runner) -> Any:
     """Wait, but neither for a runner that has ended nor for ever."""
     waiting = asyncio.ensure_future(awaitable)
     try:
@@ -192,11 +192,8 @@ def _compare(uri: str, database: str, tasks: dict[str, dict[str, Any]], log: str
             stored: dict[str, list[dict[str, Any]]] = defaultdict(list)
             for document in independent[database][name].find():
                 stored[document["id"]].append(document)
-            ended = {
-                documents[0]["id"]: logged.inserted[str(documents[0]["_id"])]
-                for documents in stored.values()
-                if str(documents[0]["_id"]) in logged.inserted
-            }
+            at = {key: logged.stored.get((f"{database}.{name}", str(found[0]["_id"]))) for key, found in stored.items()}
+            ended = {key: moment for key, moment in at.items() if moment is not None}
             took = sorted(1000 * (ended[key] - begun[key]) for key in ended if key in begun)
             paths.append(
                 PathReport(
@@ -205,7 +202,7 @@ def _compare(uri: str, database: str, tasks: dict[str, dict[str, Any]], log: str
                     stored=sum(len(documents) for documents in stored.values()),
                     missing=sum(request["id"] not in stored for request in tasks.values()),
                     different=sum(
-                        not _same(request, document)
+                        not same(request, document)
                         for request in tasks.values()
                         for document in stored.get(request["id"], [])
                     ),
@@ -222,7 +219,7 @@ def _compare(uri: str, database: str, tasks: dict[str, dict[str, Any]], log: str
     return JobReport(paths, {}, sample)
 
 
-def _same(sent: dict[str, Any], stored: dict[str, Any]) -> bool:
+def same(sent: dict[str, Any], stored: dict[str, Any]) -> bool:
     """Whether the fields, their order, their values and the values' types are the same."""
-    document = {name: value for name, value in stored.items() if name != "_id"}
+    document = {name: value for name, value in stored.items() if name not in ("_id", "_connect")}
     return json.dumps(document) == json.dumps(sent)

@@ -40,21 +40,22 @@ class LocalConnect:
     ca_file: Path = Path()
 
     def __post_init__(self) -> None:
-        self._background: web.WebSocketResponse | None = None
-        self._connected = asyncio.Event()
+        self._runners: dict[str, web.WebSocketResponse] = {}
+        self._changed = asyncio.Condition()
 
-    async def connected(self) -> None:
-        """Wait until a runner's background connection has been set up."""
-        await self._connected.wait()
+    async def connected(self, runners: int = 1) -> None:
+        """Wait until so many runners' background connections have been set up."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._runners) >= runners)
 
-    async def send_task(self, task_id: str, obj: dict[str, Any], event_type: str = EVENT_TYPE) -> Task:
-        """Hand a background task to the runner; its `result` is the task's output."""
+    async def send_task(self, task_id: str, obj: dict[str, Any], event_type: str = EVENT_TYPE, runner: int = 0) -> Task:
+        """Hand a background task to one of the runners; its `result` is the task's output."""
         self.objects[obj["id"]] = obj
         result: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         task = self.tasks[task_id] = Task(task_id, obj["id"], result)
-        await self._connected.wait()
-        assert self._background is not None
-        await self._background.send_json(
+        await self.connected()
+        runners = list(self._runners.values())
+        await runners[runner % len(runners)].send_json(
             {
                 "version": 2,
                 "message_type": "task",
@@ -71,6 +72,7 @@ class LocalConnect:
         socket = web.WebSocketResponse(max_msg_size=2**24)
         await socket.prepare(request)
         background = request.query.get("runner_type") != "interactive"
+        instance = request.match_info["instance"]
         async for message in socket:
             if message.type != WSMsgType.TEXT:
                 continue
@@ -79,13 +81,13 @@ class LocalConnect:
                 self.setup_requests.append(received["data"])
                 await socket.send_json(self._setup_response())
                 if background:
-                    self._background = socket
-                    self._connected.set()
+                    async with self._changed:
+                        self._runners[instance] = socket
+                        self._changed.notify_all()
             elif received["message_type"] == "task":
                 self._take_result(received["data"])
-        if self._background is socket:
-            self._connected.clear()
-            self._background = None
+        if self._runners.get(instance) is socket:
+            del self._runners[instance]
         return socket
 
     def _take_result(self, data: dict[str, Any]) -> None:

@@ -34,13 +34,13 @@ class Runner:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
 
-def runner_environment(connect: LocalConnect) -> dict[str, str]:
+def runner_environment(connect: LocalConnect, instance: str) -> dict[str, str]:
     """The variables that Connect gives a runner's container."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return environment | {
         "API_KEY": "ApiKey SU-000-000-000:local",
         "ENVIRONMENT_ID": "ENV-0000-0000-01",
-        "INSTANCE_ID": "local",
+        "INSTANCE_ID": instance,
         "SERVER_ADDRESS": f"127.0.0.1:{connect.ws_port}",
         "API_ADDRESS": f"localhost:{connect.rest_port}",
         "SSL_CERT_FILE": str(connect.ca_file),
@@ -51,17 +51,17 @@ def runner_environment(connect: LocalConnect) -> dict[str, str]:
 
 
 @contextmanager
-def cextrun(connect: LocalConnect, folder: Path) -> Iterator[Runner]:
+def cextrun(connect: LocalConnect, folder: Path, instance: str = "local") -> Iterator[Runner]:
     """Run `cextrun` with the example extension; it logs into `folder`."""
     command = RUNNER_ENVIRONMENT / "bin" / "cextrun"
     if not command.exists():
         raise RuntimeError(f"the runner is not installed in {RUNNER_ENVIRONMENT}: run make setup")
-    log_file = folder / "cextrun.log"
+    log_file = folder / f"cextrun-{instance}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [str(command), "-u", "-n", "--no-rich-logging"],
             cwd=folder,
-            env=runner_environment(connect),
+            env=runner_environment(connect, instance),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -91,7 +91,7 @@ def _kill_session(process: subprocess.Popen[bytes]) -> None:
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (\S+) [A-Z]+ PID_\d+ (.*)$", re.MULTILINE)
 _INVOKE = re.compile(r"invoke method handle_purchase for task (\S+)")
-_RESULT = re.compile(r"InsertOneResult\(ObjectId\('([0-9a-f]{24})'\), acknowledged=True\)")
+_RESULT = re.compile(r"the event is stored in (\S+): SaveResult\(id='([^']+)', (?:stored|duplicate)=True\)")
 
 
 @dataclass
@@ -99,16 +99,18 @@ class Logged:
     """When the runner logged what, in seconds."""
 
     invoked: dict[str, float]
-    inserted: dict[str, float]
+    """By the task's id."""
+    stored: dict[tuple[str, str], float]
+    """By the collection's full name and the record's `_id`."""
 
 
 def read_log(text: str) -> Logged:
-    """Find when each task's handler was invoked and when each `_id` was logged as stored."""
+    """Find when each task's handler was invoked and when each record was logged as stored."""
     logged = Logged({}, {})
     for stamp, logger, message in _LINE.findall(text):
         at = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f").timestamp()
         if logger.startswith("connect.eaas.runner") and (invoked := _INVOKE.match(message)):
             logged.invoked[invoked[1]] = at
-        elif logger.startswith("eaas.") and (inserted := _RESULT.match(message)):
-            logged.inserted[inserted[1]] = at
+        elif logger.startswith("eaas.") and (stored := _RESULT.match(message)):
+            logged.stored.setdefault((stored[1], stored[2]), at)
     return logged

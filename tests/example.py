@@ -1,4 +1,6 @@
-"""Runs the example extension's own tests in the runner's environment: `python -m tests.example`.
+"""Runs the tests that need the runner's environment: `python -m tests.example`.
+
+They are the example extension's own, and those of what rests on `connect-eaas-core`.
 
 That environment has no MongoDB of its own (as a user's may have none): it gets ours.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from connect.eaas.mongodb.cli import dev
 
@@ -18,12 +21,18 @@ def main() -> int:
     """Run them; give pytest's exit status."""
     with dev.mongodb() as (_, port):
         command = [str(RUNNER_ENVIRONMENT / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider"]
+        tests = Path(__file__).parent / "runner"
         environment = {
             **os.environ,
             "TEST_MONGODB_URI": f"mongodb://127.0.0.1:{port}/",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        return subprocess.run(command, cwd=EXAMPLE, env=environment, check=False).returncode
+        options = ["-c", str(tests / "pytest.ini"), "--import-mode=importlib"]
+        ended = [
+            subprocess.run(command, cwd=EXAMPLE, env=environment, check=False).returncode,
+            subprocess.run([*command, *options, str(tests)], cwd=tests, env=environment, check=False).returncode,
+        ]
+        return max(ended)
 
 
 if __name__ == "__main__":

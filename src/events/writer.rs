@@ -54,12 +54,27 @@ impl EventWriter {
     }
 
     #[inline]
-    fn scalar(&mut self, key: Key<'_>, fits: impl FnOnce(&Kind) -> bool) {
+    fn scalar(&mut self, key: Key<'_>, fits: impl Fn(&Kind) -> bool) {
         if let Some(kind) = self.kind(key)
-            && !fits(kind)
+            && !match kind {
+                Kind::Either(one, other) => fits(one) || fits(other),
+                kind => fits(kind),
+            }
         {
             self.doubtful = true;
         }
+    }
+}
+
+/// What begins here, if it is of the kind.
+fn frame(kind: &'static Kind, array: bool) -> Option<Frame> {
+    match kind {
+        Kind::Any => Some(Frame::Any),
+        Kind::Mapping if !array => Some(Frame::Any),
+        Kind::Object(model) if !array => Some(Frame::Object(model, 0)),
+        Kind::List(kind) if array => Some(Frame::List(kind)),
+        Kind::Either(one, other) => frame(one, array).or_else(|| frame(other, array)),
+        _ => None,
     }
 }
 
@@ -73,14 +88,11 @@ impl Sink for EventWriter {
 
     fn begin(&mut self, key: Key<'_>, array: bool) -> usize {
         let frame = match self.kind(key) {
-            None | Some(Kind::Any) => Frame::Any,
-            Some(Kind::Mapping) if !array => Frame::Any,
-            Some(Kind::Object(model)) if !array => Frame::Object(model, 0),
-            Some(Kind::List(kind)) if array => Frame::List(kind),
-            Some(_) => {
+            None => Frame::Any,
+            Some(kind) => frame(kind, array).unwrap_or_else(|| {
                 self.doubtful = true;
                 Frame::Any
-            }
+            }),
         };
         self.frames.push(frame);
         self.out.begin(key, array)
@@ -118,7 +130,7 @@ impl Sink for EventWriter {
     fn string(&mut self, key: Key<'_>, value: &str) {
         self.scalar(key, |kind| match kind {
             Kind::Text | Kind::Quantity | Kind::Level | Kind::Any => true,
-            Kind::Moment | Kind::Date => moment::parse(value).is_some(),
+            Kind::Moment | Kind::Date => value.is_empty() || moment::parse(value).is_some(),
             _ => false,
         });
         self.out.string(key, value);

@@ -1,7 +1,7 @@
 import copy
 
 import pytest
-from connect.eaas.mongodb import VARIABLES, AsyncDataApiClient, AsyncMongoClient
+from connect.eaas.mongodb import VARIABLES, AsyncEventStore
 from connect_extension_mongodb.events import MyEventsApplication
 from pymongo.errors import ConfigurationError
 
@@ -23,10 +23,25 @@ async def test_a_purchase_request_is_stored_through_both_paths(async_connect_cli
 
     assert result.status == "success"
     assert request == REQUEST
-    for client in (AsyncDataApiClient.from_config(config), AsyncMongoClient.from_config(config)):
-        stored = await client.get_default_collection().find_one({"id": REQUEST["id"]})
-        assert stored.pop("_id")
-        assert stored == REQUEST
+    for path in ("data_api", "driver"):
+        store = AsyncEventStore.from_config(config, path=path)
+        (stored,) = await store.history(REQUEST["id"]).to_list()
+        assert stored.document == REQUEST
+        assert stored.event.asset.items[0].quantity == 7
+
+
+async def test_a_request_that_is_delivered_again_is_stored_once(async_connect_client, logger, config):
+    request = {**REQUEST, "id": "PR-7658-9572-0778-002"}
+    for _ in range(3):
+        extension = MyEventsApplication(async_connect_client, logger, config)
+        assert (await extension.handle_purchase(request)).status == "success"
+    assert len(await AsyncEventStore.from_config(config).history(request["id"]).to_list()) == 1
+
+
+async def test_a_request_is_delivered_again_while_mongodb_is_away(async_connect_client, logger, config):
+    away = {**config, "DB_HOST": "127.0.0.1:1", "DB_OPTIONS": "serverSelectionTimeoutMS=200"}
+    result = await MyEventsApplication(async_connect_client, logger, away).handle_purchase(REQUEST)
+    assert result.status == "reschedule"
 
 
 async def test_missing_variables_fail_the_task_with_their_names(async_connect_client, logger):

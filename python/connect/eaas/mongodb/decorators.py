@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from threading import Lock
-from typing import Any, Final, Literal, TypeVar, overload
+from typing import Any, Final, Literal, NamedTuple, TypeVar, overload
 
 __all__ = ["drain_store", "open_store", "store_event"]
 
@@ -50,6 +50,31 @@ class _Failures:
 _failures = _Failures()
 
 
+class _Event(NamedTuple):
+    """What a handler is for."""
+
+    event_type: str
+    category: str
+
+    @classmethod
+    def of(cls, application: Any, handler: Callable[..., Any]) -> _Event:
+        """What `@event` says of the method, or that it is for a schedule."""
+        from connect.eaas.mongodb.events import EVENT_TYPES
+
+        constants = import_module("connect.eaas.core.constants")
+        # The class has the outermost function, which `@event` marks.
+        method = getattr(type(application), handler.__name__, handler)
+        info = getattr(method, constants.EVENT_INFO_ATTR_NAME, None)
+        if info is None:
+            return cls("scheduled_execution", "scheduled")
+        event_type = str(info["event_type"])
+        known = EVENT_TYPES.get(event_type)
+        if known is not None:
+            return cls(event_type, known.category)
+        # `@event` takes statuses for background events, and for those only.
+        return cls(event_type, "background" if info.get("statuses") else "interactive")
+
+
 class _Policy:
     """What one decorated handler does."""
 
@@ -66,22 +91,6 @@ class _Policy:
         self.countdown = countdown
         self.timeout = timeout
         self.options = options
-        self.info: Callable[[], Any] = lambda: None
-
-    def event_type(self) -> str:
-        """The type of the events: what `@event` says, or that of a schedule."""
-        info = self.info()
-        return str(info["event_type"]) if info else "scheduled_execution"
-
-    def category(self) -> str:
-        """How events of this type are delivered."""
-        from connect.eaas.mongodb.events import EVENT_TYPES
-
-        known = EVENT_TYPES.get(self.event_type())
-        if known is not None:
-            return known.category
-        # `@event` takes statuses for background events, and for those only.
-        return "background" if (self.info() or {}).get("statuses") else "interactive"
 
     def store_options(self, application: Any) -> dict[str, Any]:
         context = getattr(application, "context", None)
@@ -103,32 +112,31 @@ class _Policy:
             "installation_id": installation_id if isinstance(installation_id, str) else None,
         }
 
-    def seconds(self) -> float | None:
+    def seconds(self, event: _Event) -> float | None:
         """How long storing may take."""
         if self.timeout is not None:
             return self.timeout
-        return INTERACTIVE_SECONDS if self.category() == "interactive" else None
+        return INTERACTIVE_SECONDS if event.category == "interactive" else None
 
     @staticmethod
     def key(obj: Any) -> str:
         return str(obj.get("id")) if isinstance(obj, Mapping) else ""
 
-    def refusal(self, message: str, obj: Any) -> Any:
+    @staticmethod
+    def refusal(event: _Event, message: str, obj: Any) -> Any:
         """The answer that the event has failed for good."""
         responses = import_module("connect.eaas.core.responses")
-        category, event_type = self.category(), self.event_type()
-        if category == "background":
+        if event.category == "background":
             return responses.BackgroundResponse.fail(output=message)
-        if category == "scheduled":
+        if event.category == "scheduled":
             return responses.ScheduledExecutionResponse.fail(output=message)
-        if event_type.endswith("_validation"):
+        if event.event_type.endswith("_validation"):
             return responses.ValidationResponse.fail(data=obj, output=message)
         return responses.InteractiveResponse.fail(http_status=503, body={"error": message}, output=message)
 
-    def failed(self, application: Any, error: Exception, obj: Any) -> Any:
+    def failed(self, application: Any, event: _Event, error: Exception, obj: Any) -> Any:
         """The answer where storing failed; `None` to go on without."""
-        category = self.category()
-        policy = self.on_error or ("reschedule" if category == "background" else "fail")
+        policy = self.on_error or ("reschedule" if event.category == "background" else "fail")
         logger = getattr(application, "logger", None)
         if logger is not None:
             logger.warning("the event could not be stored: %s", error)
@@ -136,18 +144,25 @@ class _Policy:
             return None
         if policy == "raise":
             raise error
-        if policy == "reschedule" and category == "background":
+        if policy == "reschedule" and event.category == "background":
             responses = import_module("connect.eaas.core.responses")
             times = min(_failures.count(self.key(obj)), 16)
             return responses.BackgroundResponse.reschedule(countdown=min(self.countdown * 2**times, LONGEST_COUNTDOWN))
-        return self.refusal(f"the event could not be stored, and was not handled: {error}", obj)
+        return self.refusal(event, f"the event could not be stored, and was not handled: {error}", obj)
 
-    def invalid(self, application: Any, error: Exception, obj: Any) -> Any:
+    def stored(self, application: Any, store: Any, saved: Any, obj: Any) -> None:
+        """It is stored."""
+        _failures.forget(self.key(obj))
+        logger = getattr(application, "logger", None)
+        if logger is not None:
+            logger.info("the event is stored in %s: %s", store.collection.full_name, saved)
+
+    def invalid(self, application: Any, event: _Event, error: Exception, obj: Any) -> Any:
         """The answer to an object that is not valid."""
         logger = getattr(application, "logger", None)
         if logger is not None:
             logger.error("the event is not valid: %s", error)
-        return self.refusal(str(error), obj)
+        return self.refusal(event, str(error), obj)
 
 
 @overload
@@ -189,7 +204,8 @@ def store_event(
 
     An object that is not what its model says goes into the collection of dead
     letters, with what is wrong with it, and its task fails with a message that
-    says so. Where MongoDB is away, `on_error` says what becomes of the event.
+    says so. Where MongoDB is away, `on_error` says what becomes of the event. It
+    may be used twice on a handler, with a `path` each.
 
     Args:
         handler: the handler, where the decorator has no arguments.
@@ -214,17 +230,9 @@ def store_event(
 
     def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
         policy = _Policy(handler, on_error, countdown, timeout, options)
-        wrapper = _awaited(policy) if inspect.iscoroutinefunction(handler) else _blocking(policy)
-        # `@event` marks what it is given, which is the wrapper.
-        policy.info = lambda: _event_info(wrapper)
-        return wrapper
+        return _awaited(policy) if inspect.iscoroutinefunction(handler) else _blocking(policy)
 
     return decorate if handler is None else decorate(handler)
-
-
-def _event_info(function: Any) -> Any:
-    constants = import_module("connect.eaas.core.constants")
-    return getattr(function, constants.EVENT_INFO_ATTR_NAME, None)
 
 
 def _awaited(policy: _Policy) -> Callable[..., Any]:
@@ -234,22 +242,24 @@ def _awaited(policy: _Policy) -> Callable[..., Any]:
         from connect.eaas.mongodb.store import AsyncEventStore
         from pymongo.errors import PyMongoError
 
-        event_type = policy.event_type()
+        event = _Event.of(self, policy.handler)
+        seconds = policy.seconds(event)
         store = AsyncEventStore.from_config(self.config, **policy.store_options(self))
         ids = policy.ids(self)
         try:
             try:
-                await asyncio.wait_for(store.save(event_type, request, **ids), policy.seconds())
+                saved = await asyncio.wait_for(store.save(event.event_type, request, **ids), seconds)
             except EventValidationError as error:
-                letter = store.add_dead_letter(event_type, request, error, task_id=ids["task_id"])
-                await asyncio.wait_for(letter, policy.seconds())
-                return policy.invalid(self, error, request)
+                letter = store.add_dead_letter(event.event_type, request, error, task_id=ids["task_id"])
+                await asyncio.wait_for(letter, seconds)
+                return policy.invalid(self, event, error, request)
         except (PyMongoError, asyncio.TimeoutError) as error:
-            answer = policy.failed(self, _said(error, policy), request)
+            said = error if isinstance(error, PyMongoError) else TimeoutError(f"it was not stored within {seconds} s")
+            answer = policy.failed(self, event, said, request)
             if answer is not None:
                 return answer
         else:
-            _failures.forget(policy.key(request))
+            policy.stored(self, store, saved, request)
         return await policy.handler(self, request, *arguments, **more)
 
     return wrapper
@@ -262,52 +272,55 @@ def _blocking(policy: _Policy) -> Callable[..., Any]:
         from connect.eaas.mongodb.store import EventStore
         from pymongo.errors import PyMongoError
 
-        event_type = policy.event_type()
+        event = _Event.of(self, policy.handler)
         store = EventStore.from_config(self.config, **policy.store_options(self))
         ids = policy.ids(self)
         try:
             try:
-                store.save(event_type, request, **ids)
+                saved = store.save(event.event_type, request, **ids)
             except EventValidationError as error:
-                store.add_dead_letter(event_type, request, error, task_id=ids["task_id"])
-                return policy.invalid(self, error, request)
+                store.add_dead_letter(event.event_type, request, error, task_id=ids["task_id"])
+                return policy.invalid(self, event, error, request)
         except PyMongoError as error:
-            answer = policy.failed(self, error, request)
+            answer = policy.failed(self, event, error, request)
             if answer is not None:
                 return answer
         else:
-            _failures.forget(policy.key(request))
+            policy.stored(self, store, saved, request)
         return policy.handler(self, request, *arguments, **more)
 
     return wrapper
 
 
-def _said(error: Exception, policy: _Policy) -> Exception:
-    """The error, with words of its own where it has none."""
-    if isinstance(error, asyncio.TimeoutError):
-        return TimeoutError(f"it was not stored within {policy.seconds():g} s")
-    return error
-
-
-async def open_store(config: Mapping[str, Any], **options: Any) -> None:
+async def open_store(config: Mapping[str, Any], *, logger: Any = None, **options: Any) -> bool:
     """Open the store early, for an application's `on_startup`: connects, and makes the indexes.
+
+    A MongoDB that is away, or a variable at fault, does not keep the extension
+    from starting: that is logged, and shows with the first event.
 
     Args:
         config: the extension's variables.
+        logger: what is told of a failure.
         **options: as `AsyncEventStore.from_config` takes them.
 
-    Raises:
-        pymongo.errors.PyMongoError: MongoDB cannot be reached.
+    Returns:
+        Whether the store is open, with its indexes where its path can make them.
     """
     from connect.eaas.mongodb.store import AsyncEventStore
+    from pymongo.errors import PyMongoError
 
-    store = AsyncEventStore.from_config(config, **options)
-    await store.collection.find_one({"_id": None})
     try:
+        store = AsyncEventStore.from_config(config, **options)
+        await store.collection.find_one({"_id": None})
         await store.ensure_indexes()
     except NotImplementedError:
-        # The Data API cannot; whoever has the driver path does.
-        return
+        # The Data API cannot make them; whoever has the driver path does.
+        return True
+    except PyMongoError as error:
+        if logger is not None:
+            logger.warning("the event store could not be opened, and is tried again with the first event: %s", error)
+        return False
+    return True
 
 
 async def drain_store(config: Mapping[str, Any], **options: Any) -> None:
