@@ -26,6 +26,8 @@ from demo.runner import Runner, cextrun
 RUNNERS = ("first", "second")
 MOST_DELIVERIES = 5
 IN_FLIGHT = 16
+SPREAD_SECONDS = 15
+"""Over how long the deliveries are spread, so that MongoDB is killed in the middle of many."""
 AGAIN_SECONDS = 0.5
 """How soon this Connect delivers an event again; the real one takes 30 s at least."""
 
@@ -84,9 +86,9 @@ class FragileMongoDB:
     async def misbehave(self) -> None:
         """Be killed at random moments, and come back after random pauses."""
         while True:
-            await asyncio.sleep(self._chance.uniform(0.5, 3.0))
+            await asyncio.sleep(self._chance.uniform(0.3, 2.5))
             await asyncio.to_thread(self.kill)
-            await asyncio.sleep(self._chance.uniform(0.0, 1.5))
+            await asyncio.sleep(self._chance.uniform(0.0, 4.0))
             await asyncio.to_thread(self.start)
 
 
@@ -162,9 +164,10 @@ async def _deliver_all(
     numbers = iter(range(10**9))
     taken = 0
 
-    async def deliver(request: dict[str, Any], runner: int) -> None:
+    async def deliver(request: dict[str, Any], runner: int, after: float) -> None:
         """Deliver it until it is taken, as Connect does."""
         nonlocal taken
+        await asyncio.sleep(after)
         while True:
             async with room:
                 task = await connect.send_task(f"TQ-{next(numbers):07}", request, runner=runner)
@@ -182,13 +185,11 @@ async def _deliver_all(
             await asyncio.sleep(AGAIN_SECONDS)
 
     deliveries = [
-        (request, chance.randrange(len(RUNNERS)))
+        (request, chance.randrange(len(RUNNERS)), chance.uniform(0, SPREAD_SECONDS))
         for request in requests
         for _ in range(chance.randint(1, MOST_DELIVERIES))
     ]
-    # At once as often as one after the other.
-    chance.shuffle(deliveries)
-    await asyncio.gather(*(deliver(request, runner) for request, runner in deliveries))
+    await asyncio.gather(*(deliver(*delivery) for delivery in deliveries))
 
 
 def _compare(port: int, database: str, requests: list[dict[str, Any]], report: ChaosReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from connect.eaas.mongodb.cli import dev
 
+from demo.chaos import fragile_servers, run_chaos
 from demo.job import run_job, servers
 from demo.local_connect import local_connect
 from demo.purchase_requests import purchase_requests
@@ -97,3 +99,12 @@ def test_the_snippet_runs_on_the_wheel_beside_connect_eaas_core() -> None:
             server.wait(dev.START_SECONDS)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("InsertOneResult(ObjectId('") == 2
+
+
+async def test_every_event_is_stored_exactly_once_while_mongodb_is_killed() -> None:
+    """Delivered one to five times each, to two runners."""
+    with fragile_servers("chaos", random.Random(7)) as (mongodb, variables):
+        report = await run_chaos(40, mongodb, variables)
+    assert report.perfect, report
+    assert report.kills >= 2
+    assert report.deliveries >= sum(report.results.values()) >= 40
