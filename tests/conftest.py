@@ -11,6 +11,9 @@ import pytest
 from connect.eaas.mongodb.cli import dev
 from pymongo import MongoClient as PyMongoClient
 
+# Those need the runner's environment: `python -m tests.example`.
+collect_ignore = ["runner"]
+
 API_KEY = "test-key-of-the-gateway"
 
 

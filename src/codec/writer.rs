@@ -28,6 +28,10 @@ pub trait Sink {
 
     /// Begins the document that is the whole.
     fn begin_root(&mut self) -> Self::Mark;
+    /// Begins an array that is the whole.
+    fn begin_list(&mut self) -> Self::Mark {
+        self.begin_root()
+    }
     /// Begins an embedded document or an array.
     fn begin(&mut self, key: Key<'_>, array: bool) -> Self::Mark;
     /// Ends what `begin` or `begin_root` began.
@@ -294,6 +298,11 @@ impl Sink for EjsonWriter {
     fn begin_root(&mut self) -> u8 {
         self.buf.push(b'{');
         b'}'
+    }
+
+    fn begin_list(&mut self) -> u8 {
+        self.buf.push(b'[');
+        b']'
     }
 
     fn begin(&mut self, key: Key<'_>, array: bool) -> u8 {

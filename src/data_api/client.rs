@@ -26,6 +26,7 @@ use crate::codec::ejson;
 use crate::config::DataApiSettings;
 use crate::cursor::Batch;
 use crate::driver::Namespace;
+use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// How often a call is tried at most.
@@ -372,12 +373,34 @@ impl DataApiClient {
     ///
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn find(&self, body: Bytes) -> Result<Batch> {
-        let answer = self.call(Action::Find, body, Repeat::Safe, &mut Sent::default(), self.deadline()).await?;
+    pub async fn find(&self, action: Action, body: Bytes, repeat: Repeat) -> Result<Batch> {
+        let answer = self.call(action, body, repeat, &mut Sent::default(), self.deadline()).await?;
         if answer.document.get_array("documents").is_err() {
-            return Err(self.lacking(Action::Find, &answer, "documents"));
+            return Err(self.lacking(action, &answer, "documents"));
         }
         Batch::of_data_api(answer.document)
+    }
+
+    /// Updates or replaces documents; `body` is the whole request. It is not repeated.
+    ///
+    /// # Errors
+    /// `DuplicateKey`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn update(&self, action: Action, body: Bytes) -> Result<Updated> {
+        let answer = self.call(action, body, Repeat::OnlyUnsent, &mut Sent::default(), self.deadline()).await?;
+        let (Some(matched), Some(modified)) = (count(&answer, "matchedCount"), count(&answer, "modifiedCount")) else {
+            return Err(self.lacking(action, &answer, "matchedCount and modifiedCount"));
+        };
+        let upserted = answer.document.get("upsertedId").ok().flatten().and_then(|id| Bson::try_from(id).ok());
+        Ok(Updated { matched, modified, upserted: upserted.filter(|id| *id != Bson::Null) })
+    }
+
+    /// Deletes documents; `body` is the whole request. It is not repeated.
+    ///
+    /// # Errors
+    /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn delete(&self, action: Action, body: Bytes) -> Result<u64> {
+        let answer = self.call(action, body, Repeat::OnlyUnsent, &mut Sent::default(), self.deadline()).await?;
+        count(&answer, "deletedCount").ok_or_else(|| self.lacking(action, &answer, "deletedCount"))
     }
 
     /// When a call that begins now must have ended.
@@ -739,6 +762,15 @@ impl SendBatch for DataApiClient {
 impl Flush for DataApiClient {
     fn flush(self: Arc<Self>, runtime: &Handle) {
         Coalescer::flush(&self, runtime);
+    }
+}
+
+/// A count of an answer.
+fn count(answer: &Answer, name: &str) -> Option<u64> {
+    match answer.document.get(name).ok()?? {
+        RawBsonRef::Int32(count) => u64::try_from(count).ok(),
+        RawBsonRef::Int64(count) => u64::try_from(count).ok(),
+        _ => None,
     }
 }
 

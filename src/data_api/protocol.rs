@@ -26,10 +26,33 @@ pub enum Action {
     FindOne,
     /// Finds all documents that match.
     Find,
+    /// Updates the first document that matches.
+    UpdateOne,
+    /// Updates all documents that match.
+    UpdateMany,
+    /// Replaces the first document that matches.
+    ReplaceOne,
+    /// Deletes the first document that matches.
+    DeleteOne,
+    /// Deletes all documents that match.
+    DeleteMany,
+    /// Runs an aggregation pipeline.
+    Aggregate,
 }
 
 impl Action {
-    const ALL: [Self; 4] = [Self::InsertOne, Self::InsertMany, Self::FindOne, Self::Find];
+    const ALL: [Self; 10] = [
+        Self::FindOne,
+        Self::Find,
+        Self::InsertOne,
+        Self::InsertMany,
+        Self::UpdateOne,
+        Self::UpdateMany,
+        Self::ReplaceOne,
+        Self::DeleteOne,
+        Self::DeleteMany,
+        Self::Aggregate,
+    ];
 
     /// The last part of the action's path, after `/action/`.
     pub const fn name(self) -> &'static str {
@@ -38,6 +61,12 @@ impl Action {
             Self::InsertMany => "insertMany",
             Self::FindOne => "findOne",
             Self::Find => "find",
+            Self::UpdateOne => "updateOne",
+            Self::UpdateMany => "updateMany",
+            Self::ReplaceOne => "replaceOne",
+            Self::DeleteOne => "deleteOne",
+            Self::DeleteMany => "deleteMany",
+            Self::Aggregate => "aggregate",
         }
     }
 

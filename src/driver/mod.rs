@@ -1,9 +1,11 @@
 //! The driver path: one pooled MongoDB client for one setting.
 
+pub mod aggregate;
 pub mod command;
 pub mod error;
 pub mod find;
 pub mod insert;
+pub mod write;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -62,10 +62,10 @@ impl Model {
     /// The field of that name. `near` is where it is looked for first.
     pub fn field(&self, name: &str, near: usize) -> Option<(usize, &'static Field)> {
         let fields: &'static [Field] = self.fields;
-        match fields.get(near) {
-            Some(field) if field.name == name => Some((near, field)),
-            _ => fields.iter().enumerate().find(|(_, field)| field.name == name),
-        }
+        // Fields come in an order much like the model's, with some left out.
+        let (before, after) = fields.split_at(near.min(fields.len()));
+        let places = (before.len()..).zip(after).chain((0..).zip(before));
+        places.into_iter().find(|(_, field)| field.name == name)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
@@ -15,8 +15,10 @@ use crate::config::{collection_name, database_name};
 use crate::cursor::Batch;
 use crate::data_api::protocol::{Action, ErrorBody, answer_for};
 use crate::driver::Namespace;
+use crate::driver::aggregate::aggregate;
 use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, insert_many, insert_one};
+use crate::driver::write::{Updated, delete, replace, update};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::process;
 
@@ -44,6 +46,11 @@ pub(super) async fn run(
     style: Style,
 ) -> Outcome<Answer> {
     let namespace = namespace(gateway, request)?;
+    for name in ["filter", "projection", "sort", "update", "pipeline"] {
+        if let Some(value) = value(request, name)? {
+            forbidden(value)?;
+        }
+    }
     let refuse = |error: Error| {
         let (status, body) = answer_for(action, &error);
         (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
@@ -66,11 +73,7 @@ pub(super) async fn run(
             }
             body.extend_from_slice(b"]}");
             // Not of Atlas's Data API, whose batches are ordered.
-            let ordered = match value(request, "ordered")? {
-                None => true,
-                Some(RawBsonRef::Boolean(ordered)) => ordered,
-                Some(_) => return Err(invalid("'ordered' must be a boolean")),
-            };
+            let ordered = flag(request, "ordered")?.unwrap_or(true);
             let options = InsertOptions { ordered, ..InsertOptions::default() };
             insert_many(&gateway.mongodb, &namespace, documents, options).await.map_err(refuse)?;
             Ok(Answer::Whole(StatusCode::CREATED, body))
@@ -97,7 +100,114 @@ pub(super) async fn run(
             let batches = find(mongodb, Arc::new(namespace), query).await.map_err(refuse)?;
             documents(batches, style).await.map_err(refuse)
         }
+        Action::UpdateOne | Action::UpdateMany => {
+            let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
+            let change = match value(request, "update")? {
+                Some(RawBsonRef::Document(change)) => Bson::Document(document(Some(change))?.unwrap_or_default()),
+                Some(RawBsonRef::Array(stages)) => {
+                    Bson::Array(stages.try_into().map_err(|_| invalid("'update' cannot be read"))?)
+                }
+                Some(_) => return Err(invalid("'update' must be a document or an array")),
+                None => return Err(missing("update")),
+            };
+            let options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
+            let many = action == Action::UpdateMany;
+            let updated = update(&gateway.mongodb, &namespace, many, filter, change, options).await.map_err(refuse)?;
+            answer_updated(updated, style)
+        }
+        Action::ReplaceOne => {
+            let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
+            let replacement = required_document(request, "replacement")?.to_owned();
+            let options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
+            let updated = replace(&gateway.mongodb, &namespace, filter, replacement, options).await.map_err(refuse)?;
+            answer_updated(updated, style)
+        }
+        Action::DeleteOne | Action::DeleteMany => {
+            let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
+            let many = action == Action::DeleteMany;
+            let deleted = delete(&gateway.mongodb, &namespace, many, filter, Document::new()).await.map_err(refuse)?;
+            let mut body = br#"{"deletedCount":"#.to_vec();
+            write_count(&mut body, deleted, style)?;
+            body.push(b'}');
+            Ok(Answer::Whole(StatusCode::OK, body))
+        }
+        Action::Aggregate => {
+            let pipeline = pipeline(request)?;
+            let mongodb = Arc::clone(&gateway.mongodb);
+            let batches = aggregate(mongodb, Arc::new(namespace), pipeline, Document::new()).await.map_err(refuse)?;
+            documents(batches, style).await.map_err(refuse)
+        }
     }
+}
+
+fn answer_updated(updated: Updated, style: Style) -> Outcome<Answer> {
+    let mut body = br#"{"matchedCount":"#.to_vec();
+    write_count(&mut body, updated.matched, style)?;
+    body.extend_from_slice(br#","modifiedCount":"#);
+    write_count(&mut body, updated.modified, style)?;
+    if let Some(id) = updated.upserted {
+        let holder = RawDocumentBuf::try_from(&doc! { "v": id }).map_err(|_| invalid("'_id' cannot be read"))?;
+        let id = holder.get("v").ok().flatten().ok_or_else(|| invalid("'_id' cannot be read"))?;
+        body.extend_from_slice(br#","upsertedId":"#);
+        ejson::write_value(&mut body, id, style)
+            .map_err(|error| (StatusCode::BAD_REQUEST, answer_for(Action::UpdateOne, &error).1))?;
+    }
+    body.push(b'}');
+    Ok(Answer::Whole(StatusCode::OK, body))
+}
+
+/// A count, as the service wrote it: a number in JSON, an integer of 32 bits in EJSON.
+fn write_count(out: &mut Vec<u8>, count: u64, style: Style) -> Outcome<()> {
+    let count = match i32::try_from(count) {
+        Ok(count) => RawBsonRef::Int32(count),
+        Err(_) => RawBsonRef::Int64(i64::try_from(count).unwrap_or(i64::MAX)),
+    };
+    ejson::write_value(out, count, style).map_err(|_| invalid("a count cannot be written"))
+}
+
+fn flag(request: &RawDocument, name: &str) -> Outcome<Option<bool>> {
+    match value(request, name)? {
+        None => Ok(None),
+        Some(RawBsonRef::Boolean(flag)) => Ok(Some(flag)),
+        Some(_) => Err(invalid(format!("'{name}' must be a boolean"))),
+    }
+}
+
+/// What runs code on the server, or writes elsewhere than the request says.
+const FORBIDDEN: [&str; 5] = ["$where", "$function", "$accumulator", "$out", "$merge"];
+
+/// Refuses what a key is not for.
+fn forbidden(value: RawBsonRef<'_>) -> Outcome<()> {
+    match value {
+        RawBsonRef::Document(document) => document.iter().flatten().try_for_each(|(name, value)| {
+            match FORBIDDEN.iter().find(|forbidden| **forbidden == name.as_str()) {
+                Some(name) => {
+                    let error = format!("'{name}' is not open through the Data API");
+                    Err((StatusCode::FORBIDDEN, ErrorBody::new("OperationNotAllowed", error)))
+                }
+                None => forbidden(value),
+            }
+        }),
+        RawBsonRef::Array(array) => array.into_iter().flatten().try_for_each(forbidden),
+        _ => Ok(()),
+    }
+}
+
+/// The stages of `aggregate`.
+fn pipeline(request: &RawDocument) -> Outcome<Vec<Document>> {
+    let stages: &RawArray = match value(request, "pipeline")? {
+        Some(RawBsonRef::Array(stages)) => stages,
+        Some(_) => return Err(invalid("'pipeline' must be an array")),
+        None => return Err(missing("pipeline")),
+    };
+    let mut pipeline = Vec::new();
+    for (place, stage) in stages.into_iter().enumerate() {
+        let Ok(RawBsonRef::Document(stage)) = stage else {
+            return Err(invalid(format!("'pipeline[{place}]' must be a document")));
+        };
+        pipeline.push(document(Some(stage))?.unwrap_or_default());
+    }
+    Ok(pipeline)
 }
 
 fn query(request: &RawDocument) -> Outcome<Find> {

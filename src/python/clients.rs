@@ -11,22 +11,26 @@ use std::time::Duration;
 
 use super::awaitable::Gate;
 use super::call::{Call, Insert, Startable, raised};
-use super::codec::decode_document;
+use super::codec::{decode_document, encode, raw_document};
 use super::cursor::{AsyncCursor, Cursor, CursorCore, FindArguments, Open};
 use super::errors::{configuration_error, to_py, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
-use super::mongo::{CollectionCalls, InsertManyArguments, InsertOneArguments};
-use super::options;
+use super::mongo::{Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments};
+use super::mongo::{bson_to_py, found};
+use super::options::{self, Opt, Opts};
 use super::pooled::Pooled;
 use super::shared;
 use super::store::{StoreSettings, pairs, saved};
 use crate::coalesce::{Coalescer, More, awaited};
+use crate::codec::writer::BsonWriter;
 use crate::config::{
     self, DataApiSettings, DriverSettings, VARIABLES, Value, collection_name, data_api_settings, database_name,
     driver_settings,
 };
 use crate::data_api::client::DataApiClient as HttpClient;
+use crate::driver::aggregate;
 use crate::driver::command::run_command;
+use crate::driver::write::{Then, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::process;
@@ -75,6 +79,22 @@ impl Settings for DataApiSettings {
     fn shown(&self) -> String {
         format!("'{}', data_source='{}'", self.endpoint, self.data_source)
     }
+}
+
+fn delete_options(
+    collation: Option<Py<PyAny>>,
+    hint: Option<Py<PyAny>>,
+    session: Option<Py<PyAny>>,
+    let_vars: Option<Py<PyAny>>,
+    comment: Option<Py<PyAny>>,
+) -> Opts {
+    vec![
+        ("collation", Opt::Collation(collation)),
+        ("hint", Opt::Index(hint)),
+        ("session", Opt::Session(session)),
+        ("let", Opt::Value(let_vars)),
+        ("comment", Opt::Value(comment)),
+    ]
 }
 
 fn hash_of(value: impl Hash) -> u64 {
@@ -433,6 +453,192 @@ macro_rules! path_classes {
                 Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, arguments)))
             }
 
+            /// Update the first document that matches; gives an `UpdateResult`.
+            #[pyo3(signature = (
+                        filter, update, upsert = false, bypass_document_validation = None, collation = None,
+                        array_filters = None, hint = None, session = None, r#let = None, sort = None, comment = None
+                    ))]
+            #[allow(clippy::too_many_arguments)]
+            fn update_one(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                update: Py<PyAny>,
+                upsert: bool,
+                bypass_document_validation: Option<bool>,
+                collation: Option<Py<PyAny>>,
+                array_filters: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                sort: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let options = vec![
+                    ("upsert", Opt::Flag(Some(upsert))),
+                    ("bypassDocumentValidation", Opt::Flag(bypass_document_validation)),
+                    ("collation", Opt::Collation(collation)),
+                    ("arrayFilters", Opt::Value(array_filters)),
+                    ("hint", Opt::Index(hint)),
+                    ("session", Opt::Session(session)),
+                    ("let", Opt::Value(r#let)),
+                    ("sort", Opt::Keys(sort)),
+                    ("comment", Opt::Value(comment)),
+                ];
+                let arguments = ChangeArguments { filter, change: update, options };
+                self.run(py, concat!($collection_name, ".update_one"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::change(py, client, namespace, Change::UpdateOne, &arguments)
+                })
+            }
+
+            /// Update all documents that match; gives an `UpdateResult`.
+            #[pyo3(signature = (
+                        filter, update, upsert = false, array_filters = None, bypass_document_validation = None,
+                        collation = None, hint = None, session = None, r#let = None, comment = None
+                    ))]
+            #[allow(clippy::too_many_arguments)]
+            fn update_many(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                update: Py<PyAny>,
+                upsert: bool,
+                array_filters: Option<Py<PyAny>>,
+                bypass_document_validation: Option<bool>,
+                collation: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let options = vec![
+                    ("upsert", Opt::Flag(Some(upsert))),
+                    ("bypassDocumentValidation", Opt::Flag(bypass_document_validation)),
+                    ("collation", Opt::Collation(collation)),
+                    ("arrayFilters", Opt::Value(array_filters)),
+                    ("hint", Opt::Index(hint)),
+                    ("session", Opt::Session(session)),
+                    ("let", Opt::Value(r#let)),
+                    ("comment", Opt::Value(comment)),
+                ];
+                let arguments = ChangeArguments { filter, change: update, options };
+                self.run(py, concat!($collection_name, ".update_many"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::change(py, client, namespace, Change::UpdateMany, &arguments)
+                })
+            }
+
+            /// Replace the first document that matches; gives an `UpdateResult`.
+            #[pyo3(signature = (
+                        filter, replacement, upsert = false, bypass_document_validation = None, collation = None,
+                        hint = None, session = None, r#let = None, sort = None, comment = None
+                    ))]
+            #[allow(clippy::too_many_arguments)]
+            fn replace_one(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                replacement: Py<PyAny>,
+                upsert: bool,
+                bypass_document_validation: Option<bool>,
+                collation: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                sort: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let options = vec![
+                    ("upsert", Opt::Flag(Some(upsert))),
+                    ("bypassDocumentValidation", Opt::Flag(bypass_document_validation)),
+                    ("collation", Opt::Collation(collation)),
+                    ("hint", Opt::Index(hint)),
+                    ("session", Opt::Session(session)),
+                    ("let", Opt::Value(r#let)),
+                    ("sort", Opt::Keys(sort)),
+                    ("comment", Opt::Value(comment)),
+                ];
+                let arguments = ChangeArguments { filter, change: replacement, options };
+                self.run(py, concat!($collection_name, ".replace_one"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::change(py, client, namespace, Change::ReplaceOne, &arguments)
+                })
+            }
+
+            /// Delete the first document that matches; gives a `DeleteResult`.
+            #[pyo3(signature = (filter, collation = None, hint = None, session = None, r#let = None, comment = None))]
+            #[allow(clippy::too_many_arguments)]
+            fn delete_one(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                collation: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let options = delete_options(collation, hint, session, r#let, comment);
+                self.run(py, concat!($collection_name, ".delete_one"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::delete(py, client, namespace, false, filter.bind(py), &options)
+                })
+            }
+
+            /// Delete all documents that match; gives a `DeleteResult`.
+            #[pyo3(signature = (filter, collation = None, hint = None, session = None, r#let = None, comment = None))]
+            #[allow(clippy::too_many_arguments)]
+            fn delete_many(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                collation: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let options = delete_options(collation, hint, session, r#let, comment);
+                self.run(py, concat!($collection_name, ".delete_many"), move |py, client, namespace| {
+                    <$path as CollectionCalls>::delete(py, client, namespace, true, filter.bind(py), &options)
+                })
+            }
+
+            /// Run an aggregation pipeline; gives a cursor, which may be awaited first.
+            #[pyo3(signature = (pipeline, session = None, r#let = None, comment = None, **kwargs))]
+            fn aggregate(
+                slf: &Bound<'_, Self>,
+                pipeline: Py<PyAny>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<$cursor> {
+                let mut options = options::more(
+                    kwargs,
+                    &[
+                        ("allowDiskUse", options::Form::Value),
+                        ("batchSize", options::Form::Value),
+                        ("bypassDocumentValidation", options::Form::Value),
+                        ("bypass_document_validation", options::Form::Named("bypassDocumentValidation")),
+                        ("collation", options::Form::Collation),
+                        ("hint", options::Form::Index),
+                        ("maxTimeMS", options::Form::Value),
+                    ],
+                )?;
+                options.extend([
+                    ("session", Opt::Session(session)),
+                    ("let", Opt::Value(r#let)),
+                    ("comment", Opt::Value(comment)),
+                ]);
+                let collection = slf.get();
+                let pooled = Arc::clone(&collection.client.get().pooled);
+                let namespace = Arc::clone(&collection.namespace);
+                let open: Open = Arc::new(move |py, _| {
+                    let client = pooled.client(py, $client_name)?;
+                    let namespace = Arc::clone(&namespace);
+                    <$path as CollectionCalls>::aggregate(py, client, namespace, pipeline.bind(py), &options)
+                });
+                Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, FindArguments::default())))
+            }
+
             /// Save an event; the event store's own way in.
             #[pyo3(signature = (settings, event_type, obj, task_id = None, installation_id = None))]
             fn _save_event(
@@ -606,7 +812,274 @@ macro_rules! driver_constructor {
     };
 }
 
-/// What the driver path has beyond the other.
+/// What a collection of the driver path has beyond the other's.
+macro_rules! driver_collection {
+    ($flavor:ident, $collection:ident = $collection_name:literal) => {
+        #[pymethods]
+        impl $collection {
+            /// How many documents match.
+            #[pyo3(signature = (filter, session = None, comment = None, **kwargs))]
+            fn count_documents(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let mut opts = options::more(
+                    kwargs,
+                    &[
+                        ("skip", options::Form::Value),
+                        ("limit", options::Form::Value),
+                        ("maxTimeMS", options::Form::Named("maxTimeMS")),
+                        ("hint", options::Form::Index),
+                        ("collation", options::Form::Collation),
+                    ],
+                )?;
+                opts.extend([("session", Opt::Session(session)), ("comment", Opt::Value(comment))]);
+                self.run(py, concat!($collection_name, ".count_documents"), move |py, client, namespace| {
+                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
+                    let given = options::given(py, &opts)?;
+                    let counting = async move { aggregate::count(&client, &namespace, filter, given).await };
+                    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
+                })
+            }
+
+            /// How many documents there are, as the collection's metadata say.
+            #[pyo3(signature = (comment = None, **kwargs))]
+            fn estimated_document_count(
+                &self,
+                py: Python<'_>,
+                comment: Option<Py<PyAny>>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let mut opts = options::more(kwargs, &[("maxTimeMS", options::Form::Value)])?;
+                opts.push(("comment", Opt::Value(comment)));
+                self.run(py, concat!($collection_name, ".estimated_document_count"), move |py, client, namespace| {
+                    let given = options::given(py, &opts)?;
+                    let counting = async move { aggregate::estimated_count(&client, &namespace, given).await };
+                    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
+                })
+            }
+
+            /// The values that a field has in the documents that match.
+            #[pyo3(signature = (key, filter = None, session = None, comment = None, hint = None, **kwargs))]
+            #[allow(clippy::too_many_arguments)]
+            fn distinct(
+                &self,
+                py: Python<'_>,
+                key: String,
+                filter: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let mut opts = options::more(
+                    kwargs,
+                    &[("maxTimeMS", options::Form::Value), ("collation", options::Form::Collation)],
+                )?;
+                opts.extend([
+                    ("session", Opt::Session(session)),
+                    ("comment", Opt::Value(comment)),
+                    ("hint", Opt::Index(hint)),
+                ]);
+                self.run(py, concat!($collection_name, ".distinct"), move |py, client, namespace| {
+                    let filter = match &filter {
+                        Some(filter) => options::document(&options::write_filter(filter.bind(py))?)?,
+                        None => bson::Document::new(),
+                    };
+                    let given = options::given(py, &opts)?;
+                    let finding =
+                        async move { aggregate::distinct(&client, &namespace, &key, filter, given).await };
+                    Ok(Call::new(finding, |py, values| bson_to_py(py, bson::Bson::Array(raised(py, values)?))))
+                })
+            }
+
+            /// Update the first document that matches; gives it as it was, or as it is then.
+            #[pyo3(signature = (
+                        filter, update, projection = None, sort = None, upsert = false, return_document = false,
+                        array_filters = None, hint = None, session = None, r#let = None, comment = None, **kwargs
+                    ))]
+            #[allow(clippy::too_many_arguments)]
+            fn find_one_and_update(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                update: Py<PyAny>,
+                projection: Option<Py<PyAny>>,
+                sort: Option<Py<PyAny>>,
+                upsert: bool,
+                return_document: bool,
+                array_filters: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+                opts.extend([
+                    ("projection", Opt::Projection(projection)),
+                    ("sort", Opt::Keys(sort)),
+                    ("upsert", Opt::Flag(Some(upsert))),
+                    ("arrayFilters", Opt::Value(array_filters)),
+                    ("hint", Opt::Index(hint)),
+                    ("session", Opt::Session(session)),
+                    ("let", Opt::Value(r#let)),
+                    ("comment", Opt::Value(comment)),
+                ]);
+                self.run(py, concat!($collection_name, ".find_one_and_update"), move |py, client, namespace| {
+                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
+                    let then = Then::Update(options::bson_value(&options::update(update.bind(py))?)?);
+                    let given = options::given(py, &opts)?;
+                    let changing = async move {
+                        find_one_and(&client, &namespace, filter, then, return_document, max_time, given).await
+                    };
+                    Ok(Call::new(changing, found))
+                })
+            }
+
+            /// Replace the first document that matches; gives it as it was, or as it is then.
+            #[pyo3(signature = (
+                        filter, replacement, projection = None, sort = None, upsert = false, return_document = false,
+                        hint = None, session = None, r#let = None, comment = None, **kwargs
+                    ))]
+            #[allow(clippy::too_many_arguments)]
+            fn find_one_and_replace(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                replacement: Py<PyAny>,
+                projection: Option<Py<PyAny>>,
+                sort: Option<Py<PyAny>>,
+                upsert: bool,
+                return_document: bool,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+                opts.extend([
+                    ("projection", Opt::Projection(projection)),
+                    ("sort", Opt::Keys(sort)),
+                    ("upsert", Opt::Flag(Some(upsert))),
+                    ("hint", Opt::Index(hint)),
+                    ("session", Opt::Session(session)),
+                    ("let", Opt::Value(r#let)),
+                    ("comment", Opt::Value(comment)),
+                ]);
+                self.run(py, concat!($collection_name, ".find_one_and_replace"), move |py, client, namespace| {
+                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
+                    let mut out = BsonWriter::default();
+                    encode(&options::replacement(replacement.bind(py))?, &mut out)?;
+                    let then = Then::Replace(raw_document(py, out.buf)?);
+                    let given = options::given(py, &opts)?;
+                    let changing = async move {
+                        find_one_and(&client, &namespace, filter, then, return_document, max_time, given).await
+                    };
+                    Ok(Call::new(changing, found))
+                })
+            }
+
+            /// Delete the first document that matches; gives it.
+            #[pyo3(signature = (
+                        filter, projection = None, sort = None, hint = None, session = None, r#let = None,
+                        comment = None, **kwargs
+                    ))]
+            #[allow(clippy::too_many_arguments)]
+            fn find_one_and_delete(
+                &self,
+                py: Python<'_>,
+                filter: Py<PyAny>,
+                projection: Option<Py<PyAny>>,
+                sort: Option<Py<PyAny>>,
+                hint: Option<Py<PyAny>>,
+                session: Option<Py<PyAny>>,
+                r#let: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+                opts.extend([
+                    ("projection", Opt::Projection(projection)),
+                    ("sort", Opt::Keys(sort)),
+                    ("hint", Opt::Index(hint)),
+                    ("session", Opt::Session(session)),
+                    ("let", Opt::Value(r#let)),
+                    ("comment", Opt::Value(comment)),
+                ]);
+                self.run(py, concat!($collection_name, ".find_one_and_delete"), move |py, client, namespace| {
+                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
+                    let given = options::given(py, &opts)?;
+                    let changing = async move {
+                        find_one_and(&client, &namespace, filter, Then::Delete, false, max_time, given).await
+                    };
+                    Ok(Call::new(changing, found))
+                })
+            }
+
+            /// Remove the collection.
+            #[pyo3(signature = (session = None, comment = None))]
+            fn drop(
+                &self,
+                py: Python<'_>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                self.run(py, concat!($collection_name, ".drop"), move |py, client, namespace| {
+                    let mut command = bson::doc! { "drop": namespace.collection.clone() };
+                    command.extend(options::given(py, &opts)?);
+                    let running = async move {
+                        match run_command(&client, namespace.database.clone(), command).await {
+                            // There is none: it is gone.
+                            Err(error) if error.code == Some(26) => Ok(()),
+                            ended => ended.map(drop_answer),
+                        }
+                    };
+                    Ok(Call::new(running, |py, ended| {
+                        raised(py, ended)?;
+                        Ok(py.None())
+                    }))
+                })
+            }
+
+            /// Make an index; gives its name.
+            #[pyo3(signature = (keys, session = None, comment = None, **kwargs))]
+            fn create_index(
+                &self,
+                py: Python<'_>,
+                keys: Py<PyAny>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+                kwargs: Option<Py<PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                self.run(py, concat!($collection_name, ".create_index"), move |py, client, namespace| {
+                    let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+                    let index = options::index(keys.bind(py), kwargs)?;
+                    let name = index.get_str("name").unwrap_or_default().to_owned();
+                    let mut command =
+                        bson::doc! { "createIndexes": namespace.collection.clone(), "indexes": [index] };
+                    command.extend(options::given(py, &opts)?);
+                    let running = async move { run_command(&client, namespace.database.clone(), command).await };
+                    Ok(Call::new(running, move |py, ended| {
+                        raised(py, ended)?;
+                        Ok(PyString::new(py, &name).into_any().unbind())
+                    }))
+                })
+            }
+        }
+    };
+}
+
+fn drop_answer(_: bson::RawDocumentBuf) {}
+
+/// What a database of the driver path has beyond the other's.
 macro_rules! driver_database {
     ($flavor:ident, $client_name:literal, $database:ident = $database_name:literal) => {
         #[pymethods]
@@ -740,6 +1213,7 @@ path_classes!(
     exit = __aexit__
 );
 driver_constructor!(AsyncMongoClient);
+driver_collection!(Awaited, AsyncCollection = "AsyncCollection");
 driver_database!(Awaited, "AsyncMongoClient", AsyncDatabase = "AsyncDatabase");
 
 path_classes!(
@@ -753,6 +1227,7 @@ path_classes!(
     exit = __exit__
 );
 driver_constructor!(MongoClient);
+driver_collection!(Blocking, Collection = "Collection");
 driver_database!(Blocking, "MongoClient", Database = "Database");
 
 path_classes!(

@@ -443,6 +443,15 @@ impl AsyncCursor {
         slf
     }
 
+    /// Ask the server; gives the cursor itself. So both spellings serve,
+    /// `await collection.aggregate(…)` and `async for … in collection.aggregate(…)`.
+    fn __await__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (core, cursor) = (Arc::clone(&slf.get().core), slf.clone().unbind());
+        Awaited::run(slf.py(), "AsyncCursor.__await__", move |py| {
+            CursorCore::fetch(&core, py, 1, move |_, _| Ok(cursor.into_any()))
+        })
+    }
+
     fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(document) = self.core.next_there(py) {
             return Ok(Py::new(py, Awaitable::ready("AsyncCursor.next", document?))?.into_any());

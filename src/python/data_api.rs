@@ -9,13 +9,14 @@ use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 
 use super::call::{Call, Handing, Insert, Running, raised};
-use super::codec::{Encoded, Id, encode, encode_into};
+use super::codec::{Encoded, Id, encode, encode_any, encode_into};
 use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
 use super::mongo::{
-    CollectionCalls, InsertManyArguments, InsertOneArguments, documents, found, inserted_many, inserted_one, room,
+    Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, deleted, documents, found,
+    inserted_many, inserted_one, room, updated,
 };
-use super::options;
+use super::options::{self, Opts};
 use super::pooled::{Pooled, PooledClient};
 use super::store::wrapper_in_event;
 use crate::coalesce::{Coalescer, Flush};
@@ -25,7 +26,9 @@ use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
 use crate::cursor::Fetching;
 use crate::data_api::client::{DataApiClient, Outgoing, Repeat};
+use crate::data_api::protocol::Action;
 use crate::driver::Namespace;
+use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{METADATA, Record};
 
@@ -121,7 +124,81 @@ impl CollectionCalls for DataApiClient {
     ) -> PyResult<Opening> {
         let body = query(py, &client, &namespace, arguments)?;
         let finding = async move {
-            let batch = client.find(body).await?;
+            let batch = client.find(Action::Find, body, Repeat::Safe).await?;
+            Ok(stream::once(async { Ok(batch) }).boxed())
+        };
+        Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
+    }
+
+    fn change(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        which: Change,
+        arguments: &ChangeArguments,
+    ) -> PyResult<Call<Updated>> {
+        let upsert = only_upsert(&arguments.options)?;
+        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
+        out.buf.extend_from_slice(br#""filter":"#);
+        encode(&options::write_filter(arguments.filter.bind(py))?, &mut out)?;
+        let change = arguments.change.bind(py);
+        let action = match which {
+            Change::ReplaceOne => {
+                out.buf.extend_from_slice(br#","replacement":"#);
+                encode(&options::replacement(change)?, &mut out)?;
+                Action::ReplaceOne
+            }
+            Change::UpdateOne | Change::UpdateMany => {
+                let change = options::update(change)?;
+                out.buf.extend_from_slice(br#","update":"#);
+                encode_any(&change, &mut out)?;
+                if which == Change::UpdateMany { Action::UpdateMany } else { Action::UpdateOne }
+            }
+        };
+        if upsert {
+            out.buf.extend_from_slice(br#","upsert":true"#);
+        }
+        out.buf.push(b'}');
+        Ok(Call::new(async move { client.update(action, out.buf.into()).await }, updated))
+    }
+
+    fn delete(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        many: bool,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>> {
+        let _py = py;
+        only_upsert(options)?;
+        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
+        out.buf.extend_from_slice(br#""filter":"#);
+        encode(&options::write_filter(filter)?, &mut out)?;
+        out.buf.push(b'}');
+        let action = if many { Action::DeleteMany } else { Action::DeleteOne };
+        Ok(Call::new(async move { client.delete(action, out.buf.into()).await }, deleted))
+    }
+
+    fn aggregate(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        pipeline: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Opening> {
+        let _py = py;
+        only_upsert(options)?;
+        let stages = options::pipeline(pipeline)?;
+        // A pipeline that writes is not sent twice.
+        let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
+        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
+        out.buf.extend_from_slice(br#""pipeline":"#);
+        encode_any(pipeline, &mut out)?;
+        out.buf.push(b'}');
+        let repeat = if writes { Repeat::OnlyUnsent } else { Repeat::Safe };
+        let finding = async move {
+            let batch = client.find(Action::Aggregate, out.buf.into(), repeat).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
         };
         Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
@@ -201,6 +278,19 @@ fn only_the_driver_path<const N: usize>(arguments: [(&str, bool); N]) -> PyResul
         ))),
         None => Ok(()),
     }
+}
+
+/// Of the options of a write the Data API has `upsert` only.
+fn only_upsert(options: &Opts) -> PyResult<bool> {
+    let mut upsert = false;
+    for (name, option) in options {
+        if *name == "upsert" {
+            upsert = option.is_given();
+        } else {
+            only_the_driver_path([(*name, option.is_given())])?;
+        }
+    }
+    Ok(upsert)
 }
 
 fn outgoing(ejson: Vec<u8>, repeat: Repeat) -> Outgoing {

@@ -42,7 +42,7 @@ pub mod _native {
     #[pymodule_export]
     use super::gateway::run_gateway;
     #[pymodule_export]
-    use super::results::{InsertManyResult, InsertOneResult};
+    use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
     #[pymodule_export]
     use super::store::{SaveResult, StoreSettings};
     #[pymodule_export]

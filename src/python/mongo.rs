@@ -8,17 +8,20 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::call::{Call, Handing, Insert, Running, raised};
-use super::codec::{Encoded, Id, decode_document, raw_document};
+use super::codec::{Encoded, Id, decode_document, encode, raw_document};
 use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
-use super::options::{self, document};
+use super::options::{self, Opts, document};
 use super::pooled::{Pooled, PooledClient};
-use super::results::{InsertManyResult, InsertOneResult};
+use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
 use crate::coalesce::{Coalescer, Flush, SendBatch};
+use crate::codec::writer::BsonWriter;
 use crate::config::DriverSettings;
 use crate::cursor::Fetching;
+use crate::driver::aggregate::aggregate;
 use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_many, insert_one};
+use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
 use crate::store::Record;
@@ -46,6 +49,24 @@ pub struct InsertManyArguments {
     pub bypass_document_validation: Option<bool>,
     pub session: Option<Py<PyAny>>,
     pub comment: Option<Py<PyAny>>,
+}
+
+/// Which documents an update is for, and what it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Operators, for the first that matches.
+    UpdateOne,
+    /// Operators, for all that match.
+    UpdateMany,
+    /// A document in the place of the first that matches.
+    ReplaceOne,
+}
+
+/// The arguments of an update or a replacement.
+pub struct ChangeArguments {
+    pub filter: Py<PyAny>,
+    pub change: Py<PyAny>,
+    pub options: Opts,
 }
 
 /// The calls of a collection, on either path.
@@ -83,6 +104,34 @@ pub trait CollectionCalls: PooledClient {
         client: Arc<Self>,
         namespace: Arc<Namespace>,
         arguments: &FindArguments,
+    ) -> PyResult<Opening>;
+
+    /// Makes the call of an update or a replacement.
+    fn change(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        which: Change,
+        arguments: &ChangeArguments,
+    ) -> PyResult<Call<Updated>>;
+
+    /// Makes the call of a deletion.
+    fn delete(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        many: bool,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>>;
+
+    /// Makes the query of `aggregate`.
+    fn aggregate(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        pipeline: &Bound<'_, PyAny>,
+        options: &Opts,
     ) -> PyResult<Opening>;
 
     /// Makes the insert of an event's record, to be merged with others.
@@ -174,6 +223,53 @@ impl CollectionCalls for DriverClient {
     ) -> PyResult<Opening> {
         let query = query(py, arguments)?;
         Ok(Box::new(move |runtime| Fetching::start(runtime, find(client, namespace, query))))
+    }
+
+    fn change(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        which: Change,
+        arguments: &ChangeArguments,
+    ) -> PyResult<Call<Updated>> {
+        let filter = document(&options::write_filter(arguments.filter.bind(py))?)?;
+        let given = options::given(py, &arguments.options)?;
+        let change = arguments.change.bind(py);
+        if which == Change::ReplaceOne {
+            let mut out = BsonWriter::default();
+            encode(&options::replacement(change)?, &mut out)?;
+            let replacement = raw_document(py, out.buf)?;
+            let replacing = async move { replace(&client, &namespace, filter, replacement, given).await };
+            return Ok(Call::new(replacing, updated));
+        }
+        let operators = options::bson_value(&options::update(change)?)?;
+        let many = which == Change::UpdateMany;
+        let updating = async move { update(&client, &namespace, many, filter, operators, given).await };
+        Ok(Call::new(updating, updated))
+    }
+
+    fn delete(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        many: bool,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>> {
+        let filter = document(&options::write_filter(filter)?)?;
+        let given = options::given(py, options)?;
+        Ok(Call::new(async move { delete(&client, &namespace, many, filter, given).await }, deleted))
+    }
+
+    fn aggregate(
+        py: Python<'_>,
+        client: Arc<Self>,
+        namespace: Arc<Namespace>,
+        pipeline: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Opening> {
+        let (pipeline, given) = (options::pipeline(pipeline)?, options::given(py, options)?);
+        Ok(Box::new(move |runtime| Fetching::start(runtime, aggregate(client, namespace, pipeline, given))))
     }
 
     fn save(py: Python<'_>, client: Arc<Self>, namespace: Arc<Namespace>, record: Record) -> PyResult<Handing> {
@@ -319,6 +415,25 @@ fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound
         refused.set_item("op", operation)?;
     }
     Ok(())
+}
+
+/// The result of an update or a replacement.
+pub fn updated(py: Python<'_>, result: Result<Updated>) -> PyResult<Py<PyAny>> {
+    let Updated { matched, modified, upserted } = raised(py, result)?;
+    let upserted = upserted.map(|id| bson_to_py(py, id)).transpose()?;
+    Ok(Bound::new(py, UpdateResult::new(matched, modified, upserted))?.into_any().unbind())
+}
+
+/// The result of a deletion.
+pub fn deleted(py: Python<'_>, result: Result<u64>) -> PyResult<Py<PyAny>> {
+    Ok(Bound::new(py, DeleteResult::new(raised(py, result)?))?.into_any().unbind())
+}
+
+/// Any value of BSON as Python has it.
+pub fn bson_to_py(py: Python<'_>, value: bson::Bson) -> PyResult<Py<PyAny>> {
+    let document = bson::doc! { "v": value };
+    let bytes = bson::serialize_to_vec(&document).map_err(|error| PyTypeError::new_err(error.to_string()))?;
+    Ok(decode_document(py, &bytes)?.bind(py).get_item("v")?.unbind())
 }
 
 /// The result of `find_one`.

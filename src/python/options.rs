@@ -1,5 +1,7 @@
 //! PyMongo's arguments ► the core's options.
 
+use std::time::Duration;
+
 use bson::{Bson, Document, RawBsonRef, RawDocument};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -221,4 +223,192 @@ pub fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)
         query.push((name, text));
     }
     Ok(query)
+}
+
+/// The value of an optional argument, and the form that PyMongo takes it in.
+pub enum Opt {
+    /// As it is.
+    Value(Option<Py<PyAny>>),
+    /// A flag.
+    Flag(Option<bool>),
+    /// An order.
+    Keys(Option<Py<PyAny>>),
+    /// An index: its name or its keys.
+    Index(Option<Py<PyAny>>),
+    /// A collation.
+    Collation(Option<Py<PyAny>>),
+    /// The fields to return.
+    Projection(Option<Py<PyAny>>),
+    /// A session, which is refused.
+    Session(Option<Py<PyAny>>),
+}
+
+impl Opt {
+    /// Whether it was given.
+    pub fn is_given(&self) -> bool {
+        match self {
+            Self::Flag(flag) => *flag == Some(true),
+            Self::Value(value)
+            | Self::Keys(value)
+            | Self::Index(value)
+            | Self::Collation(value)
+            | Self::Projection(value)
+            | Self::Session(value) => value.is_some(),
+        }
+    }
+}
+
+/// Arguments by MongoDB's names for them.
+pub type Opts = Vec<(&'static str, Opt)>;
+
+/// Arguments as the driver takes them.
+pub fn given(py: Python<'_>, opts: &Opts) -> PyResult<Document> {
+    let dict = PyDict::new(py);
+    for (name, opt) in opts {
+        match opt {
+            Opt::Session(session) => no_session(session.as_ref().map(|session| session.bind(py)))?,
+            Opt::Flag(Some(flag)) => dict.set_item(name, flag)?,
+            Opt::Value(Some(value)) => dict.set_item(name, value)?,
+            Opt::Keys(Some(value)) => dict.set_item(name, keys(name, value.bind(py))?)?,
+            Opt::Index(Some(value)) => match value.bind(py).cast::<PyString>() {
+                Ok(index) => dict.set_item(name, index)?,
+                Err(_) => dict.set_item(name, keys(name, value.bind(py))?)?,
+            },
+            Opt::Collation(Some(value)) => dict.set_item(name, collation(value.bind(py))?)?,
+            Opt::Projection(Some(value)) => {
+                if let Some(names) = projection(value.bind(py))? {
+                    dict.set_item(name, names)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    document(dict.as_any())
+}
+
+/// `filter` of a write: a query.
+pub fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if filter.cast::<PyMapping>().is_err() {
+        return Err(wrong_type("filter", "an instance of dict, or any other mapping type", filter));
+    }
+    Ok(filter.clone())
+}
+
+/// `update`: a document of operators, or a pipeline.
+pub fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if let Ok(stages) = update.cast::<PyList>() {
+        if stages.is_empty() {
+            return Err(PyValueError::new_err("update cannot be empty"));
+        }
+        return Ok(update.clone());
+    }
+    let Ok(mapping) = update.cast::<PyMapping>() else {
+        return Err(wrong_type("update", "a mapping type or a list", update));
+    };
+    if mapping.is_empty()? {
+        return Err(PyValueError::new_err("update cannot be empty"));
+    }
+    if !first_name(update)?.starts_with('$') {
+        return Err(PyValueError::new_err("update only works with $ operators"));
+    }
+    Ok(update.clone())
+}
+
+/// `replacement`: a document without operators.
+pub fn replacement<'py>(replacement: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let Ok(mapping) = replacement.cast::<PyMapping>() else {
+        return Err(wrong_type("replacement", "an instance of dict, or any other mapping type", replacement));
+    };
+    if !mapping.is_empty()? && first_name(replacement)?.starts_with('$') {
+        return Err(PyValueError::new_err("replacement can not include $ operators"));
+    }
+    Ok(replacement.clone())
+}
+
+fn first_name(mapping: &Bound<'_, PyAny>) -> PyResult<String> {
+    match mapping.try_iter()?.next() {
+        Some(name) => Ok(name?.str()?.to_string()),
+        None => Ok(String::new()),
+    }
+}
+
+/// `pipeline`: a list of stages.
+pub fn pipeline(pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
+    let stages = pipeline.cast::<PyList>().map_err(|_| wrong_type("pipeline", "an instance of list", pipeline))?;
+    stages.iter().map(|stage| document(&stage)).collect()
+}
+
+/// In which form PyMongo takes a keyword.
+#[derive(Clone, Copy)]
+pub enum Form {
+    /// As it is.
+    Value,
+    /// As it is, under another name.
+    Named(&'static str),
+    /// An index.
+    Index,
+    /// A collation.
+    Collation,
+}
+
+/// Keywords beyond the named arguments, of those that are known.
+pub fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) -> PyResult<Opts> {
+    let mut opts = Opts::new();
+    let Some(kwargs) = kwargs else { return Ok(opts) };
+    for (name, value) in kwargs {
+        let name = name.extract::<String>()?;
+        let Some((known, form)) = known.iter().find(|(known, _)| *known == name) else {
+            return Err(PyTypeError::new_err(format!("got an unexpected keyword argument '{name}'")));
+        };
+        let value = (!value.is_none()).then(|| value.unbind());
+        opts.push(match form {
+            Form::Value => (*known, Opt::Value(value)),
+            Form::Named(name) => (*name, Opt::Value(value)),
+            Form::Index => (*known, Opt::Index(value)),
+            Form::Collation => (*known, Opt::Collation(value)),
+        });
+    }
+    Ok(opts)
+}
+
+/// The keywords of what finds and changes at once.
+pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Option<Duration>)> {
+    let mut opts = more(
+        kwargs,
+        &[
+            ("maxTimeMS", Form::Value),
+            ("collation", Form::Collation),
+            ("bypass_document_validation", Form::Named("bypassDocumentValidation")),
+        ],
+    )?;
+    let place = opts.iter().position(|(name, _)| *name == "maxTimeMS");
+    let max_time = match (place.map(|place| opts.remove(place).1), kwargs) {
+        (Some(Opt::Value(Some(millis))), Some(kwargs)) => {
+            Some(Duration::from_millis(millis.bind(kwargs.py()).extract::<u64>()?))
+        }
+        _ => None,
+    };
+    Ok((opts, max_time))
+}
+
+/// An index as `createIndexes` takes it; named by its keys, unless a name is given.
+pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
+    let key = document(&keys("keys", keys_given)?)?;
+    let name = key.iter().map(|(name, direction)| match direction {
+        Bson::String(kind) => format!("{name}_{kind}"),
+        Bson::Double(direction) => format!("{name}_{direction:.0}"),
+        direction => format!("{name}_{direction}"),
+    });
+    let name = name.collect::<Vec<_>>().join("_");
+    let mut index = Document::new();
+    index.insert("key", key);
+    index.insert("name", name);
+    if let Some(more) = more {
+        for (option, value) in more {
+            let option = option.extract::<String>()?;
+            let value = if option == "collation" { collation(&value)? } else { value };
+            index.insert(option, bson_value(&value)?);
+        }
+    }
+    Ok(index)
 }

@@ -2,11 +2,10 @@
 //! would cost a quarter of a second.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
-
-use super::once::Once;
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::codec::Id;
+use super::once::Once;
 
 /// The result of `insert_one`.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
@@ -82,4 +81,87 @@ impl InsertManyResult {
 
 fn python_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
+}
+
+/// The result of an update or a replacement.
+#[pyclass(module = "connect.eaas.mongodb", frozen)]
+pub struct UpdateResult {
+    /// How many documents matched.
+    #[pyo3(get)]
+    matched_count: u64,
+    /// How many documents were changed.
+    #[pyo3(get)]
+    modified_count: u64,
+    /// The `_id` of the document that was inserted since none matched, or `None`.
+    #[pyo3(get)]
+    upserted_id: Option<Py<PyAny>>,
+    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
+    #[pyo3(get)]
+    acknowledged: bool,
+}
+
+impl UpdateResult {
+    pub(super) fn new(matched_count: u64, modified_count: u64, upserted_id: Option<Py<PyAny>>) -> Self {
+        Self { matched_count, modified_count, upserted_id, acknowledged: true }
+    }
+}
+
+#[pymethods]
+impl UpdateResult {
+    /// Whether a document was inserted since none matched.
+    #[getter]
+    fn did_upsert(&self) -> bool {
+        self.upserted_id.is_some()
+    }
+
+    /// What the server said.
+    #[getter]
+    fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let raw = PyDict::new(py);
+        raw.set_item("n", self.matched_count + u64::from(self.upserted_id.is_some()))?;
+        raw.set_item("nModified", self.modified_count)?;
+        raw.set_item("ok", 1.0)?;
+        if let Some(id) = &self.upserted_id {
+            raw.set_item("upserted", id)?;
+        }
+        raw.set_item("updatedExisting", self.matched_count > 0)?;
+        Ok(raw)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("UpdateResult({}, acknowledged=True)", self.raw_result(py)?.repr()?))
+    }
+}
+
+/// The result of a deletion.
+#[pyclass(module = "connect.eaas.mongodb", frozen)]
+pub struct DeleteResult {
+    /// How many documents were deleted.
+    #[pyo3(get)]
+    deleted_count: u64,
+    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
+    #[pyo3(get)]
+    acknowledged: bool,
+}
+
+impl DeleteResult {
+    pub(super) fn new(deleted_count: u64) -> Self {
+        Self { deleted_count, acknowledged: true }
+    }
+}
+
+#[pymethods]
+impl DeleteResult {
+    /// What the server said.
+    #[getter]
+    fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let raw = PyDict::new(py);
+        raw.set_item("n", self.deleted_count)?;
+        raw.set_item("ok", 1.0)?;
+        Ok(raw)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("DeleteResult({}, acknowledged=True)", self.raw_result(py)?.repr()?))
+    }
 }

@@ -82,6 +82,18 @@ pub fn encode_event(document: &Bound<'_, PyDict>, model: &'static Model) -> PyRe
     Ok((bytes, doubtful))
 }
 
+/// Encodes a document, or a list of documents.
+pub fn encode_any(value: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
+    let Ok(list) = value.cast::<PyList>() else { return encode(value, out) };
+    let mut walk = Walk::new(value.py())?;
+    let mark = out.begin_list();
+    for (place, item) in list.iter().enumerate() {
+        walk.value(Key::Index(place), &item, out, 0).at(|| Step::Place(place)).map_err(|error| error.into_py(value))?;
+    }
+    out.end(mark);
+    Ok(())
+}
+
 /// Encodes any value as the element `v` of a document.
 pub fn encode_value(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let mut out = BsonWriter::default();

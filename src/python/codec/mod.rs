@@ -5,7 +5,7 @@ mod encode;
 mod types;
 
 pub use decode::{decode_document, decode_json};
-pub use encode::{Encoded, Id, encode, encode_event, encode_into, encode_value};
+pub use encode::{Encoded, Id, encode, encode_any, encode_event, encode_into, encode_value};
 pub use types::BsonTypes;
 
 use bson::RawDocumentBuf;

@@ -33,9 +33,11 @@ from connect.eaas.mongodb._native import (
     DataApiCollection,
     DataApiDatabase,
     Database,
+    DeleteResult,
     InsertManyResult,
     InsertOneResult,
     MongoClient,
+    UpdateResult,
     _forked,
 )
 from connect.eaas.mongodb.variables import VARIABLES
@@ -75,6 +77,7 @@ __all__ = [
     "DataApiDatabase",
     "DataApiError",
     "Database",
+    "DeleteResult",
     "EventStore",
     "EventValidationError",
     "InsertManyResult",
@@ -82,6 +85,7 @@ __all__ = [
     "MongoClient",
     "SaveResult",
     "StoredEvent",
+    "UpdateResult",
     "__version__",
     "drain_store",
     "open_store",

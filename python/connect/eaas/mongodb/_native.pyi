@@ -1,4 +1,4 @@
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
 
@@ -47,6 +47,50 @@ class InsertManyResult:
     @property
     def inserted_ids(self) -> list[Any]:
         """The `_id`s of the inserted documents, in the order in which they were given."""
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
+
+@final
+class UpdateResult:
+    """The result of an update or a replacement; the shape of `pymongo.results.UpdateResult`."""
+
+    @property
+    def matched_count(self) -> int:
+        """How many documents matched."""
+
+    @property
+    def modified_count(self) -> int:
+        """How many documents were changed."""
+
+    @property
+    def upserted_id(self) -> Any:
+        """The `_id` of the document that was inserted since none matched, or `None`."""
+
+    @property
+    def did_upsert(self) -> bool:
+        """Whether a document was inserted since none matched."""
+
+    @property
+    def raw_result(self) -> dict[str, Any]:
+        """What the server said."""
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
+
+@final
+class DeleteResult:
+    """The result of a deletion; the shape of `pymongo.results.DeleteResult`."""
+
+    @property
+    def deleted_count(self) -> int:
+        """How many documents were deleted."""
+
+    @property
+    def raw_result(self) -> dict[str, Any]:
+        """What the server said."""
 
     @property
     def acknowledged(self) -> bool:
@@ -320,6 +364,178 @@ class AsyncCollection:
             NotImplementedError: an argument that is not supported; names it.
             TypeError: an argument of a wrong type.
         """
+
+    def update_one(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, UpdateResult]:
+        """Update the first document that matches.
+
+        Arguments as PyMongo's.
+
+        Raises:
+            ValueError: the update has no operators.
+            pymongo.errors.DuplicateKeyError: it would make a unique key twice.
+            pymongo.errors.OperationFailure: MongoDB refused it.
+            pymongo.errors.PyMongoError: as `insert_one`.
+        """
+
+    def update_many(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, UpdateResult]:
+        """Update all documents that match; arguments and errors as `update_one`'s."""
+
+    def replace_one(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, UpdateResult]:
+        """Replace the first document that matches; arguments and errors as `update_one`'s.
+
+        Raises:
+            ValueError: the replacement has operators.
+        """
+
+    def delete_one(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, DeleteResult]:
+        """Delete the first document that matches; errors as `update_one`'s."""
+
+    def delete_many(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, DeleteResult]:
+        """Delete all documents that match; errors as `update_one`'s."""
+
+    def aggregate(
+        self,
+        pipeline: list[_Document],
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> AsyncCursor:
+        """Run an aggregation pipeline; gives a cursor, which asks the server once it is read. It may be awaited first.
+
+        Raises:
+            TypeError: the pipeline is no list, or a keyword is not known.
+        """
+
+    def count_documents(
+        self, filter: _Document, session: None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, int]:
+        """How many documents match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
+
+    def estimated_document_count(self, comment: Any = None, **kwargs: Any) -> Coroutine[Any, Any, int]:
+        """How many documents there are, as the collection's metadata say. Keyword: `maxTimeMS`."""
+
+    def distinct(
+        self,
+        key: str,
+        filter: _Document | None = None,
+        session: None = None,
+        comment: Any = None,
+        hint: _Sort | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """The values that a field has in the documents that match. Keywords: `maxTimeMS`, `collation`."""
+
+    def find_one_and_update(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+        """Update the first document that matches; gives it as it was, or as it is then.
+
+        `return_document` is PyMongo's `ReturnDocument`. Keywords: `maxTimeMS`,
+        `collation`, `bypass_document_validation`. Errors as `update_one`'s.
+        """
+
+    def find_one_and_replace(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+        """Replace the first document that matches; as `find_one_and_update`."""
+
+    def find_one_and_delete(
+        self,
+        filter: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+        """Delete the first document that matches; gives it. As `find_one_and_update`."""
+
+    def drop(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, None]:
+        """Remove the collection; nothing where there is none."""
+
+    def create_index(
+        self, keys: _Sort, session: None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, str]:
+        """Make an index; gives its name. Keywords are the options of MongoDB's `createIndexes`."""
 
     def _save_event(
         self,
@@ -607,6 +823,174 @@ class Collection:
             TypeError: an argument of a wrong type.
         """
 
+    def update_one(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> UpdateResult:
+        """Update the first document that matches.
+
+        Arguments as PyMongo's.
+
+        Raises:
+            ValueError: the update has no operators.
+            pymongo.errors.DuplicateKeyError: it would make a unique key twice.
+            pymongo.errors.OperationFailure: MongoDB refused it.
+            pymongo.errors.PyMongoError: as `insert_one`.
+        """
+
+    def update_many(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> UpdateResult:
+        """Update all documents that match; arguments and errors as `update_one`'s."""
+
+    def replace_one(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> UpdateResult:
+        """Replace the first document that matches; arguments and errors as `update_one`'s.
+
+        Raises:
+            ValueError: the replacement has operators.
+        """
+
+    def delete_one(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> DeleteResult:
+        """Delete the first document that matches; errors as `update_one`'s."""
+
+    def delete_many(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> DeleteResult:
+        """Delete all documents that match; errors as `update_one`'s."""
+
+    def aggregate(
+        self,
+        pipeline: list[_Document],
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Cursor:
+        """Run an aggregation pipeline; gives a cursor, which asks the server once it is read.
+
+        Raises:
+            TypeError: the pipeline is no list, or a keyword is not known.
+        """
+
+    def count_documents(self, filter: _Document, session: None = None, comment: Any = None, **kwargs: Any) -> int:
+        """How many documents match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
+
+    def estimated_document_count(self, comment: Any = None, **kwargs: Any) -> int:
+        """How many documents there are, as the collection's metadata say. Keyword: `maxTimeMS`."""
+
+    def distinct(
+        self,
+        key: str,
+        filter: _Document | None = None,
+        session: None = None,
+        comment: Any = None,
+        hint: _Sort | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """The values that a field has in the documents that match. Keywords: `maxTimeMS`, `collation`."""
+
+    def find_one_and_update(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any] | None:
+        """Update the first document that matches; gives it as it was, or as it is then.
+
+        `return_document` is PyMongo's `ReturnDocument`. Keywords: `maxTimeMS`,
+        `collation`, `bypass_document_validation`. Errors as `update_one`'s.
+        """
+
+    def find_one_and_replace(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any] | None:
+        """Replace the first document that matches; as `find_one_and_update`."""
+
+    def find_one_and_delete(
+        self,
+        filter: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any] | None:
+        """Delete the first document that matches; gives it. As `find_one_and_update`."""
+
+    def drop(self, session: None = None, comment: Any = None) -> None:
+        """Remove the collection; nothing where there is none."""
+
+    def create_index(self, keys: _Sort, session: None = None, comment: Any = None, **kwargs: Any) -> str:
+        """Make an index; gives its name. Keywords are the options of MongoDB's `createIndexes`."""
+
     def _save_event(
         self,
         settings: StoreSettings,
@@ -882,6 +1266,102 @@ class AsyncDataApiCollection:
         Raises:
             NotImplementedError: an argument that is not supported; names it.
             TypeError: an argument of a wrong type.
+        """
+
+    def update_one(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, UpdateResult]:
+        """Update the first document that matches.
+
+        Arguments as PyMongo's. The Data API has `upsert` only; what else is given raises
+        `NotImplementedError`.
+
+        Raises:
+            ValueError: the update has no operators.
+            pymongo.errors.DuplicateKeyError: it would make a unique key twice.
+            pymongo.errors.OperationFailure: MongoDB refused it.
+            pymongo.errors.PyMongoError: as `insert_one`.
+        """
+
+    def update_many(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, UpdateResult]:
+        """Update all documents that match; arguments and errors as `update_one`'s."""
+
+    def replace_one(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, UpdateResult]:
+        """Replace the first document that matches; arguments and errors as `update_one`'s.
+
+        Raises:
+            ValueError: the replacement has operators.
+        """
+
+    def delete_one(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, DeleteResult]:
+        """Delete the first document that matches; errors as `update_one`'s."""
+
+    def delete_many(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, DeleteResult]:
+        """Delete all documents that match; errors as `update_one`'s."""
+
+    def aggregate(
+        self,
+        pipeline: list[_Document],
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> AsyncCursor:
+        """Run an aggregation pipeline; gives a cursor, which asks the server once it is read. It may be awaited first.
+
+        Raises:
+            TypeError: the pipeline is no list, or a keyword is not known.
         """
 
     def _save_event(
@@ -1161,6 +1641,102 @@ class DataApiCollection:
             TypeError: an argument of a wrong type.
         """
 
+    def update_one(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> UpdateResult:
+        """Update the first document that matches.
+
+        Arguments as PyMongo's. The Data API has `upsert` only; what else is given raises
+        `NotImplementedError`.
+
+        Raises:
+            ValueError: the update has no operators.
+            pymongo.errors.DuplicateKeyError: it would make a unique key twice.
+            pymongo.errors.OperationFailure: MongoDB refused it.
+            pymongo.errors.PyMongoError: as `insert_one`.
+        """
+
+    def update_many(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        upsert: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> UpdateResult:
+        """Update all documents that match; arguments and errors as `update_one`'s."""
+
+    def replace_one(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        upsert: bool = False,
+        bypass_document_validation: bool | None = None,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        sort: _Sort | None = None,
+        comment: Any = None,
+    ) -> UpdateResult:
+        """Replace the first document that matches; arguments and errors as `update_one`'s.
+
+        Raises:
+            ValueError: the replacement has operators.
+        """
+
+    def delete_one(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> DeleteResult:
+        """Delete the first document that matches; errors as `update_one`'s."""
+
+    def delete_many(
+        self,
+        filter: _Document,
+        collation: Any = None,
+        hint: _Sort | None = None,
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+    ) -> DeleteResult:
+        """Delete all documents that match; errors as `update_one`'s."""
+
+    def aggregate(
+        self,
+        pipeline: list[_Document],
+        session: None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Cursor:
+        """Run an aggregation pipeline; gives a cursor, which asks the server once it is read.
+
+        Raises:
+            TypeError: the pipeline is no list, or a keyword is not known.
+        """
+
     def _save_event(
         self,
         settings: StoreSettings,
@@ -1254,6 +1830,7 @@ class AsyncCursor:
     def close(self) -> Coroutine[Any, Any, None]:
         """Let the server go of the query."""
 
+    def __await__(self) -> Generator[Any, None, Self]: ...
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Coroutine[Any, Any, dict[str, Any]]: ...
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...

@@ -1,0 +1,75 @@
+//! Aggregations, and what counts.
+
+use std::sync::Arc;
+
+use bson::{Bson, Document};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
+
+use super::error::{Attempt, Attempted};
+use super::write::options;
+use super::{DriverClient, Namespace};
+use crate::cursor::Batch;
+use crate::error::Result;
+
+/// The documents of a pipeline, batch by batch.
+///
+/// # Errors
+/// Those of any command.
+pub async fn aggregate(
+    client: Arc<DriverClient>,
+    namespace: Arc<Namespace>,
+    pipeline: Vec<Document>,
+    given: Document,
+) -> Result<BoxStream<'static, Result<Batch>>> {
+    const DOING: &str = "aggregate in";
+    let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
+    let given = options::<AggregateOptions>(given)?;
+    let collection = client.collection(&namespace, &attempt).await?;
+    let cursor = collection.aggregate(pipeline).with_options(given).batch().await.attempted(&attempt)?;
+    let batches = cursor.map(move |batch| {
+        let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
+        Batch::of_mongodb(batch.attempted(&attempt)?)
+    });
+    Ok(batches.boxed())
+}
+
+/// How many documents match.
+///
+/// # Errors
+/// Those of any command.
+pub async fn count(client: &DriverClient, namespace: &Namespace, filter: Document, given: Document) -> Result<u64> {
+    let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
+    let given = options::<CountOptions>(given)?;
+    let collection = client.collection(namespace, &attempt).await?;
+    collection.count_documents(filter).with_options(given).await.attempted(&attempt)
+}
+
+/// How many documents there are, as the collection's metadata say.
+///
+/// # Errors
+/// Those of any command.
+pub async fn estimated_count(client: &DriverClient, namespace: &Namespace, given: Document) -> Result<u64> {
+    let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
+    let given = options::<EstimatedDocumentCountOptions>(given)?;
+    let collection = client.collection(namespace, &attempt).await?;
+    collection.estimated_document_count().with_options(given).await.attempted(&attempt)
+}
+
+/// The values that a field has in the documents that match.
+///
+/// # Errors
+/// Those of any command.
+pub async fn distinct(
+    client: &DriverClient,
+    namespace: &Namespace,
+    field: &str,
+    filter: Document,
+    given: Document,
+) -> Result<Vec<Bson>> {
+    let attempt = Attempt { doing: "find in", namespace, settings: client.settings() };
+    let given = options::<DistinctOptions>(given)?;
+    let collection = client.collection(namespace, &attempt).await?;
+    collection.distinct(field, filter).with_options(given).await.attempted(&attempt)
+}

@@ -1,0 +1,168 @@
+//! Updates, replacements and deletions, and what finds and changes at once.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, RawDocumentBuf};
+use mongodb::options::{
+    DeleteOptions, FindOneAndDeleteOptions, FindOneAndReplaceOptions, FindOneAndUpdateOptions, ReplaceOptions,
+    ReturnDocument, UpdateModifications, UpdateOptions,
+};
+use serde_core::de::DeserializeOwned;
+
+use super::error::{Attempt, Attempted};
+use super::{DriverClient, Namespace};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What an update did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Updated {
+    /// How many documents matched.
+    pub matched: u64,
+    /// How many of them were changed.
+    pub modified: u64,
+    /// The `_id` of the document that was inserted since none matched.
+    pub upserted: Option<Bson>,
+}
+
+impl From<mongodb::results::UpdateResult> for Updated {
+    fn from(result: mongodb::results::UpdateResult) -> Self {
+        Self { matched: result.matched_count, modified: result.modified_count, upserted: result.upserted_id }
+    }
+}
+
+/// The driver's options of MongoDB's own names for them.
+pub(super) fn options<T: DeserializeOwned>(options: Document) -> Result<T> {
+    bson::deserialize_from_document(options).map_err(|error| {
+        Error::new(
+            ErrorKind::Configuration,
+            format!("the options cannot be used: {}", crate::error::excerpt(&error.to_string(), 200)),
+        )
+    })
+}
+
+fn modifications(update: Bson) -> Result<UpdateModifications> {
+    let wrong = || Error::new(ErrorKind::Configuration, "an update is a document or a pipeline of stages");
+    match update {
+        Bson::Document(document) => Ok(UpdateModifications::Document(document)),
+        Bson::Array(stages) => {
+            let stages = stages.into_iter().map(|stage| match stage {
+                Bson::Document(stage) => Ok(stage),
+                _ => Err(wrong()),
+            });
+            Ok(UpdateModifications::Pipeline(stages.collect::<Result<_>>()?))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Updates the first document that matches, or all that do.
+///
+/// # Errors
+/// `DuplicateKey`, `Write`, `WriteConcern`, and those of any command.
+pub async fn update(
+    client: &DriverClient,
+    namespace: &Namespace,
+    many: bool,
+    filter: Document,
+    update: Bson,
+    given: Document,
+) -> Result<Updated> {
+    let attempt = Attempt { doing: "update in", namespace, settings: client.settings() };
+    let (update, given) = (modifications(update)?, options::<UpdateOptions>(given)?);
+    let collection = client.collection(namespace, &attempt).await?;
+    let updated = if many {
+        collection.update_many(filter, update).with_options(given).await
+    } else {
+        collection.update_one(filter, update).with_options(given).await
+    };
+    updated.attempted(&attempt).map(Updated::from)
+}
+
+/// Replaces the first document that matches.
+///
+/// # Errors
+/// As [`update`].
+pub async fn replace(
+    client: &DriverClient,
+    namespace: &Namespace,
+    filter: Document,
+    replacement: RawDocumentBuf,
+    given: Document,
+) -> Result<Updated> {
+    let attempt = Attempt { doing: "replace in", namespace, settings: client.settings() };
+    let given = options::<ReplaceOptions>(given)?;
+    let collection = client.collection(namespace, &attempt).await?;
+    collection.replace_one(filter, replacement).with_options(given).await.attempted(&attempt).map(Updated::from)
+}
+
+/// Deletes the first document that matches, or all that do; gives how many.
+///
+/// # Errors
+/// `Write`, `WriteConcern`, and those of any command.
+pub async fn delete(
+    client: &DriverClient,
+    namespace: &Namespace,
+    many: bool,
+    filter: Document,
+    given: Document,
+) -> Result<u64> {
+    let attempt = Attempt { doing: "delete from", namespace, settings: client.settings() };
+    let given = options::<DeleteOptions>(given)?;
+    let collection = client.collection(namespace, &attempt).await?;
+    let deleted = if many {
+        collection.delete_many(filter).with_options(given).await
+    } else {
+        collection.delete_one(filter).with_options(given).await
+    };
+    deleted.attempted(&attempt).map(|deleted| deleted.deleted_count)
+}
+
+/// What [`find_one_and`] does with what it finds.
+#[derive(Debug, Clone)]
+pub enum Then {
+    /// Changes it.
+    Update(Bson),
+    /// Puts another in its place.
+    Replace(RawDocumentBuf),
+    /// Deletes it.
+    Delete,
+}
+
+/// Finds the first document that matches, and changes it; gives it as it was,
+/// or, if `after`, as it is then.
+///
+/// # Errors
+/// As [`update`].
+pub async fn find_one_and(
+    client: &DriverClient,
+    namespace: &Namespace,
+    filter: Document,
+    then: Then,
+    after: bool,
+    max_time: Option<Duration>,
+    given: Document,
+) -> Result<Option<RawDocumentBuf>> {
+    let attempt = Attempt { doing: "find and change in", namespace, settings: client.settings() };
+    let collection = client.collection(namespace, &attempt).await?;
+    let which = if after { ReturnDocument::After } else { ReturnDocument::Before };
+    match then {
+        Then::Update(update) => {
+            let mut given = options::<FindOneAndUpdateOptions>(given)?;
+            given.return_document = Some(which);
+            given.max_time = max_time;
+            collection.find_one_and_update(filter, modifications(update)?).with_options(given).await
+        }
+        Then::Replace(replacement) => {
+            let mut given = options::<FindOneAndReplaceOptions>(given)?;
+            given.return_document = Some(which);
+            given.max_time = max_time;
+            collection.find_one_and_replace(filter, replacement).with_options(given).await
+        }
+        Then::Delete => {
+            let mut given = options::<FindOneAndDeleteOptions>(given)?;
+            given.max_time = max_time;
+            collection.find_one_and_delete(filter).with_options(given).await
+        }
+    }
+    .attempted(&attempt)
+}
