@@ -218,3 +218,16 @@ async def test_a_cancelled_cursor_goes_on(config: dict[str, str], numbers: list[
                 continue
     left = await cursor.to_list()
     assert len(left) + seen == 500
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_the_garbage_collector_is_left_as_it_was(
+    collection: Any, numbers: list[dict[str, Any]], enabled: bool
+) -> None:
+    try:
+        if not enabled:
+            gc.disable()
+        assert len(await result(collection.find().to_list())) == 500
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()

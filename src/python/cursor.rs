@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice};
 use tokio::runtime::Handle;
@@ -173,6 +174,7 @@ impl CursorCore {
     /// Takes up to `most` documents of those that have come.
     fn take(&self, py: Python<'_>, most: usize) -> PyResult<Py<PyAny>> {
         let list = PyList::empty(py);
+        let _paused = CollectorPaused::new(py);
         let mut left = most;
         while left > 0 {
             let Some(mut batch) = self.state().come.pop_front() else { break };
@@ -242,6 +244,29 @@ impl CursorCore {
     fn alive(&self) -> bool {
         let state = self.state();
         !state.closed && (!state.ended || !state.come.is_empty())
+    }
+}
+
+/// Keeps Python's cyclic garbage collector from running while a list of
+/// documents is made: nothing of it is garbage, and the collector would look
+/// through all of it again and again.
+struct CollectorPaused {
+    was_enabled: bool,
+}
+
+impl CollectorPaused {
+    fn new(_py: Python<'_>) -> Self {
+        // SAFETY: the GIL is held.
+        Self { was_enabled: unsafe { ffi::PyGC_Disable() } == 1 }
+    }
+}
+
+impl Drop for CollectorPaused {
+    fn drop(&mut self) {
+        if self.was_enabled {
+            // SAFETY: it is dropped where it was made, with the GIL held.
+            unsafe { ffi::PyGC_Enable() };
+        }
     }
 }
 

@@ -56,14 +56,26 @@ struct Walk<'b, 'py> {
 }
 
 /// The names that were decoded last: documents of a kind have the same, and a
-/// name that is there already need not be made, nor hashed by the dict.
-struct Names(Vec<Option<Name>>);
+/// name that is there already need not be made, nor hashed by the dict. Short
+/// texts repeat too, such as types and statuses.
+struct Names {
+    names: Vec<Option<Name>>,
+    texts: Vec<Text>,
+}
+
+/// A short text that came lately, and, if it came more than once, as Python has it.
+#[derive(Default)]
+struct Text {
+    hash: u32,
+    made: Option<Name>,
+}
 
 /// A name as bytes and as Python has it.
 type Name = (Box<[u8]>, Py<PyString>);
 
 const NAMES: usize = 1024;
 const LONGEST_NAME: usize = 40;
+const LONGEST_TEXT: usize = 24;
 
 // Taken out while it is used: decoding may run Python code, which may decode.
 static NAMES_KEPT: Mutex<Option<Names>> = Mutex::new(None);
@@ -71,11 +83,14 @@ static NAMES_KEPT: Mutex<Option<Names>> = Mutex::new(None);
 impl Names {
     fn take() -> Self {
         let kept = NAMES_KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
-        kept.unwrap_or_else(|| Self((0..NAMES).map(|_| None).collect()))
+        kept.unwrap_or_else(|| Self {
+            names: (0..NAMES).map(|_| None).collect(),
+            texts: (0..NAMES).map(|_| Text::default()).collect(),
+        })
     }
 
     fn give_back(&mut self) {
-        let names = Self(std::mem::take(&mut self.0));
+        let names = Self { names: std::mem::take(&mut self.names), texts: std::mem::take(&mut self.texts) };
         let replaced = NAMES_KEPT.lock().unwrap_or_else(PoisonError::into_inner).replace(names);
         drop(replaced);
     }
@@ -84,9 +99,8 @@ impl Names {
         if name.len() > LONGEST_NAME {
             return text(py, name);
         }
-        // FNV-1a.
-        let hash = name.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-        let Some(slot) = self.0.get_mut((hash ^ (hash >> 16)) as usize % NAMES) else { return text(py, name) };
+        let hash = hash(name);
+        let Some(slot) = self.names.get_mut(place(hash)) else { return text(py, name) };
         match slot {
             Some((known, made)) if **known == *name => Ok(made.bind(py).clone()),
             _ => {
@@ -96,6 +110,38 @@ impl Names {
             }
         }
     }
+
+    /// A text that is a value. One that comes for the first time is not kept:
+    /// most do not come again.
+    fn text<'py>(&mut self, py: Python<'py>, value: &[u8]) -> Walked<Bound<'py, PyString>> {
+        // Python itself keeps what is shorter.
+        if value.len() < 2 || value.len() > LONGEST_TEXT {
+            return text(py, value);
+        }
+        let hash = hash(value);
+        let Some(slot) = self.texts.get_mut(place(hash)) else { return text(py, value) };
+        if slot.hash != hash {
+            *slot = Text { hash, made: None };
+            return text(py, value);
+        }
+        match &slot.made {
+            Some((known, made)) if **known == *value => Ok(made.bind(py).clone()),
+            _ => {
+                let made = text(py, value)?;
+                slot.made = Some((value.into(), made.clone().unbind()));
+                Ok(made)
+            }
+        }
+    }
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+fn place(hash: u32) -> usize {
+    (hash ^ (hash >> 16)) as usize % NAMES
 }
 
 /// A `str` of UTF-8; Python itself checks that it is.
@@ -191,7 +237,10 @@ impl<'b, 'py> Walk<'b, 'py> {
         let start = self.position;
         Ok(match element_type {
             0x01 => f64::from_le_bytes(self.fixed()?).into_pyobject(py).map_err(PyErr::from)?.into_any(),
-            0x02 => text(py, self.text()?)?.into_any(),
+            0x02 => {
+                let value = self.text()?;
+                self.names.text(py, value)?.into_any()
+            }
             0x03 => match self.document(depth)? {
                 (dict, false) => dict.into_any(),
                 (dict, true) if self.json => dict.into_any(),
