@@ -43,6 +43,15 @@ impl Batch {
         Self::new(Answer::DataApi(answer))
     }
 
+    /// Documents that are there.
+    ///
+    /// # Errors
+    /// `Protocol` where they cannot be encoded.
+    pub fn of_documents(documents: Vec<bson::Document>) -> Result<Self> {
+        let answer = RawDocumentBuf::try_from(&bson::doc! { "documents": documents }).map_err(|_| malformed())?;
+        Self::new(Answer::DataApi(answer))
+    }
+
     fn new(answer: Answer) -> Result<Self> {
         let left = answer.documents()?.into_iter().take_while(std::result::Result::is_ok).count();
         Ok(Self { answer, offset: 4, left })

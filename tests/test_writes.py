@@ -11,7 +11,7 @@ from bson import Decimal128, ObjectId
 from connect.eaas.mongodb import AsyncDataApiClient, AsyncMongoClient, DataApiClient, MongoClient
 from pymongo import ReturnDocument
 from pymongo.collation import Collation
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 
 DRIVER: list[Any] = [AsyncMongoClient, MongoClient]
 HTTP: list[Any] = [AsyncDataApiClient, DataApiClient]
@@ -195,6 +195,8 @@ FINDS: list[Callable[[Any], Any]] = [
     lambda c: c.create_index([("n", 1), ("name", -1)], unique=False, sparse=True),
     lambda c: c.create_index([("n", 1)], name="mine", collation=Collation("en")),
     lambda c: c.drop(),
+    lambda c: c.index_information(),
+    lambda c: c.drop_indexes(),
 ]
 
 
@@ -220,3 +222,40 @@ async def test_options_of_writes_reach_mongodb(driver_collection: Any, twin: Any
         await result(driver_collection.delete_one({}, hint="no_such_index"))
     await result(driver_collection.drop())
     await result(driver_collection.drop())
+
+
+async def test_collections_databases_and_indexes_come_and_go(
+    driver_collection: Any, reader: Any, names: tuple[str, str], pymongo_client: Any
+) -> None:
+    database = driver_collection.database
+    made = await result(database.create_collection(f"{names[1]}_made", capped=True, size=4096))
+    assert made == database[f"{names[1]}_made"]
+    assert reader.database[made.name].options()["capped"] is True
+    with pytest.raises(CollectionInvalid, match="already exists"):
+        await result(database.create_collection(made.name))
+    assert made.name in await result(database.list_collection_names())
+    assert await result(database.list_collection_names(filter={"name": made.name})) == [made.name]
+    await result(database.drop_collection(made))
+    await result(database.drop_collection(made.name))
+    assert made.name not in reader.database.list_collection_names()
+
+    reader.insert_one({})
+    await result(driver_collection.create_index([("a", 1), ("b", -1)], unique=True))
+    await result(driver_collection.create_index("c", name="mine"))
+    assert await result(driver_collection.index_information()) == reader.index_information()
+    listed = await result(driver_collection.list_indexes().to_list())
+    assert [index["name"] for index in listed] == ["_id_", "a_1_b_-1", "mine"]
+    await result(driver_collection.drop_index([("a", 1), ("b", -1)]))
+    await result(driver_collection.drop_index("mine"))
+    assert set(reader.index_information()) == {"_id_"}
+    with pytest.raises(OperationFailure):
+        await result(driver_collection.drop_index("mine"))
+    assert await result(database["no_such"].index_information()) == {}
+
+    client = database.client
+    assert names[0] in await result(client.list_database_names())
+    other = f"{names[0]}_other_{names[1]}"
+    pymongo_client[other].c.insert_one({})
+    await result(client.drop_database(other))
+    assert other not in pymongo_client.list_database_names()
+    assert (await result(client.server_info()))["version"] == pymongo_client.server_info()["version"]

@@ -4,6 +4,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
@@ -27,9 +29,10 @@ use crate::config::{
     self, DataApiSettings, DriverSettings, VARIABLES, Value, collection_name, data_api_settings, database_name,
     driver_settings,
 };
+use crate::cursor::{Batch, Fetching};
 use crate::data_api::client::DataApiClient as HttpClient;
 use crate::driver::aggregate;
-use crate::driver::command::run_command;
+use crate::driver::command::{list, run_command};
 use crate::driver::write::{Then, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind};
@@ -814,7 +817,7 @@ macro_rules! driver_constructor {
 
 /// What a collection of the driver path has beyond the other's.
 macro_rules! driver_collection {
-    ($flavor:ident, $collection:ident = $collection_name:literal) => {
+    ($flavor:ident, $collection:ident = $collection_name:literal, $cursor:ident) => {
         #[pymethods]
         impl $collection {
             /// How many documents match.
@@ -1022,6 +1025,92 @@ macro_rules! driver_collection {
                 })
             }
 
+            /// What is known of each index, by its name.
+            #[pyo3(signature = (session = None, comment = None))]
+            fn index_information(
+                &self,
+                py: Python<'_>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                self.run(py, concat!($collection_name, ".index_information"), move |py, client, namespace| {
+                    let more = options::given(py, &opts)?;
+                    let listing = async move { indexes(&client, &namespace, more).await };
+                    Ok(Call::new(listing, |py, indexes: crate::error::Result<Vec<bson::Document>>| {
+                        let information = PyDict::new(py);
+                        for mut index in raised(py, indexes)? {
+                            let name = index.remove("name").unwrap_or_default();
+                            let keys = index.remove("key").unwrap_or_default();
+                            index.remove("ns");
+                            let index = bson_to_py(py, bson::Bson::Document(index))?.into_bound(py);
+                            let keys = bson_to_py(py, keys)?.into_bound(py).call_method0("items")?;
+                            index.set_item("key", PyList::empty(py))?;
+                            index.get_item("key")?.call_method1("extend", (keys,))?;
+                            information.set_item(bson_to_py(py, name)?, index)?;
+                        }
+                        Ok(information.into_any().unbind())
+                    }))
+                })
+            }
+
+            /// The indexes; gives a cursor, which may be awaited first.
+            #[pyo3(signature = (session = None, comment = None))]
+            fn list_indexes(
+                slf: &Bound<'_, Self>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<$cursor> {
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                let collection = slf.get();
+                let pooled = Arc::clone(&collection.client.get().pooled);
+                let namespace = Arc::clone(&collection.namespace);
+                let open: Open = Arc::new(move |py, _| {
+                    let client = pooled.client(py, "the client")?;
+                    let (namespace, more) = (Arc::clone(&namespace), options::given(py, &opts)?);
+                    let listing = async move { documents(indexes(&client, &namespace, more).await?) };
+                    Ok(Box::new(move |runtime: &_| Fetching::start(runtime, listing)))
+                });
+                Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, FindArguments::default())))
+            }
+
+            /// Remove an index, by its name or its keys.
+            #[pyo3(signature = (index_or_name, session = None, comment = None))]
+            fn drop_index(
+                &self,
+                py: Python<'_>,
+                index_or_name: Py<PyAny>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                self.run(py, concat!($collection_name, ".drop_index"), move |py, client, namespace| {
+                    let index = index_or_name.bind(py);
+                    let name = match index.cast::<PyString>() {
+                        Ok(name) => name.to_str()?.to_owned(),
+                        Err(_) => options::index(index, None)?.get_str("name").unwrap_or_default().to_owned(),
+                    };
+                    let command = bson::doc! { "dropIndexes": namespace.collection.clone(), "index": name };
+                    quiet(py, client, namespace, command, &opts, None)
+                })
+            }
+
+            /// Remove all indexes but that of `_id`.
+            #[pyo3(signature = (session = None, comment = None))]
+            fn drop_indexes(
+                &self,
+                py: Python<'_>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                self.run(py, concat!($collection_name, ".drop_indexes"), move |py, client, namespace| {
+                    let command = bson::doc! { "dropIndexes": namespace.collection.clone(), "index": "*" };
+                    // NamespaceNotFound: there are none.
+                    quiet(py, client, namespace, command, &opts, Some(26))
+                })
+            }
+
             /// Remove the collection.
             #[pyo3(signature = (session = None, comment = None))]
             fn drop(
@@ -1032,19 +1121,9 @@ macro_rules! driver_collection {
             ) -> PyResult<Py<PyAny>> {
                 let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
                 self.run(py, concat!($collection_name, ".drop"), move |py, client, namespace| {
-                    let mut command = bson::doc! { "drop": namespace.collection.clone() };
-                    command.extend(options::given(py, &opts)?);
-                    let running = async move {
-                        match run_command(&client, namespace.database.clone(), command).await {
-                            // There is none: it is gone.
-                            Err(error) if error.code == Some(26) => Ok(()),
-                            ended => ended.map(drop_answer),
-                        }
-                    };
-                    Ok(Call::new(running, |py, ended| {
-                        raised(py, ended)?;
-                        Ok(py.None())
-                    }))
+                    let command = bson::doc! { "drop": namespace.collection.clone() };
+                    // NamespaceNotFound: it is gone.
+                    quiet(py, client, namespace, command, &opts, Some(26))
                 })
             }
 
@@ -1077,13 +1156,213 @@ macro_rules! driver_collection {
     };
 }
 
-fn drop_answer(_: bson::RawDocumentBuf) {}
+/// A command of which only its failure is of interest, and not this one.
+fn quiet(
+    py: Python<'_>,
+    client: Arc<DriverClient>,
+    namespace: Arc<Namespace>,
+    mut command: bson::Document,
+    opts: &Opts,
+    expected: Option<i32>,
+) -> PyResult<Call<()>> {
+    command.extend(options::given(py, opts)?);
+    let running = async move {
+        match run_command(&client, namespace.database.clone(), command).await {
+            Err(error) if expected.is_some() && error.code == expected => Ok(()),
+            ended => ended.map(|answer| drop(answer)),
+        }
+    };
+    Ok(Call::new(running, |py, ended| {
+        raised(py, ended)?;
+        Ok(py.None())
+    }))
+}
+
+/// The indexes of a collection; none where there is no such collection.
+async fn indexes(
+    client: &DriverClient,
+    namespace: &Namespace,
+    more: bson::Document,
+) -> crate::error::Result<Vec<bson::Document>> {
+    let mut command = bson::doc! { "listIndexes": namespace.collection.clone() };
+    command.extend(more);
+    match list(client, namespace.database.clone(), command).await {
+        Err(error) if error.code == Some(26) => Ok(Vec::new()),
+        indexes => indexes,
+    }
+}
+
+fn documents(documents: Vec<bson::Document>) -> crate::error::Result<BoxStream<'static, crate::error::Result<Batch>>> {
+    let batch = Batch::of_documents(documents)?;
+    Ok(stream::once(async { Ok(batch) }).boxed())
+}
 
 /// What a database of the driver path has beyond the other's.
 macro_rules! driver_database {
-    ($flavor:ident, $client_name:literal, $database:ident = $database_name:literal) => {
+    (
+        $flavor:ident, $client:ident = $client_name:literal, $database:ident = $database_name:literal,
+        $collection:ident
+    ) => {
+        #[pymethods]
+        impl $client {
+            /// The names of the databases.
+            #[pyo3(signature = (session = None, comment = None))]
+            fn list_database_names(
+                &self,
+                py: Python<'_>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                let pooled = Arc::clone(&self.pooled);
+                $flavor::run(py, concat!($client_name, ".list_database_names"), move |py| {
+                    let client = pooled.client(py, $client_name)?;
+                    let mut command = bson::doc! { "listDatabases": 1, "nameOnly": true };
+                    command.extend(options::given(py, &opts)?);
+                    let listing = async move { run_command(&client, "admin".to_owned(), command).await };
+                    Ok(Call::new(listing, |py, answer: crate::error::Result<bson::RawDocumentBuf>| {
+                        let answer = decode_document(py, raised(py, answer)?.as_bytes())?.into_bound(py);
+                        let names = PyList::empty(py);
+                        for database in answer.get_item("databases")?.try_iter()? {
+                            names.append(database?.get_item("name")?)?;
+                        }
+                        Ok(names.into_any().unbind())
+                    }))
+                })
+            }
+
+            /// Remove a database, by its name or itself.
+            #[pyo3(signature = (name_or_database, session = None, comment = None))]
+            fn drop_database(
+                &self,
+                py: Python<'_>,
+                name_or_database: &Bound<'_, PyAny>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let name = match name_or_database.cast::<$database>() {
+                    Ok(database) => database.get().name.clone(),
+                    Err(_) => options::name(name_or_database, "database", database_name)?,
+                };
+                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
+                let pooled = Arc::clone(&self.pooled);
+                $flavor::run(py, concat!($client_name, ".drop_database"), move |py| {
+                    let client = pooled.client(py, $client_name)?;
+                    let namespace = Arc::new(Namespace { database: name, collection: String::new() });
+                    quiet(py, client, namespace, bson::doc! { "dropDatabase": 1 }, &opts, None)
+                })
+            }
+
+            /// What the server says of itself.
+            #[pyo3(signature = (session = None))]
+            fn server_info(&self, py: Python<'_>, session: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+                let pooled = Arc::clone(&self.pooled);
+                $flavor::run(py, concat!($client_name, ".server_info"), move |py| {
+                    let client = pooled.client(py, $client_name)?;
+                    options::given(py, &vec![("session", Opt::Session(session))])?;
+                    let command = bson::doc! { "buildinfo": 1 };
+                    let running = async move { run_command(&client, "admin".to_owned(), command).await };
+                    Ok(Call::new(running, |py, answer: crate::error::Result<bson::RawDocumentBuf>| {
+                        decode_document(py, raised(py, answer)?.as_bytes())
+                    }))
+                })
+            }
+        }
+
         #[pymethods]
         impl $database {
+            /// The names of the collections.
+            #[pyo3(signature = (session = None, filter = None, comment = None))]
+            fn list_collection_names(
+                &self,
+                py: Python<'_>,
+                session: Option<Py<PyAny>>,
+                filter: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let opts = vec![
+                    ("session", Opt::Session(session)),
+                    ("filter", Opt::Value(filter)),
+                    ("comment", Opt::Value(comment)),
+                ];
+                let pooled = Arc::clone(&self.client.get().pooled);
+                let name = self.name.clone();
+                $flavor::run(py, concat!($database_name, ".list_collection_names"), move |py| {
+                    let client = pooled.client(py, $client_name)?;
+                    let mut command = bson::doc! { "listCollections": 1 };
+                    command.extend(options::given(py, &opts)?);
+                    let listing = async move { list(&client, name, command).await };
+                    Ok(Call::new(listing, |py, collections: crate::error::Result<Vec<bson::Document>>| {
+                        let names = raised(py, collections)?;
+                        let names: Vec<&str> = names.iter().filter_map(|one| one.get_str("name").ok()).collect();
+                        Ok(PyList::new(py, names)?.into_any().unbind())
+                    }))
+                })
+            }
+
+            /// Make a collection; gives it.
+            #[pyo3(signature = (name, *, session = None, check_exists = true, **kwargs))]
+            fn create_collection(
+                slf: &Bound<'_, Self>,
+                name: &Bound<'_, PyAny>,
+                session: Option<Py<PyAny>>,
+                check_exists: Option<bool>,
+                kwargs: Option<Py<PyDict>>,
+            ) -> PyResult<Py<PyAny>> {
+                let py = slf.py();
+                let name = options::name(name, "collection", collection_name)?;
+                let database = slf.get();
+                let pooled = Arc::clone(&database.client.get().pooled);
+                let namespace = Namespace { database: database.name.clone(), collection: name.clone() };
+                let collection = $collection::new(database.client.clone_ref(py), namespace);
+                let database = database.name.clone();
+                $flavor::run(py, concat!($database_name, ".create_collection"), move |py| {
+                    let client = pooled.client(py, $client_name)?;
+                    let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+                    let opts = vec![("session", Opt::Session(session))];
+                    options::given(py, &opts)?;
+                    let mut command = bson::doc! { "create": name.clone() };
+                    if let Some(kwargs) = kwargs {
+                        command.extend(options::document(kwargs.as_any())?);
+                    }
+                    let text = format!("collection {name} already exists");
+                    let creating = async move {
+                        if check_exists != Some(false) {
+                            let filter = bson::doc! { "name": name };
+                            let known = bson::doc! { "listCollections": 1, "nameOnly": true, "filter": filter };
+                            if !list(&client, database.clone(), known).await?.is_empty() {
+                                return Ok(false);
+                            }
+                        }
+                        run_command(&client, database, command).await.map(|_| true)
+                    };
+                    Ok(Call::new(creating, move |py, created| match raised(py, created)? {
+                        true => Ok(Py::new(py, collection)?.into_any()),
+                        false => {
+                            let class = py.import("pymongo.errors")?.getattr("CollectionInvalid")?;
+                            Err(PyErr::from_value(class.call1((text,))?))
+                        }
+                    }))
+                })
+            }
+
+            /// Remove a collection, by its name or itself.
+            #[pyo3(signature = (name_or_collection, session = None, comment = None))]
+            fn drop_collection(
+                &self,
+                py: Python<'_>,
+                name_or_collection: &Bound<'_, PyAny>,
+                session: Option<Py<PyAny>>,
+                comment: Option<Py<PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let name = match name_or_collection.cast::<$collection>() {
+                    Ok(collection) => collection.get().namespace.collection.clone(),
+                    Err(_) => options::name(name_or_collection, "collection", collection_name)?,
+                };
+                let namespace = Namespace { database: self.name.clone(), collection: name };
+                $collection::new(self.client.clone_ref(py), namespace).drop(py, session, comment)
+            }
+
             /// Run a command; gives the server's answer.
             #[pyo3(signature = (command, value = None, **kwargs))]
             fn command(
@@ -1213,8 +1492,8 @@ path_classes!(
     exit = __aexit__
 );
 driver_constructor!(AsyncMongoClient);
-driver_collection!(Awaited, AsyncCollection = "AsyncCollection");
-driver_database!(Awaited, "AsyncMongoClient", AsyncDatabase = "AsyncDatabase");
+driver_collection!(Awaited, AsyncCollection = "AsyncCollection", AsyncCursor);
+driver_database!(Awaited, AsyncMongoClient = "AsyncMongoClient", AsyncDatabase = "AsyncDatabase", AsyncCollection);
 
 path_classes!(
     Blocking,
@@ -1227,8 +1506,8 @@ path_classes!(
     exit = __exit__
 );
 driver_constructor!(MongoClient);
-driver_collection!(Blocking, Collection = "Collection");
-driver_database!(Blocking, "MongoClient", Database = "Database");
+driver_collection!(Blocking, Collection = "Collection", Cursor);
+driver_database!(Blocking, MongoClient = "MongoClient", Database = "Database", Collection);
 
 path_classes!(
     Awaited,

@@ -185,6 +185,17 @@ class AsyncMongoClient:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> Coroutine[Any, Any, None]: ...
+    def list_database_names(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, list[str]]:
+        """The names of the databases."""
+
+    def drop_database(
+        self, name_or_database: str | AsyncDatabase, session: None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, None]:
+        """Remove a database, by its name or itself."""
+
+    def server_info(self, session: None = None) -> Coroutine[Any, Any, dict[str, Any]]:
+        """What the server says of itself."""
+
     def __getitem__(self, name: str, /) -> AsyncDatabase: ...
     def __getattr__(self, name: str, /) -> AsyncDatabase: ...
 
@@ -529,6 +540,18 @@ class AsyncCollection:
     ) -> Coroutine[Any, Any, dict[str, Any] | None]:
         """Delete the first document that matches; gives it. As `find_one_and_update`."""
 
+    def index_information(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, dict[str, Any]]:
+        """What is known of each index, by its name."""
+
+    def list_indexes(self, session: None = None, comment: Any = None) -> AsyncCursor:
+        """The indexes; gives a cursor. It may be awaited first."""
+
+    def drop_index(self, index_or_name: _Sort, session: None = None, comment: Any = None) -> Coroutine[Any, Any, None]:
+        """Remove an index, by its name or its keys."""
+
+    def drop_indexes(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, None]:
+        """Remove all indexes but that of `_id`."""
+
     def drop(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, None]:
         """Remove the collection; nothing where there is none."""
 
@@ -645,6 +668,15 @@ class MongoClient:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None: ...
+    def list_database_names(self, session: None = None, comment: Any = None) -> list[str]:
+        """The names of the databases."""
+
+    def drop_database(self, name_or_database: str | Database, session: None = None, comment: Any = None) -> None:
+        """Remove a database, by its name or itself."""
+
+    def server_info(self, session: None = None) -> dict[str, Any]:
+        """What the server says of itself."""
+
     def __getitem__(self, name: str, /) -> Database: ...
     def __getattr__(self, name: str, /) -> Database: ...
 
@@ -666,6 +698,42 @@ class Database:
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
+
+    def list_collection_names(
+        self, session: None = None, filter: _Document | None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, list[str]]:
+        """The names of the collections."""
+
+    def create_collection(
+        self, name: str, *, session: None = None, check_exists: bool | None = True, **kwargs: Any
+    ) -> Coroutine[Any, Any, AsyncCollection]:
+        """Make a collection; gives it. Keywords are the options of MongoDB's `create`.
+
+        Raises:
+            pymongo.errors.CollectionInvalid: there is one of that name.
+        """
+
+    def drop_collection(
+        self, name_or_collection: str | AsyncCollection, session: None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, None]:
+        """Remove a collection, by its name or itself; nothing where there is none."""
+
+    def list_collection_names(
+        self, session: None = None, filter: _Document | None = None, comment: Any = None
+    ) -> list[str]:
+        """The names of the collections."""
+
+    def create_collection(
+        self, name: str, *, session: None = None, check_exists: bool | None = True, **kwargs: Any
+    ) -> Collection:
+        """Make a collection; gives it. Keywords are the options of MongoDB's `create`.
+
+        Raises:
+            pymongo.errors.CollectionInvalid: there is one of that name.
+        """
+
+    def drop_collection(self, name_or_collection: str | Collection, session: None = None, comment: Any = None) -> None:
+        """Remove a collection, by its name or itself; nothing where there is none."""
 
     def command(self, command: str | _Document, value: Any = None, **kwargs: Any) -> dict[str, Any]:
         """Run a command on the primary; gives the server's answer.
@@ -984,6 +1052,18 @@ class Collection:
         **kwargs: Any,
     ) -> dict[str, Any] | None:
         """Delete the first document that matches; gives it. As `find_one_and_update`."""
+
+    def index_information(self, session: None = None, comment: Any = None) -> dict[str, Any]:
+        """What is known of each index, by its name."""
+
+    def list_indexes(self, session: None = None, comment: Any = None) -> Cursor:
+        """The indexes; gives a cursor."""
+
+    def drop_index(self, index_or_name: _Sort, session: None = None, comment: Any = None) -> None:
+        """Remove an index, by its name or its keys."""
+
+    def drop_indexes(self, session: None = None, comment: Any = None) -> None:
+        """Remove all indexes but that of `_id`."""
 
     def drop(self, session: None = None, comment: Any = None) -> None:
         """Remove the collection; nothing where there is none."""
