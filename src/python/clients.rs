@@ -1169,7 +1169,7 @@ fn quiet(
     let running = async move {
         match run_command(&client, namespace.database.clone(), command).await {
             Err(error) if expected.is_some() && error.code == expected => Ok(()),
-            ended => ended.map(|answer| drop(answer)),
+            ended => ended.map(drop),
         }
     };
     Ok(Call::new(running, |py, ended| {
