@@ -218,6 +218,25 @@ class AsyncDatabase:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
 
+    def list_collection_names(
+        self, session: None = None, filter: _Document | None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, list[str]]:
+        """The names of the collections."""
+
+    def create_collection(
+        self, name: str, *, session: None = None, check_exists: bool | None = True, **kwargs: Any
+    ) -> Coroutine[Any, Any, AsyncCollection]:
+        """Make a collection; gives it. Keywords are the options of MongoDB's `create`.
+
+        Raises:
+            pymongo.errors.CollectionInvalid: there is one of that name.
+        """
+
+    def drop_collection(
+        self, name_or_collection: str | AsyncCollection, session: None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, None]:
+        """Remove a collection, by its name or itself; nothing where there is none."""
+
     def command(
         self, command: str | _Document, value: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, dict[str, Any]]:
@@ -698,25 +717,6 @@ class Database:
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
-
-    def list_collection_names(
-        self, session: None = None, filter: _Document | None = None, comment: Any = None
-    ) -> Coroutine[Any, Any, list[str]]:
-        """The names of the collections."""
-
-    def create_collection(
-        self, name: str, *, session: None = None, check_exists: bool | None = True, **kwargs: Any
-    ) -> Coroutine[Any, Any, AsyncCollection]:
-        """Make a collection; gives it. Keywords are the options of MongoDB's `create`.
-
-        Raises:
-            pymongo.errors.CollectionInvalid: there is one of that name.
-        """
-
-    def drop_collection(
-        self, name_or_collection: str | AsyncCollection, session: None = None, comment: Any = None
-    ) -> Coroutine[Any, Any, None]:
-        """Remove a collection, by its name or itself; nothing where there is none."""
 
     def list_collection_names(
         self, session: None = None, filter: _Document | None = None, comment: Any = None
