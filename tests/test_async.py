@@ -347,6 +347,30 @@ def test_a_loop_that_closed_with_a_task_under_way_is_freed(new_loop: Any, config
     assert [task for task in tasks if task() is not None] == []
 
 
+@pytest.mark.parametrize("new_loop", [*LOOPS, LoopWithoutReaders])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_tasks_that_nobody_holds_are_not_collected(
+    client: Any, new_loop: Any, config: dict[str, str], reader: Any
+) -> None:
+    """As with sockets of asyncio's own: what is under way keeps its task."""
+    collection = client.from_config(config).get_default_collection()
+
+    async def main() -> None:
+        for n in range(50):
+            _ = asyncio.ensure_future(collection.insert_one({"_id": n}))
+        del _
+        for _turn in range(200):
+            gc.collect()
+            await asyncio.sleep(0.005)
+            if len(asyncio.all_tasks()) == 1:
+                return
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(new_loop, main())
+    assert reader.count_documents({}) == 50
+
+
 def test_threads_that_use_a_closed_client_do_not_block_each_other(config: dict[str, str]) -> None:
     body = """
     import sys, threading

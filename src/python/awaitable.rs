@@ -51,9 +51,8 @@ impl Started {
     fn new(py: Python<'_>, mut call: Box<dyn Pending>) -> PyResult<Self> {
         let runtime = process().runtime().map_err(|error| to_py(py, error))?;
         let (bridge, event_loop) = LoopBridge::of_running_loop(py)?;
-        let future = event_loop.call_method0(intern!(py, "create_future"))?;
-        let (token, wakeup) = bridge.get().expect(&future)?;
-        let future = future.unbind();
+        let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
+        let (token, wakeup) = bridge.get().expect(future.clone_ref(py));
         if let Some(flush) = call.start(runtime, wakeup, bridge.get().more()) {
             LoopBridge::flush_after_turn(&bridge, &event_loop, flush)?;
         }

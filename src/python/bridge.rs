@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefReference};
 
@@ -26,9 +27,9 @@ use crate::runtime::process;
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
 pub struct LoopBridge {
     mailbox: Arc<Mailbox>,
-    /// The futures of calls under way. Weak: a future holds its loop, and
-    /// whoever still cares for it holds the future.
-    waiting: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
+    /// The futures of calls under way. They hold the tasks that wait for them,
+    /// which nobody else may hold.
+    waiting: Mutex<HashMap<u64, Py<PyAny>>>,
     next_token: AtomicU64,
     event_loop: Py<PyWeakrefReference>,
     /// Whom to tell of the end of the loop's turn.
@@ -37,11 +38,14 @@ pub struct LoopBridge {
     begun: AtomicBool,
 }
 
+// A bridge belongs to its loop, which holds it, and is held weakly elsewhere.
+// So a loop that is closed with calls under way goes with its bridge, their
+// futures and the tasks: the collector sees through all of them.
 thread_local! {
-    static LAST: RefCell<Option<Py<LoopBridge>>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
 }
 
-// Loop ► bridge, weak in the loop.
+// Loop ► bridge, weak in both.
 static BRIDGES: Once<Py<PyAny>> = Once::new();
 
 impl LoopBridge {
@@ -51,13 +55,13 @@ impl LoopBridge {
         let running_loop = RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
         // A thread runs one loop at a time, mostly the same.
         let last = LAST.with_borrow(|last| last.as_ref().map(|bridge| bridge.clone_ref(py)));
-        if let Some(bridge) = last
+        if let Some(bridge) = last.and_then(|last| known(last.bind(py)))
             && bridge.get().event_loop.bind(py).upgrade().is_some_and(|known| known.is(&running_loop))
         {
-            return Ok((bridge, running_loop));
+            return Ok((bridge.unbind(), running_loop));
         }
         let bridge = Self::of(&running_loop)?;
-        let previous = LAST.replace(Some(bridge.clone_ref(py)));
+        let previous = LAST.replace(Some(PyWeakrefReference::new(bridge.bind(py))?.unbind()));
         drop(previous);
         Ok((bridge, running_loop))
     }
@@ -70,12 +74,12 @@ impl LoopBridge {
                 Ok(bridges.unbind())
             })?
             .bind(py);
-        let known = bridges.call_method1(intern!(py, "get"), (running_loop,))?;
-        if let Ok(bridge) = known.cast_into::<Self>() {
+        let there = bridges.call_method1(intern!(py, "get"), (running_loop,))?;
+        if let Some(bridge) = there.cast::<PyWeakrefReference>().ok().and_then(known) {
             return Ok(bridge.unbind());
         }
         let bridge = Self::watching(running_loop)?;
-        bridges.set_item(running_loop, &bridge)?;
+        bridges.set_item(running_loop, PyWeakrefReference::new(bridge.bind(py))?)?;
         Ok(bridge)
     }
 
@@ -106,23 +110,31 @@ impl LoopBridge {
             }
         }
         let bridge = new(None)?;
+        running_loop.setattr(intern!(py, "_connect_mongodb_bridge"), &bridge)?;
+        let waiting = Bound::new(
+            py,
+            Waiting {
+                mailbox: Arc::clone(&bridge.get().mailbox),
+                event_loop: PyWeakrefReference::new(running_loop)?.unbind(),
+                bridge: PyWeakrefReference::new(&bridge)?.unbind(),
+            },
+        )?;
+        // The thread ends with its loop, and before the interpreter does: it
+        // must not be inside a wait then.
+        py.import("weakref")?.getattr("finalize")?.call1((running_loop, waiting.getattr(intern!(py, "_close"))?))?;
         let arguments = PyDict::new(py);
-        arguments.set_item("target", bridge.getattr(intern!(py, "_watch"))?)?;
+        arguments.set_item("target", waiting.getattr(intern!(py, "_watch"))?)?;
         arguments.set_item("name", "connect-mongodb-wakeup")?;
         arguments.set_item("daemon", true)?;
         py.import("threading")?.getattr("Thread")?.call((), Some(&arguments))?.call_method0("start")?;
-        // The thread ends with its loop, and before the interpreter does: it
-        // must not be inside a wait then.
-        py.import("weakref")?.getattr("finalize")?.call1((running_loop, bridge.getattr(intern!(py, "_close"))?))?;
         Ok(bridge.unbind())
     }
 
-    /// Knows `future` until its call has ended; gives what tells so.
-    pub fn expect(&self, future: &Bound<'_, PyAny>) -> PyResult<(u64, Wakeup)> {
-        let known = PyWeakrefReference::new(future)?.unbind();
+    /// Keeps `future` until its call has ended; gives what tells so.
+    pub fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, known);
-        Ok((token, Wakeup::new(Arc::clone(&self.mailbox), token)))
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
+        (token, Wakeup::new(Arc::clone(&self.mailbox), token))
     }
 
     /// Lets go of a future whose call was cancelled.
@@ -153,10 +165,13 @@ impl LoopBridge {
         Ok(())
     }
 
-    fn arrived<'py>(&self, py: Python<'py>, token: u64) -> Option<Bound<'py, PyAny>> {
-        let known = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token)?;
-        known.bind(py).upgrade()
+    fn arrived(&self, token: u64) -> Option<Py<PyAny>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token)
     }
+}
+
+fn known<'py>(bridge: &Bound<'py, PyWeakrefReference>) -> Option<Bound<'py, LoopBridge>> {
+    bridge.upgrade()?.cast_into::<LoopBridge>().ok()
 }
 
 #[pymethods]
@@ -165,7 +180,8 @@ impl LoopBridge {
     fn _drain(&self, py: Python<'_>) -> PyResult<()> {
         self.begun.store(false, Ordering::Relaxed);
         for token in self.mailbox.take() {
-            let Some(future) = self.arrived(py, token) else { continue };
+            let Some(future) = self.arrived(token) else { continue };
+            let future = future.bind(py);
             if let Err(error) = future.call_method1(intern!(py, "set_result"), (py.None(),))
                 && !future.call_method0(intern!(py, "done"))?.is_truthy()?
             {
@@ -186,26 +202,51 @@ impl LoopBridge {
         Ok(())
     }
 
-    /// Waits for finished calls in the stead of a loop that has no `add_reader`.
-    fn _watch(slf: &Bound<'_, Self>, py: Python<'_>) -> PyResult<()> {
-        let drain = slf.getattr(intern!(py, "_drain"))?;
-        let mailbox = Arc::clone(&slf.get().mailbox);
-        while py.detach(|| mailbox.wait()) {
-            let Some(event_loop) = slf.get().event_loop.bind(py).upgrade() else { break };
-            match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (&drain,)) {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(waiting) = self.waiting.try_lock() {
+            waiting.values().try_for_each(|future| visit.call(future))?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(waiting);
+    }
+}
+
+/// What waits for finished calls in the stead of a loop that has no
+/// `add_reader`. It keeps neither the loop nor its bridge.
+#[pyclass(module = "connect.eaas.mongodb._native", frozen)]
+pub struct Waiting {
+    mailbox: Arc<Mailbox>,
+    event_loop: Py<PyWeakrefReference>,
+    bridge: Py<PyWeakrefReference>,
+}
+
+#[pymethods]
+impl Waiting {
+    fn _watch(&self, py: Python<'_>) -> PyResult<()> {
+        while py.detach(|| self.mailbox.wait()) {
+            let (Some(event_loop), Some(bridge)) = (self.event_loop.bind(py).upgrade(), known(self.bridge.bind(py)))
+            else {
+                break;
+            };
+            let drain = bridge.getattr(intern!(py, "_drain"))?;
+            match event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (drain,)) {
                 Ok(_) => {}
                 // The loop is closed.
                 Err(error) if error.is_instance_of::<PyRuntimeError>(py) => break,
                 Err(error) => return Err(error),
             }
-            drop(event_loop);
+            drop((event_loop, bridge));
             // The loop takes what is there; the next wait is for what comes after.
             py.detach(|| std::thread::sleep(std::time::Duration::from_millis(1)));
         }
         Ok(())
     }
 
-    /// Ends the waiting thread.
+    /// Ends the waiting.
     fn _close(&self) {
         self.mailbox.close();
     }

@@ -64,6 +64,7 @@ pub mod _native {
 fn warm_up(py: Python<'_>) -> PyResult<()> {
     codec::BsonTypes::get(py)?;
     py.get_type::<bridge::LoopBridge>();
+    py.get_type::<bridge::Waiting>();
     py.get_type::<events::Part>();
     let call = Bound::new(py, awaitable::Awaitable::ready("", py.None()))?;
     drop(call.cast::<PyMapping>());
