@@ -391,3 +391,63 @@ async def test_commands_run(config: dict[str, str], reader: Any, names: tuple[st
     reader.insert_one({})
     assert (await database.command("count", names[1]))["n"] == 1
     assert (await database.command({"count": names[1]}, query={"x": 1}))["n"] == 0
+
+
+@pytest.mark.parametrize("kind", [str, type("Kind", (str,), {})])
+async def test_dead_letters_hold_no_password_whose_type_was_lost(
+    store: Any, pymongo_client: Any, names: tuple[str, str], kind: Any
+) -> None:
+    choices = [2**70] * 60
+    param = {"id": "p", "value": "hunter2", "value_choices": choices, "type": kind("password")}
+    obj = {"id": "PR-5", "asset": {"params": [param]}}
+    with pytest.raises(EventValidationError) as refused:
+        await result(store.save(PURCHASE, obj))
+    await result(store.add_dead_letter(PURCHASE, obj, refused.value))
+    (letter,) = pymongo_client[names[0]][f"{names[1]}_dead_letters"].find()
+    assert "hunter2" not in str(letter)
+
+
+async def test_dead_letters_of_large_objects_are_cut(store: Any, pymongo_client: Any, names: tuple[str, str]) -> None:
+    obj = {"id": "PR-5", "status": 5, "note": '"' * (9 << 20)}
+    with pytest.raises(EventValidationError) as refused:
+        await result(store.save(PURCHASE, obj))
+    await result(store.add_dead_letter(PURCHASE, obj, refused.value))
+    (letter,) = pymongo_client[names[0]][f"{names[1]}_dead_letters"].find()
+    assert letter["cut"] is True
+
+
+async def test_the_newest_is_told_within_a_millisecond(store: Any) -> None:
+    for n in range(30):
+        await result(store.save(PURCHASE, {"id": "PR-1", "note": str(n)}))
+    assert (await result(store.latest("PR-1"))).document["note"] == "29"
+    assert [e.document["note"] for e in await all_of(store.find(limit=3))] == ["29", "28", "27"]
+    assert [e.document["note"] for e in await all_of(store.history("PR-1"))] == [str(n) for n in range(30)]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_redacted_event_is_still_typed(path: Any, config: dict[str, str], purchase: dict[str, Any]) -> None:
+    variables = {**config, "EVENTS_REDACT": "asset.tiers.customer.contact_info, created"}
+    store = AsyncEventStore.from_config(variables, path=path)
+    param = {"id": "p", "type": "password", "value_choices": [], "structured_value": {}, "value": "x"}
+    purchase["asset"]["params"] = [param]
+    await store.save(PURCHASE, purchase)
+    stored = await store.latest(purchase["id"])
+    assert stored is not None
+    event: Any = stored.event
+    assert event.asset.tiers.customer.contact_info == "***"
+    assert event.created is None
+    assert event.asset.params[0].value == "***"
+    assert event.asset.params[0].value_choices == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_with_a_key_the_order_in_a_redacted_value_does_not_matter(
+    path: Any, config: dict[str, str], reader: Any
+) -> None:
+    store = AsyncEventStore.from_config({**config, "EVENTS_REDACT_KEY": "k"}, path=path)
+
+    def event(value: dict[str, str]) -> dict[str, Any]:
+        return {"id": "PR-1", "asset": {"params": [{"id": "p", "type": "password", "structured_value": value}]}}
+
+    assert (await store.save(PURCHASE, event({"a": "1", "b": "2"}))).stored
+    assert (await store.save(PURCHASE, event({"b": "2", "a": "1"}))).duplicate

@@ -63,9 +63,14 @@ impl SendBatch for DriverClient {
         for (result, id) in results.iter_mut().zip(ids) {
             if let (Err(error), Some(id)) = (result, id)
                 && error.kind == ErrorKind::DuplicateKey
-                && (error.message.contains(&id) || is_there(self, namespace, id).await)
             {
-                error.kind = ErrorKind::DuplicateId;
+                let there = if error.message.contains(&id) { Ok(true) } else { is_there(self, namespace, id).await };
+                match there {
+                    Ok(true) => error.kind = ErrorKind::DuplicateId,
+                    Ok(false) => {}
+                    // Not known: then it may be another time.
+                    Err(unknown) => *error = unknown,
+                }
             }
         }
         outcome
@@ -73,9 +78,9 @@ impl SendBatch for DriverClient {
 }
 
 /// Whether a document of this `_id` is stored.
-async fn is_there(client: &DriverClient, namespace: &Namespace, id: String) -> bool {
+async fn is_there(client: &DriverClient, namespace: &Namespace, id: String) -> Result<bool> {
     let query = Find { filter: doc! { "_id": id }, projection: Some(doc! { "_id": 1 }), ..Find::default() };
-    matches!(find_one(client, namespace, query).await, Ok(Some(_)))
+    find_one(client, namespace, query).await.map(|found| found.is_some())
 }
 
 async fn send(client: &DriverClient, namespace: &Namespace, mut documents: Vec<RawDocumentBuf>) -> Outcome {

@@ -89,6 +89,10 @@ pub fn parsed(object: &Bound<'_, PyAny>, model: &'static Model, of_id: bool) -> 
         if std::ptr::eq(known.model, model) && known.start == 0 {
             return Ok(Arc::clone(&known.bytes));
         }
+        if std::ptr::eq(known.model, model) {
+            // A part of an object is one by itself too.
+            return parsed(&known.plain(py, known.document())?, model, of_id);
+        }
         let message = format!("expected {}, got {}", model.name, known.model.name);
         return Err(invalid(py, model, vec![Problem { path: String::new(), message }]));
     }
@@ -121,7 +125,11 @@ pub fn parsed(object: &Bound<'_, PyAny>, model: &'static Model, of_id: bool) -> 
     }
     match RawDocument::from_bytes(bytes.as_slice()) {
         Ok(document) => {
-            found.extend(problems(model, document));
+            // What was taken out is named already.
+            let more = problems(model, document);
+            let more = more.into_iter().filter(|problem| !found.iter().any(|known| known.path == problem.path));
+            let more: Vec<Problem> = more.collect();
+            found.extend(more);
             if let Some(other) = other {
                 let message = format!("is the id of {}, where {} is expected", other.name, model.name);
                 found.push(Problem { path: "id".to_owned(), message });
@@ -357,11 +365,20 @@ impl EventModel {
         Err(PyAttributeError::new_err(format!("{} has no field '{name}'", self.model.name)))
     }
 
-    fn __getitem__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        match self.place(name) {
+    fn __getitem__(&self, py: Python<'_>, name: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match name.extract::<&str>().ok().and_then(|name| self.place(name)) {
             Some(place) => Ok(self.plain(py, place)?.unbind()),
-            None => Err(PyKeyError::new_err(name.to_owned())),
+            None => Err(PyKeyError::new_err(name.unbind())),
         }
+    }
+
+    /// An instance of an object that was stored: what was redacted in it may
+    /// not be what the model says.
+    #[classmethod]
+    fn _of_stored<'py>(cls: &Bound<'py, PyType>, document: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let model = model_of_class(cls)?;
+        let Ok((bytes, _)) = encode_event(document, model) else { return cls.call1((document,)) };
+        view(cls.py(), &Arc::new(bytes), 0, model)
     }
 
     fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
@@ -433,9 +450,9 @@ pub fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyR
         let message = format!("the event type must be a str, not {}", event_type.get_type().name()?);
         return Err(invalid(py, &OTHER, vec![Problem { path: "event_type".to_owned(), message }]));
     };
-    let name = name.to_str()?;
+    let name = name.to_str().unwrap_or_default();
     if name.is_empty() {
-        let message = "the event type must not be empty".to_owned();
+        let message = "the event type must be a text that is not empty".to_owned();
         return Err(invalid(py, &OTHER, vec![Problem { path: "event_type".to_owned(), message }]));
     }
     let id = match object.cast::<PyDict>() {

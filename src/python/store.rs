@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::codec::{decode_json, encode_event};
 use super::errors::{configuration_error, to_py};
-use super::events::{invalid, model_of, parsed, without_what_json_lacks};
+use super::events::{EventModel, invalid, model_of, parsed, without_what_json_lacks};
 use crate::error::{ErrorKind, Result};
 use crate::events::OTHER;
 use crate::events::validate::Problem;
@@ -45,11 +45,14 @@ impl StoreSettings {
     /// What is left of an object that is no valid event: what JSON has, without
     /// what must not be stored. `None` where it is no `dict`.
     fn remains(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let rest = without_what_json_lacks(obj)?;
+        let obj = match obj.cast::<EventModel>() {
+            Ok(model) => model.call_method0("to_dict")?,
+            Err(_) => obj.clone(),
+        };
+        let rest = without_what_json_lacks(&obj)?;
         let Ok(rest) = rest.cast::<PyDict>() else { return Ok(py.None()) };
         let (bytes, _) = encode_event(rest, &OTHER)?;
-        let bytes = self.redaction.apply(&bytes).unwrap_or(bytes);
-        decode_json(py, DOCUMENT, &bytes)
+        decode_json(py, DOCUMENT, &self.redaction.apply_to_remains(&bytes))
     }
 }
 

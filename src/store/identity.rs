@@ -13,6 +13,13 @@ pub fn digest(bytes: &[u8]) -> String {
     super::hex(&Sha256::digest(&canonical)[..16])
 }
 
+/// A value in a form that does not depend on the order of fields.
+pub fn canonical(bytes: &[u8], place: view::Place) -> Vec<u8> {
+    let mut canonical = Vec::with_capacity(place.end - place.start + 8);
+    value(bytes, place, &mut canonical);
+    canonical
+}
+
 /// The fields of a document by their names, since JSON has no order of fields.
 fn document(bytes: &[u8], start: usize, out: &mut Vec<u8>) {
     let mut fields: Vec<_> = view::elements(bytes, start).collect();

@@ -4,8 +4,13 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use super::identity;
 use crate::events::view::{self, ARRAY, DOCUMENT, Place, STRING};
 use crate::secret::Secret;
+
+/// The fields of a parameter of type `password` that may tell its value.
+const SECRET_FIELDS: [&[u8]; 7] =
+    [b"value", b"structured_value", b"value_choices", b"value_error", b"default", b"old_value", b"initial_value"];
 
 /// What a value that is not to be stored becomes.
 pub const REDACTED: &str = "***";
@@ -54,23 +59,33 @@ impl Redaction {
 
     /// The object without what must not be stored; `None` where that is nothing.
     pub fn apply(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if !self.concerns(bytes) {
-            return None;
-        }
-        let mut out = Vec::with_capacity(bytes.len() + 64);
-        let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
-        self.document(bytes, 0, &paths, &mut out);
-        Some(out)
+        self.concerns(bytes).then(|| self.redacted(bytes, false))
     }
 
-    fn document(&self, bytes: &[u8], start: usize, paths: &[&[String]], out: &mut Vec<u8>) {
+    /// The same of what is left of an object that is not valid: a parameter
+    /// whose type is lost may have been a password.
+    pub fn apply_to_remains(&self, bytes: &[u8]) -> Vec<u8> {
+        self.redacted(bytes, true)
+    }
+
+    fn redacted(&self, bytes: &[u8], remains: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len() + 64);
+        let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
+        self.document(bytes, 0, &paths, remains, &mut out);
+        out
+    }
+
+    fn document(&self, bytes: &[u8], start: usize, paths: &[&[String]], remains: bool, out: &mut Vec<u8>) {
         let mark = out.len();
         out.extend_from_slice(&[0; 4]);
         let secret = self.passwords
-            && view::field(bytes, start, "type").and_then(|place| view::text(bytes, place)) == Some("password");
+            && match view::field(bytes, start, "type").and_then(|place| view::text(bytes, place)) {
+                Some(name) => name == "password",
+                None => remains,
+            };
         for (name, place) in view::elements(bytes, start) {
             let mut below: Vec<&[String]> = Vec::new();
-            let mut here = secret && matches!(name, b"value" | b"structured_value" | b"value_choices");
+            let mut here = secret && SECRET_FIELDS.contains(&name);
             for path in paths {
                 if let Some((step, rest)) = path.split_first()
                     && (step == "*" || step.as_bytes() == name)
@@ -79,26 +94,37 @@ impl Redaction {
                     below.push(rest);
                 }
             }
-            self.element(bytes, name, place, here, &below, out);
+            self.element(bytes, name, place, here, &below, remains, out);
         }
         close(out, mark);
     }
 
-    fn list(&self, bytes: &[u8], start: usize, paths: &[&[String]], out: &mut Vec<u8>) {
+    fn list(&self, bytes: &[u8], start: usize, paths: &[&[String]], remains: bool, out: &mut Vec<u8>) {
         let mark = out.len();
         out.extend_from_slice(&[0; 4]);
         for (name, place) in view::elements(bytes, start) {
-            self.element(bytes, name, place, false, paths, out);
+            self.element(bytes, name, place, false, paths, remains, out);
         }
         close(out, mark);
     }
 
-    fn element(&self, bytes: &[u8], name: &[u8], place: Place, here: bool, below: &[&[String]], out: &mut Vec<u8>) {
+    #[allow(clippy::too_many_arguments)]
+    fn element(
+        &self,
+        bytes: &[u8],
+        name: &[u8],
+        place: Place,
+        here: bool,
+        below: &[&[String]],
+        remains: bool,
+        out: &mut Vec<u8>,
+    ) {
         let value = bytes.get(place.start..place.end).unwrap_or_default();
-        // Null and "" hold nothing, and say that there is nothing.
-        let empty = place.element_type == 0x0a || place.element_type == STRING && value.len() == 5;
+        // Null, "", {} and [] hold nothing, and say that there is nothing.
+        let empty =
+            place.element_type == 0x0a || matches!(place.element_type, STRING | DOCUMENT | ARRAY) && value.len() == 5;
         if here && !empty {
-            let text = self.replacement(place.element_type, value);
+            let text = self.replacement(bytes, place);
             out.push(STRING);
             out.extend_from_slice(name);
             out.push(0);
@@ -111,20 +137,20 @@ impl Redaction {
         out.extend_from_slice(name);
         out.push(0);
         match place.element_type {
-            DOCUMENT => self.document(bytes, place.start, below, out),
-            ARRAY => self.list(bytes, place.start, below, out),
+            DOCUMENT => self.document(bytes, place.start, below, remains, out),
+            ARRAY => self.list(bytes, place.start, below, remains, out),
             _ => out.extend_from_slice(value),
         }
     }
 
-    fn replacement(&self, element_type: u8, value: &[u8]) -> String {
+    fn replacement(&self, bytes: &[u8], place: Place) -> String {
         let Some(mut mac) =
             self.key.as_ref().and_then(|key| Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).ok())
         else {
             return REDACTED.to_owned();
         };
-        mac.update(&[element_type]);
-        mac.update(value);
+        // Of the same content in any order.
+        mac.update(&identity::canonical(bytes, place));
         format!("hmac-sha256:{}", super::hex(&mac.finalize().into_bytes()))
     }
 }
@@ -206,7 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_parameter_is_taken_for_a_password() {
+        let raw = bson::rawdoc! {"a": {"type": null, "value": "hunter2"}, "b": {"type": "text", "value": "seen"}};
+        let left = RawDocumentBuf::from_bytes(redaction(&[], None).apply_to_remains(raw.as_bytes())).unwrap();
+        assert!(!format!("{left:?}").contains("hunter2"));
+        assert!(Document::try_from(&left).unwrap().to_string().contains("seen"));
+    }
+
+    #[test]
     fn with_a_key_equal_values_stay_equal() {
+        let nested = |value: Document| redacted(&redaction(&[], Some("k")), &doc! {"type": "password", "value": value});
+        assert_eq!(nested(doc! {"a": 1, "b": 2}), nested(doc! {"b": 2, "a": 1}));
         let document = |value: &str| doc! {"type": "password", "value": value};
         let with = |key: &str, value: &str| redacted(&redaction(&[], Some(key)), &document(value));
         assert_eq!(with("k", "a"), with("k", "a"));

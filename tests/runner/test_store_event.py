@@ -33,7 +33,7 @@ from connect.eaas.mongodb import (
     store_event,
 )
 from connect.eaas.mongodb.cli import dev
-from pymongo.errors import ServerSelectionTimeoutError
+from pymongo.errors import ConfigurationError, ServerSelectionTimeoutError
 
 SAMPLES = Path(__file__).parent.parent.parent / "demo" / "samples"
 PURCHASE = json.loads((SAMPLES / "asset-purchase-request.json").read_text(encoding="utf-8"))
@@ -211,7 +211,8 @@ async def test_interactive_events_fail_at_once_with_a_message(away: dict[str, st
     assert "could not be stored" in validation.output
     action = await application(away).action({"method": "POST"})
     assert (action.status, action.http_status) == ("fail", 503)
-    assert "could not be stored" in action.body["error"]
+    assert action.body == {"error": "the event could not be taken"}
+    assert "could not be stored" in action.output
     assert Application.handled == []
 
 
@@ -227,6 +228,38 @@ async def test_interactive_events_are_answered_within_their_time(config: dict[st
         assert (answer.status, answer.http_status) == ("fail", 503)
         assert "within 0.2 s" in answer.output
         assert time.monotonic() - begun < 4
+
+
+async def test_stacked_countdowns_grow(config: dict[str, str], away: dict[str, str]) -> None:
+    request = {**PURCHASE, "id": "PR-stacked"}
+    countdowns = [
+        (await application({**away, "DATA_API_ENDPOINT": config["DATA_API_ENDPOINT"]}).cancel(request)).countdown
+        for _ in range(3)
+    ]
+    assert countdowns == [60, 120, 240]
+
+
+async def test_a_variable_at_fault_is_told(config: dict[str, str]) -> None:
+    broken = {**config, "DRIVER_COLLECTION": ""}
+    with pytest.raises(ConfigurationError, match="DRIVER_COLLECTION"):
+        await application(broken).purchase(PURCHASE)
+    answer = await application(broken).action({"method": "POST"})
+    assert (answer.status, answer.http_status) == ("fail", 503)
+    assert "DRIVER_COLLECTION" in answer.output
+    assert (await application(broken).scheduled({"id": "EFS-1"})).status == "fail"
+    await drain_store(broken)
+    assert not await open_store(broken)
+
+
+async def test_unusual_contexts_and_loggers_do_no_harm(config: dict[str, str]) -> None:
+    unusual = Application(None, object(), config, installation=5, context=SimpleNamespace(extension_id=5))
+    assert (await unusual.purchase(PURCHASE)).status == "success"
+
+
+async def test_objects_that_are_too_large_fail(config: dict[str, str]) -> None:
+    answer = await application(config).purchase({"id": "PR-big", "note": "a" * (17 << 20)})
+    assert answer.status == "fail"
+    assert "larger than MongoDB's limit" in answer.output
 
 
 async def test_scheduled_events_fail(config: dict[str, str], away: dict[str, str]) -> None:

@@ -8,7 +8,8 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from threading import Lock
+from queue import Empty, Queue
+from threading import Lock, Thread
 from typing import Any, Final, Literal, NamedTuple, TypeVar, overload
 
 __all__ = ["drain_store", "open_store", "store_event"]
@@ -18,6 +19,9 @@ OnError = Literal["reschedule", "fail", "raise", "continue"]
 
 INTERACTIVE_SECONDS: Final = 5.0
 """How long storing may take where somebody waits for the answer, unless said otherwise."""
+
+MOST_SAID: Final = 4000
+"""The longest message of a task, in characters: that of the runner's own."""
 
 LONGEST_COUNTDOWN: Final = 3600
 """The longest that a background event waits before Connect delivers it again, in seconds."""
@@ -94,11 +98,8 @@ class _Policy:
 
     def store_options(self, application: Any) -> dict[str, Any]:
         context = getattr(application, "context", None)
-        known = {
-            "extension_id": getattr(context, "extension_id", None),
-            "environment_id": getattr(context, "environment_id", None),
-        }
-        return {name: value for name, value in known.items() if value} | self.options
+        known = {name: getattr(context, name, None) for name in ("extension_id", "environment_id")}
+        return {name: value for name, value in known.items() if isinstance(value, str) and value} | self.options
 
     @staticmethod
     def ids(application: Any) -> dict[str, str | None]:
@@ -119,12 +120,21 @@ class _Policy:
         return INTERACTIVE_SECONDS if event.category == "interactive" else None
 
     @staticmethod
-    def key(obj: Any) -> str:
-        return str(obj.get("id")) if isinstance(obj, Mapping) else ""
+    def key(store: Any, obj: Any) -> str:
+        """What failures are counted by: the object, on its path."""
+        return f"{type(store.collection).__name__} {obj.get('id') if isinstance(obj, Mapping) else ''}"
+
+    @staticmethod
+    def log(application: Any, level: str, message: str, *arguments: Any) -> None:
+        """Say it, where there is something to say it to."""
+        said = getattr(getattr(application, "logger", None), level, None)
+        if callable(said):
+            said(message, *arguments)
 
     @staticmethod
     def refusal(event: _Event, message: str, obj: Any) -> Any:
         """The answer that the event has failed for good."""
+        message = message[:MOST_SAID]
         responses = import_module("connect.eaas.core.responses")
         if event.category == "background":
             return responses.BackgroundResponse.fail(output=message)
@@ -132,36 +142,39 @@ class _Policy:
             return responses.ScheduledExecutionResponse.fail(output=message)
         if event.event_type.endswith("_validation"):
             return responses.ValidationResponse.fail(data=obj, output=message)
-        return responses.InteractiveResponse.fail(http_status=503, body={"error": message}, output=message)
+        # Whoever called is told no more than that; what MongoDB said is for the task.
+        body = {"error": "the event could not be taken"}
+        return responses.InteractiveResponse.fail(http_status=503, body=body, output=message)
 
-    def failed(self, application: Any, event: _Event, error: Exception, obj: Any) -> Any:
+    def misconfigured(self, event: _Event, error: Exception, obj: Any) -> Any:
+        """The answer where a variable is at fault."""
+        if event.category == "background":
+            # The runner tells Connect what it was, and Connect delivers again.
+            raise error
+        return self.refusal(event, str(error), obj)
+
+    def failed(self, application: Any, store: Any, event: _Event, error: Exception, obj: Any) -> Any:
         """The answer where storing failed; `None` to go on without."""
         policy = self.on_error or ("reschedule" if event.category == "background" else "fail")
-        logger = getattr(application, "logger", None)
-        if logger is not None:
-            logger.warning("the event could not be stored: %s", error)
+        self.log(application, "warning", "the event could not be stored: %s", error)
         if policy == "continue":
             return None
         if policy == "raise":
             raise error
         if policy == "reschedule" and event.category == "background":
             responses = import_module("connect.eaas.core.responses")
-            times = min(_failures.count(self.key(obj)), 16)
+            times = min(_failures.count(self.key(store, obj)), 16)
             return responses.BackgroundResponse.reschedule(countdown=min(self.countdown * 2**times, LONGEST_COUNTDOWN))
         return self.refusal(event, f"the event could not be stored, and was not handled: {error}", obj)
 
     def stored(self, application: Any, store: Any, saved: Any, obj: Any) -> None:
         """It is stored."""
-        _failures.forget(self.key(obj))
-        logger = getattr(application, "logger", None)
-        if logger is not None:
-            logger.info("the event is stored in %s: %s", store.collection.full_name, saved)
+        _failures.forget(self.key(store, obj))
+        self.log(application, "info", "the event is stored in %s: %s", store.collection.full_name, saved)
 
     def invalid(self, application: Any, event: _Event, error: Exception, obj: Any) -> Any:
         """The answer to an object that is not valid."""
-        logger = getattr(application, "logger", None)
-        if logger is not None:
-            logger.error("the event is not valid: %s", error)
+        self.log(application, "error", "the event is not valid: %s", error)
         return self.refusal(event, str(error), obj)
 
 
@@ -216,8 +229,8 @@ def store_event(
             runner takes an exception; `continue`: run the handler all the same.
         countdown: the first wait, in seconds; Connect makes it at least 30.
         timeout: how long storing may take, in seconds; of interactive events 5,
-            unless said otherwise, and else the client's own limits. A handler
-            that is not awaited has the client's limits only.
+            unless said otherwise, and else the client's own limits. Used twice
+            on a handler, each has its own.
         **options: `path`, and what `AsyncEventStore` takes.
 
     Raises:
@@ -240,11 +253,14 @@ def _awaited(policy: _Policy) -> Callable[..., Any]:
     async def wrapper(self: Any, request: Any, *arguments: Any, **more: Any) -> Any:
         from connect.eaas.mongodb.events import EventValidationError
         from connect.eaas.mongodb.store import AsyncEventStore
-        from pymongo.errors import PyMongoError
+        from pymongo.errors import ConfigurationError, PyMongoError
 
         event = _Event.of(self, policy.handler)
         seconds = policy.seconds(event)
-        store = AsyncEventStore.from_config(self.config, **policy.store_options(self))
+        try:
+            store = AsyncEventStore.from_config(self.config, **policy.store_options(self))
+        except ConfigurationError as error:
+            return policy.misconfigured(event, error, request)
         ids = policy.ids(self)
         try:
             try:
@@ -255,7 +271,7 @@ def _awaited(policy: _Policy) -> Callable[..., Any]:
                 return policy.invalid(self, event, error, request)
         except (PyMongoError, asyncio.TimeoutError) as error:
             said = error if isinstance(error, PyMongoError) else TimeoutError(f"it was not stored within {seconds} s")
-            answer = policy.failed(self, event, said, request)
+            answer = policy.failed(self, store, event, said, request)
             if answer is not None:
                 return answer
         else:
@@ -270,19 +286,26 @@ def _blocking(policy: _Policy) -> Callable[..., Any]:
     def wrapper(self: Any, request: Any, *arguments: Any, **more: Any) -> Any:
         from connect.eaas.mongodb.events import EventValidationError
         from connect.eaas.mongodb.store import EventStore
-        from pymongo.errors import PyMongoError
+        from pymongo.errors import ConfigurationError, PyMongoError
 
         event = _Event.of(self, policy.handler)
-        store = EventStore.from_config(self.config, **policy.store_options(self))
+        seconds = policy.seconds(event)
+        try:
+            store = EventStore.from_config(self.config, **policy.store_options(self))
+        except ConfigurationError as error:
+            return policy.misconfigured(event, error, request)
         ids = policy.ids(self)
         try:
             try:
-                saved = store.save(event.event_type, request, **ids)
+                saved = _within(seconds, lambda: store.save(event.event_type, request, **ids))
             except EventValidationError as error:
-                store.add_dead_letter(event.event_type, request, error, task_id=ids["task_id"])
-                return policy.invalid(self, event, error, request)
-        except PyMongoError as error:
-            answer = policy.failed(self, event, error, request)
+                invalid = error
+                task_id = ids["task_id"]
+                letter = (event.event_type, request, invalid)
+                _within(seconds, lambda: store.add_dead_letter(*letter, task_id=task_id))
+                return policy.invalid(self, event, invalid, request)
+        except (PyMongoError, TimeoutError) as error:
+            answer = policy.failed(self, store, event, error, request)
             if answer is not None:
                 return answer
         else:
@@ -290,6 +313,28 @@ def _blocking(policy: _Policy) -> Callable[..., Any]:
         return policy.handler(self, request, *arguments, **more)
 
     return wrapper
+
+
+def _within(seconds: float | None, call: Callable[[], Any]) -> Any:
+    """Make a call that blocks, in no more than so many seconds."""
+    if seconds is None:
+        return call()
+    ended: Queue[tuple[bool, Any]] = Queue()
+
+    def work() -> None:
+        try:
+            ended.put((True, call()))
+        except BaseException as error:
+            ended.put((False, error))
+
+    Thread(target=work, name="connect-mongodb-store", daemon=True).start()
+    try:
+        good, outcome = ended.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError(f"it was not stored within {seconds} s") from None
+    if good:
+        return outcome
+    raise outcome
 
 
 async def open_store(config: Mapping[str, Any], *, logger: Any = None, **options: Any) -> bool:
@@ -331,5 +376,11 @@ async def drain_store(config: Mapping[str, Any], **options: Any) -> None:
         **options: as `AsyncEventStore.from_config` takes them.
     """
     from connect.eaas.mongodb.store import AsyncEventStore
+    from pymongo.errors import ConfigurationError
 
-    await AsyncEventStore.from_config(config, **options).drain()
+    try:
+        store = AsyncEventStore.from_config(config, **options)
+    except ConfigurationError:
+        # Then nothing is on its way.
+        return
+    await store.drain()

@@ -64,15 +64,22 @@ STORE_VARIABLES: Final[list[Variable]] = [
 
 _CONNECT = "_connect"
 _RECEIVED_AT = f"{_CONNECT}.received_at"
+_RECEIPT = f"{_CONNECT}.receipt"
 _TTL_INDEX = "connect_ttl"
+_NEWEST: Final = {_RECEIVED_AT: -1, _RECEIPT: -1}
+"""Within a millisecond, the receipt tells which came later in a process."""
 _INDEXES: Final[dict[str, dict[str, int]]] = {
-    "connect_history": {"id": 1, _RECEIVED_AT: -1},
-    "connect_event_type": {f"{_CONNECT}.event_type": 1, _RECEIVED_AT: -1},
-    "connect_status": {"status": 1, _RECEIVED_AT: -1},
-    "connect_product": {f"{_CONNECT}.product_id": 1, _RECEIVED_AT: -1},
-    "connect_marketplace": {f"{_CONNECT}.marketplace_id": 1, _RECEIVED_AT: -1},
-    "connect_accounts": {f"{_CONNECT}.account_ids": 1, _RECEIVED_AT: -1},
+    "connect_history": {"id": 1, **_NEWEST},
+    "connect_event_type": {f"{_CONNECT}.event_type": 1, **_NEWEST},
+    "connect_status": {"status": 1, **_NEWEST},
+    "connect_product": {f"{_CONNECT}.product_id": 1, **_NEWEST},
+    "connect_marketplace": {f"{_CONNECT}.marketplace_id": 1, **_NEWEST},
+    "connect_accounts": {f"{_CONNECT}.account_ids": 1, **_NEWEST},
 }
+
+
+_LARGEST_LETTER: Final = 1_000_000
+"""The most characters of an object that are kept in a dead letter."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +109,15 @@ class StoredEvent:
     def event(self) -> Model:
         """The object, as an instance of its class.
 
+        What was redacted in it is a text, whatever it was before.
+
         Raises:
-            EventValidationError: it was changed in MongoDB, and is not valid any more.
+            EventValidationError: it was changed in MongoDB, and JSON does not have what it holds.
         """
         from connect.eaas.mongodb import events
 
         model: type[Model] = getattr(events, self.object, events.Other)
-        return model(self.document)
+        return model._of_stored(self.document)
 
     @classmethod
     def _of(cls, stored: dict[str, Any]) -> StoredEvent:
@@ -235,6 +244,7 @@ def _dead_letter(
     settings: StoreSettings, event_type: object, obj: object, error: EventValidationError, task_id: str | None
 ) -> dict[str, Any]:
     remains = settings.remains(obj)
+    text = None if remains is None else json.dumps(remains, ensure_ascii=False)
     key = hashlib.sha256(json.dumps([repr(event_type), task_id, remains], sort_keys=True).encode()).hexdigest()[:32]
     return {
         "_id": key,
@@ -243,7 +253,8 @@ def _dead_letter(
         "error": str(error),
         "errors": [{"path": path, "message": message} for path, message in error.errors],
         # As text: what is not valid may be anything, and no index or query is for it.
-        "object": None if remains is None else json.dumps(remains, ensure_ascii=False),
+        "object": text if text is None or len(text) <= _LARGEST_LETTER else text[:_LARGEST_LETTER],
+        "cut": text is not None and len(text) > _LARGEST_LETTER,
         "received_at": datetime.datetime.now(datetime.timezone.utc),
     }
 
@@ -363,11 +374,11 @@ class AsyncEventStore(_Store):
 
     def history(self, object_id: str) -> AsyncEventCursor:
         """All records of an object, the oldest first."""
-        return AsyncEventCursor(self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, 1)]))
+        return AsyncEventCursor(self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, 1), (_RECEIPT, 1)]))
 
     async def latest(self, object_id: str) -> StoredEvent | None:
         """The newest record of an object, or `None`."""
-        cursor = self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, -1)]).limit(1)
+        cursor = self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, -1), (_RECEIPT, -1)]).limit(1)
         found = await cursor.to_list()
         return StoredEvent._of(found[0]) if found else None
 
@@ -382,7 +393,9 @@ class AsyncEventStore(_Store):
                 of when the event was received; `until` excluded).
         """
         order = -1 if newest_first else 1
-        return AsyncEventCursor(self.collection.find(_query(**wanted)).sort([(_RECEIVED_AT, order)]).limit(limit))
+        return AsyncEventCursor(
+            self.collection.find(_query(**wanted)).sort([(_RECEIVED_AT, order), (_RECEIPT, order)]).limit(limit)
+        )
 
     async def ensure_indexes(self) -> None:
         """Make the indexes that `history`, `latest` and `find` need, and the one that removes old events.
@@ -471,17 +484,19 @@ class EventStore(_Store):
 
     def history(self, object_id: str) -> EventCursor:
         """All records of an object, the oldest first."""
-        return EventCursor(self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, 1)]))
+        return EventCursor(self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, 1), (_RECEIPT, 1)]))
 
     def latest(self, object_id: str) -> StoredEvent | None:
         """The newest record of an object, or `None`."""
-        found = self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, -1)]).limit(1).to_list()
+        found = self.collection.find({"id": object_id}).sort([(_RECEIVED_AT, -1), (_RECEIPT, -1)]).limit(1).to_list()
         return StoredEvent._of(found[0]) if found else None
 
     def find(self, *, limit: int = 0, newest_first: bool = True, **wanted: Any) -> EventCursor:
         """Stored events; arguments as `AsyncEventStore.find`'s."""
         order = -1 if newest_first else 1
-        return EventCursor(self.collection.find(_query(**wanted)).sort([(_RECEIVED_AT, order)]).limit(limit))
+        return EventCursor(
+            self.collection.find(_query(**wanted)).sort([(_RECEIVED_AT, order), (_RECEIPT, order)]).limit(limit)
+        )
 
     def ensure_indexes(self) -> None:
         """Make the indexes, as `AsyncEventStore.ensure_indexes`."""
