@@ -18,7 +18,7 @@ from typing import Any
 from connect.eaas.mongodb.cli import dev
 from pymongo import MongoClient as PyMongoClient
 
-from demo.job import COLLECTIONS, JobError, alive, same
+from demo.job import COLLECTIONS, JobError, alive, extension_variables, same
 from demo.local_connect import LocalConnect, local_connect
 from demo.purchase_requests import purchase_requests
 from demo.runner import Runner, cextrun
@@ -105,21 +105,7 @@ def fragile_servers(database: str, chance: random.Random) -> Iterator[tuple[Frag
         stack.callback(mongodb.stop)
         uri = f"mongodb://127.0.0.1:{mongodb.port}/?serverSelectionTimeoutMS=2000"
         _, url = stack.enter_context(dev.gateway(uri, key))
-        yield (
-            mongodb,
-            {
-                "DB": database,
-                "DATA_API_ENDPOINT": url,
-                "API_KEY": key,
-                "CLUSTER": "Cluster0",
-                "HTTP_COLLECTION": COLLECTIONS["Data API"],
-                "DB_HOST": uri,
-                "DB_USER": "",
-                "DB_PASSWORD": "",
-                "DRIVER_COLLECTION": COLLECTIONS["driver"],
-                "DB_OPTIONS": "",
-            },
-        )
+        yield mongodb, extension_variables(uri, url, key, database)
 
 
 async def run_chaos(

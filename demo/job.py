@@ -78,21 +78,23 @@ def servers(mongodb_uri: str | None, database: str) -> Iterator[tuple[str, dict[
             _, port = stack.enter_context(dev.mongodb())
             mongodb_uri = f"mongodb://127.0.0.1:{port}/"
         _, url = stack.enter_context(dev.gateway(mongodb_uri, key))
-        yield (
-            mongodb_uri,
-            {
-                "DB": database,
-                "DATA_API_ENDPOINT": url,
-                "API_KEY": key,
-                "CLUSTER": "Cluster0",
-                "HTTP_COLLECTION": COLLECTIONS["Data API"],
-                "DB_HOST": mongodb_uri,
-                "DB_USER": "",
-                "DB_PASSWORD": "",
-                "DRIVER_COLLECTION": COLLECTIONS["driver"],
-                "DB_OPTIONS": "",
-            },
-        )
+        yield mongodb_uri, extension_variables(mongodb_uri, url, key, database)
+
+
+def extension_variables(mongodb_uri: str, gateway_url: str, api_key: str, database: str) -> dict[str, str]:
+    """The extension's variables: both paths, to one MongoDB."""
+    return {
+        "DB": database,
+        "DATA_API_ENDPOINT": gateway_url,
+        "API_KEY": api_key,
+        "CLUSTER": "Cluster0",
+        "HTTP_COLLECTION": COLLECTIONS["Data API"],
+        "DB_HOST": mongodb_uri,
+        "DB_USER": "",
+        "DB_PASSWORD": "",
+        "DRIVER_COLLECTION": COLLECTIONS["driver"],
+        "DB_OPTIONS": "",
+    }
 
 
 async def run_job(

@@ -17,8 +17,9 @@ use super::codec::{decode_document, encode, raw_document};
 use super::cursor::{AsyncCursor, Cursor, CursorCore, FindArguments, Open};
 use super::errors::{configuration_error, to_py, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
-use super::mongo::{Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments};
-use super::mongo::{bson_to_py, found};
+use super::mongo::{
+    Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, bson_to_py, found,
+};
 use super::options::{self, Opt, Opts};
 use super::pooled::Pooled;
 use super::shared;

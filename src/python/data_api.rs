@@ -163,14 +163,13 @@ impl CollectionCalls for DataApiClient {
     }
 
     fn delete(
-        py: Python<'_>,
+        _py: Python<'_>,
         client: Arc<Self>,
         namespace: Arc<Namespace>,
         many: bool,
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>> {
-        let _py = py;
         only_upsert(options)?;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
@@ -181,13 +180,12 @@ impl CollectionCalls for DataApiClient {
     }
 
     fn aggregate(
-        py: Python<'_>,
+        _py: Python<'_>,
         client: Arc<Self>,
         namespace: Arc<Namespace>,
         pipeline: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Opening> {
-        let _py = py;
         only_upsert(options)?;
         let stages = options::pipeline(pipeline)?;
         // A pipeline that writes is not sent twice.

@@ -286,11 +286,11 @@ class _Store:
         }
         return known | options
 
-    def _index_commands(self, collection: str) -> list[dict[str, Any]]:
+    def _index_command(self, collection: str) -> dict[str, Any]:
         indexes: list[dict[str, Any]] = [{"key": key, "name": name} for name, key in _INDEXES.items()]
         if self._ttl_seconds is not None:
             indexes.append({"key": {_RECEIVED_AT: 1}, "name": _TTL_INDEX, "expireAfterSeconds": self._ttl_seconds})
-        return [{"createIndexes": collection, "indexes": indexes}]
+        return {"createIndexes": collection, "indexes": indexes}
 
 
 class AsyncEventStore(_Store):
@@ -409,14 +409,14 @@ class AsyncEventStore(_Store):
         if not isinstance(self.collection, AsyncCollection):
             raise NotImplementedError("the Data API cannot make indexes: call it once on the driver path")
         database, name = self.collection.database, self.collection.name
-        for command in self._index_commands(name):
-            try:
-                await database.command(command)
-            except Exception as error:
-                if not _ttl_has_changed(error, self._ttl_seconds):
-                    raise
-                await database.command(_new_ttl(name, self._ttl_seconds))
-                await database.command(command)
+        command = self._index_command(name)
+        try:
+            await database.command(command)
+        except Exception as error:
+            if not _ttl_has_changed(error, self._ttl_seconds):
+                raise
+            await database.command(_new_ttl(name, self._ttl_seconds))
+            await database.command(command)
         if self._ttl_seconds is None:
             try:
                 await database.command({"dropIndexes": name, "index": _TTL_INDEX})
@@ -503,14 +503,14 @@ class EventStore(_Store):
         if not isinstance(self.collection, Collection):
             raise NotImplementedError("the Data API cannot make indexes: call it once on the driver path")
         database, name = self.collection.database, self.collection.name
-        for command in self._index_commands(name):
-            try:
-                database.command(command)
-            except Exception as error:
-                if not _ttl_has_changed(error, self._ttl_seconds):
-                    raise
-                database.command(_new_ttl(name, self._ttl_seconds))
-                database.command(command)
+        command = self._index_command(name)
+        try:
+            database.command(command)
+        except Exception as error:
+            if not _ttl_has_changed(error, self._ttl_seconds):
+                raise
+            database.command(_new_ttl(name, self._ttl_seconds))
+            database.command(command)
         if self._ttl_seconds is None:
             try:
                 database.command({"dropIndexes": name, "index": _TTL_INDEX})
