@@ -375,7 +375,7 @@ mod tests {
     }
 
     fn namespace() -> Arc<Namespace> {
-        Arc::new(Namespace { database: "d".into(), collection: "c".into() })
+        Arc::new(Namespace::new("d", "c"))
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

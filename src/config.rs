@@ -4,7 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use mongodb::options::{Acknowledgment, ConnectionString, HostInfo, ServerAddress, WriteConcern};
+use bson::Document;
+use mongodb::options::{Acknowledgment, ConnectionString, HostInfo, ReadPreference, ServerAddress, WriteConcern};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -106,6 +107,17 @@ impl fmt::Debug for DriverSettings {
             .field("collection", &self.collection)
             .finish_non_exhaustive()
     }
+}
+
+/// What a connection string says of concerns, as MongoDB's documents.
+#[derive(Debug, Clone, Default)]
+pub struct Defaults {
+    /// `{mode, tags, maxStalenessSeconds}`.
+    pub read_preference: Document,
+    /// `{w, j, wtimeout}`.
+    pub write_concern: Document,
+    /// The level.
+    pub read_concern: Option<String>,
 }
 
 /// Where the Data API path goes.
@@ -343,6 +355,38 @@ impl DriverSettings {
         })
     }
 
+    /// What the connection string says of concerns and read preference.
+    pub fn concerns(&self) -> Defaults {
+        let Ok(parsed) = ConnectionString::parse(self.uri.expose()) else { return Defaults::default() };
+        let write_concern = parsed.write_concern.as_ref().and_then(|concern| bson::serialize_to_document(concern).ok());
+        let mut read_preference = Document::new();
+        if let Some(preference) = &parsed.read_preference {
+            let (mode, options) = match preference {
+                ReadPreference::PrimaryPreferred { options } => ("primaryPreferred", options.as_ref()),
+                ReadPreference::Secondary { options } => ("secondary", options.as_ref()),
+                ReadPreference::SecondaryPreferred { options } => ("secondaryPreferred", options.as_ref()),
+                ReadPreference::Nearest { options } => ("nearest", options.as_ref()),
+                _ => ("primary", None),
+            };
+            read_preference.insert("mode", mode);
+            if let Some(sets) = options.and_then(|options| options.tag_sets.as_ref()) {
+                let sets = sets.iter().map(|set| set.iter().map(|(tag, value)| (tag.clone(), value.into())).collect());
+                read_preference.insert("tags", sets.map(bson::Bson::Document).collect::<Vec<_>>());
+            }
+            if let Some(staleness) = options.and_then(|options| options.max_staleness) {
+                read_preference.insert("maxStalenessSeconds", i64::try_from(staleness.as_secs()).unwrap_or(i64::MAX));
+            }
+        }
+        Defaults {
+            read_preference,
+            write_concern: write_concern.unwrap_or_default(),
+            read_concern: parsed
+                .read_concern
+                .and_then(|concern| bson::serialize_to_document(&concern).ok())
+                .and_then(|concern| concern.get_str("level").ok().map(str::to_owned)),
+        }
+    }
+
     /// `message`, with the password blotted out where it occurs.
     pub fn without_secrets(&self, message: &str) -> String {
         hide(message, self.uri.expose(), &self.passwords)
@@ -562,6 +606,24 @@ const URI_OPTIONS: [&str; 45] = [
 fn uri_options(uri: &str) -> impl Iterator<Item = (&str, &str)> {
     let query = split_authority(uri).1.split_once('?').map_or("", |(_, query)| query);
     query.split('&').filter(|option| !option.is_empty()).map(|option| option.split_once('=').unwrap_or((option, "")))
+}
+
+/// A connection string without some of its options, and what these were: `names` are lowercase.
+pub fn uri_without_options(uri: &str, names: &[&str]) -> (String, Vec<(String, String)>) {
+    let Some((head, query)) = uri.split_once('?').filter(|_| uri.contains("://")) else {
+        return (uri.to_owned(), Vec::new());
+    };
+    let (mut kept, mut taken) = (Vec::new(), Vec::new());
+    for option in query.split('&') {
+        match option.split_once('=') {
+            Some((name, value)) if names.contains(&name.to_lowercase().as_str()) => {
+                taken.push((name.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned()));
+            }
+            _ => kept.push(option),
+        }
+    }
+    let uri = if kept.is_empty() { head.to_owned() } else { format!("{head}?{}", kept.join("&")) };
+    (uri, taken)
 }
 
 /// Why a connection string cannot be used, without a word of it but the names of known options.

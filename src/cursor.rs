@@ -2,13 +2,14 @@
 //! way while this one is read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bson::{RawArray, RawDocument, RawDocumentBuf};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -60,6 +61,26 @@ impl Batch {
     /// How many documents have not been taken.
     pub fn len(&self) -> usize {
         self.left
+    }
+
+    /// The server's id of the cursor, 0 once it has no more; where the answer is MongoDB's.
+    pub fn cursor_id(&self) -> Option<i64> {
+        match &self.answer {
+            Answer::MongoDb(batch) => batch.as_raw_document().get_document("cursor").ok()?.get_i64("id").ok(),
+            Answer::DataApi(_) => None,
+        }
+    }
+
+    /// All documents that are left, one behind the other.
+    ///
+    /// # Errors
+    /// `Protocol` where there is something else.
+    pub fn take_raw(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(document) = self.take_next() {
+            bytes.extend_from_slice(document?.as_bytes());
+        }
+        Ok(bytes)
     }
 
     /// Whether all documents have been taken.
@@ -118,16 +139,65 @@ fn malformed() -> Error {
 /// A query under way.
 pub struct Fetching {
     batches: Arc<Mutex<mpsc::Receiver<Result<Batch>>>>,
+    demand: Option<Arc<Demand>>,
     task: AbortHandle,
+}
+
+/// The batches of a query.
+pub type Batches = BoxStream<'static, Result<Batch>>;
+
+/// Asks for one thing at a time, whatever becomes of who asked.
+#[derive(Debug)]
+pub struct Demand {
+    permits: Semaphore,
+    asked: AtomicBool,
+}
+
+impl Default for Demand {
+    fn default() -> Self {
+        Self { permits: Semaphore::new(0), asked: AtomicBool::new(false) }
+    }
+}
+
+impl Demand {
+    /// Asks, unless that was done and not answered.
+    pub fn ask(&self) {
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            self.permits.add_permits(1);
+        }
+    }
+
+    /// What was asked for came.
+    pub fn answered(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits until somebody asks.
+    pub async fn wanted(&self) {
+        if let Ok(permit) = self.permits.acquire().await {
+            permit.forget();
+        }
+    }
 }
 
 impl Fetching {
     /// Opens a stream of batches, and keeps one batch ahead of its reader.
-    pub fn start(
+    pub fn start(runtime: &Handle, open: impl Future<Output = Result<Batches>> + Send + 'static) -> Self {
+        Self::begin(runtime, None, open)
+    }
+
+    /// Opens a stream of batches, each of which is asked for when it is wanted.
+    pub fn on_demand(runtime: &Handle, open: impl Future<Output = Result<Batches>> + Send + 'static) -> Self {
+        Self::begin(runtime, Some(Arc::default()), open)
+    }
+
+    fn begin(
         runtime: &Handle,
-        open: impl Future<Output = Result<BoxStream<'static, Result<Batch>>>> + Send + 'static,
+        demand: Option<Arc<Demand>>,
+        open: impl Future<Output = Result<Batches>> + Send + 'static,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(1);
+        let wanted = demand.clone();
         let task = runtime.spawn(async move {
             let opened = std::panic::AssertUnwindSafe(open);
             let opened = futures_util::FutureExt::catch_unwind(opened).await.unwrap_or_else(|_| {
@@ -141,6 +211,9 @@ impl Fetching {
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
             while let Ok(place) = sender.reserve().await {
+                if let Some(wanted) = &wanted {
+                    wanted.wanted().await;
+                }
                 let Some(batch) = batches.next().await else { return };
                 let failed = batch.is_err();
                 place.send(batch);
@@ -149,24 +222,40 @@ impl Fetching {
                 }
             }
         });
-        Self { batches: Arc::new(Mutex::new(receiver)), task: task.abort_handle() }
+        Self { batches: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
     }
 
     /// The next batches, until they hold `wanted` documents or there are no
-    /// more; tells also whether these were the last.
-    pub fn fetch(&self, wanted: usize) -> impl Future<Output = Result<(Vec<Batch>, bool)>> + Send + 'static {
-        let batches = Arc::clone(&self.batches);
+    /// more; tells also whether these were the last. With `once`, one batch,
+    /// even if it is empty.
+    pub fn fetch(
+        &self,
+        wanted: usize,
+        once: bool,
+    ) -> impl Future<Output = Result<(Vec<Batch>, bool)>> + Send + 'static {
+        let (batches, demand) = (Arc::clone(&self.batches), self.demand.clone());
         async move {
             let mut batches = batches.lock().await;
             let (mut come, mut documents) = (Vec::new(), 0);
             while documents < wanted {
-                match batches.recv().await {
-                    Some(batch) => {
-                        let batch = batch?;
-                        documents += batch.len();
-                        come.push(batch);
+                let next = match batches.try_recv() {
+                    Ok(batch) => Some(batch),
+                    Err(_) => {
+                        if let Some(demand) = &demand {
+                            demand.ask();
+                        }
+                        batches.recv().await
                     }
-                    None => return Ok((come, true)),
+                };
+                if let Some(demand) = &demand {
+                    demand.answered();
+                }
+                let Some(batch) = next else { return Ok((come, true)) };
+                let batch = batch?;
+                documents += batch.len();
+                come.push(batch);
+                if once {
+                    break;
                 }
             }
             Ok((come, false))

@@ -246,23 +246,3 @@ async def test_a_context_leaves_a_shared_client_open(collection: Any) -> None:
     await result(collection.insert_one({}))
 
 
-async def test_a_session_is_refused_with_a_clear_word(collection: Any) -> None:
-    with pytest.raises(NotImplementedError, match="session"):
-        await result(collection.insert_one({}, session=object()))
-
-
-@given(documents(bson_scalars, plain_keys))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_document_comes_back_from_either_path(config: dict[str, str], document: dict[str, Any]) -> None:
-    document.pop("_id", None)
-    try:
-        expected = bson.decode(bson.encode(document))
-    except bson.errors.InvalidBSON:
-        return
-    for client in (library.MongoClient, library.DataApiClient):
-        collection = client.from_config(config).get_default_collection()
-        inserted = collection.insert_one(document)
-        found = collection.find_one(inserted.inserted_id)
-        assert found is not None
-        del found["_id"]
-        assert repr(found) == repr(expected)

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted_into_the_request() {
-        let namespace = Namespace { database: "d\"b".into(), collection: "c".into() };
+        let namespace = Namespace::new("d\"b", "c");
         let mut body = request_prefix("Cluster0", &namespace);
         body.extend_from_slice(br#""document":{}}"#);
         let parsed = ejson::parse_document(&body).unwrap();

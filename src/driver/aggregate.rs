@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
 use super::error::{Attempt, Attempted};
+use super::session::{Session, batches, send};
 use super::write::options;
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
@@ -22,28 +23,31 @@ pub async fn aggregate(
     namespace: Arc<Namespace>,
     pipeline: Vec<Document>,
     given: Document,
+    session: Option<Arc<Session>>,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     const DOING: &str = "aggregate in";
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
     let given = options::<AggregateOptions>(given)?;
     let collection = client.collection(&namespace, &attempt).await?;
-    let cursor = collection.aggregate(pipeline).with_options(given).batch().await.attempted(&attempt)?;
-    let batches = cursor.map(move |batch| {
-        let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-        Batch::of_mongodb(batch.attempted(&attempt)?)
-    });
-    Ok(batches.boxed())
+    let action = collection.aggregate(pipeline).with_options(given);
+    Ok(batches!(session, Arc::clone(&client), &attempt, DOING, Arc::clone(&namespace), action))
 }
 
 /// How many documents match.
 ///
 /// # Errors
 /// Those of any command.
-pub async fn count(client: &DriverClient, namespace: &Namespace, filter: Document, given: Document) -> Result<u64> {
+pub async fn count(
+    client: &DriverClient,
+    namespace: &Namespace,
+    filter: Document,
+    given: Document,
+    session: Option<Arc<Session>>,
+) -> Result<u64> {
     let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
     let given = options::<CountOptions>(given)?;
     let collection = client.collection(namespace, &attempt).await?;
-    collection.count_documents(filter).with_options(given).await.attempted(&attempt)
+    send!(session, client, &attempt, collection.count_documents(filter).with_options(given)).attempted(&attempt)
 }
 
 /// How many documents there are, as the collection's metadata say.
@@ -67,9 +71,10 @@ pub async fn distinct(
     field: &str,
     filter: Document,
     given: Document,
+    session: Option<Arc<Session>>,
 ) -> Result<Vec<Bson>> {
     let attempt = Attempt { doing: "find in", namespace, settings: client.settings() };
     let given = options::<DistinctOptions>(given)?;
     let collection = client.collection(namespace, &attempt).await?;
-    collection.distinct(field, filter).with_options(given).await.attempted(&attempt)
+    send!(session, client, &attempt, collection.distinct(field, filter).with_options(given)).attempted(&attempt)
 }

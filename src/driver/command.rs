@@ -1,36 +1,189 @@
-//! Any command, and those that tell what there is.
+//! Any command, and those whose answer is a cursor.
 
-use bson::{Document, RawDocumentBuf};
-use futures_util::TryStreamExt as _;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::error::{Attempt, Attempted};
+use bson::{Bson, Document, RawDocumentBuf};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use mongodb::options::{SelectionCriteria, WriteConcern};
+
+use super::concern::write_concern_document;
+use super::error::{Attempt, Attempted, is_retryable};
+use super::session::{Session, batches};
 use super::{DriverClient, Namespace};
+use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The documents of a command whose answer is a cursor's first batch, all of
-/// them: of what a collection or a database has no more than a few.
+/// Who a command is for, and in which session.
+#[derive(Clone, Default)]
+pub struct How {
+    /// The session.
+    pub session: Option<Arc<Session>>,
+    /// Which servers may answer; the primary, if not said.
+    pub read_preference: Option<SelectionCriteria>,
+    /// Whether it only reads, and so is repeated once where the connection broke.
+    pub reads: bool,
+    /// Whether it writes, and so has the write concern of the collection or the client.
+    pub writes: bool,
+    /// The collection's own write concern.
+    pub write_concern: Option<WriteConcern>,
+}
+
+impl How {
+    /// A command that only reads.
+    pub fn reading(session: Option<Arc<Session>>) -> Self {
+        Self { session, reads: true, ..Self::default() }
+    }
+
+    /// A command that writes, with the write concern of the collection.
+    pub fn writing(session: Option<Arc<Session>>, namespace: &Namespace) -> Self {
+        let write_concern = namespace.concerns.write_concern.clone();
+        Self { session, writes: true, write_concern, ..Self::default() }
+    }
+
+    /// A command that is sent once, as it is.
+    pub fn once(session: Option<Arc<Session>>) -> Self {
+        Self { session, ..Self::default() }
+    }
+
+    /// The write concern to add to the command.
+    fn concern(&self, connected: &super::Connected) -> Option<Document> {
+        if !self.writes || self.session.as_deref().is_some_and(Session::in_transaction) {
+            return None;
+        }
+        self.write_concern.as_ref().or(connected.client.write_concern()).and_then(write_concern_document)
+    }
+
+    fn is_repeated(&self, connected: &super::Connected) -> bool {
+        self.reads && connected.retry_reads && !self.session.as_deref().is_some_and(Session::in_transaction)
+    }
+}
+
+const DOING: &str = "run the command";
+
+fn namespace(database: &str, command: &Document) -> Namespace {
+    Namespace::new(database, command.keys().next().cloned().unwrap_or_default())
+}
+
+/// The documents of a command whose answer is a cursor, all of them: of what a
+/// collection or a database has no more than a few.
 ///
 /// # Errors
 /// As [`run_command`].
-pub async fn list(client: &DriverClient, database: String, command: Document) -> Result<Vec<Document>> {
-    let name = command.keys().next().cloned().unwrap_or_default();
-    let namespace = Namespace { database, collection: name };
-    let attempt = Attempt { doing: "run the command", namespace: &namespace, settings: client.settings() };
-    let database = client.database(&namespace.database, &attempt).await?;
-    let cursor = database.run_cursor_command(command).await.attempted(&attempt)?;
-    cursor.try_collect().await.attempted(&attempt)
+pub async fn list(client: &Arc<DriverClient>, database: String, command: Document, how: How) -> Result<Vec<Document>> {
+    let mut documents = Vec::new();
+    let mut batches = cursor(Arc::clone(client), database, command, how, GetMore::default()).await?;
+    while let Some(mut batch) = batches.try_next().await? {
+        while let Some(document) = batch.take_next() {
+            documents.push(
+                Document::try_from(document?)
+                    .map_err(|error| Error::new(ErrorKind::Protocol, format!("the answer is no document: {error}")))?,
+            );
+        }
+    }
+    Ok(documents)
 }
 
-/// Runs a command on the primary; gives the server's answer.
+/// How a cursor goes on.
+#[derive(Debug, Clone, Default)]
+pub struct GetMore {
+    /// The most documents in a batch.
+    pub batch_size: Option<u32>,
+    /// How long the server waits for something new.
+    pub max_await_time: Option<Duration>,
+    /// Shows up in the server's log and profiler.
+    pub comment: Option<Bson>,
+}
+
+/// The documents of a command whose answer is a cursor, batch by batch.
+///
+/// # Errors
+/// As [`run_command`].
+pub async fn cursor(
+    client: Arc<DriverClient>,
+    database: String,
+    command: Document,
+    how: How,
+    more: GetMore,
+) -> Result<BoxStream<'static, Result<Batch>>> {
+    let namespace = Arc::new(namespace(&database, &command));
+    match open(&client, &namespace, &command, &how, &more).await {
+        Err((_, true)) => open(&client, &namespace, &command, &how, &more).await.map_err(|(error, _)| error),
+        opened => opened.map_err(|(error, _)| error),
+    }
+}
+
+/// Opens a cursor; an error tells whether to try again.
+async fn open(
+    client: &Arc<DriverClient>,
+    namespace: &Arc<Namespace>,
+    command: &Document,
+    how: &How,
+    more: &GetMore,
+) -> std::result::Result<BoxStream<'static, Result<Batch>>, (Error, bool)> {
+    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
+    let repeated = how.is_repeated(connected);
+    let database = connected.client.database(&namespace.database);
+    let opening = async {
+        let mut action = database.run_cursor_command(command.clone());
+        if let Some(criteria) = &how.read_preference {
+            action = action.selection_criteria(criteria.clone());
+        }
+        if let Some(batch_size) = more.batch_size {
+            action = action.batch_size(batch_size);
+        }
+        if let Some(time) = more.max_await_time {
+            action = action.max_time(time);
+        }
+        if let Some(comment) = &more.comment {
+            action = action.comment(comment.clone());
+        }
+        Ok(batches!(how.session.clone(), Arc::clone(client), &attempt, DOING, Arc::clone(namespace), action))
+    };
+    opening.await.map_err(|error: Error| {
+        let again = repeated && error.kind.is_retryable_read();
+        (error, again)
+    })
+}
+
+/// Runs a command; gives the server's answer.
 ///
 /// # Errors
 /// `Operation` where the server refused it, and those of any command.
-pub async fn run_command(client: &DriverClient, database: String, command: Document) -> Result<RawDocumentBuf> {
-    let name = command.keys().next().cloned().unwrap_or_default();
-    let namespace = Namespace { database, collection: name };
-    let attempt = Attempt { doing: "run the command", namespace: &namespace, settings: client.settings() };
-    let database = client.database(&namespace.database, &attempt).await?;
-    let answer = database.run_command(command).await.attempted(&attempt)?;
-    RawDocumentBuf::try_from(&answer)
-        .map_err(|error| Error::new(ErrorKind::Protocol, format!("the answer is no document: {error}")))
+pub async fn run_command(
+    client: &DriverClient,
+    database: String,
+    mut command: Document,
+    how: How,
+) -> Result<RawDocumentBuf> {
+    let namespace = namespace(&database, &command);
+    let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
+    let connected = client.connected(&attempt).await?;
+    let database = connected.client.database(&namespace.database);
+    if let Some(concern) = how.concern(connected) {
+        command.insert("writeConcern", concern);
+    }
+    let mut tried = false;
+    let answer = loop {
+        let mut action = database.run_command(command.clone());
+        if let Some(criteria) = &how.read_preference {
+            action = action.selection_criteria(criteria.clone());
+        }
+        let answer = match &how.session {
+            Some(session) => {
+                let mut held = session.hold(client, &attempt).await?;
+                action.session(&mut *held).await
+            }
+            None => action.await,
+        };
+        match answer {
+            Err(error) if !tried && how.is_repeated(connected) && is_retryable(&error) => tried = true,
+            answer => break answer.attempted(&attempt)?,
+        }
+    };
+    let answer = RawDocumentBuf::try_from(&answer)
+        .map_err(|error| Error::new(ErrorKind::Protocol, format!("the answer is no document: {error}")))?;
+    attempt.check_write_concern(answer)
 }

@@ -42,7 +42,45 @@ pub fn kind_of_code(code: i32) -> ErrorKind {
     }
 }
 
+/// Whether a call may succeed if it is made once more, as the retryable reads
+/// and writes of MongoDB's drivers have it.
+pub(super) fn is_retryable(error: &DriverError) -> bool {
+    match &*error.kind {
+        DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. } => true,
+        DriverErrorKind::Command(command) => {
+            error.contains_label("RetryableWriteError") || RETRYABLE_CODES.contains(&command.code)
+        }
+        _ => error.contains_label("RetryableWriteError"),
+    }
+}
+
+/// Not primary, node recovering, host not found or not reached, and the like.
+const RETRYABLE_CODES: [i32; 13] = [11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262, 134];
+
+impl ErrorKind {
+    /// Whether what only reads is tried once more.
+    pub(super) fn is_retryable_read(self) -> bool {
+        matches!(self, Self::AutoReconnect | Self::NetworkTimeout | Self::NotPrimary)
+    }
+}
+
 impl Attempt<'_> {
+    /// An answer in which a write concern was not met is an error.
+    pub(super) fn check_write_concern(&self, answer: RawDocumentBuf) -> Result<RawDocumentBuf> {
+        let Ok(concern) = answer.get_document("writeConcernError") else { return Ok(answer) };
+        let code = concern.get_i32("code").unwrap_or_default();
+        let message = concern.get_str("errmsg").unwrap_or_default();
+        let kind = if code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
+        let text = format!("{message} ({self}; the write was done, but not confirmed as the write concern asks)");
+        let mut error = Error::new(kind, self.settings.without_secrets(&text))
+            .with_code(Some(code))
+            .with_details(Some(concern.to_owned()));
+        if let Ok(labels) = answer.get_array("errorLabels") {
+            error.labels = labels.into_iter().flatten().filter_map(|l| l.as_str().map(str::to_owned)).collect();
+        }
+        Err(error)
+    }
+
     /// The core's error for a driver's error.
     pub fn failed(&self, error: &DriverError) -> Error {
         let mut failed = self.classified(error);
@@ -64,21 +102,27 @@ impl Attempt<'_> {
         let mut results = vec![concern.map_or(Ok(()), Err); count];
         for write in refused.write_errors.iter().flatten() {
             if let Some(result) = results.get_mut(write.index) {
-                let error = self.write_error(write.code, &write.message, write.details.as_ref());
+                let error = self.write_error(write.code, &write.message, write.details.as_ref(), None);
                 *result = Err(Error { labels: labels.clone(), ..error });
             }
         }
         results
     }
 
-    fn write_error(&self, code: i32, message: &str, info: Option<&Document>) -> Error {
+    fn write_error(
+        &self,
+        code: i32,
+        message: &str,
+        info: Option<&Document>,
+        response: Option<&RawDocumentBuf>,
+    ) -> Error {
         let kind = match kind_of_code(code) {
             ErrorKind::DuplicateKey => ErrorKind::DuplicateKey,
             _ => ErrorKind::Write,
         };
         Error::new(kind, self.settings.without_secrets(&format!("{message} ({self})")))
             .with_code(Some(code))
-            .with_details(raw(&write_error_document(0, code, message, info)))
+            .with_details(first_write_error(response).or_else(|| raw(&write_error_document(0, code, message, info))))
     }
 
     fn write_concern_error(&self, concern: &WriteConcernError) -> Error {
@@ -132,7 +176,7 @@ impl Attempt<'_> {
                     .with_details(error.server_response().cloned())
             }
             DriverErrorKind::Write(WriteFailure::WriteError(write)) => {
-                self.write_error(write.code, &write.message, write.details.as_ref())
+                self.write_error(write.code, &write.message, write.details.as_ref(), error.server_response())
             }
             DriverErrorKind::Write(WriteFailure::WriteConcernError(concern)) => self.write_concern_error(concern),
             DriverErrorKind::InvalidArgument { message, .. } if message.contains("document must be within") => {
@@ -181,6 +225,12 @@ pub(super) fn write_concern_error(error: &WriteConcernError) -> Document {
         document.insert("errInfo", info.clone());
     }
     document
+}
+
+/// The write error as the server sent it.
+fn first_write_error(response: Option<&RawDocumentBuf>) -> Option<RawDocumentBuf> {
+    let errors = response?.get_array("writeErrors").ok()?;
+    Some(errors.into_iter().next()?.ok()?.as_document()?.to_owned())
 }
 
 fn raw(document: &Document) -> Option<RawDocumentBuf> {

@@ -1,19 +1,21 @@
 //! `find_one` and `find`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use mongodb::options::{Collation, FindOneOptions, FindOptions, Hint};
+use mongodb::options::{Collation, CursorType, FindOneOptions, FindOptions, Hint};
 
 use super::error::{Attempt, Attempted};
+use super::session::{Session, batches, send};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to look for, and how.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Find {
     /// The query.
     pub filter: Document,
@@ -51,6 +53,42 @@ pub struct Find {
     pub return_key: Option<bool>,
     /// Whether to add `$recordId`.
     pub show_record_id: Option<bool>,
+    /// Whether the cursor stays open at the end, of a capped collection.
+    pub tailable: Option<CursorType>,
+    /// How long the server waits there for something new.
+    pub max_await_time: Option<Duration>,
+    /// The session.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Find {
+    /// The command, its fields in PyMongo's order.
+    pub fn command(&self, collection: &str) -> Document {
+        let mut command = bson::doc! { "find": collection, "filter": self.filter.clone() };
+        let mut add = |name: &str, value: Option<Bson>| {
+            if let Some(value) = value {
+                command.insert(name, value);
+            }
+        };
+        let number = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok()).map(Bson::Int64);
+        add("projection", self.projection.clone().map(Bson::Document));
+        add("skip", number(self.skip));
+        add("limit", self.limit.map(|limit| Bson::Int64(limit.abs())));
+        add("singleBatch", self.limit.filter(|limit| *limit < 0).map(|_| Bson::Boolean(true)));
+        add("batchSize", self.batch_size.map(|size| Bson::Int64(i64::from(size))));
+        add("sort", self.sort.clone().map(Bson::Document));
+        add("hint", self.hint.clone());
+        add("comment", self.comment.clone());
+        add("max", self.max.clone().map(Bson::Document));
+        add("min", self.min.clone().map(Bson::Document));
+        add("returnKey", self.return_key.map(Bson::Boolean));
+        add("showRecordId", self.show_record_id.map(Bson::Boolean));
+        add("collation", self.collation.clone().map(Bson::Document));
+        add("let", self.let_vars.clone().map(Bson::Document));
+        add("allowDiskUse", self.allow_disk_use.map(Bson::Boolean));
+        add("maxTimeMS", number(self.max_time.and_then(|time| u64::try_from(time.as_millis()).ok())));
+        command
+    }
 }
 
 const DOING: &str = "find in";
@@ -77,7 +115,8 @@ pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find)
     options.allow_partial_results = query.allow_partial_results;
     options.return_key = query.return_key;
     options.show_record_id = query.show_record_id;
-    collection.find_one(query.filter).with_options(options).await.attempted(&attempt)
+    let action = collection.find_one(query.filter).with_options(options);
+    send!(query.session, client, &attempt, action).attempted(&attempt)
 }
 
 /// All documents that match, batch by batch. Each command is repeated once by
@@ -87,8 +126,8 @@ pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find)
 /// # Errors
 /// Those of any command.
 pub async fn find(
-    client: std::sync::Arc<DriverClient>,
-    namespace: std::sync::Arc<Namespace>,
+    client: Arc<DriverClient>,
+    namespace: Arc<Namespace>,
     query: Find,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
@@ -111,12 +150,10 @@ pub async fn find(
     options.no_cursor_timeout = query.no_cursor_timeout;
     options.return_key = query.return_key;
     options.show_record_id = query.show_record_id;
-    let cursor = collection.find(query.filter).with_options(options).batch().await.attempted(&attempt)?;
-    let batches = cursor.map(move |batch| {
-        let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-        Batch::of_mongodb(batch.attempted(&attempt)?)
-    });
-    Ok(batches.boxed())
+    options.cursor_type = query.tailable;
+    options.max_await_time = query.max_await_time;
+    let action = collection.find(query.filter).with_options(options);
+    Ok(batches!(query.session, Arc::clone(&client), &attempt, DOING, Arc::clone(&namespace), action))
 }
 
 fn hint(hint: Option<Bson>) -> Option<Hint> {

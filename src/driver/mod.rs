@@ -1,19 +1,24 @@
 //! The driver path: one pooled MongoDB client for one setting.
 
 pub mod aggregate;
+pub mod bulk;
 pub mod command;
+pub mod concern;
 pub mod error;
 pub mod find;
 pub mod insert;
+pub mod session;
+pub mod watch;
 pub mod write;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
-use mongodb::options::{ClientOptions, ConnectionString, DriverInfo, ServerAddress, Tls};
+use mongodb::options::{ClientOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress, Tls};
 use mongodb::{Client, Collection};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
@@ -21,6 +26,8 @@ use tokio::sync::OnceCell;
 use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result};
+use bulk::BulkSessions;
+use concern::Concerns;
 use error::Attempt;
 
 /// PyMongo's default, where the connection string does not say.
@@ -33,6 +40,20 @@ pub struct Namespace {
     pub database: String,
     /// The collection's name.
     pub collection: String,
+    /// How sure and how recent, where that is not the client's default.
+    pub concerns: Arc<Concerns>,
+}
+
+impl Namespace {
+    /// A collection, with the client's defaults.
+    pub fn new(database: impl Into<String>, collection: impl Into<String>) -> Self {
+        Self { database: database.into(), collection: collection.into(), concerns: Arc::default() }
+    }
+
+    /// Whether it is the same collection, whatever its options.
+    pub fn is_named_as(&self, other: &Self) -> bool {
+        self.database == other.database && self.collection == other.collection
+    }
 }
 
 impl fmt::Display for Namespace {
@@ -46,15 +67,29 @@ impl fmt::Display for Namespace {
 pub struct DriverClient {
     settings: DriverSettings,
     runtime: Handle,
-    client: OnceCell<Client>,
+    client: OnceCell<Connected>,
     coalescer: Coalescer<Self>,
+    bulk_sessions: BulkSessions,
+}
+
+/// The driver's client, and what it does not tell of its options.
+struct Connected {
+    client: Client,
+    retry_reads: bool,
+    retry_writes: bool,
 }
 
 impl DriverClient {
     /// A client for `settings`, whose work runs on `runtime`.
     pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
         warm_up(&runtime);
-        Self { settings, runtime, client: OnceCell::new(), coalescer: Coalescer::default() }
+        Self {
+            settings,
+            runtime,
+            client: OnceCell::new(),
+            coalescer: Coalescer::default(),
+            bulk_sessions: BulkSessions::default(),
+        }
     }
 
     /// What it was made from.
@@ -64,10 +99,14 @@ impl DriverClient {
 
     /// The pooled client; resolves the DNS seed list, if there is one, until that succeeds once.
     async fn client(&self, attempt: &Attempt<'_>) -> Result<&Client> {
+        Ok(&self.connected(attempt).await?.client)
+    }
+
+    async fn connected(&self, attempt: &Attempt<'_>) -> Result<&Connected> {
         self.client.get_or_try_init(|| self.connect(attempt)).await
     }
 
-    async fn connect(&self, attempt: &Attempt<'_>) -> Result<Client> {
+    async fn connect(&self, attempt: &Attempt<'_>) -> Result<Connected> {
         let uri = ConnectionString::parse(self.settings.uri.expose()).map_err(|error| attempt.failed(&error))?;
         let timeout = uri.server_selection_timeout.unwrap_or(self.settings.server_selection_timeout);
         let mut options = tokio::time::timeout(timeout, ClientOptions::parse(uri))
@@ -80,7 +119,9 @@ impl DriverClient {
             DriverInfo::builder().name(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION").to_owned()).build(),
         );
         trust_ssl_cert_file(&mut options);
-        Client::with_options(options).map_err(|error| attempt.failed(&error))
+        let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
+        let client = Client::with_options(options).map_err(|error| attempt.failed(&error))?;
+        Ok(Connected { client, retry_reads, retry_writes })
     }
 
     fn unresolved(&self, attempt: &Attempt<'_>, timeout: Duration, error: &mongodb::error::Error) -> Error {
@@ -107,14 +148,27 @@ impl DriverClient {
         Ok(self.client(attempt).await?.database(name))
     }
 
+    /// The database, with what is set for it.
+    async fn database_of(&self, namespace: &Namespace, attempt: &Attempt<'_>) -> Result<mongodb::Database> {
+        let concerns = &namespace.concerns;
+        let options = DatabaseOptions::builder()
+            .read_concern(concerns.read_concern.clone())
+            .write_concern(concerns.write_concern.clone())
+            .selection_criteria(concerns.read_preference.clone())
+            .build();
+        Ok(self.client(attempt).await?.database_with_options(&namespace.database, options))
+    }
+
     /// The collection, for documents that stay bytes.
     async fn collection(&self, namespace: &Namespace, attempt: &Attempt<'_>) -> Result<Collection<RawDocumentBuf>> {
-        Ok(self.database(&namespace.database, attempt).await?.collection(&namespace.collection))
+        let options = namespace.concerns.options();
+        Ok(self.database(&namespace.database, attempt).await?.collection_with_options(&namespace.collection, options))
     }
 
     /// Closes all connections; calls that are under way fail.
     pub async fn close(&self) {
-        if let Some(client) = self.client.get() {
+        self.bulk_sessions.close();
+        if let Some(Connected { client, .. }) = self.client.get() {
             client.clone().shutdown().immediate(true).await;
         }
     }
@@ -136,6 +190,7 @@ impl Drop for DriverClient {
     fn drop(&mut self) {
         // The driver's own clean-up spawns tasks, which needs the runtime's context.
         let _context = self.runtime.enter();
+        self.bulk_sessions.close();
         self.client = OnceCell::new();
     }
 }

@@ -1,5 +1,6 @@
 //! Updates, replacements and deletions, and what finds and changes at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf};
@@ -10,6 +11,7 @@ use mongodb::options::{
 use serde_core::de::DeserializeOwned;
 
 use super::error::{Attempt, Attempted};
+use super::session::{Session, send};
 use super::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -66,14 +68,15 @@ pub async fn update(
     filter: Document,
     update: Bson,
     given: Document,
+    session: Option<Arc<Session>>,
 ) -> Result<Updated> {
     let attempt = Attempt { doing: "update in", namespace, settings: client.settings() };
     let (update, given) = (modifications(update)?, options::<UpdateOptions>(given)?);
     let collection = client.collection(namespace, &attempt).await?;
     let updated = if many {
-        collection.update_many(filter, update).with_options(given).await
+        send!(session, client, &attempt, collection.update_many(filter, update).with_options(given))
     } else {
-        collection.update_one(filter, update).with_options(given).await
+        send!(session, client, &attempt, collection.update_one(filter, update).with_options(given))
     };
     updated.attempted(&attempt).map(Updated::from)
 }
@@ -88,11 +91,13 @@ pub async fn replace(
     filter: Document,
     replacement: RawDocumentBuf,
     given: Document,
+    session: Option<Arc<Session>>,
 ) -> Result<Updated> {
     let attempt = Attempt { doing: "replace in", namespace, settings: client.settings() };
     let given = options::<ReplaceOptions>(given)?;
     let collection = client.collection(namespace, &attempt).await?;
-    collection.replace_one(filter, replacement).with_options(given).await.attempted(&attempt).map(Updated::from)
+    let action = collection.replace_one(filter, replacement).with_options(given);
+    send!(session, client, &attempt, action).attempted(&attempt).map(Updated::from)
 }
 
 /// Deletes the first document that matches, or all that do; gives how many.
@@ -105,14 +110,15 @@ pub async fn delete(
     many: bool,
     filter: Document,
     given: Document,
+    session: Option<Arc<Session>>,
 ) -> Result<u64> {
     let attempt = Attempt { doing: "delete from", namespace, settings: client.settings() };
     let given = options::<DeleteOptions>(given)?;
     let collection = client.collection(namespace, &attempt).await?;
     let deleted = if many {
-        collection.delete_many(filter).with_options(given).await
+        send!(session, client, &attempt, collection.delete_many(filter).with_options(given))
     } else {
-        collection.delete_one(filter).with_options(given).await
+        send!(session, client, &attempt, collection.delete_one(filter).with_options(given))
     };
     deleted.attempted(&attempt).map(|deleted| deleted.deleted_count)
 }
@@ -141,6 +147,7 @@ pub async fn find_one_and(
     after: bool,
     max_time: Option<Duration>,
     given: Document,
+    session: Option<Arc<Session>>,
 ) -> Result<Option<RawDocumentBuf>> {
     let attempt = Attempt { doing: "find and change in", namespace, settings: client.settings() };
     let collection = client.collection(namespace, &attempt).await?;
@@ -150,18 +157,23 @@ pub async fn find_one_and(
             let mut given = options::<FindOneAndUpdateOptions>(given)?;
             given.return_document = Some(which);
             given.max_time = max_time;
-            collection.find_one_and_update(filter, modifications(update)?).with_options(given).await
+            send!(
+                session,
+                client,
+                &attempt,
+                collection.find_one_and_update(filter, modifications(update)?).with_options(given)
+            )
         }
         Then::Replace(replacement) => {
             let mut given = options::<FindOneAndReplaceOptions>(given)?;
             given.return_document = Some(which);
             given.max_time = max_time;
-            collection.find_one_and_replace(filter, replacement).with_options(given).await
+            send!(session, client, &attempt, collection.find_one_and_replace(filter, replacement).with_options(given))
         }
         Then::Delete => {
             let mut given = options::<FindOneAndDeleteOptions>(given)?;
             given.max_time = max_time;
-            collection.find_one_and_delete(filter).with_options(given).await
+            send!(session, client, &attempt, collection.find_one_and_delete(filter).with_options(given))
         }
     }
     .attempted(&attempt)

@@ -16,8 +16,9 @@ use crate::cursor::Batch;
 use crate::data_api::protocol::{Action, ErrorBody, answer_for};
 use crate::driver::Namespace;
 use crate::driver::aggregate::aggregate;
+use crate::driver::bulk::{BulkOptions, insert_many};
 use crate::driver::find::{Find, find, find_one};
-use crate::driver::insert::{InsertOptions, insert_many, insert_one};
+use crate::driver::insert::{InsertOptions, insert_one};
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::process;
@@ -74,8 +75,8 @@ pub(super) async fn run(
             body.extend_from_slice(b"]}");
             // Not of Atlas's Data API, whose batches are ordered.
             let ordered = flag(request, "ordered")?.unwrap_or(true);
-            let options = InsertOptions { ordered, ..InsertOptions::default() };
-            insert_many(&gateway.mongodb, &namespace, documents, options).await.map_err(refuse)?;
+            let options = BulkOptions { ordered, ..BulkOptions::default() };
+            insert_many(&gateway.mongodb, &namespace, documents, &options, None).await.map_err(refuse)?;
             Ok(Answer::Whole(StatusCode::CREATED, body))
         }
         Action::FindOne => {
@@ -112,20 +113,23 @@ pub(super) async fn run(
             };
             let options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
             let many = action == Action::UpdateMany;
-            let updated = update(&gateway.mongodb, &namespace, many, filter, change, options).await.map_err(refuse)?;
+            let updated =
+                update(&gateway.mongodb, &namespace, many, filter, change, options, None).await.map_err(refuse)?;
             answer_updated(updated, style)
         }
         Action::ReplaceOne => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
             let replacement = required_document(request, "replacement")?.to_owned();
             let options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
-            let updated = replace(&gateway.mongodb, &namespace, filter, replacement, options).await.map_err(refuse)?;
+            let updated =
+                replace(&gateway.mongodb, &namespace, filter, replacement, options, None).await.map_err(refuse)?;
             answer_updated(updated, style)
         }
         Action::DeleteOne | Action::DeleteMany => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
             let many = action == Action::DeleteMany;
-            let deleted = delete(&gateway.mongodb, &namespace, many, filter, Document::new()).await.map_err(refuse)?;
+            let deleted =
+                delete(&gateway.mongodb, &namespace, many, filter, Document::new(), None).await.map_err(refuse)?;
             let mut body = br#"{"deletedCount":"#.to_vec();
             write_count(&mut body, deleted, style)?;
             body.push(b'}');
@@ -134,7 +138,8 @@ pub(super) async fn run(
         Action::Aggregate => {
             let pipeline = pipeline(request)?;
             let mongodb = Arc::clone(&gateway.mongodb);
-            let batches = aggregate(mongodb, Arc::new(namespace), pipeline, Document::new()).await.map_err(refuse)?;
+            let batches =
+                aggregate(mongodb, Arc::new(namespace), pipeline, Document::new(), None).await.map_err(refuse)?;
             documents(batches, style).await.map_err(refuse)
         }
     }
@@ -283,7 +288,7 @@ fn namespace(gateway: &Gateway, request: &RawDocument) -> Outcome<Namespace> {
     }
     let collection = required_text(request, "collection")?;
     collection_name(&collection).map_err(|problem| invalid(format!("'collection' {problem}")))?;
-    Ok(Namespace { database, collection })
+    Ok(Namespace::new(database, collection))
 }
 
 fn value<'r>(request: &'r RawDocument, name: &str) -> Outcome<Option<RawBsonRef<'r>>> {

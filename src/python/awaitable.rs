@@ -81,6 +81,8 @@ impl Started {
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
 pub struct Awaitable {
     name: &'static str,
+    /// Whether it has been begun, so that it need not be awaited.
+    begun: bool,
     state: Mutex<State>,
 }
 
@@ -93,12 +95,19 @@ impl Awaitable {
         prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> Self {
         let prepare: Prepare = Box::new(|py| Ok(prepare(py)?.pending()));
-        Self { name, state: Mutex::new(State::Ready(Unmade { gate, prepare })) }
+        Self { name, begun: false, state: Mutex::new(State::Ready(Unmade { gate, prepare })) }
+    }
+
+    /// An awaitable of a call that has been begun; it need not be awaited.
+    pub fn begun<C: Startable>(name: &'static str, call: C) -> Self {
+        let mut awaitable = Self::new(name, None, move |_| Ok(call));
+        awaitable.begun = true;
+        awaitable
     }
 
     /// An awaitable whose result is there.
     pub fn ready(name: &'static str, result: Py<PyAny>) -> Self {
-        Self { name, state: Mutex::new(State::Done(result)) }
+        Self { name, begun: false, state: Mutex::new(State::Done(result)) }
     }
 
     fn replace(&self, state: State) -> State {
@@ -223,6 +232,7 @@ impl Drop for Awaitable {
         let state = self.replace(State::Ended);
         let name = self.name;
         match state {
+            State::Ready(_) if self.begun => {}
             State::Ready(_) => {
                 Python::try_attach(|py| {
                     // This may run while another exception is on its way.

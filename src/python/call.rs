@@ -39,6 +39,17 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
+impl<T: Send + 'static> Call<T> {
+    /// The same call, begun already: it goes on whether its result is asked for or not.
+    pub fn begun(self, runtime: &Handle) -> Self {
+        let running = runtime.spawn(self.running);
+        let ended = async move {
+            running.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::InvalidOperation, "the call was cancelled")))
+        };
+        Self { running: Box::pin(ended), finish: self.finish }
+    }
+}
+
 /// A call that has been made and not been started.
 pub trait Startable: Send + 'static {
     /// As the event loop sees it.

@@ -3,38 +3,29 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
-use std::time::Duration;
 
 use super::awaitable::Gate;
 use super::call::{Call, Insert, Startable, raised};
-use super::codec::{decode_document, encode, raw_document};
 use super::cursor::{AsyncCursor, Cursor, CursorCore, FindArguments, Open};
-use super::errors::{configuration_error, to_py, wrong_type};
+use super::errors::{configuration_error, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
-use super::mongo::{
-    Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, bson_to_py, found,
-};
+use super::mongo::{At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments};
 use super::options::{self, Opt, Opts};
-use super::pooled::Pooled;
+use super::pooled::{Pooled, PooledClient};
+use super::scope::{CodecRef, Overrides, Scope};
 use super::shared;
 use super::store::{StoreSettings, pairs, saved};
 use crate::coalesce::{Coalescer, More, awaited};
-use crate::codec::writer::BsonWriter;
 use crate::config::{
-    self, DataApiSettings, DriverSettings, VARIABLES, Value, collection_name, data_api_settings, database_name,
-    driver_settings,
+    self, DataApiSettings, Defaults, DriverSettings, VARIABLES, Value, collection_name, data_api_settings,
+    database_name, driver_settings,
 };
-use crate::cursor::{Batch, Fetching};
 use crate::data_api::client::DataApiClient as HttpClient;
-use crate::driver::aggregate;
-use crate::driver::command::{list, run_command};
-use crate::driver::write::{Then, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::process;
@@ -47,6 +38,10 @@ trait Settings: Clone {
     fn defaults(&self) -> (Option<&String>, Option<&String>);
     /// The arguments that a `repr` shows.
     fn shown(&self) -> String;
+    /// What they say of concerns.
+    fn concerns(&self) -> Defaults {
+        Defaults::default()
+    }
 }
 
 fn lookup(values: &[Value]) -> impl Fn(&str) -> Value + '_ {
@@ -68,6 +63,10 @@ impl Settings for DriverSettings {
     fn shown(&self) -> String {
         let hosts: Vec<String> = self.hosts.split(',').map(|host| format!("'{host}'")).collect();
         format!("host=[{}]", hosts.join(", "))
+    }
+
+    fn concerns(&self) -> Defaults {
+        Self::concerns(self)
     }
 }
 
@@ -101,6 +100,95 @@ fn delete_options(
     ]
 }
 
+/// What a call of a collection needs, before it is made.
+pub struct Here<C: PooledClient> {
+    pub(super) pooled: Arc<Pooled<C>>,
+    pub(super) namespace: Arc<Namespace>,
+    pub(super) codec: CodecRef,
+    add_ids: bool,
+    class: &'static str,
+}
+
+impl<C: PooledClient> Here<C> {
+    /// What a call of a client or a database needs.
+    pub(super) fn of(pooled: &Arc<Pooled<C>>, namespace: Namespace, scope: &Scope, class: &'static str) -> Self {
+        let namespace = Arc::new(namespace);
+        Self { pooled: Arc::clone(pooled), namespace, codec: scope.codec(), add_ids: false, class }
+    }
+
+    /// With the client, made if this is the process' first call.
+    pub(super) fn at(&self, py: Python<'_>) -> PyResult<At<C>> {
+        Ok(At {
+            client: self.pooled.client(py, self.class)?,
+            pooled: Arc::clone(&self.pooled),
+            namespace: Arc::clone(&self.namespace),
+            codec: self.codec.clone(),
+            add_ids: self.add_ids,
+        })
+    }
+}
+
+/// The cursor of a query.
+pub(super) fn query<C: CollectionCalls>(
+    collection: Bound<'_, PyAny>,
+    here: Here<C>,
+    arguments: FindArguments,
+) -> CursorCore {
+    let (codec, here) = (here.codec.clone(), Arc::new(here));
+    let explained = Arc::clone(&here);
+    let open: Open = Arc::new(move |py, arguments| C::find(py, here.at(py)?, arguments));
+    CursorCore::new(collection.unbind(), open, codec, arguments)
+        .explained_by(Arc::new(move |py, arguments| C::explain(py, explained.at(py)?, arguments)))
+}
+
+/// The cursor of a pipeline.
+pub(super) fn aggregation<C: CollectionCalls>(
+    collection: Bound<'_, PyAny>,
+    here: Here<C>,
+    pipeline: Py<PyAny>,
+    options: Opts,
+) -> CursorCore {
+    let codec = here.codec.clone();
+    let session = options.iter().find_map(|(_, option)| match option {
+        Opt::Session(session) => session.as_ref().map(|session| session.clone_ref(collection.py())),
+        _ => None,
+    });
+    let arguments = FindArguments { session, ..FindArguments::default() };
+    let open: Open = Arc::new(move |py, _| C::aggregate(py, here.at(py)?, pipeline.bind(py), &options));
+    CursorCore::new(collection.unbind(), open, codec, arguments)
+}
+
+/// The scope with other options, as far as the path has them.
+pub(super) fn scope<C: CollectionCalls>(
+    py: Python<'_>,
+    scope: &Scope,
+    overrides: &Overrides<'_, '_>,
+) -> PyResult<Scope> {
+    let given = [
+        ("read_preference", overrides.read_preference.is_some()),
+        ("write_concern", overrides.write_concern.is_some()),
+        ("read_concern", overrides.read_concern.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((name, _)) if !C::HAS_CONCERNS => Err(PyNotImplementedError::new_err(format!(
+            "the Data API has no {name} here: leave it out, or use AsyncMongoClient or MongoClient"
+        ))),
+        _ => scope.with(py, overrides),
+    }
+}
+
+fn default_database(
+    py: Python<'_>,
+    configured: Option<&String>,
+    default: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    match (configured, default) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(default)) => options::name(default, "database", database_name),
+        (None, None) => Err(configuration_error(py, "No default database name defined or provided.")),
+    }
+}
+
 fn hash_of(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -131,7 +219,17 @@ macro_rules! path_classes {
         /// A client of MongoDB. Cheap to make: it connects with its first call.
         #[pyclass(module = "connect.eaas.mongodb", frozen, weakref, name = $client_name)]
         pub struct $client {
-            pooled: Arc<Pooled<$path>>,
+            pub(super) pooled: Arc<Pooled<$path>>,
+            pub(super) scope: Scope,
+            add_ids: bool,
+        }
+
+        impl $client {
+            /// A client that has not connected.
+            fn of(pooled: Pooled<$path>) -> Self {
+                let scope = Scope::new(pooled.settings.concerns());
+                Self { pooled: Arc::new(pooled), scope, add_ids: false }
+            }
         }
 
         #[pymethods]
@@ -143,26 +241,48 @@ macro_rules! path_classes {
                 let py = cls.py();
                 shared::client(cls, shared::values(config)?, |values| {
                     let settings = raised(py, Settings::from_values(values))?;
-                    let client = Self { pooled: Arc::new(Pooled::new(settings, true)) };
+                    let client = Self::of(Pooled::new(settings, true));
                     Ok(Py::new(py, client)?.into_any())
                 })
             }
 
-            /// The database of that name.
-            #[pyo3(signature = (name = None))]
-            fn get_database(slf: &Bound<'_, Self>, name: Option<&Bound<'_, PyAny>>) -> PyResult<$database> {
-                match name.filter(|name| !name.is_none()) {
-                    Some(name) => Self::__getitem__(slf, name),
-                    None => Self::get_default_database(slf),
-                }
+            /// The database of that name, or the default one; with other options, where they are given.
+            #[pyo3(signature = (
+                name = None, codec_options = None, read_preference = None, write_concern = None, read_concern = None
+            ))]
+            fn get_database(
+                slf: &Bound<'_, Self>,
+                name: Option<&Bound<'_, PyAny>>,
+                codec_options: Option<&Bound<'_, PyAny>>,
+                read_preference: Option<&Bound<'_, PyAny>>,
+                write_concern: Option<&Bound<'_, PyAny>>,
+                read_concern: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<$database> {
+                let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+                let name = match name {
+                    Some(name) => options::name(name, "database", database_name)?,
+                    None => default_database(slf.py(), slf.get().pooled.settings.defaults().0, None)?,
+                };
+                let scope = scope::<$path>(slf.py(), &slf.get().scope, &overrides)?;
+                Ok($database { client: slf.clone().unbind(), name, scope: Arc::new(scope) })
             }
 
-            /// The database that the connection string or the variables name.
-            fn get_default_database(slf: &Bound<'_, Self>) -> PyResult<$database> {
-                let Some(name) = slf.get().pooled.settings.defaults().0 else {
-                    return Err(configuration_error(slf.py(), "No default database name defined or provided."));
-                };
-                Ok($database { client: slf.clone().unbind(), name: name.clone() })
+            /// The database that the connection string or the variables name, or `default`.
+            #[pyo3(signature = (
+                default = None, codec_options = None, read_preference = None, write_concern = None, read_concern = None
+            ))]
+            fn get_default_database(
+                slf: &Bound<'_, Self>,
+                default: Option<&Bound<'_, PyAny>>,
+                codec_options: Option<&Bound<'_, PyAny>>,
+                read_preference: Option<&Bound<'_, PyAny>>,
+                write_concern: Option<&Bound<'_, PyAny>>,
+                read_concern: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<$database> {
+                let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+                let name = default_database(slf.py(), slf.get().pooled.settings.defaults().0, default)?;
+                let scope = scope::<$path>(slf.py(), &slf.get().scope, &overrides)?;
+                Ok($database { client: slf.clone().unbind(), name, scope: Arc::new(scope) })
             }
 
             /// The collection that the variables name.
@@ -173,16 +293,15 @@ macro_rules! path_classes {
                         "no default collection is defined: make the client with from_config, or name the collection",
                     ));
                 };
-                let namespace = Namespace { database: database.clone(), collection: collection.clone() };
-                Ok($collection::new(slf.clone().unbind(), namespace))
+                let scope = Arc::new(slf.get().scope.clone());
+                Ok($collection::new(slf.clone().unbind(), database, collection, scope))
             }
 
             /// Close the connections. A client that came from `from_config` serves
             /// others too and stays open; it closes when its settings are replaced.
             fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                let pooled = Arc::clone(&self.pooled);
                 let name = concat!($client_name, ".close");
-                $flavor::run(py, name, move |_| Ok(<$path as CollectionCalls>::close(&pooled)))
+                $flavor::run_now(py, name, <$path as CollectionCalls>::close(&self.pooled))
             }
 
             fn $enter(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -204,7 +323,7 @@ macro_rules! path_classes {
 
             fn __getitem__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<$database> {
                 let name = options::name(name, "database", database_name)?;
-                Ok($database { client: slf.clone().unbind(), name })
+                Ok($database { client: slf.clone().unbind(), name, scope: Arc::new(slf.get().scope.clone()) })
             }
 
             fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<$database> {
@@ -212,6 +331,43 @@ macro_rules! path_classes {
                     return Err(private($client_name, name.to_str()?));
                 }
                 Self::__getitem__(slf, name)
+            }
+
+            #[classmethod]
+            fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+                options::generic(cls, item)
+            }
+
+            /// The `CodecOptions` of what it reads and writes.
+            #[getter]
+            fn codec_options(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.codec_options(py)
+            }
+
+            /// Which servers are read from.
+            #[getter]
+            fn read_preference(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.read_preference(py)
+            }
+
+            /// When a write counts.
+            #[getter]
+            fn write_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.write_concern(py)
+            }
+
+            /// What a read may see.
+            #[getter]
+            fn read_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.read_concern(py)
+            }
+
+            fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+                other.cast::<Self>().is_ok_and(|other| Arc::ptr_eq(&other.get().pooled, &self.pooled))
+            }
+
+            fn __hash__(&self) -> u64 {
+                hash_of(Arc::as_ptr(&self.pooled) as usize)
             }
 
             fn __repr__(&self) -> String {
@@ -222,10 +378,11 @@ macro_rules! path_classes {
         /// A database.
         #[pyclass(module = "connect.eaas.mongodb", frozen, name = $database_name)]
         pub struct $database {
-            client: Py<$client>,
+            pub(super) client: Py<$client>,
             /// The database's name.
             #[pyo3(get)]
-            name: String,
+            pub(super) name: String,
+            pub(super) scope: Arc<Scope>,
         }
 
         #[pymethods]
@@ -236,16 +393,75 @@ macro_rules! path_classes {
                 self.client.clone_ref(py)
             }
 
-            /// The collection of that name.
-            #[pyo3(signature = (name))]
-            fn get_collection(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<$collection> {
-                self.__getitem__(py, name)
+            /// The collection of that name; with other options, where they are given.
+            #[pyo3(signature = (
+                name, codec_options = None, read_preference = None, write_concern = None, read_concern = None
+            ))]
+            #[allow(clippy::too_many_arguments)]
+            fn get_collection(
+                &self,
+                py: Python<'_>,
+                name: &Bound<'_, PyAny>,
+                codec_options: Option<&Bound<'_, PyAny>>,
+                read_preference: Option<&Bound<'_, PyAny>>,
+                write_concern: Option<&Bound<'_, PyAny>>,
+                read_concern: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<$collection> {
+                let name = options::name(name, "collection", collection_name)?;
+                let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+                let scope = Arc::new(scope::<$path>(py, &self.scope, &overrides)?);
+                Ok($collection::new(self.client.clone_ref(py), &self.name, &name, scope))
+            }
+
+            /// The same database with other options.
+            #[pyo3(signature = (
+                codec_options = None, read_preference = None, write_concern = None, read_concern = None
+            ))]
+            fn with_options(
+                &self,
+                py: Python<'_>,
+                codec_options: Option<&Bound<'_, PyAny>>,
+                read_preference: Option<&Bound<'_, PyAny>>,
+                write_concern: Option<&Bound<'_, PyAny>>,
+                read_concern: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<Self> {
+                let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+                let scope = Arc::new(scope::<$path>(py, &self.scope, &overrides)?);
+                Ok(Self { client: self.client.clone_ref(py), name: self.name.clone(), scope })
+            }
+
+            #[classmethod]
+            fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+                options::generic(cls, item)
+            }
+
+            /// The `CodecOptions` of what it reads and writes.
+            #[getter]
+            fn codec_options(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.codec_options(py)
+            }
+
+            /// Which servers are read from.
+            #[getter]
+            fn read_preference(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.read_preference(py)
+            }
+
+            /// When a write counts.
+            #[getter]
+            fn write_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.write_concern(py)
+            }
+
+            /// What a read may see.
+            #[getter]
+            fn read_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.read_concern(py)
             }
 
             fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<$collection> {
-                let collection = options::name(name, "collection", collection_name)?;
-                let namespace = Namespace { database: self.name.clone(), collection };
-                Ok($collection::new(self.client.clone_ref(py), namespace))
+                let name = options::name(name, "collection", collection_name)?;
+                Ok($collection::new(self.client.clone_ref(py), &self.name, &name, Arc::clone(&self.scope)))
             }
 
             fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<$collection> {
@@ -258,12 +474,12 @@ macro_rules! path_classes {
             fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
                 other.cast::<Self>().is_ok_and(|other| {
                     let other = other.get();
-                    other.client.is(&self.client) && other.name == self.name
+                    Arc::ptr_eq(&other.client.get().pooled, &self.client.get().pooled) && other.name == self.name
                 })
             }
 
             fn __hash__(&self) -> u64 {
-                hash_of((self.client.as_ptr() as usize, &self.name))
+                hash_of((Arc::as_ptr(&self.client.get().pooled) as usize, &self.name))
             }
 
             fn __bool__(&self) -> PyResult<bool> {
@@ -278,24 +494,38 @@ macro_rules! path_classes {
         /// A collection.
         #[pyclass(module = "connect.eaas.mongodb", frozen, name = $collection_name)]
         pub struct $collection {
-            client: Py<$client>,
-            namespace: Arc<Namespace>,
+            pub(super) client: Py<$client>,
+            pub(super) namespace: Arc<Namespace>,
+            pub(super) scope: Arc<Scope>,
         }
 
         impl $collection {
-            fn new(client: Py<$client>, namespace: Namespace) -> Self {
-                Self { client, namespace: Arc::new(namespace) }
+            pub(super) fn new(client: Py<$client>, database: &str, collection: &str, scope: Arc<Scope>) -> Self {
+                let concerns = Arc::clone(&scope.concerns);
+                let namespace = Namespace { concerns, ..Namespace::new(database, collection) };
+                Self { client, namespace: Arc::new(namespace), scope }
             }
 
-            fn run<C: Startable>(
+            /// What a call needs, once it is made.
+            pub(super) fn here(&self) -> Here<$path> {
+                let client = self.client.get();
+                Here {
+                    pooled: Arc::clone(&client.pooled),
+                    namespace: Arc::clone(&self.namespace),
+                    codec: self.scope.codec(),
+                    add_ids: client.add_ids,
+                    class: $client_name,
+                }
+            }
+
+            pub(super) fn run<C: Startable>(
                 &self,
                 py: Python<'_>,
                 name: &'static str,
-                call: impl FnOnce(Python<'_>, Arc<$path>, Arc<Namespace>) -> PyResult<C> + Send + 'static,
+                call: impl FnOnce(Python<'_>, At<$path>) -> PyResult<C> + Send + 'static,
             ) -> PyResult<Py<PyAny>> {
-                let pooled = Arc::clone(&self.client.get().pooled);
-                let namespace = Arc::clone(&self.namespace);
-                $flavor::run(py, name, move |py| call(py, pooled.client(py, $client_name)?, namespace))
+                let here = self.here();
+                $flavor::run(py, name, move |py| call(py, here.at(py)?))
             }
         }
 
@@ -313,13 +543,11 @@ macro_rules! path_classes {
                 comment: Option<Py<PyAny>>,
             ) -> PyResult<Py<PyAny>> {
                 let arguments = InsertOneArguments { document, bypass_document_validation, session, comment };
-                let pooled = Arc::clone(&self.client.get().pooled);
-                let gated = Arc::clone(&pooled);
+                let here = self.here();
+                let gated = Arc::clone(&here.pooled);
                 let gate: Gate = Box::new(move |py| Ok(<$path as CollectionCalls>::room(gated.client(py, $client_name)?)));
-                let namespace = Arc::clone(&self.namespace);
                 $flavor::run_behind(py, concat!($collection_name, ".insert_one"), Some(gate), move |py| {
-                    let client = pooled.client(py, $client_name)?;
-                    <$path as CollectionCalls>::insert_one(py, client, namespace, arguments)
+                    <$path as CollectionCalls>::insert_one(py, here.at(py)?, arguments)
                 })
             }
 
@@ -338,8 +566,8 @@ macro_rules! path_classes {
             ) -> PyResult<Py<PyAny>> {
                 let arguments =
                     InsertManyArguments { documents, ordered, bypass_document_validation, session, comment };
-                self.run(py, concat!($collection_name, ".insert_many"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::insert_many(py, client, namespace, arguments)
+                self.run(py, concat!($collection_name, ".insert_many"), move |py, at| {
+                    <$path as CollectionCalls>::insert_many(py, at, arguments)
                 })
             }
 
@@ -377,8 +605,8 @@ macro_rules! path_classes {
                     let_vars: r#let,
                     ..FindArguments::default()
                 };
-                self.run(py, concat!($collection_name, ".find_one"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::find_one(py, client, namespace, &arguments)
+                self.run(py, concat!($collection_name, ".find_one"), move |py, at| {
+                    <$path as CollectionCalls>::find_one(py, at, &arguments)
                 })
             }
 
@@ -419,7 +647,6 @@ macro_rules! path_classes {
                 r#let: Option<Py<PyAny>>,
             ) -> PyResult<$cursor> {
                 options::not_supported([
-                    ("cursor_type", cursor_type != 0),
                     ("oplog_replay", oplog_replay),
                     ("max_scan", max_scan.is_some()),
                     ("snapshot", snapshot.is_some()),
@@ -446,15 +673,10 @@ macro_rules! path_classes {
                     session,
                     allow_disk_use,
                     let_vars: r#let,
+                    cursor_type,
+                    max_await_time_ms: None,
                 };
-                let collection = slf.get();
-                let pooled = Arc::clone(&collection.client.get().pooled);
-                let namespace = Arc::clone(&collection.namespace);
-                let open: Open = Arc::new(move |py, arguments| {
-                    let client = pooled.client(py, $client_name)?;
-                    <$path as CollectionCalls>::find(py, client, Arc::clone(&namespace), arguments)
-                });
-                Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, arguments)))
+                Ok($cursor::new(query::<$path>(slf.clone().into_any(), slf.get().here(), arguments)))
             }
 
             /// Update the first document that matches; gives an `UpdateResult`.
@@ -482,7 +704,7 @@ macro_rules! path_classes {
                     ("upsert", Opt::Flag(Some(upsert))),
                     ("bypassDocumentValidation", Opt::Flag(bypass_document_validation)),
                     ("collation", Opt::Collation(collation)),
-                    ("arrayFilters", Opt::Value(array_filters)),
+                    ("arrayFilters", Opt::List(array_filters)),
                     ("hint", Opt::Index(hint)),
                     ("session", Opt::Session(session)),
                     ("let", Opt::Value(r#let)),
@@ -490,8 +712,8 @@ macro_rules! path_classes {
                     ("comment", Opt::Value(comment)),
                 ];
                 let arguments = ChangeArguments { filter, change: update, options };
-                self.run(py, concat!($collection_name, ".update_one"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::change(py, client, namespace, Change::UpdateOne, &arguments)
+                self.run(py, concat!($collection_name, ".update_one"), move |py, at| {
+                    <$path as CollectionCalls>::change(py, at, Change::UpdateOne, &arguments)
                 })
             }
 
@@ -519,15 +741,15 @@ macro_rules! path_classes {
                     ("upsert", Opt::Flag(Some(upsert))),
                     ("bypassDocumentValidation", Opt::Flag(bypass_document_validation)),
                     ("collation", Opt::Collation(collation)),
-                    ("arrayFilters", Opt::Value(array_filters)),
+                    ("arrayFilters", Opt::List(array_filters)),
                     ("hint", Opt::Index(hint)),
                     ("session", Opt::Session(session)),
                     ("let", Opt::Value(r#let)),
                     ("comment", Opt::Value(comment)),
                 ];
                 let arguments = ChangeArguments { filter, change: update, options };
-                self.run(py, concat!($collection_name, ".update_many"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::change(py, client, namespace, Change::UpdateMany, &arguments)
+                self.run(py, concat!($collection_name, ".update_many"), move |py, at| {
+                    <$path as CollectionCalls>::change(py, at, Change::UpdateMany, &arguments)
                 })
             }
 
@@ -562,8 +784,8 @@ macro_rules! path_classes {
                     ("comment", Opt::Value(comment)),
                 ];
                 let arguments = ChangeArguments { filter, change: replacement, options };
-                self.run(py, concat!($collection_name, ".replace_one"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::change(py, client, namespace, Change::ReplaceOne, &arguments)
+                self.run(py, concat!($collection_name, ".replace_one"), move |py, at| {
+                    <$path as CollectionCalls>::change(py, at, Change::ReplaceOne, &arguments)
                 })
             }
 
@@ -581,8 +803,8 @@ macro_rules! path_classes {
                 comment: Option<Py<PyAny>>,
             ) -> PyResult<Py<PyAny>> {
                 let options = delete_options(collation, hint, session, r#let, comment);
-                self.run(py, concat!($collection_name, ".delete_one"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::delete(py, client, namespace, false, filter.bind(py), &options)
+                self.run(py, concat!($collection_name, ".delete_one"), move |py, at| {
+                    <$path as CollectionCalls>::delete(py, at, false, filter.bind(py), &options)
                 })
             }
 
@@ -600,8 +822,8 @@ macro_rules! path_classes {
                 comment: Option<Py<PyAny>>,
             ) -> PyResult<Py<PyAny>> {
                 let options = delete_options(collation, hint, session, r#let, comment);
-                self.run(py, concat!($collection_name, ".delete_many"), move |py, client, namespace| {
-                    <$path as CollectionCalls>::delete(py, client, namespace, true, filter.bind(py), &options)
+                self.run(py, concat!($collection_name, ".delete_many"), move |py, at| {
+                    <$path as CollectionCalls>::delete(py, at, true, filter.bind(py), &options)
                 })
             }
 
@@ -615,32 +837,13 @@ macro_rules! path_classes {
                 comment: Option<Py<PyAny>>,
                 kwargs: Option<&Bound<'_, PyDict>>,
             ) -> PyResult<$cursor> {
-                let mut options = options::more(
-                    kwargs,
-                    &[
-                        ("allowDiskUse", options::Form::Value),
-                        ("batchSize", options::Form::Value),
-                        ("bypassDocumentValidation", options::Form::Value),
-                        ("bypass_document_validation", options::Form::Named("bypassDocumentValidation")),
-                        ("collation", options::Form::Collation),
-                        ("hint", options::Form::Index),
-                        ("maxTimeMS", options::Form::Value),
-                    ],
-                )?;
+                let mut options = options::aggregation(kwargs)?;
                 options.extend([
                     ("session", Opt::Session(session)),
                     ("let", Opt::Value(r#let)),
                     ("comment", Opt::Value(comment)),
                 ]);
-                let collection = slf.get();
-                let pooled = Arc::clone(&collection.client.get().pooled);
-                let namespace = Arc::clone(&collection.namespace);
-                let open: Open = Arc::new(move |py, _| {
-                    let client = pooled.client(py, $client_name)?;
-                    let namespace = Arc::clone(&namespace);
-                    <$path as CollectionCalls>::aggregate(py, client, namespace, pipeline.bind(py), &options)
-                });
-                Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, FindArguments::default())))
+                Ok($cursor::new(aggregation::<$path>(slf.clone().into_any(), slf.get().here(), pipeline, options)))
             }
 
             /// Save an event; the event store's own way in.
@@ -654,17 +857,16 @@ macro_rules! path_classes {
                 task_id: Option<String>,
                 installation_id: Option<String>,
             ) -> PyResult<Py<PyAny>> {
-                let pooled = Arc::clone(&self.client.get().pooled);
-                let gated = Arc::clone(&pooled);
+                let here = self.here();
+                let gated = Arc::clone(&here.pooled);
                 let gate: Gate = Box::new(move |py| Ok(<$path as CollectionCalls>::room(gated.client(py, $client_name)?)));
-                let namespace = Arc::clone(&self.namespace);
                 $flavor::run_behind(py, "EventStore.save", Some(gate), move |py| {
-                    let client = pooled.client(py, $client_name)?;
+                    let at = here.at(py)?;
                     let (task_id, installation_id) = (task_id.as_deref(), installation_id.as_deref());
                     let record = settings.get().record(event_type.bind(py), obj.bind(py), task_id, installation_id)?;
                     let id = record.id.clone();
                     Ok(Insert::Merged {
-                        hand_over: <$path as CollectionCalls>::save(py, client, namespace, record)?,
+                        hand_over: <$path as CollectionCalls>::save(py, at, record)?,
                         finish: Box::new(move |py, result| saved(py, result, id)),
                     })
                 })
@@ -678,7 +880,7 @@ macro_rules! path_classes {
                 settings: Py<StoreSettings>,
                 events: Py<PyAny>,
             ) -> PyResult<Py<PyAny>> {
-                self.run(py, "EventStore.save_many", move |py, client, namespace| {
+                self.run(py, "EventStore.save_many", move |py, at: At<$path>| {
                     let runtime = raised(py, process().runtime())?;
                     // What came of each, or the place of what will.
                     let mut outcomes = Vec::new();
@@ -686,8 +888,7 @@ macro_rules! path_classes {
                     for (event_type, obj) in pairs(events.bind(py))? {
                         let handing = settings.get().record(&event_type, &obj, None, None).and_then(|record| {
                             let id = record.id.clone();
-                            let namespace = Arc::clone(&namespace);
-                            Ok((<$path as CollectionCalls>::save(py, Arc::clone(&client), namespace, record)?, id))
+                            Ok((<$path as CollectionCalls>::save(py, at.clone(), record)?, id))
                         });
                         match handing {
                             Ok((handing, id)) => {
@@ -715,7 +916,8 @@ macro_rules! path_classes {
 
             /// Wait until no insert of the client is on its way.
             fn _drain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                self.run(py, "EventStore.drain", |_, client, _| {
+                self.run(py, "EventStore.drain", |_, at| {
+                    let client = at.client;
                     let drained = async move {
                         AsRef::<Coalescer<$path>>::as_ref(&*client).drained().await;
                         Ok(())
@@ -739,15 +941,63 @@ macro_rules! path_classes {
             /// The database that it is in.
             #[getter]
             fn database(&self, py: Python<'_>) -> $database {
-                $database { client: self.client.clone_ref(py), name: self.namespace.database.clone() }
+                let name = self.namespace.database.clone();
+                $database { client: self.client.clone_ref(py), name, scope: Arc::clone(&self.scope) }
+            }
+
+            /// The same collection with other options.
+            #[pyo3(signature = (
+                codec_options = None, read_preference = None, write_concern = None, read_concern = None
+            ))]
+            fn with_options(
+                &self,
+                py: Python<'_>,
+                codec_options: Option<&Bound<'_, PyAny>>,
+                read_preference: Option<&Bound<'_, PyAny>>,
+                write_concern: Option<&Bound<'_, PyAny>>,
+                read_concern: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<Self> {
+                let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+                let scope = Arc::new(scope::<$path>(py, &self.scope, &overrides)?);
+                let Namespace { database, collection, .. } = &*self.namespace;
+                Ok(Self::new(self.client.clone_ref(py), database, collection, scope))
+            }
+
+            #[classmethod]
+            fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+                options::generic(cls, item)
+            }
+
+            /// The `CodecOptions` of what it reads and writes.
+            #[getter]
+            fn codec_options(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.codec_options(py)
+            }
+
+            /// Which servers are read from.
+            #[getter]
+            fn read_preference(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.read_preference(py)
+            }
+
+            /// When a write counts.
+            #[getter]
+            fn write_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.write_concern(py)
+            }
+
+            /// What a read may see.
+            #[getter]
+            fn read_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.scope.read_concern(py)
             }
 
             fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Self> {
                 let name = name.cast::<PyString>().map_err(|_| wrong_type("name", "an instance of str", name))?;
                 let full = PyString::new(py, &format!("{}.{}", self.namespace.collection, name.to_str()?));
                 let collection = options::name(full.as_any(), "collection", collection_name)?;
-                let namespace = Namespace { database: self.namespace.database.clone(), collection };
-                Ok(Self::new(self.client.clone_ref(py), namespace))
+                let scope = Arc::clone(&self.scope);
+                Ok(Self::new(self.client.clone_ref(py), &self.namespace.database, &collection, scope))
             }
 
             fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Self> {
@@ -775,12 +1025,13 @@ macro_rules! path_classes {
             fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
                 other.cast::<Self>().is_ok_and(|other| {
                     let other = other.get();
-                    other.client.is(&self.client) && other.namespace == self.namespace
+                    Arc::ptr_eq(&other.client.get().pooled, &self.client.get().pooled)
+                        && other.namespace.is_named_as(&self.namespace)
                 })
             }
 
             fn __hash__(&self) -> u64 {
-                hash_of((self.client.as_ptr() as usize, &*self.namespace))
+                hash_of((Arc::as_ptr(&self.client.get().pooled) as usize, self.namespace.to_string()))
             }
 
             fn __bool__(&self) -> PyResult<bool> {
@@ -800,590 +1051,46 @@ macro_rules! driver_constructor {
         #[pymethods]
         impl $client {
             #[new]
-            #[pyo3(signature = (host = None, port = None, *, coalesce = true, **options))]
+            #[pyo3(signature = (
+                host = None, port = None, document_class = None, tz_aware = None, connect = None, type_registry = None,
+                *, coalesce = true, add_ids = false, **options
+            ))]
+            #[allow(clippy::too_many_arguments)]
             fn new(
                 host: Option<&Bound<'_, PyAny>>,
                 port: Option<u16>,
+                document_class: Option<&Bound<'_, PyAny>>,
+                tz_aware: Option<&Bound<'_, PyAny>>,
+                connect: Option<bool>,
+                type_registry: Option<&Bound<'_, PyAny>>,
                 coalesce: bool,
+                add_ids: bool,
                 options: Option<&Bound<'_, PyDict>>,
                 py: Python<'_>,
             ) -> PyResult<Self> {
-                let mut settings = driver_settings_of(py, host, port, options)?;
-                settings.coalesce = coalesce;
-                Ok(Self { pooled: Arc::new(Pooled::new(settings, false)) })
-            }
-        }
-    };
-}
-
-/// What a collection of the driver path has beyond the other's.
-macro_rules! driver_collection {
-    ($flavor:ident, $collection:ident = $collection_name:literal, $cursor:ident) => {
-        #[pymethods]
-        impl $collection {
-            /// How many documents match.
-            #[pyo3(signature = (filter, session = None, comment = None, **kwargs))]
-            fn count_documents(
-                &self,
-                py: Python<'_>,
-                filter: Py<PyAny>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-                kwargs: Option<&Bound<'_, PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let mut opts = options::more(
-                    kwargs,
-                    &[
-                        ("skip", options::Form::Value),
-                        ("limit", options::Form::Value),
-                        ("maxTimeMS", options::Form::Named("maxTimeMS")),
-                        ("hint", options::Form::Index),
-                        ("collation", options::Form::Collation),
-                    ],
-                )?;
-                opts.extend([("session", Opt::Session(session)), ("comment", Opt::Value(comment))]);
-                self.run(py, concat!($collection_name, ".count_documents"), move |py, client, namespace| {
-                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
-                    let given = options::given(py, &opts)?;
-                    let counting = async move { aggregate::count(&client, &namespace, filter, given).await };
-                    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
-                })
-            }
-
-            /// How many documents there are, as the collection's metadata say.
-            #[pyo3(signature = (comment = None, **kwargs))]
-            fn estimated_document_count(
-                &self,
-                py: Python<'_>,
-                comment: Option<Py<PyAny>>,
-                kwargs: Option<&Bound<'_, PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let mut opts = options::more(kwargs, &[("maxTimeMS", options::Form::Value)])?;
-                opts.push(("comment", Opt::Value(comment)));
-                self.run(py, concat!($collection_name, ".estimated_document_count"), move |py, client, namespace| {
-                    let given = options::given(py, &opts)?;
-                    let counting = async move { aggregate::estimated_count(&client, &namespace, given).await };
-                    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
-                })
-            }
-
-            /// The values that a field has in the documents that match.
-            #[pyo3(signature = (key, filter = None, session = None, comment = None, hint = None, **kwargs))]
-            #[allow(clippy::too_many_arguments)]
-            fn distinct(
-                &self,
-                py: Python<'_>,
-                key: String,
-                filter: Option<Py<PyAny>>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-                hint: Option<Py<PyAny>>,
-                kwargs: Option<&Bound<'_, PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let mut opts = options::more(
-                    kwargs,
-                    &[("maxTimeMS", options::Form::Value), ("collation", options::Form::Collation)],
-                )?;
-                opts.extend([
-                    ("session", Opt::Session(session)),
-                    ("comment", Opt::Value(comment)),
-                    ("hint", Opt::Index(hint)),
-                ]);
-                self.run(py, concat!($collection_name, ".distinct"), move |py, client, namespace| {
-                    let filter = match &filter {
-                        Some(filter) => options::document(&options::write_filter(filter.bind(py))?)?,
-                        None => bson::Document::new(),
-                    };
-                    let given = options::given(py, &opts)?;
-                    let finding =
-                        async move { aggregate::distinct(&client, &namespace, &key, filter, given).await };
-                    Ok(Call::new(finding, |py, values| bson_to_py(py, bson::Bson::Array(raised(py, values)?))))
-                })
-            }
-
-            /// Update the first document that matches; gives it as it was, or as it is then.
-            #[pyo3(signature = (
-                        filter, update, projection = None, sort = None, upsert = false, return_document = false,
-                        array_filters = None, hint = None, session = None, r#let = None, comment = None, **kwargs
-                    ))]
-            #[allow(clippy::too_many_arguments)]
-            fn find_one_and_update(
-                &self,
-                py: Python<'_>,
-                filter: Py<PyAny>,
-                update: Py<PyAny>,
-                projection: Option<Py<PyAny>>,
-                sort: Option<Py<PyAny>>,
-                upsert: bool,
-                return_document: bool,
-                array_filters: Option<Py<PyAny>>,
-                hint: Option<Py<PyAny>>,
-                session: Option<Py<PyAny>>,
-                r#let: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-                kwargs: Option<&Bound<'_, PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let (mut opts, max_time) = options::find_and_modify(kwargs)?;
-                opts.extend([
-                    ("projection", Opt::Projection(projection)),
-                    ("sort", Opt::Keys(sort)),
-                    ("upsert", Opt::Flag(Some(upsert))),
-                    ("arrayFilters", Opt::Value(array_filters)),
-                    ("hint", Opt::Index(hint)),
-                    ("session", Opt::Session(session)),
-                    ("let", Opt::Value(r#let)),
-                    ("comment", Opt::Value(comment)),
-                ]);
-                self.run(py, concat!($collection_name, ".find_one_and_update"), move |py, client, namespace| {
-                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
-                    let then = Then::Update(options::bson_value(&options::update(update.bind(py))?)?);
-                    let given = options::given(py, &opts)?;
-                    let changing = async move {
-                        find_one_and(&client, &namespace, filter, then, return_document, max_time, given).await
-                    };
-                    Ok(Call::new(changing, found))
-                })
-            }
-
-            /// Replace the first document that matches; gives it as it was, or as it is then.
-            #[pyo3(signature = (
-                        filter, replacement, projection = None, sort = None, upsert = false, return_document = false,
-                        hint = None, session = None, r#let = None, comment = None, **kwargs
-                    ))]
-            #[allow(clippy::too_many_arguments)]
-            fn find_one_and_replace(
-                &self,
-                py: Python<'_>,
-                filter: Py<PyAny>,
-                replacement: Py<PyAny>,
-                projection: Option<Py<PyAny>>,
-                sort: Option<Py<PyAny>>,
-                upsert: bool,
-                return_document: bool,
-                hint: Option<Py<PyAny>>,
-                session: Option<Py<PyAny>>,
-                r#let: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-                kwargs: Option<&Bound<'_, PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let (mut opts, max_time) = options::find_and_modify(kwargs)?;
-                opts.extend([
-                    ("projection", Opt::Projection(projection)),
-                    ("sort", Opt::Keys(sort)),
-                    ("upsert", Opt::Flag(Some(upsert))),
-                    ("hint", Opt::Index(hint)),
-                    ("session", Opt::Session(session)),
-                    ("let", Opt::Value(r#let)),
-                    ("comment", Opt::Value(comment)),
-                ]);
-                self.run(py, concat!($collection_name, ".find_one_and_replace"), move |py, client, namespace| {
-                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
-                    let mut out = BsonWriter::default();
-                    encode(&options::replacement(replacement.bind(py))?, &mut out)?;
-                    let then = Then::Replace(raw_document(py, out.buf)?);
-                    let given = options::given(py, &opts)?;
-                    let changing = async move {
-                        find_one_and(&client, &namespace, filter, then, return_document, max_time, given).await
-                    };
-                    Ok(Call::new(changing, found))
-                })
-            }
-
-            /// Delete the first document that matches; gives it.
-            #[pyo3(signature = (
-                        filter, projection = None, sort = None, hint = None, session = None, r#let = None,
-                        comment = None, **kwargs
-                    ))]
-            #[allow(clippy::too_many_arguments)]
-            fn find_one_and_delete(
-                &self,
-                py: Python<'_>,
-                filter: Py<PyAny>,
-                projection: Option<Py<PyAny>>,
-                sort: Option<Py<PyAny>>,
-                hint: Option<Py<PyAny>>,
-                session: Option<Py<PyAny>>,
-                r#let: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-                kwargs: Option<&Bound<'_, PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let (mut opts, max_time) = options::find_and_modify(kwargs)?;
-                opts.extend([
-                    ("projection", Opt::Projection(projection)),
-                    ("sort", Opt::Keys(sort)),
-                    ("hint", Opt::Index(hint)),
-                    ("session", Opt::Session(session)),
-                    ("let", Opt::Value(r#let)),
-                    ("comment", Opt::Value(comment)),
-                ]);
-                self.run(py, concat!($collection_name, ".find_one_and_delete"), move |py, client, namespace| {
-                    let filter = options::document(&options::write_filter(filter.bind(py))?)?;
-                    let given = options::given(py, &opts)?;
-                    let changing = async move {
-                        find_one_and(&client, &namespace, filter, Then::Delete, false, max_time, given).await
-                    };
-                    Ok(Call::new(changing, found))
-                })
-            }
-
-            /// What is known of each index, by its name.
-            #[pyo3(signature = (session = None, comment = None))]
-            fn index_information(
-                &self,
-                py: Python<'_>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                self.run(py, concat!($collection_name, ".index_information"), move |py, client, namespace| {
-                    let more = options::given(py, &opts)?;
-                    let listing = async move { indexes(&client, &namespace, more).await };
-                    Ok(Call::new(listing, |py, indexes: crate::error::Result<Vec<bson::Document>>| {
-                        let information = PyDict::new(py);
-                        for mut index in raised(py, indexes)? {
-                            let name = index.remove("name").unwrap_or_default();
-                            let keys = index.remove("key").unwrap_or_default();
-                            index.remove("ns");
-                            let index = bson_to_py(py, bson::Bson::Document(index))?.into_bound(py);
-                            let keys = bson_to_py(py, keys)?.into_bound(py).call_method0("items")?;
-                            index.set_item("key", PyList::empty(py))?;
-                            index.get_item("key")?.call_method1("extend", (keys,))?;
-                            information.set_item(bson_to_py(py, name)?, index)?;
-                        }
-                        Ok(information.into_any().unbind())
-                    }))
-                })
-            }
-
-            /// The indexes; gives a cursor, which may be awaited first.
-            #[pyo3(signature = (session = None, comment = None))]
-            fn list_indexes(
-                slf: &Bound<'_, Self>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<$cursor> {
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                let collection = slf.get();
-                let pooled = Arc::clone(&collection.client.get().pooled);
-                let namespace = Arc::clone(&collection.namespace);
-                let open: Open = Arc::new(move |py, _| {
-                    let client = pooled.client(py, "the client")?;
-                    let (namespace, more) = (Arc::clone(&namespace), options::given(py, &opts)?);
-                    let listing = async move { documents(indexes(&client, &namespace, more).await?) };
-                    Ok(Box::new(move |runtime: &_| Fetching::start(runtime, listing)))
-                });
-                Ok($cursor::new(CursorCore::new(slf.clone().unbind().into_any(), open, FindArguments::default())))
-            }
-
-            /// Remove an index, by its name or its keys.
-            #[pyo3(signature = (index_or_name, session = None, comment = None))]
-            fn drop_index(
-                &self,
-                py: Python<'_>,
-                index_or_name: Py<PyAny>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                self.run(py, concat!($collection_name, ".drop_index"), move |py, client, namespace| {
-                    let index = index_or_name.bind(py);
-                    let name = match index.cast::<PyString>() {
-                        Ok(name) => name.to_str()?.to_owned(),
-                        Err(_) => options::index(index, None)?.get_str("name").unwrap_or_default().to_owned(),
-                    };
-                    let command = bson::doc! { "dropIndexes": namespace.collection.clone(), "index": name };
-                    quiet(py, client, namespace, command, &opts, None)
-                })
-            }
-
-            /// Remove all indexes but that of `_id`.
-            #[pyo3(signature = (session = None, comment = None))]
-            fn drop_indexes(
-                &self,
-                py: Python<'_>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                self.run(py, concat!($collection_name, ".drop_indexes"), move |py, client, namespace| {
-                    let command = bson::doc! { "dropIndexes": namespace.collection.clone(), "index": "*" };
-                    // NamespaceNotFound: there are none.
-                    quiet(py, client, namespace, command, &opts, Some(26))
-                })
-            }
-
-            /// Remove the collection.
-            #[pyo3(signature = (session = None, comment = None))]
-            fn drop(
-                &self,
-                py: Python<'_>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                self.run(py, concat!($collection_name, ".drop"), move |py, client, namespace| {
-                    let command = bson::doc! { "drop": namespace.collection.clone() };
-                    // NamespaceNotFound: it is gone.
-                    quiet(py, client, namespace, command, &opts, Some(26))
-                })
-            }
-
-            /// Make an index; gives its name.
-            #[pyo3(signature = (keys, session = None, comment = None, **kwargs))]
-            fn create_index(
-                &self,
-                py: Python<'_>,
-                keys: Py<PyAny>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-                kwargs: Option<Py<PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                self.run(py, concat!($collection_name, ".create_index"), move |py, client, namespace| {
-                    let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-                    let index = options::index(keys.bind(py), kwargs)?;
-                    let name = index.get_str("name").unwrap_or_default().to_owned();
-                    let mut command =
-                        bson::doc! { "createIndexes": namespace.collection.clone(), "indexes": [index] };
-                    command.extend(options::given(py, &opts)?);
-                    let running = async move { run_command(&client, namespace.database.clone(), command).await };
-                    Ok(Call::new(running, move |py, ended| {
-                        raised(py, ended)?;
-                        Ok(PyString::new(py, &name).into_any().unbind())
-                    }))
-                })
-            }
-        }
-    };
-}
-
-/// A command of which only its failure is of interest, and not this one.
-fn quiet(
-    py: Python<'_>,
-    client: Arc<DriverClient>,
-    namespace: Arc<Namespace>,
-    mut command: bson::Document,
-    opts: &Opts,
-    expected: Option<i32>,
-) -> PyResult<Call<()>> {
-    command.extend(options::given(py, opts)?);
-    let running = async move {
-        match run_command(&client, namespace.database.clone(), command).await {
-            Err(error) if expected.is_some() && error.code == expected => Ok(()),
-            ended => ended.map(drop),
-        }
-    };
-    Ok(Call::new(running, |py, ended| {
-        raised(py, ended)?;
-        Ok(py.None())
-    }))
-}
-
-/// The indexes of a collection; none where there is no such collection.
-async fn indexes(
-    client: &DriverClient,
-    namespace: &Namespace,
-    more: bson::Document,
-) -> crate::error::Result<Vec<bson::Document>> {
-    let mut command = bson::doc! { "listIndexes": namespace.collection.clone() };
-    command.extend(more);
-    match list(client, namespace.database.clone(), command).await {
-        Err(error) if error.code == Some(26) => Ok(Vec::new()),
-        indexes => indexes,
-    }
-}
-
-fn documents(documents: Vec<bson::Document>) -> crate::error::Result<BoxStream<'static, crate::error::Result<Batch>>> {
-    let batch = Batch::of_documents(documents)?;
-    Ok(stream::once(async { Ok(batch) }).boxed())
-}
-
-/// What a database of the driver path has beyond the other's.
-macro_rules! driver_database {
-    (
-        $flavor:ident, $client:ident = $client_name:literal, $database:ident = $database_name:literal,
-        $collection:ident
-    ) => {
-        #[pymethods]
-        impl $client {
-            /// The names of the databases.
-            #[pyo3(signature = (session = None, comment = None))]
-            fn list_database_names(
-                &self,
-                py: Python<'_>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                let pooled = Arc::clone(&self.pooled);
-                $flavor::run(py, concat!($client_name, ".list_database_names"), move |py| {
-                    let client = pooled.client(py, $client_name)?;
-                    let mut command = bson::doc! { "listDatabases": 1, "nameOnly": true };
-                    command.extend(options::given(py, &opts)?);
-                    let listing = async move { run_command(&client, "admin".to_owned(), command).await };
-                    Ok(Call::new(listing, |py, answer: crate::error::Result<bson::RawDocumentBuf>| {
-                        let answer = decode_document(py, raised(py, answer)?.as_bytes())?.into_bound(py);
-                        let names = PyList::empty(py);
-                        for database in answer.get_item("databases")?.try_iter()? {
-                            names.append(database?.get_item("name")?)?;
-                        }
-                        Ok(names.into_any().unbind())
-                    }))
-                })
-            }
-
-            /// Remove a database, by its name or itself.
-            #[pyo3(signature = (name_or_database, session = None, comment = None))]
-            fn drop_database(
-                &self,
-                py: Python<'_>,
-                name_or_database: &Bound<'_, PyAny>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let name = match name_or_database.cast::<$database>() {
-                    Ok(database) => database.get().name.clone(),
-                    Err(_) => options::name(name_or_database, "database", database_name)?,
+                // PyMongo connects at once unless told not to; here it is always the first call.
+                let _when = connect;
+                let options = match options {
+                    Some(options) => options.copy()?,
+                    None => PyDict::new(py),
                 };
-                let opts = vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))];
-                let pooled = Arc::clone(&self.pooled);
-                $flavor::run(py, concat!($client_name, ".drop_database"), move |py| {
-                    let client = pooled.client(py, $client_name)?;
-                    let namespace = Arc::new(Namespace { database: name, collection: String::new() });
-                    quiet(py, client, namespace, bson::doc! { "dropDatabase": 1 }, &opts, None)
-                })
-            }
-
-            /// What the server says of itself.
-            #[pyo3(signature = (session = None))]
-            fn server_info(&self, py: Python<'_>, session: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-                let pooled = Arc::clone(&self.pooled);
-                $flavor::run(py, concat!($client_name, ".server_info"), move |py| {
-                    let client = pooled.client(py, $client_name)?;
-                    options::given(py, &vec![("session", Opt::Session(session))])?;
-                    let command = bson::doc! { "buildinfo": 1 };
-                    let running = async move { run_command(&client, "admin".to_owned(), command).await };
-                    Ok(Call::new(running, |py, answer: crate::error::Result<bson::RawDocumentBuf>| {
-                        decode_document(py, raised(py, answer)?.as_bytes())
-                    }))
-                })
-            }
-        }
-
-        #[pymethods]
-        impl $database {
-            /// The names of the collections.
-            #[pyo3(signature = (session = None, filter = None, comment = None))]
-            fn list_collection_names(
-                &self,
-                py: Python<'_>,
-                session: Option<Py<PyAny>>,
-                filter: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let opts = vec![
-                    ("session", Opt::Session(session)),
-                    ("filter", Opt::Value(filter)),
-                    ("comment", Opt::Value(comment)),
-                ];
-                let pooled = Arc::clone(&self.client.get().pooled);
-                let name = self.name.clone();
-                $flavor::run(py, concat!($database_name, ".list_collection_names"), move |py| {
-                    let client = pooled.client(py, $client_name)?;
-                    let mut command = bson::doc! { "listCollections": 1 };
-                    command.extend(options::given(py, &opts)?);
-                    let listing = async move { list(&client, name, command).await };
-                    Ok(Call::new(listing, |py, collections: crate::error::Result<Vec<bson::Document>>| {
-                        let names = raised(py, collections)?;
-                        let names: Vec<&str> = names.iter().filter_map(|one| one.get_str("name").ok()).collect();
-                        Ok(PyList::new(py, names)?.into_any().unbind())
-                    }))
-                })
-            }
-
-            /// Make a collection; gives it.
-            #[pyo3(signature = (name, *, session = None, check_exists = true, **kwargs))]
-            fn create_collection(
-                slf: &Bound<'_, Self>,
-                name: &Bound<'_, PyAny>,
-                session: Option<Py<PyAny>>,
-                check_exists: Option<bool>,
-                kwargs: Option<Py<PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let py = slf.py();
-                let name = options::name(name, "collection", collection_name)?;
-                let database = slf.get();
-                let pooled = Arc::clone(&database.client.get().pooled);
-                let namespace = Namespace { database: database.name.clone(), collection: name.clone() };
-                let collection = $collection::new(database.client.clone_ref(py), namespace);
-                let database = database.name.clone();
-                $flavor::run(py, concat!($database_name, ".create_collection"), move |py| {
-                    let client = pooled.client(py, $client_name)?;
-                    let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-                    let opts = vec![("session", Opt::Session(session))];
-                    options::given(py, &opts)?;
-                    let mut command = bson::doc! { "create": name.clone() };
-                    if let Some(kwargs) = kwargs {
-                        command.extend(options::document(kwargs.as_any())?);
+                for (name, value) in
+                    [("document_class", document_class), ("tz_aware", tz_aware), ("type_registry", type_registry)]
+                {
+                    if let Some(value) = value {
+                        options.set_item(name, value)?;
                     }
-                    let text = format!("collection {name} already exists");
-                    let creating = async move {
-                        if check_exists != Some(false) {
-                            let filter = bson::doc! { "name": name };
-                            let known = bson::doc! { "listCollections": 1, "nameOnly": true, "filter": filter };
-                            if !list(&client, database.clone(), known).await?.is_empty() {
-                                return Ok(false);
-                            }
-                        }
-                        run_command(&client, database, command).await.map(|_| true)
-                    };
-                    Ok(Call::new(creating, move |py, created| match raised(py, created)? {
-                        true => Ok(Py::new(py, collection)?.into_any()),
-                        false => {
-                            let class = py.import("pymongo.errors")?.getattr("CollectionInvalid")?;
-                            Err(PyErr::from_value(class.call1((text,))?))
-                        }
-                    }))
-                })
-            }
-
-            /// Remove a collection, by its name or itself.
-            #[pyo3(signature = (name_or_collection, session = None, comment = None))]
-            fn drop_collection(
-                &self,
-                py: Python<'_>,
-                name_or_collection: &Bound<'_, PyAny>,
-                session: Option<Py<PyAny>>,
-                comment: Option<Py<PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let name = match name_or_collection.cast::<$collection>() {
-                    Ok(collection) => collection.get().namespace.collection.clone(),
-                    Err(_) => options::name(name_or_collection, "collection", collection_name)?,
+                }
+                let (mut settings, codec_options, read_preference) = driver_settings_of(py, host, port, &options)?;
+                settings.coalesce = coalesce;
+                let client = Self::of(Pooled::new(settings, false));
+                let overrides = Overrides {
+                    codec_options: codec_options.as_ref(),
+                    read_preference: read_preference.as_ref(),
+                    ..Overrides::default()
                 };
-                let namespace = Namespace { database: self.name.clone(), collection: name };
-                $collection::new(self.client.clone_ref(py), namespace).drop(py, session, comment)
-            }
-
-            /// Run a command; gives the server's answer.
-            #[pyo3(signature = (command, value = None, **kwargs))]
-            fn command(
-                &self,
-                py: Python<'_>,
-                command: Py<PyAny>,
-                value: Option<Py<PyAny>>,
-                kwargs: Option<Py<PyDict>>,
-            ) -> PyResult<Py<PyAny>> {
-                let pooled = Arc::clone(&self.client.get().pooled);
-                let name = self.name.clone();
-                $flavor::run(py, concat!($database_name, ".command"), move |py| {
-                    let client = pooled.client(py, $client_name)?;
-                    let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-                    let command = options::command(command.bind(py), value.as_ref().map(|v| v.bind(py)), kwargs)?;
-                    let running = async move { run_command(&client, name, command).await };
-                    Ok(Call::new(running, |py, answer: crate::error::Result<bson::RawDocumentBuf>| {
-                        decode_document(py, raised(py, answer)?.as_bytes())
-                    }))
-                })
+                let scope = client.scope.with(py, &overrides)?;
+                Ok(Self { scope, add_ids, ..client })
             }
         }
     };
@@ -1397,7 +1104,8 @@ macro_rules! data_api_constructor {
             #[new]
             #[pyo3(signature = (
                                                 endpoint, *, api_key, data_source, database = None, collection = None,
-                                                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true, coalesce = true
+                                                timeoutMS = 30_000, connectTimeoutMS = 5_000, retryWrites = true, coalesce = true,
+ add_ids = false
                                             ))]
             #[allow(non_snake_case, clippy::too_many_arguments)]
             fn new(
@@ -1410,6 +1118,7 @@ macro_rules! data_api_constructor {
                 connectTimeoutMS: u64,
                 retryWrites: bool,
                 coalesce: bool,
+                add_ids: bool,
                 py: Python<'_>,
             ) -> PyResult<Self> {
                 let mut settings = raised(py, DataApiSettings::new(endpoint, api_key, data_source))?;
@@ -1428,19 +1137,33 @@ macro_rules! data_api_constructor {
                 settings.connect_timeout = Duration::from_millis(connectTimeoutMS);
                 settings.retry = retryWrites;
                 settings.coalesce = coalesce;
-                Ok(Self { pooled: Arc::new(Pooled::new(settings, false)) })
+                Ok(Self { add_ids, ..Self::of(Pooled::new(settings, false)) })
             }
         }
     };
 }
 
+/// The options of documents' types, in PyMongo's names for them as keywords.
+const CODEC_OPTIONS: [&str; 7] = [
+    "document_class",
+    "tz_aware",
+    "tzinfo",
+    "type_registry",
+    "uuidrepresentation",
+    "unicode_decode_error_handler",
+    "datetime_conversion",
+];
+
+/// The settings, the codec options and the read preference of a client, where the latter are given.
+type ClientOptions<'py> = (DriverSettings, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
+
 /// `MongoClient(host, port, **options)`, as PyMongo reads them.
-fn driver_settings_of(
-    py: Python<'_>,
-    host: Option<&Bound<'_, PyAny>>,
+fn driver_settings_of<'py>(
+    py: Python<'py>,
+    host: Option<&Bound<'py, PyAny>>,
     port: Option<u16>,
-    options: Option<&Bound<'_, PyDict>>,
-) -> PyResult<DriverSettings> {
+    options: &Bound<'py, PyDict>,
+) -> PyResult<ClientOptions<'py>> {
     let mut uri = match host.filter(|host| !host.is_none()) {
         None => "localhost".to_owned(),
         Some(host) => match host.cast::<PyString>() {
@@ -1458,20 +1181,32 @@ fn driver_settings_of(
             .collect();
         uri = seeds.join(",");
     }
-    let mut options = match options {
-        Some(options) => {
-            for name in ["document_class", "tz_aware", "tzinfo", "type_registry", "event_listeners", "server_api"] {
-                if options.get_item(name)?.is_some_and(|value| value.is_truthy().unwrap_or(true)) {
-                    return Err(PyNotImplementedError::new_err(format!("{name} is not supported yet: leave it out")));
-                }
-                options.del_item(name).ok();
-            }
-            // PyMongo connects at once unless told not to; here it is always the first call.
-            options.del_item("connect").ok();
-            options::uri_options(options)?
+    for name in ["auto_encryption_opts", "server_selector", "authOIDCAllowedHosts"] {
+        if options.get_item(name)?.is_some_and(|value| !value.is_none()) {
+            return Err(PyNotImplementedError::new_err(format!(
+                "{name} is not supported: leave it out, or use PyMongo"
+            )));
         }
-        None => Vec::new(),
-    };
+        options.del_item(name).ok();
+    }
+    let read_preference = options.get_item("read_preference")?.filter(|preference| !preference.is_none());
+    options.del_item("read_preference").ok();
+    let codec = PyDict::new(py);
+    let (without, of_codec) = config::uri_without_options(&uri, &CODEC_OPTIONS);
+    uri = without;
+    for (name, value) in of_codec {
+        codec.set_item(name.to_lowercase(), value)?;
+    }
+    for name in options.keys() {
+        let text = name.extract::<String>()?;
+        if CODEC_OPTIONS.contains(&text.to_lowercase().as_str()) {
+            if let Some(value) = options.get_item(&name)?.filter(|value| !value.is_none()) {
+                codec.set_item(text.to_lowercase(), value)?;
+            }
+            options.del_item(&name)?;
+        }
+    }
+    let mut options = options::uri_options(options)?;
     let mut taken = |name: &str| {
         let place = options.iter().position(|(option, _)| option == name)?;
         Some(options.remove(place).1)
@@ -1479,7 +1214,26 @@ fn driver_settings_of(
     if let Some(user) = taken("username") {
         uri = config::uri_with_credentials(&uri, &user, taken("password").as_deref());
     }
-    DriverSettings::from_uri(&config::uri_with_options(&uri, &options)).map_err(|error| to_py(py, error))
+    let settings = DriverSettings::from_uri(&config::uri_with_options(&uri, &options));
+    Ok((raised(py, settings)?, codec_options(&codec)?, read_preference))
+}
+
+/// The `CodecOptions` of a client's keywords; `None` where there are none.
+fn codec_options<'py>(given: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = given.py();
+    if given.is_empty() {
+        return Ok(None);
+    }
+    // PyMongo's own checks, and its names for representations and conversions.
+    let validate = py.import("pymongo.common")?.getattr("validate")?;
+    let checked = PyDict::new(py);
+    for (name, value) in given {
+        let value = validate.call1((&name, value))?.get_item(1)?;
+        let name = name.extract::<String>()?;
+        checked.set_item(if name == "uuidrepresentation" { "uuid_representation" } else { &name }, value)?;
+    }
+    let class = py.import("bson.codec_options")?.getattr("CodecOptions")?;
+    Ok(Some(class.call((), Some(&checked))?))
 }
 
 path_classes!(
@@ -1493,8 +1247,6 @@ path_classes!(
     exit = __aexit__
 );
 driver_constructor!(AsyncMongoClient);
-driver_collection!(Awaited, AsyncCollection = "AsyncCollection", AsyncCursor);
-driver_database!(Awaited, AsyncMongoClient = "AsyncMongoClient", AsyncDatabase = "AsyncDatabase", AsyncCollection);
 
 path_classes!(
     Blocking,
@@ -1507,8 +1259,6 @@ path_classes!(
     exit = __exit__
 );
 driver_constructor!(MongoClient);
-driver_collection!(Blocking, Collection = "Collection", Cursor);
-driver_database!(Blocking, MongoClient = "MongoClient", Database = "Database", Collection);
 
 path_classes!(
     Awaited,

@@ -3,18 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyIndexError, PyNotImplementedError, PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError,
+};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySlice};
+use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyType};
 use tokio::runtime::Handle;
 
 use super::awaitable::Awaitable;
 use super::call::{Call, Startable, raised};
-use super::codec::decode_document;
 use super::errors::{invalid_operation, to_py};
 use super::flavor::{Awaited, Blocking, Flavor};
 use super::options;
+use super::scope::CodecRef;
 use crate::cursor::{Batch, Fetching};
 use crate::error::Result;
 use crate::runtime::process;
@@ -41,6 +43,9 @@ pub struct FindArguments {
     pub no_cursor_timeout: bool,
     pub return_key: Option<bool>,
     pub show_record_id: Option<bool>,
+    /// PyMongo's `CursorType`.
+    pub cursor_type: i64,
+    pub max_await_time_ms: Option<u64>,
 }
 
 impl FindArguments {
@@ -68,10 +73,17 @@ pub type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
 /// Makes a query of arguments.
 pub type Open = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Opening> + Send + Sync>;
 
-/// What both kinds of cursor are made of.
+/// Makes the call that explains a query.
+pub type Explain = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>> + Send + Sync>;
+
+/// What all kinds of cursor are made of.
 pub struct CursorCore {
     collection: Py<PyAny>,
     open: Open,
+    explain: Option<Explain>,
+    codec: CodecRef,
+    /// Whether it gives batches as they are.
+    raw: bool,
     state: Mutex<State>,
 }
 
@@ -82,6 +94,8 @@ struct State {
     come: VecDeque<Batch>,
     /// How many documents were taken.
     taken: usize,
+    /// The server's id of it.
+    cursor_id: Option<i64>,
     /// Whether the server has no more.
     ended: bool,
     closed: bool,
@@ -89,7 +103,15 @@ struct State {
 
 impl State {
     fn new(arguments: FindArguments) -> Self {
-        Self { arguments, fetching: None, come: VecDeque::new(), taken: 0, ended: false, closed: false }
+        Self {
+            arguments,
+            fetching: None,
+            come: VecDeque::new(),
+            taken: 0,
+            cursor_id: None,
+            ended: false,
+            closed: false,
+        }
     }
 
     fn there(&self) -> usize {
@@ -98,6 +120,9 @@ impl State {
 
     /// Takes what came in; the reply of a fetch.
     fn add(&mut self, (batches, ended): (Vec<Batch>, bool)) {
+        if let Some(id) = batches.last().and_then(Batch::cursor_id) {
+            self.cursor_id = Some(id);
+        }
         self.come.extend(batches.into_iter().filter(|batch| !batch.is_empty()));
         if ended {
             self.end();
@@ -112,8 +137,18 @@ impl State {
 
 impl CursorCore {
     /// A cursor that has not begun.
-    pub fn new(collection: Py<PyAny>, open: Open, arguments: FindArguments) -> Self {
-        Self { collection, open, state: Mutex::new(State::new(arguments)) }
+    pub fn new(collection: Py<PyAny>, open: Open, codec: CodecRef, arguments: FindArguments) -> Self {
+        Self { collection, open, explain: None, codec, raw: false, state: Mutex::new(State::new(arguments)) }
+    }
+
+    /// The same, for a query that can be explained.
+    pub fn explained_by(self, explain: Explain) -> Self {
+        Self { explain: Some(explain), ..self }
+    }
+
+    /// The same, giving batches as they are.
+    pub fn of_raw_batches(self) -> Self {
+        Self { raw: true, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,7 +157,11 @@ impl CursorCore {
 
     fn copy(&self, py: Python<'_>) -> Self {
         let arguments = self.state().arguments.clone_ref(py);
-        Self::new(self.collection.clone_ref(py), Arc::clone(&self.open), arguments)
+        Self {
+            explain: self.explain.clone(),
+            raw: self.raw,
+            ..Self::new(self.collection.clone_ref(py), Arc::clone(&self.open), self.codec.clone(), arguments)
+        }
     }
 
     /// Changes the arguments, as long as nothing has been asked for.
@@ -160,6 +199,12 @@ impl CursorCore {
     /// The next document, if one has come already.
     fn next_there(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         let mut state = self.state();
+        if self.raw {
+            let mut batch = state.come.pop_front()?;
+            state.taken += batch.len();
+            drop(state);
+            return Some(raw_batch(py, &mut batch));
+        }
         let batch = state.come.front_mut()?;
         // The bytes are copied, so that decoding, which may run Python code, needs no lock.
         let document = batch.take_next()?.map(|document| document.as_bytes().to_vec());
@@ -168,7 +213,7 @@ impl CursorCore {
         }
         state.taken += 1;
         drop(state);
-        Some(raised(py, document).and_then(|bytes| decode_document(py, &bytes)))
+        Some(raised(py, document).and_then(|bytes| self.codec.decode(py, &bytes)))
     }
 
     /// Takes up to `most` documents of those that have come.
@@ -178,11 +223,17 @@ impl CursorCore {
         let mut left = most;
         while left > 0 {
             let Some(mut batch) = self.state().come.pop_front() else { break };
+            if self.raw {
+                self.state().taken += batch.len();
+                list.append(raw_batch(py, &mut batch)?)?;
+                left -= 1;
+                continue;
+            }
             let mut taken = 0;
             while left > 0
                 && let Some(document) = batch.take_next()
             {
-                list.append(decode_document(py, raised(py, document)?.as_bytes())?)?;
+                list.append(self.codec.decode(py, raised(py, document)?.as_bytes())?)?;
                 left -= 1;
                 taken += 1;
             }
@@ -202,12 +253,15 @@ impl CursorCore {
         wanted: usize,
         finish: impl FnOnce(Python<'_>, &Self) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Call<(Vec<Batch>, bool)>> {
-        let there = slf.state().there();
+        let (there, tailable) = {
+            let state = slf.state();
+            (state.there(), state.arguments.cursor_type != 0)
+        };
         let fetching = if there >= wanted { None } else { slf.fetching(py)? };
         let core = Arc::clone(slf);
         let fetched = async move {
             match fetching {
-                Some(fetching) => fetching.fetch(wanted - there).await,
+                Some(fetching) => fetching.fetch(wanted - there, tailable).await,
                 None => Ok((Vec::new(), false)),
             }
         };
@@ -244,6 +298,35 @@ impl CursorCore {
     fn alive(&self) -> bool {
         let state = self.state();
         !state.closed && (!state.ended || !state.come.is_empty())
+    }
+}
+
+fn raw_batch(py: Python<'_>, batch: &mut Batch) -> PyResult<Py<PyAny>> {
+    Ok(PyBytes::new(py, &raised(py, batch.take_raw())?).into_any().unbind())
+}
+
+impl FindArguments {
+    /// Sets or unsets what the wire protocol's flags stand for.
+    fn set_flags(&mut self, mask: i64, on: bool) -> PyResult<()> {
+        const TAILABLE: i64 = 2;
+        const NO_TIMEOUT: i64 = 16;
+        const AWAIT: i64 = 32;
+        const EXHAUST: i64 = 64;
+        const PARTIAL: i64 = 128;
+        if mask & EXHAUST != 0 {
+            return Err(PyNotImplementedError::new_err("exhaust cursors are not supported: leave the option out"));
+        }
+        if mask & (TAILABLE | AWAIT) != 0 {
+            let flags = mask & (TAILABLE | AWAIT);
+            self.cursor_type = if on { self.cursor_type | flags } else { self.cursor_type & !flags };
+        }
+        if mask & NO_TIMEOUT != 0 {
+            self.no_cursor_timeout = on;
+        }
+        if mask & PARTIAL != 0 {
+            self.allow_partial_results = on;
+        }
+        Ok(())
     }
 }
 
@@ -284,6 +367,30 @@ macro_rules! cursor_class {
                 Self { core: Arc::new(core) }
             }
 
+            /// The arguments of its query.
+            pub fn arguments(&self, py: Python<'_>) -> FindArguments {
+                self.core.state().arguments.clone_ref(py)
+            }
+
+            /// The document at a place of the query's result.
+            fn at<'py>(slf: Bound<'py, Self>, place: i64) -> PyResult<Bound<'py, PyAny>> {
+                let py = slf.py();
+                let Ok(place) = u64::try_from(place) else {
+                    return Err(PyIndexError::new_err("Cursor instances do not support negative indices"));
+                };
+                Self::set(slf.clone(), |_| ())?;
+                let one = Self::new(slf.get().core.copy(py));
+                one.core.set(py, |arguments| {
+                    arguments.skip += place;
+                    arguments.limit = -1;
+                })?;
+                let found = one.to_list(py, None)?.into_bound(py);
+                if found.is_empty()? {
+                    return Err(PyIndexError::new_err("no such item for Cursor instance"));
+                }
+                found.get_item(0)
+            }
+
             fn set<'py>(slf: Bound<'py, Self>, set: impl FnOnce(&mut FindArguments)) -> PyResult<Bound<'py, Self>> {
                 slf.get().core.set(slf.py(), set)?;
                 Ok(slf)
@@ -292,6 +399,14 @@ macro_rules! cursor_class {
 
         #[pymethods]
         impl $cursor {
+            #[classmethod]
+            fn __class_getitem__<'py>(
+                cls: &Bound<'py, PyType>,
+                item: &Bound<'py, PyAny>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                options::generic(cls, item)
+            }
+
             /// The collection that it reads.
             #[getter]
             fn collection(&self, py: Python<'_>) -> Py<PyAny> {
@@ -302,6 +417,18 @@ macro_rules! cursor_class {
             #[getter]
             fn alive(&self) -> bool {
                 self.core.alive()
+            }
+
+            /// The server's id of the cursor: `None` before it is there, 0 once the server has no more.
+            #[getter]
+            fn cursor_id(&self) -> Option<i64> {
+                self.core.state().cursor_id
+            }
+
+            /// The session that it is in, or `None`.
+            #[getter]
+            fn session(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+                self.core.state().arguments.session.as_ref().map(|session| session.clone_ref(py))
             }
 
             /// How many documents have been taken.
@@ -388,6 +515,70 @@ macro_rules! cursor_class {
                 Self::set(slf, |arguments| arguments.min = Some(spec.unbind()))
             }
 
+            /// Set how long the server waits for something new, in milliseconds, where
+            /// the cursor's type is `TAILABLE_AWAIT`.
+            fn max_await_time_ms(slf: Bound<'_, Self>, max_await_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
+                Self::set(slf, |arguments| arguments.max_await_time_ms = max_await_time_ms)
+            }
+
+            /// Set flags of the query, as in `CursorType` and the wire protocol.
+            fn add_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
+                let mut set = Ok(());
+                let slf = Self::set(slf, |arguments| set = arguments.set_flags(mask, true))?;
+                set.map(|()| slf)
+            }
+
+            /// Unset flags of the query.
+            fn remove_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
+                let mut set = Ok(());
+                let slf = Self::set(slf, |arguments| set = arguments.set_flags(mask, false))?;
+                set.map(|()| slf)
+            }
+
+            /// Set a condition in JavaScript.
+            #[pyo3(name = "where")]
+            fn where_<'py>(slf: Bound<'py, Self>, code: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+                let py = slf.py();
+                let filter = PyDict::new(py);
+                if let Some(given) = &slf.get().core.state().arguments.filter {
+                    filter.call_method1("update", (given,))?;
+                }
+                filter.set_item("$where", code)?;
+                Self::set(slf, |arguments| arguments.filter = Some(filter.into_any().unbind()))
+            }
+
+            /// The values that a field has in the documents that match.
+            fn distinct(&self, py: Python<'_>, key: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+                let arguments = self.core.state().arguments.clone_ref(py);
+                let keywords = PyDict::new(py);
+                for (name, value) in [
+                    ("filter", &arguments.filter),
+                    ("session", &arguments.session),
+                    ("comment", &arguments.comment),
+                    ("hint", &arguments.hint),
+                    ("collation", &arguments.collation),
+                ] {
+                    if let Some(value) = value {
+                        keywords.set_item(name, value)?;
+                    }
+                }
+                if let Some(time) = arguments.max_time_ms {
+                    keywords.set_item("maxTimeMS", time)?;
+                }
+                self.core.collection.call_method(py, "distinct", (key,), Some(&keywords))
+            }
+
+            /// How the server would carry the query out.
+            fn explain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let Some(explain) = self.core.explain.clone() else {
+                    return Err(PyNotImplementedError::new_err(
+                        "only a query of find can be explained so: run the command explain of the database",
+                    ));
+                };
+                let arguments = self.core.state().arguments.clone_ref(py);
+                $flavor::run(py, concat!($name, ".explain"), move |py| explain(py, &arguments))
+            }
+
             /// The same query, not begun.
             fn clone(&self, py: Python<'_>) -> Self {
                 Self::new(self.core.copy(py))
@@ -408,8 +599,11 @@ macro_rules! cursor_class {
                 })
             }
 
-            fn __getitem__<'py>(slf: Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+            fn __getitem__<'py>(slf: Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
                 let Ok(slice) = index.cast::<PySlice>() else {
+                    if let (Ok(place), true) = (index.extract::<i64>(), $flavor::BLOCKS) {
+                        return Self::at(slf, place);
+                    }
                     return Err(PyTypeError::new_err(format!(
                         "index {index} cannot be applied to {} instances",
                         $name
@@ -436,7 +630,7 @@ macro_rules! cursor_class {
                 if empty {
                     slf.get().core.state().ended = true;
                 }
-                Ok(slf)
+                Ok(slf.into_any())
             }
 
             fn $enter(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -459,61 +653,75 @@ macro_rules! cursor_class {
     };
 }
 
+macro_rules! awaited_iteration {
+    ($cursor:ident = $name:literal) => {
+        #[pymethods]
+        impl $cursor {
+            fn __aiter__(slf: Py<Self>) -> Py<Self> {
+                slf
+            }
+
+            /// Ask the server; gives the cursor itself. So both spellings serve,
+            /// `await collection.aggregate(…)` and `async for … in collection.aggregate(…)`.
+            fn __await__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+                let (core, cursor) = (Arc::clone(&slf.get().core), slf.clone().unbind());
+                Awaited::run(slf.py(), concat!($name, ".__await__"), move |py| {
+                    CursorCore::fetch(&core, py, 1, move |_, _| Ok(cursor.into_any()))
+                })
+            }
+
+            fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                if let Some(document) = self.core.next_there(py) {
+                    return Ok(Py::new(py, Awaitable::ready(concat!($name, ".next"), document?))?.into_any());
+                }
+                self.next(py)
+            }
+
+            /// The next document; raises `StopAsyncIteration` where there is none.
+            fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let core = Arc::clone(&self.core);
+                Awaited::run(py, concat!($name, ".next"), move |py| {
+                    CursorCore::fetch(&core, py, 1, |py, core| {
+                        core.next_there(py).unwrap_or_else(|| Err(PyStopAsyncIteration::new_err(())))
+                    })
+                })
+            }
+        }
+    };
+}
+
+macro_rules! blocking_iteration {
+    ($cursor:ident) => {
+        #[pymethods]
+        impl $cursor {
+            fn __iter__(slf: Py<Self>) -> Py<Self> {
+                slf
+            }
+
+            fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                if let Some(document) = self.core.next_there(py) {
+                    return document;
+                }
+                let runtime = raised(py, process().runtime())?;
+                let next = CursorCore::fetch(&self.core, py, 1, |py, core| {
+                    core.next_there(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
+                })?;
+                next.wait(py, runtime)
+            }
+
+            /// The next document; raises `StopIteration` where there is none.
+            fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.__next__(py)
+            }
+        }
+    };
+}
+
 cursor_class!(Awaited, AsyncCursor = "AsyncCursor", enter = __aenter__, exit = __aexit__);
+awaited_iteration!(AsyncCursor = "AsyncCursor");
+cursor_class!(Awaited, AsyncRawBatchCursor = "AsyncRawBatchCursor", enter = __aenter__, exit = __aexit__);
+awaited_iteration!(AsyncRawBatchCursor = "AsyncRawBatchCursor");
 cursor_class!(Blocking, Cursor = "Cursor", enter = __enter__, exit = __exit__);
-
-#[pymethods]
-impl AsyncCursor {
-    fn __aiter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    /// Ask the server; gives the cursor itself. So both spellings serve,
-    /// `await collection.aggregate(…)` and `async for … in collection.aggregate(…)`.
-    fn __await__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        let (core, cursor) = (Arc::clone(&slf.get().core), slf.clone().unbind());
-        Awaited::run(slf.py(), "AsyncCursor.__await__", move |py| {
-            CursorCore::fetch(&core, py, 1, move |_, _| Ok(cursor.into_any()))
-        })
-    }
-
-    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if let Some(document) = self.core.next_there(py) {
-            return Ok(Py::new(py, Awaitable::ready("AsyncCursor.next", document?))?.into_any());
-        }
-        self.next(py)
-    }
-
-    /// The next document; raises `StopAsyncIteration` where there is none.
-    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let core = Arc::clone(&self.core);
-        Awaited::run(py, "AsyncCursor.next", move |py| {
-            CursorCore::fetch(&core, py, 1, |py, core| {
-                core.next_there(py).unwrap_or_else(|| Err(PyStopAsyncIteration::new_err(())))
-            })
-        })
-    }
-}
-
-#[pymethods]
-impl Cursor {
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if let Some(document) = self.core.next_there(py) {
-            return document;
-        }
-        let runtime = raised(py, process().runtime())?;
-        let next = CursorCore::fetch(&self.core, py, 1, |py, core| {
-            core.next_there(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
-        })?;
-        next.wait(py, runtime)
-    }
-
-    /// The next document; raises `StopIteration` where there is none.
-    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.__next__(py)
-    }
-}
+blocking_iteration!(Cursor);
+cursor_class!(Blocking, RawBatchCursor = "RawBatchCursor", enter = __enter__, exit = __exit__);
+blocking_iteration!(RawBatchCursor);

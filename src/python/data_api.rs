@@ -9,11 +9,11 @@ use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 
 use super::call::{Call, Handing, Insert, Running, raised};
-use super::codec::{Encoded, Id, encode, encode_any, encode_into};
+use super::codec::{DEFAULT, Id};
 use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
 use super::mongo::{
-    Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, deleted, documents, found,
+    At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, deleted, documents, found,
     inserted_many, inserted_one, room, updated,
 };
 use super::options::{self, Opts};
@@ -27,7 +27,6 @@ use crate::config::DataApiSettings;
 use crate::cursor::Fetching;
 use crate::data_api::client::{DataApiClient, Outgoing, Repeat};
 use crate::data_api::protocol::Action;
-use crate::driver::Namespace;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{METADATA, Record};
@@ -41,12 +40,9 @@ impl PooledClient for DataApiClient {
 }
 
 impl CollectionCalls for DataApiClient {
-    fn insert_one(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: InsertOneArguments,
-    ) -> PyResult<Insert> {
+    const HAS_CONCERNS: bool = false;
+
+    fn insert_one(py: Python<'_>, at: At<Self>, arguments: InsertOneArguments) -> PyResult<Insert> {
         only_the_driver_path([
             ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
             ("session", arguments.session.is_some()),
@@ -54,8 +50,10 @@ impl CollectionCalls for DataApiClient {
         ])?;
         let document = arguments.document.bind(py);
         let mut out = EjsonWriter { buf: Vec::with_capacity(8192) };
-        let id = encode_into(document, &mut out)?;
+        let id = at.codec.encode_into(document, &mut out)?;
         within_limit(document, out.buf.len())?;
+        at.add_id(document, &id)?;
+        let At { client, namespace, .. } = at;
         let repeat = repeat(&[&id], &client);
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
         if client.settings().coalesce && repeat == Repeat::Safe {
@@ -76,12 +74,7 @@ impl CollectionCalls for DataApiClient {
         room(client)
     }
 
-    fn insert_many(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: InsertManyArguments,
-    ) -> PyResult<Call<()>> {
+    fn insert_many(py: Python<'_>, at: At<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {
         only_the_driver_path([
             ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
             ("session", arguments.session.is_some()),
@@ -92,10 +85,13 @@ impl CollectionCalls for DataApiClient {
         let mut encoded = Vec::with_capacity(given.len());
         for document in given.iter() {
             let mut out = EjsonWriter::default();
-            ids.push(encode_into(&document, &mut out)?);
+            let id = at.codec.encode_into(&document, &mut out)?;
             within_limit(&document, out.buf.len())?;
+            at.add_id(&document, &id)?;
+            ids.push(id);
             encoded.push(out.buf);
         }
+        let At { client, namespace, .. } = at;
         let repeat = repeat(&ids.iter().collect::<Vec<_>>(), &client);
         let given = given.unbind();
         let ordered = arguments.ordered;
@@ -106,23 +102,19 @@ impl CollectionCalls for DataApiClient {
 
     fn find_one(
         py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
+        at: At<Self>,
         arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
         only_the_driver_path([("skip", arguments.skip > 0), ("sort", arguments.sort.is_some())])?;
-        let body = query(py, &client, &namespace, arguments)?;
+        let body = query(py, &at, arguments)?;
+        let At { client, codec, .. } = at;
         let finding = async move { client.find_one(body).await };
-        Ok(Call::new(finding, found))
+        Ok(Call::new(finding, move |py, result| found(py, result, &codec)))
     }
 
-    fn find(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: &FindArguments,
-    ) -> PyResult<Opening> {
-        let body = query(py, &client, &namespace, arguments)?;
+    fn find(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Opening> {
+        let body = query(py, &at, arguments)?;
+        let client = at.client;
         let finding = async move {
             let batch = client.find(Action::Find, body, Repeat::Safe).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
@@ -130,28 +122,28 @@ impl CollectionCalls for DataApiClient {
         Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
     }
 
-    fn change(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        which: Change,
-        arguments: &ChangeArguments,
-    ) -> PyResult<Call<Updated>> {
+    fn explain(_py: Python<'_>, _at: At<Self>, _arguments: &FindArguments) -> PyResult<Call<RawDocumentBuf>> {
+        only_the_driver_path([("explain", true)])?;
+        Err(PyNotImplementedError::new_err("the Data API has no explain"))
+    }
+
+    fn change(py: Python<'_>, at: At<Self>, which: Change, arguments: &ChangeArguments) -> PyResult<Call<Updated>> {
         let upsert = only_upsert(&arguments.options)?;
+        let At { client, namespace, codec, .. } = at;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
-        encode(&options::write_filter(arguments.filter.bind(py))?, &mut out)?;
+        codec.encode(&options::write_filter(arguments.filter.bind(py))?, &mut out)?;
         let change = arguments.change.bind(py);
         let action = match which {
             Change::ReplaceOne => {
                 out.buf.extend_from_slice(br#","replacement":"#);
-                encode(&options::replacement(change)?, &mut out)?;
+                codec.encode(&options::replacement(change)?, &mut out)?;
                 Action::ReplaceOne
             }
             Change::UpdateOne | Change::UpdateMany => {
                 let change = options::update(change)?;
                 out.buf.extend_from_slice(br#","update":"#);
-                encode_any(&change, &mut out)?;
+                codec.encode_any(&change, &mut out)?;
                 if which == Change::UpdateMany { Action::UpdateMany } else { Action::UpdateOne }
             }
         };
@@ -159,40 +151,37 @@ impl CollectionCalls for DataApiClient {
             out.buf.extend_from_slice(br#","upsert":true"#);
         }
         out.buf.push(b'}');
-        Ok(Call::new(async move { client.update(action, out.buf.into()).await }, updated))
+        Ok(Call::new(async move { client.update(action, out.buf.into()).await }, move |py, result| {
+            updated(py, result, &codec)
+        }))
     }
 
     fn delete(
         _py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
+        at: At<Self>,
         many: bool,
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>> {
         only_upsert(options)?;
+        let At { client, namespace, codec, .. } = at;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
-        encode(&options::write_filter(filter)?, &mut out)?;
+        codec.encode(&options::write_filter(filter)?, &mut out)?;
         out.buf.push(b'}');
         let action = if many { Action::DeleteMany } else { Action::DeleteOne };
         Ok(Call::new(async move { client.delete(action, out.buf.into()).await }, deleted))
     }
 
-    fn aggregate(
-        _py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        pipeline: &Bound<'_, PyAny>,
-        options: &Opts,
-    ) -> PyResult<Opening> {
+    fn aggregate(_py: Python<'_>, at: At<Self>, pipeline: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Opening> {
         only_upsert(options)?;
-        let stages = options::pipeline(pipeline)?;
+        let stages = options::pipeline(&at.codec, pipeline)?;
         // A pipeline that writes is not sent twice.
         let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
+        let At { client, namespace, codec, .. } = at;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""pipeline":"#);
-        encode_any(pipeline, &mut out)?;
+        codec.encode_any(pipeline, &mut out)?;
         out.buf.push(b'}');
         let repeat = if writes { Repeat::OnlyUnsent } else { Repeat::Safe };
         let finding = async move {
@@ -202,7 +191,7 @@ impl CollectionCalls for DataApiClient {
         Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
     }
 
-    fn save(py: Python<'_>, client: Arc<Self>, namespace: Arc<Namespace>, record: Record) -> PyResult<Handing> {
+    fn save(py: Python<'_>, at: At<Self>, record: Record) -> PyResult<Handing> {
         let document = RawDocumentBuf::from_bytes(record.document).map_err(|_| PyValueError::new_err("no document"))?;
         let mut text = Vec::with_capacity(document.as_bytes().len() * 2);
         raised(py, ejson::write_document(&mut text, &document, Style::Canonical))?;
@@ -217,6 +206,7 @@ impl CollectionCalls for DataApiClient {
         }
         ours.push(b'}');
         let outgoing = Outgoing::of_content(text, record.id, ours);
+        let At { client, namespace, .. } = at;
         Ok(Box::new(move |runtime, caller, more| {
             Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
         }))
@@ -230,7 +220,7 @@ impl CollectionCalls for DataApiClient {
 }
 
 /// The body of a request that finds documents.
-fn query(py: Python<'_>, client: &DataApiClient, namespace: &Namespace, arguments: &FindArguments) -> PyResult<Bytes> {
+fn query(py: Python<'_>, at: &At<DataApiClient>, arguments: &FindArguments) -> PyResult<Bytes> {
     only_the_driver_path([
         ("hint", arguments.hint.is_some()),
         ("collation", arguments.collation.is_some()),
@@ -245,20 +235,23 @@ fn query(py: Python<'_>, client: &DataApiClient, namespace: &Namespace, argument
         ("no_cursor_timeout", arguments.no_cursor_timeout),
         ("return_key", arguments.return_key == Some(true)),
         ("show_record_id", arguments.show_record_id == Some(true)),
+        ("cursor_type", arguments.cursor_type != 0),
+        ("max_await_time_ms", arguments.max_await_time_ms.is_some()),
         ("negative limit", arguments.limit < 0),
     ])?;
-    let mut out = EjsonWriter { buf: client.request_prefix(namespace) };
+    let codec = &*at.codec;
+    let mut out = EjsonWriter { buf: at.client.request_prefix(&at.namespace) };
     out.buf.extend_from_slice(br#""filter":"#);
-    encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
+    codec.encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
     if let Some(projection) = &arguments.projection
         && let Some(names) = options::projection(projection.bind(py))?
     {
         out.buf.extend_from_slice(br#","projection":"#);
-        encode(&names, &mut out)?;
+        codec.encode(&names, &mut out)?;
     }
     if let Some(sort) = &arguments.sort {
         out.buf.extend_from_slice(br#","sort":"#);
-        encode(&options::keys("sort", sort.bind(py))?, &mut out)?;
+        codec.encode(&options::keys("sort", sort.bind(py))?, &mut out)?;
     }
     for (name, number) in [("skip", i64::try_from(arguments.skip).unwrap_or(i64::MAX)), ("limit", arguments.limit)] {
         if number > 0 {
@@ -312,7 +305,7 @@ fn within_limit(document: &Bound<'_, PyAny>, ejson_size: usize) -> PyResult<()> 
     if ejson_size <= MAX_DOCUMENT_SIZE / 8 {
         return Ok(());
     }
-    let size = Encoded::for_insert(document)?.bytes.len();
+    let size = DEFAULT.encode_for_insert(document)?.bytes.len();
     if size <= MAX_DOCUMENT_SIZE {
         return Ok(());
     }

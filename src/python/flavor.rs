@@ -3,11 +3,14 @@
 use pyo3::prelude::*;
 
 use super::awaitable::{Awaitable, Gate};
-use super::call::{Startable, raised, wait};
+use super::call::{Call, Startable, raised, wait};
 use crate::runtime::process;
 
 /// How a method gives its result: to be awaited, or at once.
 pub trait Flavor {
+    /// Whether a method gives its result at once.
+    const BLOCKS: bool;
+
     /// Makes and starts a call, once its gate lets it.
     fn run_behind<C: Startable>(
         py: Python<'_>,
@@ -15,6 +18,9 @@ pub trait Flavor {
         gate: Option<Gate>,
         prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> PyResult<Py<PyAny>>;
+
+    /// Starts a call at once, whether its result is awaited or not.
+    fn run_now<T: Send + 'static>(py: Python<'_>, name: &'static str, call: Call<T>) -> PyResult<Py<PyAny>>;
 
     /// Makes and starts a call.
     fn run<C: Startable>(
@@ -30,6 +36,8 @@ pub trait Flavor {
 pub struct Awaited;
 
 impl Flavor for Awaited {
+    const BLOCKS: bool = false;
+
     fn run_behind<C: Startable>(
         py: Python<'_>,
         name: &'static str,
@@ -38,12 +46,19 @@ impl Flavor for Awaited {
     ) -> PyResult<Py<PyAny>> {
         Ok(Py::new(py, Awaitable::new(name, gate, prepare))?.into_any())
     }
+
+    fn run_now<T: Send + 'static>(py: Python<'_>, name: &'static str, call: Call<T>) -> PyResult<Py<PyAny>> {
+        let runtime = raised(py, process().runtime())?;
+        Ok(Py::new(py, Awaitable::begun(name, call.begun(runtime)))?.into_any())
+    }
 }
 
 /// At once, with the GIL released meanwhile.
 pub struct Blocking;
 
 impl Flavor for Blocking {
+    const BLOCKS: bool = true;
+
     fn run_behind<C: Startable>(
         py: Python<'_>,
         _name: &'static str,
@@ -57,5 +72,9 @@ impl Flavor for Blocking {
             }
         }
         prepare(py)?.wait(py, runtime)
+    }
+
+    fn run_now<T: Send + 'static>(py: Python<'_>, _name: &'static str, call: Call<T>) -> PyResult<Py<PyAny>> {
+        call.wait(py, raised(py, process().runtime())?)
     }
 }

@@ -8,6 +8,8 @@ mod clients;
 mod codec;
 mod cursor;
 mod data_api;
+mod driver_api;
+mod driver_calls;
 mod errors;
 mod events;
 mod flavor;
@@ -17,8 +19,11 @@ mod once;
 mod options;
 mod pooled;
 mod results;
+mod scope;
+mod session;
 mod shared;
 mod store;
+mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};
@@ -36,7 +41,7 @@ pub mod _native {
     #[pymodule_export]
     use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
     #[pymodule_export]
-    use super::cursor::{AsyncCursor, Cursor};
+    use super::cursor::{AsyncCursor, AsyncRawBatchCursor, Cursor, RawBatchCursor};
     #[pymodule_export]
     use super::events::{EventModel, event_models, event_types, parse_event};
     #[pymodule_export]
@@ -44,7 +49,11 @@ pub mod _native {
     #[pymodule_export]
     use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
     #[pymodule_export]
+    use super::session::{AsyncClientSession, ClientSession};
+    #[pymodule_export]
     use super::store::{SaveResult, StoreSettings};
+    #[pymodule_export]
+    use super::watch::{AsyncChangeStream, ChangeStream};
     #[pymodule_export]
     use super::{forked, variables};
 
@@ -66,6 +75,8 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<bridge::LoopBridge>();
     py.get_type::<bridge::Waiting>();
     py.get_type::<events::Part>();
+    py.get_type::<session::AsyncTransaction>();
+    py.get_type::<session::BlockingTransaction>();
     let call = Bound::new(py, awaitable::Awaitable::ready("", py.None()))?;
     drop(call.cast::<PyMapping>());
     drop(PyWeakrefReference::new(&call)?);

@@ -3,24 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
+use mongodb::options::CursorType;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::call::{Call, Handing, Insert, Running, raised};
-use super::codec::{Encoded, Id, decode_document, encode, raw_document};
+use super::codec::{Codec, Encoded, Id, raw_document};
 use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
-use super::options::{self, Opts, document};
+use super::options::{self, Opt, Opts, document};
 use super::pooled::{Pooled, PooledClient};
 use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
+use super::scope::CodecRef;
+use super::session::session_of;
 use crate::coalesce::{Coalescer, Flush, SendBatch};
 use crate::codec::writer::BsonWriter;
 use crate::config::DriverSettings;
 use crate::cursor::Fetching;
 use crate::driver::aggregate::aggregate;
+use crate::driver::bulk::{BulkOptions, insert_many};
+use crate::driver::command::{How, run_command};
 use crate::driver::find::{Find, find, find_one};
-use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_many, insert_one};
+use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_one};
+use crate::driver::session::Session;
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
@@ -69,96 +75,113 @@ pub struct ChangeArguments {
     pub options: Opts,
 }
 
+/// Where a call goes, and how its documents are read and written.
+pub struct At<C: PooledClient> {
+    pub pooled: Arc<Pooled<C>>,
+    pub client: Arc<C>,
+    pub namespace: Arc<Namespace>,
+    pub codec: CodecRef,
+    /// Whether the caller's documents get the `_id`s that were made for them.
+    pub add_ids: bool,
+}
+
+impl<C: PooledClient> Clone for At<C> {
+    fn clone(&self) -> Self {
+        Self {
+            pooled: Arc::clone(&self.pooled),
+            client: Arc::clone(&self.client),
+            namespace: Arc::clone(&self.namespace),
+            codec: self.codec.clone(),
+            add_ids: self.add_ids,
+        }
+    }
+}
+
+impl<C: PooledClient> At<C> {
+    /// Gives the caller's document the `_id` that was made for it, where that is wanted.
+    pub fn add_id(&self, document: &Bound<'_, PyAny>, id: &Id) -> PyResult<()> {
+        match id {
+            Id::Made(_) if self.add_ids && document.hasattr("__setitem__")? => {
+                document.set_item("_id", id.to_py(document.py())?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl At<DriverClient> {
+    /// The session among the arguments.
+    pub fn session(&self, py: Python<'_>, opts: &Opts) -> PyResult<Option<Arc<Session>>> {
+        options::session(py, opts, &self.pooled)
+    }
+}
+
 /// The calls of a collection, on either path.
 pub trait CollectionCalls: PooledClient {
+    /// Whether the path has read preferences, and read and write concerns.
+    const HAS_CONCERNS: bool;
+
     /// Makes the call of `insert_one`.
-    fn insert_one(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: InsertOneArguments,
-    ) -> PyResult<Insert>;
+    fn insert_one(py: Python<'_>, at: At<Self>, arguments: InsertOneArguments) -> PyResult<Insert>;
 
     /// What an `insert_one` must wait for before it is made, if anything.
     fn room(client: Arc<Self>) -> Option<Running<()>>;
 
     /// Makes the call of `insert_many`.
-    fn insert_many(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: InsertManyArguments,
-    ) -> PyResult<Call<()>>;
+    fn insert_many(py: Python<'_>, at: At<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>>;
 
     /// Makes the call of `find_one`.
     fn find_one(
         py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
+        at: At<Self>,
         arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>>;
 
     /// Makes the query of `find`.
-    fn find(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: &FindArguments,
-    ) -> PyResult<Opening>;
+    fn find(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Opening>;
+
+    /// Makes the call that explains a query.
+    fn explain(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>>;
 
     /// Makes the call of an update or a replacement.
-    fn change(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        which: Change,
-        arguments: &ChangeArguments,
-    ) -> PyResult<Call<Updated>>;
+    fn change(py: Python<'_>, at: At<Self>, which: Change, arguments: &ChangeArguments) -> PyResult<Call<Updated>>;
 
     /// Makes the call of a deletion.
     fn delete(
         py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
+        at: At<Self>,
         many: bool,
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>>;
 
     /// Makes the query of `aggregate`.
-    fn aggregate(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        pipeline: &Bound<'_, PyAny>,
-        options: &Opts,
-    ) -> PyResult<Opening>;
+    fn aggregate(py: Python<'_>, at: At<Self>, pipeline: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Opening>;
 
     /// Makes the insert of an event's record, to be merged with others.
-    fn save(py: Python<'_>, client: Arc<Self>, namespace: Arc<Namespace>, record: Record) -> PyResult<Handing>;
+    fn save(py: Python<'_>, at: At<Self>, record: Record) -> PyResult<Handing>;
 
     /// Makes the call of `close`.
     fn close(pooled: &Pooled<Self>) -> Call<()>;
 }
 
 impl CollectionCalls for DriverClient {
-    fn insert_one(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: InsertOneArguments,
-    ) -> PyResult<Insert> {
-        let options = insert_options(
-            py,
-            true,
-            arguments.bypass_document_validation,
-            arguments.session.as_ref(),
-            arguments.comment.as_ref(),
-        )?;
-        let Encoded { bytes, id } = Encoded::for_insert(arguments.document.bind(py))?;
+    const HAS_CONCERNS: bool = true;
+
+    fn insert_one(py: Python<'_>, at: At<Self>, arguments: InsertOneArguments) -> PyResult<Insert> {
+        let options = InsertOptions {
+            bypass_document_validation: arguments.bypass_document_validation,
+            comment: arguments.comment.map(|comment| options::bson_value(&at.codec, comment.bind(py))).transpose()?,
+            session: session_of(arguments.session.as_ref().map(|session| session.bind(py)), &at.pooled)?,
+        };
+        let document = arguments.document.bind(py);
+        let Encoded { bytes, id } = at.codec.encode_for_insert(document)?;
+        at.add_id(document, &id)?;
         let document = raw_document(py, bytes)?;
+        let At { client, namespace, .. } = at;
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
-        let plain = options.bypass_document_validation.is_none() && options.comment.is_none();
+        let plain =
+            options.bypass_document_validation.is_none() && options.comment.is_none() && options.session.is_none();
         if plain && client.settings().coalesce {
             raised(py, check_size(&client, &namespace, &document))?;
             return Ok(Insert::Merged {
@@ -178,102 +201,108 @@ impl CollectionCalls for DriverClient {
         room(client)
     }
 
-    fn insert_many(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: InsertManyArguments,
-    ) -> PyResult<Call<()>> {
-        let options = insert_options(
-            py,
-            arguments.ordered,
-            arguments.bypass_document_validation,
-            arguments.session.as_ref(),
-            arguments.comment.as_ref(),
-        )?;
+    fn insert_many(py: Python<'_>, at: At<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {
+        let session = session_of(arguments.session.as_ref().map(|session| session.bind(py)), &at.pooled)?;
+        let more = vec![
+            ("bypassDocumentValidation", Opt::Flag(arguments.bypass_document_validation)),
+            ("comment", Opt::Value(arguments.comment)),
+        ];
+        let options = BulkOptions { ordered: arguments.ordered, more: options::given(py, &at.codec, &more)? };
         let given = documents(arguments.documents.bind(py))?;
         let mut ids = Vec::with_capacity(given.len());
         let mut documents = Vec::with_capacity(given.len());
         for document in given.iter() {
-            let Encoded { bytes, id } = Encoded::for_insert(&document)?;
+            let Encoded { bytes, id } = at.codec.encode_for_insert(&document)?;
+            at.add_id(&document, &id)?;
             documents.push(raw_document(py, bytes)?);
             ids.push(id);
         }
         let given = given.unbind();
-        let inserting = async move { insert_many(&client, &namespace, documents, options).await };
+        let At { client, namespace, .. } = at;
+        let inserting = async move { insert_many(&client, &namespace, documents, &options, session.as_deref()).await };
         Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
     }
 
     fn find_one(
         py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
+        at: At<Self>,
         arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
-        let query = query(py, arguments)?;
+        let query = query(py, &at, arguments)?;
+        let At { client, namespace, codec, .. } = at;
         let finding = async move { find_one(&client, &namespace, query).await };
-        Ok(Call::new(finding, found))
+        Ok(Call::new(finding, move |py, result| found(py, result, &codec)))
     }
 
-    fn find(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        arguments: &FindArguments,
-    ) -> PyResult<Opening> {
-        let query = query(py, arguments)?;
-        Ok(Box::new(move |runtime| Fetching::start(runtime, find(client, namespace, query))))
+    fn find(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Opening> {
+        let query = query(py, &at, arguments)?;
+        let on_demand = query.session.is_some() || query.tailable.is_some();
+        let At { client, namespace, .. } = at;
+        Ok(Box::new(move |runtime| {
+            let start = if on_demand { Fetching::on_demand } else { Fetching::start };
+            start(runtime, find(client, namespace, query))
+        }))
     }
 
-    fn change(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        which: Change,
-        arguments: &ChangeArguments,
-    ) -> PyResult<Call<Updated>> {
-        let filter = document(&options::write_filter(arguments.filter.bind(py))?)?;
-        let given = options::given(py, &arguments.options)?;
+    fn explain(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>> {
+        let mut query = query(py, &at, arguments)?;
+        query.limit = query.limit.map(|limit| -limit.abs());
+        let how = How {
+            session: query.session.clone(),
+            read_preference: at.namespace.concerns.read_preference.clone(),
+            reads: true,
+            ..How::default()
+        };
+        let At { client, namespace, codec, .. } = at;
+        let command = bson::doc! { "explain": query.command(&namespace.collection) };
+        let explaining = async move { run_command(&client, namespace.database.clone(), command, how).await };
+        Ok(Call::new(explaining, move |py, answer| codec.decode(py, raised(py, answer)?.as_bytes())))
+    }
+
+    fn change(py: Python<'_>, at: At<Self>, which: Change, arguments: &ChangeArguments) -> PyResult<Call<Updated>> {
+        let session = at.session(py, &arguments.options)?;
+        let filter = document(&at.codec, &options::write_filter(arguments.filter.bind(py))?)?;
+        let given = options::given(py, &at.codec, &arguments.options)?;
         let change = arguments.change.bind(py);
+        let At { client, namespace, codec, .. } = at;
         if which == Change::ReplaceOne {
             let mut out = BsonWriter::default();
-            encode(&options::replacement(change)?, &mut out)?;
+            codec.encode(&options::replacement(change)?, &mut out)?;
             let replacement = raw_document(py, out.buf)?;
-            let replacing = async move { replace(&client, &namespace, filter, replacement, given).await };
-            return Ok(Call::new(replacing, updated));
+            let replacing = async move { replace(&client, &namespace, filter, replacement, given, session).await };
+            return Ok(Call::new(replacing, move |py, result| updated(py, result, &codec)));
         }
-        let operators = options::bson_value(&options::update(change)?)?;
+        let operators = options::bson_value(&codec, &options::update(change)?)?;
         let many = which == Change::UpdateMany;
-        let updating = async move { update(&client, &namespace, many, filter, operators, given).await };
-        Ok(Call::new(updating, updated))
+        let updating = async move { update(&client, &namespace, many, filter, operators, given, session).await };
+        Ok(Call::new(updating, move |py, result| updated(py, result, &codec)))
     }
 
     fn delete(
         py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
+        at: At<Self>,
         many: bool,
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>> {
-        let filter = document(&options::write_filter(filter)?)?;
-        let given = options::given(py, options)?;
-        Ok(Call::new(async move { delete(&client, &namespace, many, filter, given).await }, deleted))
+        let session = at.session(py, options)?;
+        let filter = document(&at.codec, &options::write_filter(filter)?)?;
+        let given = options::given(py, &at.codec, options)?;
+        let At { client, namespace, .. } = at;
+        Ok(Call::new(async move { delete(&client, &namespace, many, filter, given, session).await }, deleted))
     }
 
-    fn aggregate(
-        py: Python<'_>,
-        client: Arc<Self>,
-        namespace: Arc<Namespace>,
-        pipeline: &Bound<'_, PyAny>,
-        options: &Opts,
-    ) -> PyResult<Opening> {
-        let (pipeline, given) = (options::pipeline(pipeline)?, options::given(py, options)?);
-        Ok(Box::new(move |runtime| Fetching::start(runtime, aggregate(client, namespace, pipeline, given))))
+    fn aggregate(py: Python<'_>, at: At<Self>, pipeline: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Opening> {
+        let session = at.session(py, options)?;
+        let (pipeline, given) = (options::pipeline(&at.codec, pipeline)?, options::given(py, &at.codec, options)?);
+        let At { client, namespace, .. } = at;
+        let start = if session.is_some() { Fetching::on_demand } else { Fetching::start };
+        Ok(Box::new(move |runtime| start(runtime, aggregate(client, namespace, pipeline, given, session))))
     }
 
-    fn save(py: Python<'_>, client: Arc<Self>, namespace: Arc<Namespace>, record: Record) -> PyResult<Handing> {
+    fn save(py: Python<'_>, at: At<Self>, record: Record) -> PyResult<Handing> {
         let outgoing = Outgoing { document: raw_document(py, record.document)?, content_id: Some(record.id) };
+        let At { client, namespace, .. } = at;
         Ok(Box::new(move |runtime, caller, more| {
             Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
         }))
@@ -302,30 +331,18 @@ pub fn room<C: SendBatch + AsRef<Coalescer<C>>>(client: Arc<C>) -> Option<Runnin
     }))
 }
 
-fn insert_options(
-    py: Python<'_>,
-    ordered: bool,
-    bypass_document_validation: Option<bool>,
-    session: Option<&Py<PyAny>>,
-    comment: Option<&Py<PyAny>>,
-) -> PyResult<InsertOptions> {
-    options::no_session(session.map(|session| session.bind(py)))?;
-    let comment = comment.map(|comment| options::bson_value(comment.bind(py))).transpose()?;
-    Ok(InsertOptions { bypass_document_validation, comment, ordered })
-}
-
 /// The core's query for the arguments of `find_one` or `find`.
-fn query(py: Python<'_>, arguments: &FindArguments) -> PyResult<Find> {
+fn query(py: Python<'_>, at: &At<DriverClient>, arguments: &FindArguments) -> PyResult<Find> {
+    let codec = &*at.codec;
     let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
-    let given = |value: &Option<Py<PyAny>>| bound(value).map(|value| document(&value)).transpose();
+    let given = |value: &Option<Py<PyAny>>| bound(value).map(|value| document(codec, &value)).transpose();
     let keys = |name: &str, value: &Option<Py<PyAny>>| {
-        bound(value).map(|value| document(&options::keys(name, &value)?)).transpose()
+        bound(value).map(|value| document(codec, &options::keys(name, &value)?)).transpose()
     };
-    options::no_session(bound(&arguments.session).as_ref())?;
     Ok(Find {
-        filter: document(&options::filter(py, bound(&arguments.filter).as_ref())?)?,
+        filter: document(codec, &options::filter(py, bound(&arguments.filter).as_ref())?)?,
         projection: match bound(&arguments.projection) {
-            Some(projection) => options::projection(&projection)?.map(|names| document(&names)).transpose()?,
+            Some(projection) => options::projection(&projection)?.map(|names| document(codec, &names)).transpose()?,
             None => None,
         },
         sort: keys("sort", &arguments.sort)?,
@@ -333,10 +350,10 @@ fn query(py: Python<'_>, arguments: &FindArguments) -> PyResult<Find> {
         limit: (arguments.limit != 0).then_some(arguments.limit),
         batch_size: (arguments.batch_size > 0).then_some(arguments.batch_size),
         max_time: arguments.max_time_ms.map(Duration::from_millis),
-        comment: bound(&arguments.comment).map(|comment| options::bson_value(&comment)).transpose()?,
-        hint: bound(&arguments.hint).map(|hint| index_hint(&hint)).transpose()?,
+        comment: bound(&arguments.comment).map(|comment| options::bson_value(codec, &comment)).transpose()?,
+        hint: bound(&arguments.hint).map(|hint| index_hint(codec, &hint)).transpose()?,
         collation: bound(&arguments.collation)
-            .map(|collation| document(&options::collation(&collation)?))
+            .map(|collation| document(codec, &options::collation(&collation)?))
             .transpose()?,
         let_vars: given(&arguments.let_vars)?,
         max: keys("max", &arguments.max)?,
@@ -346,13 +363,21 @@ fn query(py: Python<'_>, arguments: &FindArguments) -> PyResult<Find> {
         no_cursor_timeout: arguments.no_cursor_timeout.then_some(true),
         return_key: arguments.return_key,
         show_record_id: arguments.show_record_id,
+        tailable: match arguments.cursor_type {
+            0 => None,
+            2 => Some(CursorType::Tailable),
+            34 => Some(CursorType::TailableAwait),
+            _ => return Err(PyValueError::new_err("not a valid value for cursor_type: use pymongo.cursor.CursorType")),
+        },
+        max_await_time: arguments.max_await_time_ms.map(Duration::from_millis),
+        session: session_of(bound(&arguments.session).as_ref(), &at.pooled)?,
     })
 }
 
-fn index_hint(hint: &Bound<'_, PyAny>) -> PyResult<bson::Bson> {
+fn index_hint(codec: &Codec, hint: &Bound<'_, PyAny>) -> PyResult<bson::Bson> {
     match hint.extract::<String>() {
         Ok(name) => Ok(bson::Bson::String(name)),
-        Err(_) => Ok(bson::Bson::Document(document(&options::keys("hint", hint)?)?)),
+        Err(_) => Ok(bson::Bson::Document(document(codec, &options::keys("hint", hint)?)?)),
     }
 }
 
@@ -418,9 +443,9 @@ fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound
 }
 
 /// The result of an update or a replacement.
-pub fn updated(py: Python<'_>, result: Result<Updated>) -> PyResult<Py<PyAny>> {
+pub fn updated(py: Python<'_>, result: Result<Updated>, codec: &Codec) -> PyResult<Py<PyAny>> {
     let Updated { matched, modified, upserted } = raised(py, result)?;
-    let upserted = upserted.map(|id| bson_to_py(py, id)).transpose()?;
+    let upserted = upserted.map(|id| codec.decode_value(py, id)).transpose()?;
     Ok(Bound::new(py, UpdateResult::new(matched, modified, upserted))?.into_any().unbind())
 }
 
@@ -429,17 +454,10 @@ pub fn deleted(py: Python<'_>, result: Result<u64>) -> PyResult<Py<PyAny>> {
     Ok(Bound::new(py, DeleteResult::new(raised(py, result)?))?.into_any().unbind())
 }
 
-/// Any value of BSON as Python has it.
-pub fn bson_to_py(py: Python<'_>, value: bson::Bson) -> PyResult<Py<PyAny>> {
-    let document = bson::doc! { "v": value };
-    let bytes = bson::serialize_to_vec(&document).map_err(|error| PyTypeError::new_err(error.to_string()))?;
-    Ok(decode_document(py, &bytes)?.bind(py).get_item("v")?.unbind())
-}
-
 /// The result of `find_one`.
-pub fn found(py: Python<'_>, result: Result<Option<bson::RawDocumentBuf>>) -> PyResult<Py<PyAny>> {
+pub fn found(py: Python<'_>, result: Result<Option<bson::RawDocumentBuf>>, codec: &Codec) -> PyResult<Py<PyAny>> {
     match result.map_err(|error| to_py(py, error))? {
-        Some(document) => decode_document(py, document.as_bytes()),
+        Some(document) => codec.decode(py, document.as_bytes()),
         None => Ok(py.None()),
     }
 }

@@ -1,24 +1,21 @@
 //! PyMongo's arguments ► the core's options.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawBsonRef, RawDocument};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
-use super::codec::{encode, encode_value, raw_document};
+use super::codec::{Codec, DEFAULT, raw_document};
 use super::errors::{to_py, wrong_type};
+use super::pooled::Pooled;
+use super::session::session_of;
 use crate::codec::writer::BsonWriter;
+use crate::driver::DriverClient;
+use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind};
-
-/// Refuses a session.
-pub fn no_session(session: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    match session {
-        None => Ok(()),
-        Some(_) => Err(PyNotImplementedError::new_err("sessions are not supported yet: leave session out")),
-    }
-}
 
 /// The name of a database or a collection.
 pub fn name(
@@ -36,6 +33,7 @@ pub fn name(
 
 /// A command: its name with a value, or a document; and more fields.
 pub fn command(
+    codec: &Codec,
     command: &Bound<'_, PyAny>,
     value: Option<&Bound<'_, PyAny>>,
     more: Option<&Bound<'_, PyDict>>,
@@ -57,21 +55,21 @@ pub fn command(
     if whole.is_empty() {
         return Err(PyValueError::new_err("the command must not be empty"));
     }
-    document(whole.as_any())
+    document(codec, whole.as_any())
 }
 
 /// Any value as the driver takes it.
-pub fn bson_value(value: &Bound<'_, PyAny>) -> PyResult<Bson> {
-    let bytes = encode_value(value)?;
+pub fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
+    let bytes = codec.encode_value(value)?;
     let element = RawDocument::from_bytes(bytes.as_slice()).and_then(|document| document.get("v"));
     let wrong = || PyValueError::new_err("the value cannot be encoded");
     element.ok().flatten().and_then(|value: RawBsonRef<'_>| Bson::try_from(value).ok()).ok_or_else(wrong)
 }
 
 /// A document as the driver takes options.
-pub fn document(value: &Bound<'_, PyAny>) -> PyResult<Document> {
+pub fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
     let mut out = BsonWriter::default();
-    encode(value, &mut out)?;
+    codec.encode(value, &mut out)?;
     let raw = raw_document(value.py(), out.buf)?;
     Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
 }
@@ -231,6 +229,8 @@ pub enum Opt {
     Value(Option<Py<PyAny>>),
     /// A flag.
     Flag(Option<bool>),
+    /// A list.
+    List(Option<Py<PyAny>>),
     /// An order.
     Keys(Option<Py<PyAny>>),
     /// An index: its name or its keys.
@@ -239,7 +239,7 @@ pub enum Opt {
     Collation(Option<Py<PyAny>>),
     /// The fields to return.
     Projection(Option<Py<PyAny>>),
-    /// A session, which is refused.
+    /// A session, which is no field of a command.
     Session(Option<Py<PyAny>>),
 }
 
@@ -249,6 +249,7 @@ impl Opt {
         match self {
             Self::Flag(flag) => *flag == Some(true),
             Self::Value(value)
+            | Self::List(value)
             | Self::Keys(value)
             | Self::Index(value)
             | Self::Collation(value)
@@ -261,14 +262,27 @@ impl Opt {
 /// Arguments by MongoDB's names for them.
 pub type Opts = Vec<(&'static str, Opt)>;
 
+/// The session among the arguments of a call.
+pub fn session(py: Python<'_>, opts: &Opts, pooled: &Arc<Pooled<DriverClient>>) -> PyResult<Option<Arc<Session>>> {
+    for (_, opt) in opts {
+        if let Opt::Session(session) = opt {
+            return session_of(session.as_ref().map(|session| session.bind(py)), pooled);
+        }
+    }
+    Ok(None)
+}
+
 /// Arguments as the driver takes them.
-pub fn given(py: Python<'_>, opts: &Opts) -> PyResult<Document> {
+pub fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
     let dict = PyDict::new(py);
     for (name, opt) in opts {
         match opt {
-            Opt::Session(session) => no_session(session.as_ref().map(|session| session.bind(py)))?,
             Opt::Flag(Some(flag)) => dict.set_item(name, flag)?,
             Opt::Value(Some(value)) => dict.set_item(name, value)?,
+            Opt::List(Some(value)) if value.bind(py).cast::<PyList>().is_err() => {
+                return Err(wrong_type(name, "an instance of list", value.bind(py)));
+            }
+            Opt::List(Some(value)) => dict.set_item(name, value)?,
             Opt::Keys(Some(value)) => dict.set_item(name, keys(name, value.bind(py))?)?,
             Opt::Index(Some(value)) => match value.bind(py).cast::<PyString>() {
                 Ok(index) => dict.set_item(name, index)?,
@@ -283,7 +297,7 @@ pub fn given(py: Python<'_>, opts: &Opts) -> PyResult<Document> {
             _ => {}
         }
     }
-    document(dict.as_any())
+    document(codec, dict.as_any())
 }
 
 /// `filter` of a write: a query.
@@ -333,9 +347,9 @@ fn first_name(mapping: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 /// `pipeline`: a list of stages.
-pub fn pipeline(pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
+pub fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
     let stages = pipeline.cast::<PyList>().map_err(|_| wrong_type("pipeline", "an instance of list", pipeline))?;
-    stages.iter().map(|stage| document(&stage)).collect()
+    stages.iter().map(|stage| document(codec, &stage)).collect()
 }
 
 /// In which form PyMongo takes a keyword.
@@ -349,6 +363,66 @@ pub enum Form {
     Index,
     /// A collation.
     Collation,
+}
+
+/// The keywords of `aggregate`.
+pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+    more(
+        kwargs,
+        &[
+            ("allowDiskUse", Form::Value),
+            ("batchSize", Form::Value),
+            ("bypassDocumentValidation", Form::Value),
+            ("bypass_document_validation", Form::Named("bypassDocumentValidation")),
+            ("collation", Form::Collation),
+            ("hint", Form::Index),
+            ("maxTimeMS", Form::Value),
+            ("maxAwaitTimeMS", Form::Value),
+        ],
+    )
+}
+
+/// Keywords that the server knows, whatever they are: they are commands' fields.
+pub fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+    let mut opts = Opts::new();
+    for (name, value) in kwargs.into_iter().flatten() {
+        let name = name.extract::<String>()?;
+        // As many as there are keywords of MongoDB's commands in a program.
+        let name = known_name(&name)
+            .ok_or_else(|| PyTypeError::new_err(format!("got an unexpected keyword argument '{name}'")))?;
+        opts.push((name, Opt::Value((!value.is_none()).then(|| value.unbind()))));
+    }
+    Ok(opts)
+}
+
+/// The fields of commands that PyMongo's methods take as keywords.
+fn known_name(name: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 9] = [
+        "maxTimeMS",
+        "commitQuorum",
+        "dropTarget",
+        "nameOnly",
+        "authorizedDatabases",
+        "authorizedCollections",
+        "filter",
+        "writeConcern",
+        "cursor",
+    ];
+    KNOWN.into_iter().find(|known| *known == name)
+}
+
+/// `return_document`: `ReturnDocument.BEFORE` or `AFTER`, which are bools.
+pub struct After(pub bool);
+
+impl<'py> FromPyObject<'_, 'py> for After {
+    type Error = PyErr;
+
+    fn extract(value: pyo3::Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        value
+            .extract::<bool>()
+            .map(Self)
+            .map_err(|_| PyValueError::new_err("return_document must be ReturnDocument.BEFORE or ReturnDocument.AFTER"))
+    }
 }
 
 /// Keywords beyond the named arguments, of those that are known.
@@ -393,7 +467,7 @@ pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Op
 
 /// An index as `createIndexes` takes it; named by its keys, unless a name is given.
 pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
-    let key = document(&keys("keys", keys_given)?)?;
+    let key = document(&DEFAULT, &keys("keys", keys_given)?)?;
     let name = key.iter().map(|(name, direction)| match direction {
         Bson::String(kind) => format!("{name}_{kind}"),
         Bson::Double(direction) => format!("{name}_{direction:.0}"),
@@ -407,8 +481,13 @@ pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) ->
         for (option, value) in more {
             let option = option.extract::<String>()?;
             let value = if option == "collation" { collation(&value)? } else { value };
-            index.insert(option, bson_value(&value)?);
+            index.insert(option, bson_value(&DEFAULT, &value)?);
         }
     }
     Ok(index)
+}
+
+/// `Class[item]`, for annotations.
+pub fn generic<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))
 }

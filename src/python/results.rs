@@ -165,3 +165,12 @@ impl DeleteResult {
         Ok(format!("DeleteResult({}, acknowledged=True)", self.raw_result(py)?.repr()?))
     }
 }
+
+/// A result that is PyMongo's own: who asks for it has imported PyMongo.
+pub(super) fn pymongo_result<'py>(
+    py: Python<'py>,
+    class: &str,
+    arguments: impl pyo3::call::PyCallArgs<'py>,
+) -> PyResult<Py<PyAny>> {
+    Ok(py.import("pymongo.results")?.getattr(class)?.call1(arguments)?.unbind())
+}

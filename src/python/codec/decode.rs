@@ -10,25 +10,31 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use super::options::{self, Codec, decode_by_bson};
 use super::types::BsonTypes;
 use crate::codec::MAX_DEPTH;
 
-/// Decodes a document as `bson.decode` does.
+/// Decodes a document as `bson.decode` does by default.
 pub fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+    decode(py, bytes, &options::DEFAULT)
+}
+
+/// Decodes a document as `bson.decode` does, with options that need no help of its own.
+pub(super) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
-    let mut walk = Walk { py, types, bytes, position: 0, json: false, names: Names::take() };
+    let mut walk = Walk { py, types, bytes, position: 0, json: false, names: Names::take(), codec };
     let decoded = walk.root();
     walk.names.give_back();
     if let Ok(document) = decoded {
         return Ok(document.into_any().unbind());
     }
-    types.decode.call1(py, (PyBytes::new(py, bytes),))
+    decode_by_bson(py, bytes, codec.given())
 }
 
 /// Decodes a value of one of JSON's types, as `json` has it: every integer an `int`.
 pub fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
-    let mut walk = Walk { py, types, bytes, position: 0, json: true, names: Names::take() };
+    let mut walk = Walk { py, types, bytes, position: 0, json: true, names: Names::take(), codec: &options::DEFAULT };
     let decoded = walk.value(element_type, 0);
     walk.names.give_back();
     decoded.map(Bound::unbind).map_err(|_| PyValueError::new_err("the object cannot be decoded"))
@@ -53,6 +59,7 @@ struct Walk<'b, 'py> {
     /// Whether the document is JSON's: no type of `bson` comes out of it.
     json: bool,
     names: Names,
+    codec: &'b Codec,
 }
 
 /// The names that were decoded last: documents of a kind have the same, and a
@@ -310,8 +317,8 @@ impl<'b, 'py> Walk<'b, 'py> {
         document.extend_from_slice(&[element_type, b'v', 0]);
         document.extend_from_slice(value);
         document.push(0);
-        let decoded = self.types.decode.bind(self.py).call1((PyBytes::new(self.py, &document),))?;
-        Ok(decoded.get_item("v")?)
+        let decoded = decode_by_bson(self.py, &document, self.codec.given())?;
+        Ok(decoded.bind(self.py).get_item("v")?)
     }
 
     fn datetime(&mut self) -> Walked<Bound<'py, PyAny>> {
@@ -320,7 +327,12 @@ impl<'b, 'py> Walk<'b, 'py> {
         let (year, month, day) = civil(days).ok_or(Leave)?;
         let (seconds, micros) = (millis / 1_000, millis % 1_000 * 1_000);
         let time = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        Ok(self.types.datetime.bind(self.py).call1((year, month, day, time.0, time.1, time.2, micros))?)
+        let datetime = self.types.datetime.bind(self.py);
+        if self.codec.tz_aware() {
+            let utc = &self.types.utc;
+            return Ok(datetime.call1((year, month, day, time.0, time.1, time.2, micros, utc))?);
+        }
+        Ok(datetime.call1((year, month, day, time.0, time.1, time.2, micros))?)
     }
 }
 

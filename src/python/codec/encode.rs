@@ -19,6 +19,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 
 use super::super::errors::{bson_error, to_py};
 use super::super::once::intern;
+use super::options::{Codec, DEFAULT};
 use super::types::BsonTypes;
 use crate::codec::writer::{BsonWriter, Key, Sink};
 use crate::codec::{MAX_DEPTH, check_elements};
@@ -54,15 +55,15 @@ impl Id {
 }
 
 /// Encodes a document as `bson.encode` does: its `_id`, if it has one, first.
-pub fn encode(document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
-    let mut walk = Walk::new(document.py())?;
+pub(super) fn encode(document: &Bound<'_, PyAny>, codec: &Codec, out: &mut impl Sink) -> PyResult<()> {
+    let mut walk = Walk::new(document.py(), codec)?;
     walk.root(document, out, None).map(drop).map_err(|error| error.into_py(document))
 }
 
 /// Encodes a document for an insert: with an `_id` first, a new one if it has none.
-pub fn encode_into(document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<Id> {
+pub(super) fn encode_into(document: &Bound<'_, PyAny>, codec: &Codec, out: &mut impl Sink) -> PyResult<Id> {
     let made = process().object_id().bytes();
-    let mut walk = Walk::new(document.py())?;
+    let mut walk = Walk::new(document.py(), codec)?;
     let given = walk.root(document, out, Some(made)).map_err(|error| error.into_py(document))?;
     Ok(given.map_or(Id::Made(made), |id| Id::Given(id.unbind())))
 }
@@ -71,7 +72,7 @@ pub fn encode_into(document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult
 /// and whether they may not be what the model says.
 pub fn encode_event(document: &Bound<'_, PyDict>, model: &'static Model) -> PyResult<(Vec<u8>, bool)> {
     let mut out = EventWriter::new(model, LAST_SIZE.load(Ordering::Relaxed));
-    let mut walk = Walk::new(document.py())?;
+    let mut walk = Walk::new(document.py(), &DEFAULT)?;
     let mark = out.begin_root();
     // The nesting is bounded by what MongoDB stores: a level is one of Python's stack here.
     walk.dict_fields(document, &mut out, MAX_DEPTH - MAX_EVENT_DEPTH, false)
@@ -83,9 +84,9 @@ pub fn encode_event(document: &Bound<'_, PyDict>, model: &'static Model) -> PyRe
 }
 
 /// Encodes a document, or a list of documents.
-pub fn encode_any(value: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
-    let Ok(list) = value.cast::<PyList>() else { return encode(value, out) };
-    let mut walk = Walk::new(value.py())?;
+pub(super) fn encode_any(value: &Bound<'_, PyAny>, codec: &Codec, out: &mut impl Sink) -> PyResult<()> {
+    let Ok(list) = value.cast::<PyList>() else { return encode(value, codec, out) };
+    let mut walk = Walk::new(value.py(), codec)?;
     let mark = out.begin_list();
     for (place, item) in list.iter().enumerate() {
         walk.value(Key::Index(place), &item, out, 0).at(|| Step::Place(place)).map_err(|error| error.into_py(value))?;
@@ -95,10 +96,10 @@ pub fn encode_any(value: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()>
 }
 
 /// Encodes any value as the element `v` of a document.
-pub fn encode_value(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+pub(super) fn encode_value(value: &Bound<'_, PyAny>, codec: &Codec) -> PyResult<Vec<u8>> {
     let mut out = BsonWriter::default();
     let mark = out.begin_root();
-    let mut walk = Walk::new(value.py())?;
+    let mut walk = Walk::new(value.py(), codec)?;
     walk.value(Key::Name("v"), value, &mut out, 0).map_err(|error| error.into_py(value))?;
     out.end(mark);
     Ok(out.buf)
@@ -106,9 +107,9 @@ pub fn encode_value(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 
 impl Encoded {
     /// Encodes a document for an insert, as BSON.
-    pub fn for_insert(document: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(super) fn for_insert(document: &Bound<'_, PyAny>, codec: &Codec) -> PyResult<Self> {
         let mut out = BsonWriter::with_capacity(LAST_SIZE.load(Ordering::Relaxed));
-        let id = encode_into(document, &mut out)?;
+        let id = encode_into(document, codec, &mut out)?;
         // Documents of a kind are about as long.
         LAST_SIZE.store((out.buf.len() + out.buf.len() / 8).clamp(512, 64 * 1024), Ordering::Relaxed);
         Ok(Self { bytes: out.buf, id })
@@ -205,14 +206,15 @@ impl Failed {
     }
 }
 
-struct Walk<'py> {
+struct Walk<'c, 'py> {
     py: Python<'py>,
     types: &'static BsonTypes,
+    codec: &'c Codec,
 }
 
-impl<'py> Walk<'py> {
-    fn new(py: Python<'py>) -> PyResult<Self> {
-        Ok(Self { py, types: BsonTypes::get(py)? })
+impl<'c, 'py> Walk<'c, 'py> {
+    fn new(py: Python<'py>, codec: &'c Codec) -> PyResult<Self> {
+        Ok(Self { py, types: BsonTypes::get(py)?, codec })
     }
 
     /// Writes the outermost document; gives its own `_id`, if it has one.
@@ -500,7 +502,13 @@ impl<'py> Walk<'py> {
     fn spliced<S: Sink>(&self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S) -> Walked<()> {
         let holder = PyDict::new(self.py);
         holder.set_item(intern!(self.py, "v"), value)?;
-        let encoded = self.types.encode.bind(self.py).call1((holder,)).map_err(|error| self.explained(error, value))?;
+        let encode = self.types.encode.bind(self.py);
+        let encoded = match self.codec.given() {
+            None => encode.call1((holder,)),
+            // (document, check_keys, codec_options)
+            Some(options) => encode.call1((holder, false, options)),
+        };
+        let encoded = encoded.map_err(|error| self.explained(error, value))?;
         let bytes = encoded.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
         let document = RawDocument::from_bytes(bytes).map_err(|error| invalid_raw(self.py, &error))?;
         let element = document.get("v").map_err(|error| invalid_raw(self.py, &error))?;

@@ -2,10 +2,12 @@
 
 mod decode;
 mod encode;
+mod options;
 mod types;
 
 pub use decode::{decode_document, decode_json};
-pub use encode::{Encoded, Id, encode, encode_any, encode_event, encode_into, encode_value};
+pub use encode::{Encoded, Id, encode_event};
+pub use options::{Codec, DEFAULT};
 pub use types::BsonTypes;
 
 use bson::RawDocumentBuf;
@@ -31,7 +33,7 @@ pub fn raw_document(py: Python<'_>, bytes: Vec<u8>) -> PyResult<RawDocumentBuf> 
 #[pyo3(signature = (document, /))]
 pub fn bson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let mut out = BsonWriter::with_capacity(4096);
-    encode(document, &mut out)?;
+    DEFAULT.encode(document, &mut out)?;
     Ok(PyBytes::new(document.py(), &out.buf))
 }
 
@@ -47,7 +49,7 @@ pub fn bson_decode(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
 #[pyo3(signature = (document, /))]
 pub fn ejson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let mut out = EjsonWriter { buf: Vec::with_capacity(8192) };
-    encode(document, &mut out)?;
+    DEFAULT.encode(document, &mut out)?;
     Ok(PyBytes::new(document.py(), &out.buf))
 }
 

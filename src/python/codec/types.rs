@@ -10,6 +10,8 @@ pub struct BsonTypes {
     pub(super) object_id: Py<PyType>,
     pub(super) int64: Py<PyType>,
     pub(super) datetime: Py<PyType>,
+    /// The time zone of `tz_aware`.
+    pub(super) utc: Py<PyAny>,
     pub(super) mapping: Py<PyType>,
     pub(super) encode: Py<PyAny>,
     pub(super) decode: Py<PyAny>,
@@ -29,6 +31,7 @@ impl BsonTypes {
                 object_id: class("bson.objectid", "ObjectId")?,
                 int64: class("bson.int64", "Int64")?,
                 datetime: class("datetime", "datetime")?,
+                utc: py.import(intern!(py, "bson.tz_util"))?.getattr(intern!(py, "utc"))?.unbind(),
                 mapping: class("collections.abc", "Mapping")?,
                 encode: bson.getattr(intern!(py, "encode"))?.unbind(),
                 decode: bson.getattr(intern!(py, "decode"))?.unbind(),

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from connect.eaas.mongodb._native import (
     VERSION,
+    AsyncChangeStream,
+    AsyncClientSession,
     AsyncCollection,
     AsyncCursor,
     AsyncDataApiClient,
@@ -27,6 +29,9 @@ from connect.eaas.mongodb._native import (
     AsyncDataApiDatabase,
     AsyncDatabase,
     AsyncMongoClient,
+    AsyncRawBatchCursor,
+    ChangeStream,
+    ClientSession,
     Collection,
     Cursor,
     DataApiClient,
@@ -37,12 +42,17 @@ from connect.eaas.mongodb._native import (
     InsertManyResult,
     InsertOneResult,
     MongoClient,
+    RawBatchCursor,
     UpdateResult,
     _forked,
 )
 from connect.eaas.mongodb.variables import VARIABLES
 
 __version__ = VERSION
+
+# What a command gives is a cursor as any other.
+AsyncCommandCursor = AsyncCursor
+CommandCursor = Cursor
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
@@ -62,7 +72,10 @@ if TYPE_CHECKING:
 __all__ = [
     "STORE_VARIABLES",
     "VARIABLES",
+    "AsyncChangeStream",
+    "AsyncClientSession",
     "AsyncCollection",
+    "AsyncCommandCursor",
     "AsyncCursor",
     "AsyncDataApiClient",
     "AsyncDataApiCollection",
@@ -70,7 +83,11 @@ __all__ = [
     "AsyncDatabase",
     "AsyncEventStore",
     "AsyncMongoClient",
+    "AsyncRawBatchCursor",
+    "ChangeStream",
+    "ClientSession",
     "Collection",
+    "CommandCursor",
     "Cursor",
     "DataApiClient",
     "DataApiCollection",
@@ -83,6 +100,7 @@ __all__ = [
     "InsertManyResult",
     "InsertOneResult",
     "MongoClient",
+    "RawBatchCursor",
     "SaveResult",
     "StoredEvent",
     "UpdateResult",

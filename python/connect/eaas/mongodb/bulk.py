@@ -1,0 +1,222 @@
+"""`bulk_write`: from PyMongo's models of writes to statements, and back to its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo.errors import ClientBulkWriteException, InvalidOperation
+from pymongo.results import ClientBulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
+
+Statement = tuple[str, Any, bool]
+ClientStatement = tuple[str, str, Any, bool]
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be an instance of dict, or any other mapping type, not {type(value)}")
+    return value
+
+
+def _first(document: Mapping[str, Any]) -> str:
+    return str(next(iter(document), ""))
+
+
+def _update(update: Any) -> Any:
+    if not isinstance(update, Mapping | list):
+        raise TypeError(f"update must be a mapping type or a list, not {type(update)}")
+    if not update:
+        raise ValueError("update cannot be empty")
+    if isinstance(update, Mapping) and not _first(update).startswith("$"):
+        raise ValueError("update only works with $ operators")
+    return update
+
+
+def _replacement(replacement: Any) -> Any:
+    if _first(_mapping("replacement", replacement)).startswith("$"):
+        raise ValueError("replacement can not include $ operators")
+    return replacement
+
+
+def _collation(collation: Any) -> Any:
+    return collation if collation is None or isinstance(collation, Mapping) else collation.document
+
+
+def _filter(selector: Any) -> Any:
+    return _mapping("filter", selector)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+class _Collector:
+    """What PyMongo's models add themselves to."""
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+
+    def add_insert(self, document: Any) -> bool:
+        self.statements.append(("insert", _mapping("document", document), True))
+        return True
+
+    def add_update(
+        self,
+        selector: Any,
+        update: Any,
+        multi: bool,
+        upsert: bool | None = None,
+        collation: Any = None,
+        array_filters: Any = None,
+        hint: Any = None,
+        sort: Any = None,
+    ) -> None:
+        more = _given(
+            upsert=upsert, collation=_collation(collation), arrayFilters=array_filters, hint=hint, sort=sort or None
+        )
+        statement = {"q": _filter(selector), "u": _update(update), "multi": multi, **more}
+        self.statements.append(("update", statement, not multi))
+
+    def add_replace(
+        self,
+        selector: Any,
+        replacement: Any,
+        upsert: bool | None = None,
+        collation: Any = None,
+        hint: Any = None,
+        sort: Any = None,
+    ) -> None:
+        more = _given(upsert=upsert, collation=_collation(collation), hint=hint, sort=sort or None)
+        statement = {"q": _filter(selector), "u": _replacement(replacement), "multi": False, **more}
+        self.statements.append(("update", statement, True))
+
+    def add_delete(self, selector: Any, limit: int, collation: Any = None, hint: Any = None) -> None:
+        statement = {"q": _filter(selector), "limit": limit, **_given(collation=_collation(collation), hint=hint)}
+        self.statements.append(("delete", statement, limit == 1))
+
+
+class _ClientCollector:
+    """The same, of a client's `bulk_write`."""
+
+    def __init__(self) -> None:
+        self.statements: list[ClientStatement] = []
+
+    def _add(self, kind: str, namespace: str, statement: Any, retryable: bool) -> None:
+        self.statements.append((kind, namespace, statement, retryable))
+
+    def add_insert(self, namespace: str, document: Any) -> None:
+        self._add("insert", namespace, _mapping("document", document), True)
+
+    def add_update(
+        self,
+        namespace: str,
+        selector: Any,
+        update: Any,
+        multi: bool,
+        upsert: bool | None = None,
+        collation: Any = None,
+        array_filters: Any = None,
+        hint: Any = None,
+        sort: Any = None,
+    ) -> None:
+        more = _given(
+            upsert=upsert, arrayFilters=array_filters, hint=hint, collation=_collation(collation), sort=sort or None
+        )
+        statement = {"filter": _filter(selector), "updateMods": _update(update), "multi": multi, **more}
+        self._add("update", namespace, statement, not multi)
+
+    def add_replace(
+        self,
+        namespace: str,
+        selector: Any,
+        replacement: Any,
+        upsert: bool | None = None,
+        collation: Any = None,
+        hint: Any = None,
+        sort: Any = None,
+    ) -> None:
+        more = _given(upsert=upsert, hint=hint, collation=_collation(collation), sort=sort or None)
+        statement = {"filter": _filter(selector), "updateMods": _replacement(replacement), "multi": False, **more}
+        self._add("update", namespace, statement, True)
+
+    def add_delete(
+        self, namespace: str, selector: Any, multi: bool, collation: Any = None, hint: Any = None
+    ) -> None:
+        more = _given(hint=hint, collation=_collation(collation))
+        self._add("delete", namespace, {"filter": _filter(selector), "multi": multi, **more}, not multi)
+
+
+def _listed(name: str, requests: Any) -> Sequence[Any]:
+    if not isinstance(requests, list):
+        raise TypeError(f"{name} must be a list, not {type(requests)}")
+    if not requests:
+        raise InvalidOperation("No operations to execute")
+    return requests
+
+
+def collect(requests: Any) -> list[Statement]:
+    """The statements of `bulk_write`'s requests."""
+    collector = _Collector()
+    for request in _listed("requests", requests):
+        add = getattr(request, "_add_to_bulk", None)
+        if add is None:
+            raise TypeError(f"{request!r} is not a valid request")
+        add(collector)
+    return collector.statements
+
+
+def collect_client(models: Any) -> list[ClientStatement]:
+    """The statements of a client's `bulk_write`."""
+    collector = _ClientCollector()
+    for model in _listed("models", models):
+        if getattr(model, "_namespace", "") is None:
+            raise InvalidOperation("MongoClient.bulk_write requires a namespace to be provided for each write operation")
+        add = getattr(model, "_add_to_client_bulk", None)
+        if add is None:
+            raise TypeError(f"{model!r} is not a valid request")
+        add(collector)
+    return collector.statements
+
+
+def client_result(
+    statements: list[ClientStatement],
+    ids: list[Any],
+    counts: dict[str, int],
+    answers: list[dict[str, Any]],
+    concern_errors: list[dict[str, Any]],
+    verbose: bool,
+) -> ClientBulkWriteResult:
+    """PyMongo's result of a client's `bulk_write`; raises `ClientBulkWriteException` where a write failed."""
+    whole: dict[str, Any] = {
+        "anySuccessful": False,
+        "error": None,
+        "writeErrors": [],
+        "writeConcernErrors": concern_errors,
+        "nInserted": counts.get("nInserted", 0),
+        "nUpserted": counts.get("nUpserted", 0),
+        "nMatched": counts.get("nMatched", 0),
+        "nModified": counts.get("nModified", 0),
+        "nDeleted": counts.get("nDeleted", 0),
+        "insertResults": {},
+        "updateResults": {},
+        "deleteResults": {},
+    }
+    for answer in answers:
+        place = int(answer["idx"])
+        kind, _, statement, _ = statements[place]
+        if not answer.get("ok"):
+            whole["writeErrors"].append({**answer, "idx": place, "op": {kind: 0, **dict(statement)}})
+            continue
+        whole["anySuccessful"] = True
+        if not verbose:
+            continue
+        if kind == "insert":
+            whole["insertResults"][place] = InsertOneResult(ids[place], acknowledged=True)
+        elif kind == "update":
+            whole["updateResults"][place] = UpdateResult(answer, acknowledged=True, in_client_bulk=True)
+        else:
+            whole["deleteResults"][place] = DeleteResult(answer, acknowledged=True)
+    whole["anySuccessful"] |= any(counts.get(name, 0) for name in ("nInserted", "nMatched", "nUpserted", "nDeleted"))
+    if whole["writeErrors"] or concern_errors:
+        raise ClientBulkWriteException(whole, verbose)
+    return ClientBulkWriteResult(whole, acknowledged=True, has_verbose_results=verbose)

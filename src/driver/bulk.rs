@@ -1,0 +1,650 @@
+//! Many writes to one collection in few commands, as PyMongo's `bulk_write`
+//! and `insert_many` send them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, doc};
+use mongodb::ClientSession;
+
+use super::concern::write_concern_document;
+use super::error::{Attempt, Attempted, is_retryable};
+use super::session::Session;
+use super::{DriverClient, Namespace};
+use crate::codec::MAX_DOCUMENT_SIZE;
+use crate::error::{Error, ErrorKind, Result, excerpt};
+
+/// Which command a statement goes into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `insert`: the statement is the document.
+    Insert,
+    /// `update`: the statement is `{q, u, multi, upsert, …}`.
+    Update,
+    /// `delete`: the statement is `{q, limit, …}`.
+    Delete,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Insert, Self::Update, Self::Delete];
+
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Insert => ("insert", "documents"),
+            Self::Update => ("update", "updates"),
+            Self::Delete => ("delete", "deletes"),
+        }
+    }
+}
+
+/// One write of many.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// Which command it goes into.
+    pub kind: Kind,
+    /// The statement.
+    pub document: RawDocumentBuf,
+    /// Whether the server may do it again without harm.
+    pub retryable: bool,
+}
+
+/// How many writes are done.
+#[derive(Debug, Clone, Default)]
+pub struct BulkOptions {
+    /// Whether to stop at the first that fails.
+    pub ordered: bool,
+    /// More fields of each command: `bypassDocumentValidation`, `comment`, `let`.
+    pub more: Document,
+}
+
+/// What many writes did: PyMongo's `bulk_api_result`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Done {
+    /// How many documents were inserted.
+    pub inserted: i64,
+    /// How many matched an update.
+    pub matched: i64,
+    /// How many were changed.
+    pub modified: i64,
+    /// How many were deleted.
+    pub removed: i64,
+    /// `{index, _id}` of each that was inserted by an update.
+    pub upserted: Vec<Document>,
+    write_errors: Vec<Document>,
+    write_concern_errors: Vec<Document>,
+}
+
+impl Done {
+    /// As PyMongo has it.
+    pub fn document(&self) -> Document {
+        let number = |count: i64| i32::try_from(count).map_or(Bson::Int64(count), Bson::Int32);
+        doc! {
+            "writeErrors": self.write_errors.clone(),
+            "writeConcernErrors": self.write_concern_errors.clone(),
+            "nInserted": number(self.inserted),
+            "nUpserted": number(self.upserted.len().try_into().unwrap_or(i64::MAX)),
+            "nMatched": number(self.matched),
+            "nModified": number(self.modified),
+            "nRemoved": number(self.removed),
+            "upserted": self.upserted.clone(),
+        }
+    }
+
+    /// Takes over what a command said; `places` are its statements'.
+    fn add(&mut self, kind: Kind, places: &[usize], answer: &Document) {
+        let number = |name: &str| answer.get(name).and_then(as_number).unwrap_or(0);
+        let place = |document: &Document| {
+            let index = document.get("index").and_then(as_number).and_then(|index| usize::try_from(index).ok());
+            let place = index.and_then(|index| places.get(index)).copied().unwrap_or(usize::MAX);
+            i32::try_from(place).unwrap_or(i32::MAX)
+        };
+        match kind {
+            Kind::Insert => self.inserted += number("n"),
+            Kind::Delete => self.removed += number("n"),
+            Kind::Update => {
+                let upserted = answer.get_array("upserted").map(Vec::as_slice).unwrap_or_default();
+                for upserted in upserted.iter().filter_map(Bson::as_document) {
+                    let id = upserted.get("_id").cloned().unwrap_or(Bson::Null);
+                    self.upserted.push(doc! { "index": place(upserted), "_id": id });
+                }
+                self.matched += number("n") - i64::try_from(upserted.len()).unwrap_or(0);
+                self.modified += number("nModified");
+            }
+        }
+        for error in answer.get_array("writeErrors").into_iter().flatten().filter_map(Bson::as_document) {
+            let mut error = error.clone();
+            error.insert("index", place(&error));
+            self.write_errors.push(error);
+        }
+        self.write_concern_errors.extend(answer.get_document("writeConcernError").ok().cloned());
+    }
+
+    fn into_result(mut self, attempt: &Attempt<'_>, labels: Vec<String>) -> Result<Self> {
+        if self.write_errors.is_empty() && self.write_concern_errors.is_empty() {
+            return Ok(self);
+        }
+        self.write_errors.sort_by_key(|error| error.get_i32("index").unwrap_or(i32::MAX));
+        let first = self.write_errors.first().or(self.write_concern_errors.first());
+        let first = first.and_then(|error| error.get_str("errmsg").ok()).unwrap_or_default();
+        let message = format!(
+            "batch op errors occurred: {} refused; the first error: {} ({attempt})",
+            self.write_errors.len(),
+            excerpt(first, 500),
+        );
+        let mut error = Error::new(ErrorKind::BulkWrite, attempt.settings.without_secrets(&message))
+            .with_code(Some(65))
+            .with_details(RawDocumentBuf::try_from(&self.document()).ok());
+        error.labels = labels;
+        Err(error)
+    }
+}
+
+fn as_number(value: &Bson) -> Option<i64> {
+    match value {
+        Bson::Int32(number) => Some(i64::from(*number)),
+        Bson::Int64(number) => Some(*number),
+        Bson::Double(number) => Some(*number as i64),
+        _ => None,
+    }
+}
+
+/// The most that goes into one command: its body is a document, with room for
+/// the command itself.
+const COMMAND_BYTES: usize = MAX_DOCUMENT_SIZE;
+const COMMAND_STATEMENTS: usize = 100_000;
+
+/// Statements of one kind that go as one command: their places.
+struct Run {
+    kind: Kind,
+    places: Vec<usize>,
+}
+
+/// The commands that the statements make: in their order, or by their kind.
+fn runs(statements: &[Statement], ordered: bool) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut bytes = 0;
+    let mut add = |place: usize, statement: &Statement| {
+        // Its length, its type, and its place as text.
+        let size = statement.document.as_bytes().len() + 12;
+        match runs.last_mut() {
+            Some(run)
+                if run.kind == statement.kind
+                    && bytes + size <= COMMAND_BYTES
+                    && run.places.len() < COMMAND_STATEMENTS =>
+            {
+                run.places.push(place);
+                bytes += size;
+            }
+            _ => {
+                runs.push(Run { kind: statement.kind, places: vec![place] });
+                bytes = size;
+            }
+        }
+    };
+    if ordered {
+        statements.iter().enumerate().for_each(|(place, statement)| add(place, statement));
+    } else {
+        for kind in Kind::ALL {
+            let of_kind = statements.iter().enumerate().filter(|(_, statement)| statement.kind == kind);
+            of_kind.for_each(|(place, statement)| add(place, statement));
+        }
+    }
+    runs
+}
+
+/// Does many writes.
+///
+/// # Errors
+/// `BulkWrite`, with PyMongo's `details` but for each error's `op`, where some
+/// were refused; else those of any command.
+pub async fn bulk_write(
+    client: &DriverClient,
+    namespace: &Namespace,
+    statements: &[Statement],
+    options: &BulkOptions,
+    session: Option<&Session>,
+) -> Result<Done> {
+    let attempt = Attempt { doing: "write to", namespace, settings: client.settings() };
+    for statement in statements {
+        within_limit(&statement.document, &attempt)?;
+    }
+    let mut done = Done::default();
+    let mut labels = Vec::new();
+    for run in runs(statements, options.ordered) {
+        let retryable = run.places.iter().all(|place| statements[*place].retryable);
+        let command = Command { kind: run.kind, places: &run.places, statements, options };
+        let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
+        let answer = send(client, namespace, &attempt, session, retryable, &body).await?;
+        done.add(run.kind, &run.places, &answer);
+        let given = answer.get_array("errorLabels").into_iter().flatten().filter_map(Bson::as_str);
+        labels.extend(given.map(str::to_owned));
+        if options.ordered && !done.write_errors.is_empty() {
+            break;
+        }
+    }
+    done.into_result(&attempt, labels)
+}
+
+/// Refuses a document that MongoDB would refuse.
+pub(super) fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> Result<()> {
+    let size = document.as_bytes().len();
+    if size > MAX_DOCUMENT_SIZE {
+        return Err(Error::new(
+            ErrorKind::DocumentTooLarge,
+            format!(
+                "BSON document too large ({size} bytes): MongoDB supports BSON document sizes up to {MAX_DOCUMENT_SIZE} \
+                 bytes ({attempt}); split it, or keep large files in GridFS"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+struct Command<'a> {
+    kind: Kind,
+    places: &'a [usize],
+    statements: &'a [Statement],
+    options: &'a BulkOptions,
+}
+
+impl Command<'_> {
+    /// The command, its fields in PyMongo's order.
+    fn body(
+        &self,
+        namespace: &Namespace,
+        concern: Option<Document>,
+        transaction: Option<i64>,
+    ) -> Result<RawDocumentBuf> {
+        let (name, field) = self.kind.names();
+        let mut head = doc! { name: &namespace.collection, "ordered": self.options.ordered };
+        if let Some(concern) = concern {
+            head.insert("writeConcern", concern);
+        }
+        head.extend(self.options.more.clone());
+        if let Some(transaction) = transaction {
+            head.insert("txnNumber", transaction);
+        }
+        with_array(&head, field, self.places.iter().map(|place| &self.statements[*place].document))
+    }
+}
+
+/// A command with an array of documents at its end.
+fn with_array<'a>(
+    head: &Document,
+    field: &str,
+    documents: impl Iterator<Item = &'a RawDocumentBuf>,
+) -> Result<RawDocumentBuf> {
+    let unreadable = |error: String| Error::new(ErrorKind::InvalidBson, error);
+    let mut command = RawDocumentBuf::try_from(head).map_err(|error| unreadable(error.to_string()))?;
+    let mut array = RawArrayBuf::new();
+    for document in documents {
+        array.push(document);
+    }
+    let key = bson::raw::CString::try_from(field).map_err(|error| unreadable(error.to_string()))?;
+    command.append(key, RawBson::Array(array));
+    Ok(command)
+}
+
+/// A command that writes, made with a write concern and a transaction number.
+type Body<'a> = &'a (dyn Fn(Option<Document>, Option<i64>) -> Result<RawDocumentBuf> + Sync);
+
+/// Sends a command that writes; once more where that is safe and may help.
+async fn send(
+    client: &DriverClient,
+    namespace: &Namespace,
+    attempt: &Attempt<'_>,
+    session: Option<&Session>,
+    retryable: bool,
+    body: Body<'_>,
+) -> Result<Document> {
+    let connected = client.connected(attempt).await?;
+    let database = connected.client.database(&namespace.database);
+    let concern = namespace.concerns.write_concern.as_ref().or(connected.client.write_concern());
+    let concern = concern.and_then(write_concern_document);
+    let mut explicit = match session {
+        Some(session) => Some(session.hold(client, attempt).await?),
+        None => None,
+    };
+    if let Some(held) = &mut explicit
+        && session.is_some_and(Session::in_transaction)
+    {
+        return database.run_raw_command(body(None, None)?).session(&mut **held).await.attempted(attempt);
+    }
+    if !(retryable && connected.retry_writes) || client.bulk_sessions.are_refused() {
+        let sending = database.run_raw_command(body(concern, None)?);
+        return match &mut explicit {
+            Some(held) => sending.session(&mut **held).await,
+            None => sending.await,
+        }
+        .attempted(attempt);
+    }
+    let mut own = match client.bulk_sessions.take() {
+        Some(own) => own,
+        None => OwnSession::new(connected.client.start_session().await.attempted(attempt)?),
+    };
+    if let Some(held) = &explicit {
+        own.follow(held);
+    }
+    own.transaction += 1;
+    let command = body(concern.clone(), Some(own.transaction))?;
+    let mut answer = database.run_raw_command(command.clone()).session(&mut own.session).await;
+    if is_no_replica_set(&answer) {
+        client.bulk_sessions.refuse();
+        return database.run_raw_command(body(concern, None)?).await.attempted(attempt);
+    }
+    let mut clean = true;
+    if answer_is_retryable(&answer) {
+        clean = answer.is_ok();
+        let again = database.run_raw_command(command).session(&mut own.session).await;
+        // What the first attempt met with tells more than that there is no server now.
+        if !matches!(&again, Err(error) if is_selection(error)) {
+            answer = again;
+        }
+    }
+    if let Some(held) = &mut explicit {
+        if let Some(time) = own.session.cluster_time() {
+            held.advance_cluster_time(time);
+        }
+        if let Some(time) = own.session.operation_time() {
+            held.advance_operation_time(time);
+        }
+    }
+    own.last_use = Instant::now();
+    // A session whose connection broke is not used again, as the driver has it.
+    if clean && answer.is_ok() {
+        client.bulk_sessions.give_back(own);
+    }
+    answer.map_err(|error| {
+        let mut failed = attempt.failed(&error);
+        if is_retryable(&error) && !failed.labels.iter().any(|label| label == "RetryableWriteError") {
+            failed.labels.push("RetryableWriteError".to_owned());
+        }
+        failed
+    })
+}
+
+/// Writes to any collections, in few commands (`bulkWrite`, MongoDB 8.0).
+pub struct ClientBulk {
+    /// `{insert: place, document}` and the like; places are of the namespaces.
+    pub operations: Vec<Statement>,
+    /// The collections.
+    pub namespaces: Vec<String>,
+    /// How they are done.
+    pub options: BulkOptions,
+    /// Whether each operation's result is wanted.
+    pub verbose: bool,
+}
+
+/// The answers to a [`ClientBulk`].
+#[derive(Debug, Default)]
+pub struct ClientBulkDone {
+    /// `nInserted`, `nUpserted`, `nMatched`, `nModified`, `nDeleted`.
+    pub counts: Document,
+    /// What came of operations, each with its `idx`.
+    pub results: Vec<Document>,
+    /// Write concerns that were not met.
+    pub write_concern_errors: Vec<Document>,
+}
+
+/// Writes to any collections.
+///
+/// # Errors
+/// Those of any command; what came of an operation is no error here.
+pub async fn client_bulk_write(
+    client: &DriverClient,
+    admin: &Namespace,
+    bulk: &ClientBulk,
+    session: Option<&Session>,
+) -> Result<ClientBulkDone> {
+    let attempt = Attempt { doing: "write to", namespace: admin, settings: client.settings() };
+    let namespaces: Vec<RawDocumentBuf> = bulk
+        .namespaces
+        .iter()
+        .map(|namespace| RawDocumentBuf::try_from(&doc! { "ns": namespace }))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))?;
+    let overhead: usize = namespaces.iter().map(|namespace| namespace.as_bytes().len() + 12).sum();
+    let mut done = ClientBulkDone::default();
+    let mut start = 0;
+    while start < bulk.operations.len() {
+        let mut bytes = overhead;
+        let fitting = bulk.operations[start..].iter().take_while(|operation| {
+            bytes += operation.document.as_bytes().len() + 12;
+            bytes <= COMMAND_BYTES
+        });
+        let end = start + fitting.count().clamp(1, COMMAND_STATEMENTS);
+        let operations = &bulk.operations[start..end];
+        for operation in operations {
+            within_limit(&operation.document, &attempt)?;
+        }
+        let body = |concern: Option<Document>, transaction: Option<i64>| {
+            let mut head = doc! { "bulkWrite": 1, "errorsOnly": !bulk.verbose, "ordered": bulk.options.ordered };
+            head.extend(bulk.options.more.clone());
+            if let Some(concern) = concern {
+                head.insert("writeConcern", concern);
+            }
+            if let Some(transaction) = transaction {
+                head.insert("txnNumber", transaction);
+            }
+            let command = with_array(&head, "ops", operations.iter().map(|operation| &operation.document))?;
+            let command =
+                Document::try_from(&command).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))?;
+            with_array(&command, "nsInfo", namespaces.iter())
+        };
+        let retryable = operations.iter().all(|operation| operation.retryable);
+        let answer = send(client, admin, &attempt, session, retryable, &body).await?;
+        let refused = done.add(start, answer, client, &attempt, session).await?;
+        if refused && bulk.options.ordered {
+            break;
+        }
+        start = end;
+    }
+    Ok(done)
+}
+
+impl ClientBulkDone {
+    /// Takes over an answer; gives whether an operation was refused.
+    async fn add(
+        &mut self,
+        start: usize,
+        answer: Document,
+        client: &DriverClient,
+        attempt: &Attempt<'_>,
+        session: Option<&Session>,
+    ) -> Result<bool> {
+        for name in ["nInserted", "nUpserted", "nMatched", "nModified", "nDeleted"] {
+            let before = self.counts.get(name).and_then(as_number).unwrap_or(0);
+            self.counts.insert(name, before + answer.get(name).and_then(as_number).unwrap_or(0));
+        }
+        self.write_concern_errors.extend(answer.get_document("writeConcernError").ok().cloned());
+        let refused = answer.get("nErrors").and_then(as_number).unwrap_or(0) > 0;
+        let mut answer = answer;
+        let mut field = "firstBatch";
+        loop {
+            let Ok(cursor) = answer.get_document("cursor") else { break };
+            for result in cursor.get_array(field).into_iter().flatten().filter_map(Bson::as_document) {
+                let mut result = result.clone();
+                let place = result.get("idx").and_then(as_number).unwrap_or(0);
+                result.insert("idx", place + i64::try_from(start).unwrap_or(0));
+                self.results.push(result);
+            }
+            let id = cursor.get("id").and_then(as_number).unwrap_or(0);
+            if id == 0 {
+                break;
+            }
+            let collection = cursor.get_str("ns").ok().and_then(|ns| ns.split_once('.')).map_or("", |(_, name)| name);
+            let command = doc! { "getMore": id, "collection": collection };
+            let database = client.database("admin", attempt).await?;
+            answer = match session {
+                Some(session) => {
+                    let mut held = session.hold(client, attempt).await?;
+                    database.run_command(command).session(&mut *held).await
+                }
+                None => database.run_command(command).await,
+            }
+            .attempted(attempt)?;
+            field = "nextBatch";
+        }
+        Ok(refused)
+    }
+}
+
+/// A session of the driver's that only many writes use, with transaction
+/// numbers of their own: the driver does not number what it is given as a
+/// command.
+pub(super) struct OwnSession {
+    session: ClientSession,
+    transaction: i64,
+    last_use: Instant,
+}
+
+impl OwnSession {
+    fn new(session: ClientSession) -> Self {
+        // The driver may have used the server's session before; its numbers count from 0.
+        const FIRST: i64 = 1 << 40;
+        Self { session, transaction: FIRST, last_use: Instant::now() }
+    }
+
+    /// Is not earlier than the caller's session.
+    fn follow(&mut self, session: &ClientSession) {
+        if let Some(time) = session.cluster_time() {
+            self.session.advance_cluster_time(time);
+        }
+        if let Some(time) = session.operation_time() {
+            self.session.advance_operation_time(time);
+        }
+    }
+}
+
+/// The sessions of many writes.
+#[derive(Default)]
+pub(super) struct BulkSessions {
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    sessions: Vec<OwnSession>,
+    /// Whether the server has no transaction numbers: it is no replica set.
+    refused: bool,
+}
+
+/// A server forgets a session after 30 minutes.
+const SESSION_LIFE: Duration = Duration::from_secs(28 * 60);
+/// When the driver does not take a session back into its pool either, where
+/// its numbers would be too high for it.
+const SESSION_DEAD: Duration = Duration::from_secs(31 * 60);
+
+impl BulkSessions {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<OwnSession> {
+        let mut idle = self.idle();
+        idle.sessions.retain(|own| own.last_use.elapsed() < SESSION_DEAD);
+        let place = idle.sessions.iter().rposition(|own| own.last_use.elapsed() < SESSION_LIFE)?;
+        Some(idle.sessions.swap_remove(place))
+    }
+
+    fn give_back(&self, own: OwnSession) {
+        self.idle().sessions.push(own);
+    }
+
+    fn refuse(&self) {
+        self.idle().refused = true;
+    }
+
+    fn are_refused(&self) -> bool {
+        self.idle().refused
+    }
+
+    /// Ends them, with their client.
+    pub(super) fn close(&self) {
+        drop(std::mem::take(&mut *self.idle()));
+    }
+}
+
+fn answer_is_retryable(answer: &mongodb::error::Result<Document>) -> bool {
+    match answer {
+        Err(error) => is_retryable(error),
+        Ok(answer) => answer
+            .get_array("errorLabels")
+            .is_ok_and(|labels| labels.iter().any(|label| label.as_str() == Some("RetryableWriteError"))),
+    }
+}
+
+fn is_selection(error: &mongodb::error::Error) -> bool {
+    matches!(&*error.kind, mongodb::error::ErrorKind::ServerSelection { .. })
+}
+
+fn is_no_replica_set(answer: &mongodb::error::Result<Document>) -> bool {
+    use mongodb::error::ErrorKind as Driver;
+    // IllegalOperation: "Transaction numbers are only allowed on a replica set member or mongos".
+    matches!(answer, Err(error) if matches!(&*error.kind, Driver::Command(command)
+        if command.code == 20 && command.message.starts_with("Transaction numbers")))
+}
+
+/// Inserts documents; as [`bulk_write`].
+///
+/// # Errors
+/// As [`bulk_write`].
+pub async fn insert_many(
+    client: &DriverClient,
+    namespace: &Namespace,
+    documents: Vec<RawDocumentBuf>,
+    options: &BulkOptions,
+    session: Option<&Session>,
+) -> Result<()> {
+    let statements: Vec<_> =
+        documents.into_iter().map(|document| Statement { kind: Kind::Insert, document, retryable: true }).collect();
+    bulk_write(client, namespace, &statements, options, session).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(kind: Kind, size: usize) -> Statement {
+        Statement { kind, document: bson::rawdoc! { "t": "x".repeat(size) }, retryable: true }
+    }
+
+    fn shape(statements: &[Statement], ordered: bool) -> Vec<(Kind, Vec<usize>)> {
+        runs(statements, ordered).into_iter().map(|run| (run.kind, run.places)).collect()
+    }
+
+    #[test]
+    fn statements_keep_their_order_or_go_by_kind() {
+        use Kind::{Delete, Insert, Update};
+        let statements: Vec<_> =
+            [Insert, Insert, Update, Delete, Insert].into_iter().map(|kind| statement(kind, 1)).collect();
+        assert_eq!(
+            shape(&statements, true),
+            [(Insert, vec![0, 1]), (Update, vec![2]), (Delete, vec![3]), (Insert, vec![4])]
+        );
+        assert_eq!(shape(&statements, false), [(Insert, vec![0, 1, 4]), (Update, vec![2]), (Delete, vec![3])]);
+        assert!(shape(&[], true).is_empty());
+    }
+
+    #[test]
+    fn commands_keep_below_the_limits() {
+        let large: Vec<_> = (0..3).map(|_| statement(Kind::Insert, 7 * 1024 * 1024)).collect();
+        assert_eq!(shape(&large, true), [(Kind::Insert, vec![0, 1]), (Kind::Insert, vec![2])]);
+        let many = vec![statement(Kind::Insert, 1); COMMAND_STATEMENTS + 1];
+        assert_eq!(runs(&many, true).len(), 2);
+    }
+
+    #[test]
+    fn places_are_those_of_the_whole() {
+        let mut done = Done::default();
+        let answer = doc! {
+            "n": 3, "nModified": 1, "upserted": [{ "index": 1, "_id": "u" }],
+            "writeErrors": [{ "index": 0, "code": 11000, "errmsg": "dup", "keyValue": { "_id": 1 } }],
+        };
+        done.add(Kind::Update, &[4, 7], &answer);
+        assert_eq!((done.matched, done.modified), (2, 1));
+        assert_eq!(done.upserted, [doc! { "index": 7, "_id": "u" }]);
+        assert_eq!(done.write_errors[0].get_i32("index"), Ok(4));
+        assert!(done.write_errors[0].contains_key("keyValue"));
+    }
+}

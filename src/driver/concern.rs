@@ -1,0 +1,162 @@
+//! How sure and how recent: read and write concern, and read preference, of a
+//! collection or a call.
+
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use bson::{Bson, Document};
+use mongodb::options::{
+    Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, ReadPreferenceOptions, SelectionCriteria, TagSet,
+    WriteConcern,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What is set beyond the connection string. Two are the same if they were
+/// made of the same documents.
+#[derive(Debug, Clone, Default)]
+pub struct Concerns {
+    key: String,
+    /// The read concern.
+    pub read_concern: Option<ReadConcern>,
+    /// The write concern.
+    pub write_concern: Option<WriteConcern>,
+    /// Which servers may be read from.
+    pub read_preference: Option<SelectionCriteria>,
+}
+
+impl PartialEq for Concerns {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Concerns {}
+
+impl Hash for Concerns {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Concerns {
+    /// Of MongoDB's documents for them: `{level}`, `{w, j, wtimeout}`, and
+    /// `{mode, tags, maxStalenessSeconds}`.
+    ///
+    /// # Errors
+    /// `Configuration`, where a write would not be confirmed, or a value is none.
+    pub fn new(
+        read_concern: Option<&Document>,
+        write_concern: Option<&Document>,
+        read_preference: Option<&Document>,
+    ) -> Result<Self> {
+        let key = format!("{read_concern:?} {write_concern:?} {read_preference:?}");
+        let level = read_concern.and_then(|concern| concern.get_str("level").ok());
+        Ok(Self {
+            key,
+            read_concern: level.map(ReadConcern::custom),
+            write_concern: write_concern.map(as_write_concern).transpose()?.flatten(),
+            read_preference: read_preference.map(as_read_preference).transpose()?,
+        })
+    }
+
+    /// As the driver takes them for a collection.
+    pub(super) fn options(&self) -> CollectionOptions {
+        CollectionOptions::builder()
+            .read_concern(self.read_concern.clone())
+            .write_concern(self.write_concern.clone())
+            .selection_criteria(self.read_preference.clone())
+            .build()
+    }
+}
+
+fn number(value: Option<&Bson>) -> Option<i64> {
+    match value {
+        Some(Bson::Int32(number)) => Some(i64::from(*number)),
+        Some(Bson::Int64(number)) => Some(*number),
+        Some(Bson::Double(number)) => Some(*number as i64),
+        _ => None,
+    }
+}
+
+fn as_write_concern(document: &Document) -> Result<Option<WriteConcern>> {
+    if document.is_empty() {
+        return Ok(None);
+    }
+    let mut concern = WriteConcern::default();
+    concern.w = match document.get("w") {
+        Some(Bson::String(tag)) if tag == "majority" => Some(Acknowledgment::Majority),
+        Some(Bson::String(tag)) => Some(Acknowledgment::Custom(tag.clone())),
+        other => number(other).map(|nodes| Acknowledgment::Nodes(u32::try_from(nodes).unwrap_or(0))),
+    };
+    if concern.w == Some(Acknowledgment::Nodes(0)) {
+        return Err(Error::new(
+            ErrorKind::Configuration,
+            "w=0 is not supported, since a write counts only when MongoDB confirmed it: leave it out, or use w=1",
+        ));
+    }
+    concern.journal = document.get_bool("j").ok();
+    concern.w_timeout =
+        number(document.get("wtimeout")).and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis);
+    Ok(Some(concern))
+}
+
+/// A write concern as a command has it.
+pub(super) fn write_concern_document(concern: &WriteConcern) -> Option<Document> {
+    bson::serialize_to_document(concern).ok().filter(|document| !document.is_empty())
+}
+
+fn as_read_preference(document: &Document) -> Result<SelectionCriteria> {
+    let wrong = |what: &str| Error::new(ErrorKind::Configuration, format!("the read preference's {what} is not valid"));
+    let mut options = ReadPreferenceOptions::default();
+    if let Ok(sets) = document.get_array("tags") {
+        let sets = sets.iter().map(|set| {
+            let set = set.as_document().ok_or_else(|| wrong("tag_sets"))?;
+            set.iter()
+                .map(|(tag, value)| Ok((tag.clone(), value.as_str().ok_or_else(|| wrong("tag_sets"))?.to_owned())))
+                .collect::<Result<TagSet>>()
+        });
+        options.tag_sets = Some(sets.collect::<Result<_>>()?);
+    }
+    options.max_staleness = number(document.get("maxStalenessSeconds"))
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs);
+    let options = Some(options);
+    Ok(SelectionCriteria::ReadPreference(match document.get_str("mode").map_err(|_| wrong("mode"))? {
+        "primary" => ReadPreference::Primary,
+        "primaryPreferred" => ReadPreference::PrimaryPreferred { options },
+        "secondary" => ReadPreference::Secondary { options },
+        "secondaryPreferred" => ReadPreference::SecondaryPreferred { options },
+        "nearest" => ReadPreference::Nearest { options },
+        _ => return Err(wrong("mode")),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+
+    use super::*;
+
+    #[test]
+    fn documents_become_concerns_and_w_0_is_refused() {
+        let concerns = Concerns::new(
+            Some(&doc! { "level": "majority" }),
+            Some(&doc! { "w": 2, "j": true, "wtimeout": 50 }),
+            Some(&doc! { "mode": "secondary", "tags": [{ "dc": "a" }], "maxStalenessSeconds": 90 }),
+        )
+        .expect("concerns");
+        assert_eq!(concerns.read_concern, Some(ReadConcern::majority()));
+        let written = concerns.write_concern.as_ref().and_then(write_concern_document).expect("a document");
+        assert_eq!(number(written.get("w")), Some(2));
+        assert_eq!(number(written.get("wtimeout")), Some(50));
+        assert!(matches!(
+            concerns.read_preference,
+            Some(SelectionCriteria::ReadPreference(ReadPreference::Secondary { .. }))
+        ));
+        assert_ne!(concerns, Concerns::default());
+        let refused = Concerns::new(None, Some(&doc! { "w": 0 }), None).expect_err("w=0");
+        assert_eq!(refused.kind, ErrorKind::Configuration);
+        assert!(Concerns::new(None, None, Some(&doc! { "mode": "any" })).is_err());
+    }
+}

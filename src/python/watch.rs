@@ -1,0 +1,318 @@
+//! `AsyncChangeStream` and `ChangeStream`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bson::Document;
+use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use super::call::{Call, Startable, raised};
+use super::clients::Here;
+use super::codec::DEFAULT;
+use super::flavor::{Awaited, Blocking, Flavor};
+use super::options::{self, Opt};
+use super::session::session_of;
+use crate::driver::DriverClient;
+use crate::driver::watch::{self, Level, Seen, Watch, Watching};
+use crate::error::Result;
+use crate::runtime::process;
+
+/// The arguments of `watch`.
+#[derive(Default)]
+pub struct WatchArguments {
+    pub pipeline: Option<Py<PyAny>>,
+    pub full_document: Option<String>,
+    pub resume_after: Option<Py<PyAny>>,
+    pub max_await_time_ms: Option<u64>,
+    pub batch_size: Option<u32>,
+    pub collation: Option<Py<PyAny>>,
+    pub start_at_operation_time: Option<Py<PyAny>>,
+    pub session: Option<Py<PyAny>>,
+    pub start_after: Option<Py<PyAny>>,
+    pub comment: Option<Py<PyAny>>,
+    pub full_document_before_change: Option<String>,
+    pub show_expanded_events: Option<bool>,
+}
+
+/// What both kinds of change stream are made of.
+pub struct WatchCore {
+    level: Level,
+    here: Here<DriverClient>,
+    arguments: WatchArguments,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    watching: Option<Arc<Watching>>,
+    opened: bool,
+    token: Option<Document>,
+    closed: bool,
+}
+
+impl WatchCore {
+    /// A change stream that has not been opened.
+    pub fn new(py: Python<'_>, level: Level, here: Here<DriverClient>, arguments: WatchArguments) -> PyResult<Self> {
+        if let Some(pipeline) = &arguments.pipeline {
+            options::pipeline(&DEFAULT, pipeline.bind(py))?;
+        }
+        Ok(Self { level, here, arguments, state: Mutex::default() })
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The change stream under way, started if it was not.
+    fn watching(&self, py: Python<'_>) -> PyResult<Option<Arc<Watching>>> {
+        {
+            let state = self.state();
+            if state.closed {
+                return Ok(None);
+            }
+            if let Some(watching) = &state.watching {
+                return Ok(Some(Arc::clone(watching)));
+            }
+        }
+        let at = self.here.at(py)?;
+        let given = &self.arguments;
+        let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
+        let opts = vec![
+            ("resumeAfter", Opt::Value(copy(&given.resume_after))),
+            ("startAfter", Opt::Value(copy(&given.start_after))),
+            ("startAtOperationTime", Opt::Value(copy(&given.start_at_operation_time))),
+            ("collation", Opt::Collation(copy(&given.collation))),
+            ("comment", Opt::Value(copy(&given.comment))),
+            ("showExpandedEvents", Opt::Flag(given.show_expanded_events)),
+        ];
+        let mut options = options::given(py, &at.codec, &opts)?;
+        for (name, value) in
+            [("fullDocument", &given.full_document), ("fullDocumentBeforeChange", &given.full_document_before_change)]
+        {
+            if let Some(value) = value {
+                options.insert(name, value);
+            }
+        }
+        if let Some(size) = given.batch_size {
+            options.insert("batchSize", i64::from(size));
+        }
+        let watch = Watch {
+            level: self.level,
+            namespace: Arc::clone(&at.namespace),
+            pipeline: match &given.pipeline {
+                Some(pipeline) => options::pipeline(&at.codec, pipeline.bind(py))?,
+                None => Vec::new(),
+            },
+            options: raised(py, watch::options(&options, given.max_await_time_ms.map(Duration::from_millis)))?,
+            session: session_of(given.session.as_ref().map(|session| session.bind(py)), &at.pooled)?,
+        };
+        let runtime = raised(py, process().runtime())?;
+        let watching = Arc::new(Watching::start(runtime, at.client, watch));
+        Ok(Some(Arc::clone(self.state().watching.get_or_insert(watching))))
+    }
+
+    /// The call that waits until it is open; `result` is what it gives.
+    fn open(slf: &Arc<Self>, py: Python<'_>, result: Py<PyAny>) -> PyResult<Call<Option<Seen>>> {
+        let watching = slf.watching(py)?;
+        let core = Arc::clone(slf);
+        let opened = core.state().opened;
+        let opening = async move {
+            match watching.filter(|_| !opened) {
+                Some(watching) => watching.opened().await.map(Some),
+                None => Ok(None),
+            }
+        };
+        Ok(Call::new(opening, move |py, seen: Result<Option<Seen>>| {
+            core.note(py, seen)?;
+            Ok(result)
+        }))
+    }
+
+    /// The call that gives the next change, or `None` where there is none: `once` after one look.
+    fn next(
+        slf: &Arc<Self>,
+        py: Python<'_>,
+        once: bool,
+        none: fn(Python<'_>) -> PyResult<Py<PyAny>>,
+    ) -> PyResult<Call<Option<Seen>>> {
+        let watching = slf.watching(py)?;
+        let core = Arc::clone(slf);
+        let opened = core.state().opened;
+        let waiting = async move {
+            let Some(watching) = watching else { return Ok(None) };
+            if !opened {
+                watching.opened().await?;
+            }
+            watching.next(once).await.map(Some)
+        };
+        Ok(Call::new(waiting, move |py, seen: Result<Option<Seen>>| match core.note(py, seen)? {
+            Some(document) => core.here.codec.decode(py, document.as_bytes()),
+            None => none(py),
+        }))
+    }
+
+    /// Remembers where to resume; gives the change.
+    fn note(&self, py: Python<'_>, seen: Result<Option<Seen>>) -> PyResult<Option<bson::RawDocumentBuf>> {
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.close();
+                return raised(py, Err(error));
+            }
+        };
+        let Some(seen) = seen else { return Ok(None) };
+        let mut state = self.state();
+        state.opened = true;
+        state.token = seen.token.or_else(|| state.token.take());
+        if !seen.alive {
+            state.closed = true;
+        }
+        Ok(seen.document)
+    }
+
+    fn close(&self) {
+        let watching = {
+            let mut state = self.state();
+            state.closed = true;
+            state.watching.take()
+        };
+        drop(watching);
+    }
+
+    fn token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let token = self.state().token.clone();
+        match token {
+            Some(token) => DEFAULT.decode_value(py, bson::Bson::Document(token)),
+            None => Ok(self
+                .arguments
+                .start_after
+                .as_ref()
+                .or(self.arguments.resume_after.as_ref())
+                .map_or_else(|| py.None(), |token| token.clone_ref(py))),
+        }
+    }
+}
+
+macro_rules! change_stream_class {
+    ($flavor:ident, $stream:ident = $name:literal, enter = $enter:ident, exit = $exit:ident, $stop:ident) => {
+        /// The changes of a collection, a database, or all of them, as they happen.
+        #[pyclass(module = "connect.eaas.mongodb", frozen, weakref, name = $name)]
+        pub struct $stream {
+            core: Arc<WatchCore>,
+        }
+
+        impl $stream {
+            /// A change stream that has not been opened.
+            pub fn new(core: WatchCore) -> Self {
+                Self { core: Arc::new(core) }
+            }
+        }
+
+        #[pymethods]
+        impl $stream {
+            #[classmethod]
+            fn __class_getitem__<'py>(
+                cls: &Bound<'py, PyType>,
+                item: &Bound<'py, PyAny>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                options::generic(cls, item)
+            }
+
+            /// Whether more changes may come.
+            #[getter]
+            fn alive(&self) -> bool {
+                !self.core.state().closed
+            }
+
+            /// The token to resume after; `None` before there is one.
+            #[getter]
+            fn resume_token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.core.token(py)
+            }
+
+            /// The next change; waits for it.
+            fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let core = Arc::clone(&self.core);
+                $flavor::run(py, concat!($name, ".next"), move |py| {
+                    WatchCore::next(&core, py, false, |_| Err($stop::new_err(())))
+                })
+            }
+
+            /// The next change, or `None` if there is none within `max_await_time_ms`.
+            fn try_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let core = Arc::clone(&self.core);
+                $flavor::run(py, concat!($name, ".try_next"), move |py| {
+                    WatchCore::next(&core, py, true, |py| Ok(py.None()))
+                })
+            }
+
+            /// Let the server go of it.
+            fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let core = Arc::clone(&self.core);
+                $flavor::run(py, concat!($name, ".close"), move |_| {
+                    core.close();
+                    Ok(Call::new(async { Ok(()) }, |py, _| Ok(py.None())))
+                })
+            }
+
+            fn $enter(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let core = Arc::clone(&slf.get().core);
+                let name = concat!($name, ".", stringify!($enter));
+                $flavor::run(py, name, move |py| WatchCore::open(&core, py, slf.into_any()))
+            }
+
+            #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+            fn $exit(
+                &self,
+                py: Python<'_>,
+                exc_type: Option<&Bound<'_, PyAny>>,
+                exc_val: Option<&Bound<'_, PyAny>>,
+                exc_tb: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                let _whatever_happened = (exc_type, exc_val, exc_tb);
+                self.close(py)
+            }
+        }
+    };
+}
+
+change_stream_class!(
+    Awaited,
+    AsyncChangeStream = "AsyncChangeStream",
+    enter = __aenter__,
+    exit = __aexit__,
+    PyStopAsyncIteration
+);
+change_stream_class!(Blocking, ChangeStream = "ChangeStream", enter = __enter__, exit = __exit__, PyStopIteration);
+
+#[pymethods]
+impl AsyncChangeStream {
+    /// Open it; gives itself. So both spellings serve, `async with coll.watch()`
+    /// and `async with await coll.watch()`.
+    fn __await__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let core = Arc::clone(&slf.get().core);
+        Awaited::run(py, "AsyncChangeStream.__await__", move |py| WatchCore::open(&core, py, slf.into_any()))
+    }
+
+    fn __aiter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.next(py)
+    }
+}
+
+#[pymethods]
+impl ChangeStream {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let runtime = raised(py, process().runtime())?;
+        WatchCore::next(&self.core, py, false, |_| Err(PyStopIteration::new_err(())))?.wait(py, runtime)
+    }
+}
