@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
+use crate::driver::events::{Heard, Listener};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Documents that came together, still in the answer that brought them.
@@ -140,6 +141,7 @@ fn malformed() -> Error {
 pub struct Fetching {
     batches: Arc<Mutex<mpsc::Receiver<Result<Batch>>>>,
     demand: Option<Arc<Demand>>,
+    heard: Option<Heard>,
     task: AbortHandle,
 }
 
@@ -183,22 +185,21 @@ impl Demand {
 impl Fetching {
     /// Opens a stream of batches, and keeps one batch ahead of its reader.
     pub fn start(runtime: &Handle, open: impl Future<Output = Result<Batches>> + Send + 'static) -> Self {
-        Self::begin(runtime, None, open)
+        Self::heard(runtime, true, None, open)
     }
 
-    /// Opens a stream of batches, each of which is asked for when it is wanted.
-    pub fn on_demand(runtime: &Handle, open: impl Future<Output = Result<Batches>> + Send + 'static) -> Self {
-        Self::begin(runtime, Some(Arc::default()), open)
-    }
-
-    fn begin(
+    /// Opens a stream of batches: `ahead` of its reader, or each when it is
+    /// wanted. A listener hears of it as its caller's.
+    pub fn heard(
         runtime: &Handle,
-        demand: Option<Arc<Demand>>,
+        ahead: bool,
+        heard: Option<Heard>,
         open: impl Future<Output = Result<Batches>> + Send + 'static,
     ) -> Self {
+        let demand: Option<Arc<Demand>> = (!ahead).then(Arc::default);
         let (sender, receiver) = mpsc::channel(1);
         let wanted = demand.clone();
-        let task = runtime.spawn(async move {
+        let task = runtime.spawn(Heard::scope(heard.clone(), async move {
             let opened = std::panic::AssertUnwindSafe(open);
             let opened = futures_util::FutureExt::catch_unwind(opened).await.unwrap_or_else(|_| {
                 Err(Error::new(
@@ -221,8 +222,13 @@ impl Fetching {
                     return;
                 }
             }
-        });
-        Self { batches: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
+        }));
+        Self { batches: Arc::new(Mutex::new(receiver)), demand, heard, task: task.abort_handle() }
+    }
+
+    /// Who hears of it.
+    pub fn listener(&self) -> Option<Arc<dyn Listener>> {
+        self.heard.as_ref().map(|heard| Arc::clone(&heard.listener))
     }
 
     /// The next batches, until they hold `wanted` documents or there are no

@@ -5,6 +5,7 @@ pub mod bulk;
 pub mod command;
 pub mod concern;
 pub mod error;
+pub mod events;
 pub mod find;
 pub mod insert;
 pub mod session;
@@ -18,10 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
-use mongodb::options::{ClientOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress, Tls};
+use mongodb::event::sdam::TopologyDescription;
+use mongodb::options::{ClientOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress, ServerApi, Tls};
 use mongodb::{Client, Collection};
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch as watch_channel};
 
 use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
@@ -29,6 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 use bulk::BulkSessions;
 use concern::Concerns;
 use error::Attempt;
+use events::Listener;
 
 /// PyMongo's default, where the connection string does not say.
 const MAX_POOL_SIZE: u32 = 100;
@@ -70,6 +73,9 @@ pub struct DriverClient {
     client: OnceCell<Connected>,
     coalescer: Coalescer<Self>,
     bulk_sessions: BulkSessions,
+    listener: Option<Arc<dyn Listener>>,
+    topology: watch_channel::Sender<Option<TopologyDescription>>,
+    server_api: Option<ServerApi>,
 }
 
 /// The driver's client, and what it does not tell of its options.
@@ -82,6 +88,16 @@ struct Connected {
 impl DriverClient {
     /// A client for `settings`, whose work runs on `runtime`.
     pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
+        Self::with_listener(settings, runtime, None, None)
+    }
+
+    /// The same, telling `listener` what happens, and of a version of the server's API.
+    pub fn with_listener(
+        settings: DriverSettings,
+        runtime: Handle,
+        listener: Option<Arc<dyn Listener>>,
+        server_api: Option<ServerApi>,
+    ) -> Self {
         warm_up(&runtime);
         Self {
             settings,
@@ -89,7 +105,40 @@ impl DriverClient {
             client: OnceCell::new(),
             coalescer: Coalescer::default(),
             bulk_sessions: BulkSessions::default(),
+            listener,
+            topology: watch_channel::Sender::new(None),
+            server_api,
         }
+    }
+
+    /// Who is told what happens.
+    pub fn listener(&self) -> Option<&Arc<dyn Listener>> {
+        self.listener.as_ref()
+    }
+
+    /// What is known of the servers.
+    pub fn topology(&self) -> Option<bson::Document> {
+        self.topology.borrow().as_ref().map(events::topology)
+    }
+
+    /// What is known of the servers once one of them has been reached.
+    ///
+    /// # Errors
+    /// Those of any command.
+    pub async fn reached(&self) -> Result<bson::Document> {
+        let ping = bson::doc! { "ping": 1 };
+        command::run_command(self, "admin".to_owned(), ping, command::How::reading(None)).await?;
+        Ok(self.topology().unwrap_or_default())
+    }
+
+    /// Makes the client, and resolves the DNS seed list, if there is one.
+    ///
+    /// # Errors
+    /// Those of the seed list.
+    pub async fn prepare(&self) -> Result<()> {
+        let namespace = Namespace::new("admin", "");
+        let attempt = Attempt { doing: "connect for", namespace: &namespace, settings: &self.settings };
+        self.connected(&attempt).await.map(drop)
     }
 
     /// What it was made from.
@@ -118,7 +167,9 @@ impl DriverClient {
         options.driver_info = Some(
             DriverInfo::builder().name(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION").to_owned()).build(),
         );
+        options.server_api = self.server_api.clone().or(options.server_api);
         trust_ssl_cert_file(&mut options);
+        events::listen(&mut options, self.listener.as_ref(), self.topology.clone());
         let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
         let client = Client::with_options(options).map_err(|error| attempt.failed(&error))?;
         Ok(Connected { client, retry_reads, retry_writes })

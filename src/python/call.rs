@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::errors::to_py;
 use crate::coalesce::{Flush, More, Settle, awaited};
+use crate::driver::events::{Heard, Listener};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mailbox::Wakeup;
 
@@ -56,6 +57,17 @@ pub trait Startable: Send + 'static {
     fn pending(self) -> Box<dyn Pending>;
     /// Carries it out in this thread, with the GIL released.
     fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>>;
+    /// The same, of which a listener hears.
+    #[must_use]
+    fn heard_by(self, heard: Option<Heard>) -> Self;
+}
+
+/// `finish`, once listeners have heard what was told until then.
+fn after_listeners<T: 'static>(listener: Arc<dyn Listener>, finish: Finish<T>) -> Finish<T> {
+    Box::new(move |py, result| {
+        listener.settle();
+        finish(py, result)
+    })
 }
 
 impl<T: Send + 'static> Startable for Call<T> {
@@ -71,6 +83,12 @@ impl<T: Send + 'static> Startable for Call<T> {
     fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>> {
         let result = wait(py, runtime, self.running)?;
         (self.finish)(py, result)
+    }
+
+    fn heard_by(self, heard: Option<Heard>) -> Self {
+        let Some(heard) = heard else { return self };
+        let finish = after_listeners(Arc::clone(&heard.listener), self.finish);
+        Self { running: Box::pin(Heard::scope(Some(heard), self.running)), finish }
     }
 }
 
@@ -127,6 +145,17 @@ impl Startable for Insert {
                 let result = wait(py, runtime, Box::pin(ended))?;
                 finish(py, result)
             }
+        }
+    }
+
+    fn heard_by(self, heard: Option<Heard>) -> Self {
+        match (self, heard) {
+            (Self::Alone(call), heard) => Self::Alone(call.heard_by(heard)),
+            // Sent with its neighbours, it is no caller's own.
+            (Self::Merged { hand_over, finish }, Some(heard)) => {
+                Self::Merged { hand_over, finish: after_listeners(heard.listener, finish) }
+            }
+            (merged, None) => merged,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mongodb::options::{ServerApi, ServerApiVersion};
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
@@ -15,8 +16,9 @@ use super::cursor::{AsyncCursor, Cursor, CursorCore, FindArguments, Open};
 use super::errors::{configuration_error, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
 use super::mongo::{At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments};
+use super::monitoring::heard;
 use super::options::{self, Opt, Opts};
-use super::pooled::{Pooled, PooledClient};
+use super::pooled::{Extras, Pooled, PooledClient};
 use super::scope::{CodecRef, Overrides, Scope};
 use super::shared;
 use super::store::{StoreSettings, pairs, saved};
@@ -125,6 +127,19 @@ impl<C: PooledClient> Here<C> {
             codec: self.codec.clone(),
             add_ids: self.add_ids,
         })
+    }
+}
+
+impl<C: PooledClient> Here<C> {
+    /// Makes a call, of which the client's listeners hear.
+    pub(super) fn make<S: Startable>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(Python<'_>, At<C>) -> PyResult<S>,
+    ) -> PyResult<S> {
+        let at = self.at(py)?;
+        let heard = heard(py, at.client.listener())?;
+        Ok(call(py, at)?.heard_by(heard))
     }
 }
 
@@ -525,7 +540,7 @@ macro_rules! path_classes {
                 call: impl FnOnce(Python<'_>, At<$path>) -> PyResult<C> + Send + 'static,
             ) -> PyResult<Py<PyAny>> {
                 let here = self.here();
-                $flavor::run(py, name, move |py| call(py, here.at(py)?))
+                $flavor::run(py, name, move |py| here.make(py, call))
             }
         }
 
@@ -547,7 +562,7 @@ macro_rules! path_classes {
                 let gated = Arc::clone(&here.pooled);
                 let gate: Gate = Box::new(move |py| Ok(<$path as CollectionCalls>::room(gated.client(py, $client_name)?)));
                 $flavor::run_behind(py, concat!($collection_name, ".insert_one"), Some(gate), move |py| {
-                    <$path as CollectionCalls>::insert_one(py, here.at(py)?, arguments)
+                    here.make(py, |py, at| <$path as CollectionCalls>::insert_one(py, at, arguments))
                 })
             }
 
@@ -1081,9 +1096,10 @@ macro_rules! driver_constructor {
                         options.set_item(name, value)?;
                     }
                 }
+                let extras = extras_of(&options)?;
                 let (mut settings, codec_options, read_preference) = driver_settings_of(py, host, port, &options)?;
                 settings.coalesce = coalesce;
-                let client = Self::of(Pooled::new(settings, false));
+                let client = Self::of(Pooled::with_extras(settings, false, extras));
                 let overrides = Overrides {
                     codec_options: codec_options.as_ref(),
                     read_preference: read_preference.as_ref(),
@@ -1141,6 +1157,36 @@ macro_rules! data_api_constructor {
             }
         }
     };
+}
+
+/// What of a client's keywords is no setting.
+fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<Extras> {
+    let py = options.py();
+    let taken = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+        let value = options.get_item(name)?;
+        options.del_item(name).ok();
+        Ok(value.filter(|value| !value.is_none()))
+    };
+    let listeners = match taken("event_listeners")? {
+        Some(listeners) => {
+            py.import("connect.eaas.mongodb.monitoring")?.getattr("check_listeners")?.call1((listeners,))?.extract()?
+        }
+        None => Vec::new(),
+    };
+    let server_api = match taken("server_api")? {
+        Some(api) => {
+            let version = api.getattr("version")?.extract::<String>()?;
+            let version = version.parse::<ServerApiVersion>().map_err(|_| {
+                configuration_error(py, "server_api must be an instance of pymongo.server_api.ServerApi")
+            })?;
+            let mut server_api = ServerApi::builder().version(version).build();
+            server_api.strict = api.getattr("strict")?.extract()?;
+            server_api.deprecation_errors = api.getattr("deprecation_errors")?.extract()?;
+            Some(server_api)
+        }
+        None => None,
+    };
+    Ok(Extras { listeners, server_api })
 }
 
 /// The options of documents' types, in PyMongo's names for them as keywords.

@@ -259,18 +259,22 @@ impl CursorCore {
         };
         let fetching = if there >= wanted { None } else { slf.fetching(py)? };
         let core = Arc::clone(slf);
+        let listener = fetching.as_ref().and_then(|fetching| fetching.listener());
         let fetched = async move {
             match fetching {
                 Some(fetching) => fetching.fetch(wanted - there, tailable).await,
                 None => Ok((Vec::new(), false)),
             }
         };
+        let settled = move || listener.iter().for_each(|listener| listener.settle());
         Ok(Call::new(fetched, move |py, come: Result<(Vec<Batch>, bool)>| match come {
             Ok(come) => {
+                settled();
                 core.state().add(come);
                 finish(py, &core)
             }
             Err(error) => {
+                settled();
                 core.close();
                 Err(to_py(py, error))
             }

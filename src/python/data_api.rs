@@ -17,7 +17,7 @@ use super::mongo::{
     inserted_many, inserted_one, room, updated,
 };
 use super::options::{self, Opts};
-use super::pooled::{Pooled, PooledClient};
+use super::pooled::{Extras, Pooled, PooledClient};
 use super::store::wrapper_in_event;
 use crate::coalesce::{Coalescer, Flush};
 use crate::codec::MAX_DOCUMENT_SIZE;
@@ -27,6 +27,7 @@ use crate::config::DataApiSettings;
 use crate::cursor::Fetching;
 use crate::data_api::client::{DataApiClient, Outgoing, Repeat};
 use crate::data_api::protocol::Action;
+use crate::driver::events::Listener;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{METADATA, Record};
@@ -34,8 +35,17 @@ use crate::store::{METADATA, Record};
 impl PooledClient for DataApiClient {
     type Settings = DataApiSettings;
 
-    fn make(settings: DataApiSettings, runtime: tokio::runtime::Handle) -> Self {
+    fn make(
+        settings: DataApiSettings,
+        runtime: tokio::runtime::Handle,
+        _listener: Option<Arc<dyn Listener>>,
+        _extras: &Extras,
+    ) -> Self {
         Self::new(settings, runtime)
+    }
+
+    fn listener(&self) -> Option<&Arc<dyn Listener>> {
+        None
     }
 }
 

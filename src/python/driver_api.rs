@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 use super::clients::{
     AsyncCollection, AsyncDatabase, AsyncMongoClient, Collection, Database, Here, MongoClient, aggregation, query,
 };
+use super::codec::DEFAULT;
 use super::cursor::{
     AsyncCursor, AsyncRawBatchCursor, Cursor, CursorCore, FindArguments, Open, Opening, RawBatchCursor,
 };
@@ -577,6 +578,11 @@ macro_rules! driver_collection {
     };
 }
 
+fn of_topology(py: Python<'_>, what: &str, topology: bson::Document) -> PyResult<Py<PyAny>> {
+    let topology = DEFAULT.decode_value(py, bson::Bson::Document(topology))?;
+    Ok(py.import("connect.eaas.mongodb.monitoring")?.getattr(what)?.call1((topology,))?.unbind())
+}
+
 fn no_encryption(encrypted_fields: Option<&Py<PyAny>>) -> PyResult<()> {
     match encrypted_fields {
         None => Ok(()),
@@ -603,12 +609,82 @@ macro_rules! driver_database {
                 call: impl FnOnce(Python<'_>, At<DriverClient>) -> PyResult<C> + Send + 'static,
             ) -> PyResult<Py<PyAny>> {
                 let here = self.here();
-                $flavor::run(py, name, move |py| call(py, here.at(py)?))
+                $flavor::run(py, name, move |py| here.make(py, call))
+            }
+        }
+
+        impl $client {
+            /// What `connect.eaas.mongodb.monitoring` makes of the topology, once a server has been reached.
+            fn ask(&self, py: Python<'_>, name: &'static str, what: &'static str) -> PyResult<Py<PyAny>> {
+                self.run(py, name, move |_, at| {
+                    let client = at.client;
+                    Ok(super::call::Call::new(async move { client.reached().await }, move |py, topology| {
+                        of_topology(py, what, super::call::raised(py, topology)?)
+                    }))
+                })
             }
         }
 
         #[pymethods]
         impl $client {
+            /// The default host.
+            #[classattr]
+            const HOST: &'static str = "localhost";
+
+            /// The default port.
+            #[classattr]
+            const PORT: u16 = 27017;
+
+            /// The address of the server that writes go to, `(host, port)`, or `None`.
+            #[getter]
+            fn address(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.ask(py, concat!($client_name, ".address"), "address")
+            }
+
+            /// The address of the primary of the replica set, or `None`.
+            #[getter]
+            fn primary(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.ask(py, concat!($client_name, ".primary"), "primary")
+            }
+
+            /// The addresses of the secondaries of the replica set.
+            #[getter]
+            fn secondaries(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.ask(py, concat!($client_name, ".secondaries"), "secondaries")
+            }
+
+            /// The addresses of the arbiters of the replica set.
+            #[getter]
+            fn arbiters(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.ask(py, concat!($client_name, ".arbiters"), "arbiters")
+            }
+
+            /// Whether a server takes writes.
+            #[getter]
+            fn is_primary(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.ask(py, concat!($client_name, ".is_primary"), "is_primary")
+            }
+
+            /// Whether the server is a router of a sharded cluster.
+            #[getter]
+            fn is_mongos(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.ask(py, concat!($client_name, ".is_mongos"), "is_mongos")
+            }
+
+            /// The addresses of the servers that are known now.
+            #[getter]
+            fn nodes(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let client = self.pooled.client(py, $client_name)?;
+                of_topology(py, "nodes", client.topology().unwrap_or_default())
+            }
+
+            /// PyMongo's description of the servers that are known now.
+            #[getter]
+            fn topology_description(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let client = self.pooled.client(py, $client_name)?;
+                of_topology(py, "topology_description", client.topology().unwrap_or_default())
+            }
+
             /// The names of the databases.
             #[pyo3(signature = (session = None, comment = None))]
             fn list_database_names(
@@ -658,7 +734,7 @@ macro_rules! driver_database {
                 let opts = usual(session, comment);
                 let here = Here::of(&self.pooled, Namespace::new(name, ""), &self.scope, $client_name);
                 $flavor::run(py, concat!($client_name, ".drop_database"), move |py| {
-                    calls::quiet(py, here.at(py)?, bson::doc! { "dropDatabase": 1 }, &opts, None)
+                    here.make(py, |py, at| calls::quiet(py, at, bson::doc! { "dropDatabase": 1 }, &opts, None))
                 })
             }
 
@@ -717,7 +793,7 @@ macro_rules! driver_database {
                     Namespace { concerns: Arc::clone(&scope.concerns), ..Namespace::new("admin", "bulkWrite") };
                 let here = Here::of(&self.pooled, namespace, &scope, $client_name);
                 $flavor::run(py, concat!($client_name, ".bulk_write"), move |py| {
-                    calls::bulk_write_client(py, here.at(py)?, &arguments, verbose_results)
+                    here.make(py, |py, at| calls::bulk_write_client(py, at, &arguments, verbose_results))
                 })
             }
 
@@ -771,7 +847,7 @@ macro_rules! driver_database {
                 call: impl FnOnce(Python<'_>, At<DriverClient>) -> PyResult<C> + Send + 'static,
             ) -> PyResult<Py<PyAny>> {
                 let here = self.here(py);
-                $flavor::run(py, name, move |py| call(py, here.at(py)?))
+                $flavor::run(py, name, move |py| here.make(py, call))
             }
         }
 
@@ -843,7 +919,7 @@ macro_rules! driver_database {
                 let check = check_exists != Some(false);
                 $flavor::run(py, concat!($database_name, ".create_collection"), move |py| {
                     let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-                    calls::create_collection(py, here.at(py)?, collection, check, kwargs, &opts)
+                    here.make(py, |py, at| calls::create_collection(py, at, collection, check, kwargs, &opts))
                 })
             }
 
@@ -900,7 +976,7 @@ macro_rules! driver_database {
                 let opts = usual(session, comment);
                 let here = self.here_of(py, name);
                 $flavor::run(py, concat!($database_name, ".validate_collection"), move |py| {
-                    calls::validate_collection(py, here.at(py)?, command, &opts)
+                    here.make(py, |py, at| calls::validate_collection(py, at, command, &opts))
                 })
             }
 
@@ -1093,3 +1169,23 @@ driver_database!(
     ClientSession,
     ChangeStream
 );
+
+#[pymethods]
+impl AsyncMongoClient {
+    /// Connect, as far as that can be done before the first call: the DNS seed
+    /// list of a `mongodb+srv://` string is resolved.
+    fn aconnect(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.run(py, "AsyncMongoClient.aconnect", |_, at| {
+            let client = at.client;
+            Ok(super::call::Call::new(async move { client.prepare().await }, |py, ended| {
+                super::call::raised(py, ended)?;
+                Ok(py.None())
+            }))
+        })
+    }
+
+    /// Close the connections, as `close`.
+    fn aclose(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Ok(slf.call_method0("close")?.unbind())
+    }
+}

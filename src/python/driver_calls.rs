@@ -15,6 +15,7 @@ use super::codec::{Codec, DEFAULT, Encoded, raw_document};
 use super::cursor::Opening;
 use super::errors::{invalid_operation, to_py, wrong_type};
 use super::mongo::{At, found};
+use super::monitoring::heard;
 use super::options::{self, Opt, Opts, document};
 use super::results::pymongo_result;
 use super::scope::CodecRef;
@@ -163,9 +164,10 @@ pub fn documents(documents: Vec<Document>) -> Result<Batches> {
 /// `list_indexes`.
 pub fn list_indexes(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Opening> {
     let (more, session) = given(py, &at, opts)?;
+    let heard = heard(py, at.client.listener())?;
     let At { client, namespace, .. } = at;
     let listing = async move { documents(indexes(&client, &namespace, more, session).await?) };
-    Ok(Box::new(move |runtime: &_| Fetching::start(runtime, listing)))
+    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, heard, listing)))
 }
 
 /// `index_information`.
@@ -303,10 +305,19 @@ pub fn collection_options(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Cal
 }
 
 /// The reader of a command whose answer is a cursor.
-pub fn command_cursor(at: Here, database: String, command: Document, how: How, more: GetMore) -> Opening {
+pub fn command_cursor(
+    py: Python<'_>,
+    at: Here,
+    database: String,
+    command: Document,
+    how: How,
+    more: GetMore,
+) -> PyResult<Opening> {
+    let (ahead, heard) = (how.session.is_none(), heard(py, at.client.listener())?);
     let client = at.client;
-    let start = if how.session.is_some() { Fetching::on_demand } else { Fetching::start };
-    Box::new(move |runtime: &_| start(runtime, command::cursor(client, database, command, how, more)))
+    Ok(Box::new(move |runtime: &_| {
+        Fetching::heard(runtime, ahead, heard, command::cursor(client, database, command, how, more))
+    }))
 }
 
 /// `list_collections`.
@@ -315,7 +326,7 @@ pub fn list_collections(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Openi
     let (more, session) = given(py, &at, opts)?;
     command.extend(more);
     let database = at.namespace.database.clone();
-    Ok(command_cursor(at, database, command, How::reading(session), GetMore::default()))
+    command_cursor(py, at, database, command, How::reading(session), GetMore::default())
 }
 
 /// `list_collection_names`.
@@ -496,7 +507,7 @@ pub fn cursor_command(
     let command = options::command(&codec, command, value, kwargs)?;
     let how = arguments.how(py, &at)?;
     let database = at.namespace.database.clone();
-    Ok(command_cursor(at, database, command, how, more))
+    command_cursor(py, at, database, command, how, more)
 }
 
 /// `aggregate` of a database.
@@ -534,7 +545,7 @@ pub fn aggregate_database(py: Python<'_>, at: Here, pipeline: &Bound<'_, PyAny>,
         write_concern: concerns.write_concern.clone(),
     };
     let database = at.namespace.database.clone();
-    Ok(command_cursor(at, database, command, how, GetMore { batch_size, comment, ..GetMore::default() }))
+    command_cursor(py, at, database, command, how, GetMore { batch_size, comment, ..GetMore::default() })
 }
 
 /// `list_databases`, as a cursor, or the names.
@@ -542,6 +553,7 @@ pub fn list_databases(py: Python<'_>, at: Here, command: Document, opts: &Opts) 
     let mut command = command;
     let (more, session) = given(py, &at, opts)?;
     command.extend(more);
+    let heard = heard(py, at.client.listener())?;
     let client = at.client;
     let listing = async move {
         let answer = run_command(&client, "admin".to_owned(), command, How::reading(session)).await?;
@@ -549,7 +561,7 @@ pub fn list_databases(py: Python<'_>, at: Here, command: Document, opts: &Opts) 
         let databases = databases.filter_map(|database| Document::try_from(database.as_document()?).ok());
         documents(databases.collect())
     };
-    Ok(Box::new(move |runtime: &_| Fetching::start(runtime, listing)))
+    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, heard, listing)))
 }
 
 /// `list_database_names`.

@@ -15,6 +15,7 @@ mod events;
 mod flavor;
 mod gateway;
 mod mongo;
+mod monitoring;
 mod once;
 mod options;
 mod pooled;

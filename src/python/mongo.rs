@@ -12,8 +12,9 @@ use super::call::{Call, Handing, Insert, Running, raised};
 use super::codec::{Codec, Encoded, Id, raw_document};
 use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
+use super::monitoring::heard;
 use super::options::{self, Opt, Opts, document};
-use super::pooled::{Pooled, PooledClient};
+use super::pooled::{Extras, Pooled, PooledClient};
 use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
 use super::scope::CodecRef;
 use super::session::session_of;
@@ -24,6 +25,7 @@ use crate::cursor::Fetching;
 use crate::driver::aggregate::aggregate;
 use crate::driver::bulk::{BulkOptions, insert_many};
 use crate::driver::command::{How, run_command};
+use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_one};
 use crate::driver::session::Session;
@@ -35,8 +37,17 @@ use crate::store::Record;
 impl PooledClient for DriverClient {
     type Settings = DriverSettings;
 
-    fn make(settings: DriverSettings, runtime: tokio::runtime::Handle) -> Self {
-        Self::new(settings, runtime)
+    fn make(
+        settings: DriverSettings,
+        runtime: tokio::runtime::Handle,
+        listener: Option<Arc<dyn Listener>>,
+        extras: &Extras,
+    ) -> Self {
+        Self::with_listener(settings, runtime, listener, extras.server_api.clone())
+    }
+
+    fn listener(&self) -> Option<&Arc<dyn Listener>> {
+        Self::listener(self)
     }
 }
 
@@ -182,7 +193,9 @@ impl CollectionCalls for DriverClient {
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
         let plain =
             options.bypass_document_validation.is_none() && options.comment.is_none() && options.session.is_none();
-        if plain && client.settings().coalesce {
+        // Who listens to commands is told of each insert as its caller's.
+        let listened = client.listener().is_some_and(|listener| listener.wanted().commands);
+        if plain && client.settings().coalesce && !listened {
             raised(py, check_size(&client, &namespace, &document))?;
             return Ok(Insert::Merged {
                 hand_over: Box::new(move |runtime, caller, more| {
@@ -236,12 +249,10 @@ impl CollectionCalls for DriverClient {
 
     fn find(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Opening> {
         let query = query(py, &at, arguments)?;
-        let on_demand = query.session.is_some() || query.tailable.is_some();
+        let ahead = query.session.is_none() && query.tailable.is_none();
+        let heard = heard(py, at.client.listener())?;
         let At { client, namespace, .. } = at;
-        Ok(Box::new(move |runtime| {
-            let start = if on_demand { Fetching::on_demand } else { Fetching::start };
-            start(runtime, find(client, namespace, query))
-        }))
+        Ok(Box::new(move |runtime| Fetching::heard(runtime, ahead, heard, find(client, namespace, query))))
     }
 
     fn explain(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>> {
@@ -295,9 +306,11 @@ impl CollectionCalls for DriverClient {
     fn aggregate(py: Python<'_>, at: At<Self>, pipeline: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Opening> {
         let session = at.session(py, options)?;
         let (pipeline, given) = (options::pipeline(&at.codec, pipeline)?, options::given(py, &at.codec, options)?);
+        let (ahead, heard) = (session.is_none(), heard(py, at.client.listener())?);
         let At { client, namespace, .. } = at;
-        let start = if session.is_some() { Fetching::on_demand } else { Fetching::start };
-        Ok(Box::new(move |runtime| start(runtime, aggregate(client, namespace, pipeline, given, session))))
+        Ok(Box::new(move |runtime| {
+            Fetching::heard(runtime, ahead, heard, aggregate(client, namespace, pipeline, given, session))
+        }))
     }
 
     fn save(py: Python<'_>, at: At<Self>, record: Record) -> PyResult<Handing> {

@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mongodb::options::ServerApi;
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
 use super::call::raised;
 use super::errors::invalid_operation;
+use super::monitoring::Dispatcher;
+use crate::driver::events::Listener;
 use crate::runtime::process;
 
 /// A client of the core.
@@ -15,7 +18,19 @@ pub trait PooledClient: Send + Sync + Sized + 'static {
     type Settings: Clone + Send + Sync + 'static;
 
     /// Makes one, without I/O.
-    fn make(settings: Self::Settings, runtime: Handle) -> Self;
+    fn make(settings: Self::Settings, runtime: Handle, listener: Option<Arc<dyn Listener>>, extras: &Extras) -> Self;
+
+    /// Who is told what happens.
+    fn listener(&self) -> Option<&Arc<dyn Listener>>;
+}
+
+/// What a client may have beyond its settings.
+#[derive(Default)]
+pub struct Extras {
+    /// PyMongo's event listeners.
+    pub listeners: Vec<Py<PyAny>>,
+    /// The version of the server's API.
+    pub server_api: Option<ServerApi>,
 }
 
 /// The settings of a client, and the client once it is needed. A forked child
@@ -25,6 +40,7 @@ pub struct Pooled<C: PooledClient> {
     pub settings: C::Settings,
     /// Whether it came from `from_config`, and so may serve others too.
     pub shared: bool,
+    extras: Extras,
     slot: Mutex<Slot<C>>,
 }
 
@@ -37,7 +53,12 @@ enum Slot<C> {
 impl<C: PooledClient> Pooled<C> {
     /// A hold on no client yet.
     pub fn new(settings: C::Settings, shared: bool) -> Self {
-        Self { settings, shared, slot: Mutex::new(Slot::Unmade) }
+        Self::with_extras(settings, shared, Extras::default())
+    }
+
+    /// The same, with more than settings.
+    pub fn with_extras(settings: C::Settings, shared: bool, extras: Extras) -> Self {
+        Self { settings, shared, extras, slot: Mutex::new(Slot::Unmade) }
     }
 
     /// The client; made at the first call in each process.
@@ -45,7 +66,20 @@ impl<C: PooledClient> Pooled<C> {
         let process = process();
         // Making an exception runs Python, which may let other threads in: not with the slot held.
         let runtime = raised(py, process.runtime())?;
+        {
+            let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*slot {
+                Slot::Made { pid, client } if *pid == process.pid => return Ok(Arc::clone(client)),
+                Slot::Closed => {
+                    drop(slot);
+                    return Err(invalid_operation(py, format!("Cannot use {class} after close")));
+                }
+                Slot::Unmade | Slot::Made { .. } => {}
+            }
+        }
+        let listener = Dispatcher::new(py, &self.extras.listeners)?;
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have made it, or closed it, meanwhile.
         match &*slot {
             Slot::Made { pid, client } if *pid == process.pid => Ok(Arc::clone(client)),
             Slot::Closed => {
@@ -53,7 +87,7 @@ impl<C: PooledClient> Pooled<C> {
                 Err(invalid_operation(py, format!("Cannot use {class} after close")))
             }
             Slot::Unmade | Slot::Made { .. } => {
-                let client = Arc::new(C::make(self.settings.clone(), runtime.clone()));
+                let client = Arc::new(C::make(self.settings.clone(), runtime.clone(), listener, &self.extras));
                 let made = Slot::Made { pid: process.pid, client: Arc::clone(&client) };
                 leave_to_parent(std::mem::replace(&mut *slot, made));
                 Ok(client)

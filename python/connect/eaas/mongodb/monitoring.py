@@ -1,0 +1,286 @@
+"""Event listeners: PyMongo's events, made of what the driver tells.
+
+The listeners are PyMongo's own classes (`pymongo.monitoring`), given to a client as `event_listeners=[…]` or
+registered for all clients with `pymongo.monitoring.register`, as tracing libraries do.
+"""
+
+from __future__ import annotations
+
+import datetime
+import traceback
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from pymongo import monitoring
+from pymongo.errors import AutoReconnect
+from pymongo.hello import Hello
+from pymongo.server_description import ServerDescription
+from pymongo.topology_description import TopologyDescription
+
+_KINDS = (
+    monitoring.CommandListener,
+    monitoring.ConnectionPoolListener,
+    monitoring.ServerHeartbeatListener,
+    monitoring.ServerListener,
+    monitoring.TopologyListener,
+)
+
+
+def check_listeners(listeners: Any) -> list[Any]:
+    """The listeners of `event_listeners`, if they are such."""
+    if not isinstance(listeners, Sequence):
+        raise TypeError(f"event_listeners must be a list or a tuple, not {type(listeners)}")
+    for listener in listeners:
+        if not isinstance(listener, _KINDS):
+            raise TypeError(
+                "Listeners for event_listeners must be either a CommandListener, ServerHeartbeatListener, "
+                f"ServerListener, TopologyListener, or ConnectionPoolListener, not {type(listener)}"
+            )
+    return list(listeners)
+
+
+def _address(address: Sequence[Any]) -> Any:
+    return (address[0], address[1])
+
+
+def _seconds(fields: dict[str, Any]) -> datetime.timedelta:
+    return datetime.timedelta(seconds=fields["duration"])
+
+
+def server_description(fields: dict[str, Any]) -> ServerDescription:
+    """PyMongo's description of a server."""
+    error = AutoReconnect(fields["error"]) if "error" in fields else None
+    hello = Hello(fields["hello"]) if "hello" in fields else None
+    return ServerDescription(_address(fields["address"]), hello, fields.get("round_trip_time"), error)
+
+
+def topology_description(fields: dict[str, Any], topology_id: Any = None) -> TopologyDescription:
+    """PyMongo's description of a topology."""
+    servers = [server_description(server) for server in fields.get("servers", [])]
+    return TopologyDescription(
+        fields.get("topology_type", 4),
+        {server.address: server for server in servers},
+        fields.get("replica_set_name"),
+        fields.get("max_set_version"),
+        fields.get("max_election_id"),
+        SimpleNamespace(_topology_id=topology_id, heartbeat_frequency=10.0),
+    )
+
+
+class Publisher:
+    """Calls the listeners of a client."""
+
+    def __init__(self, listeners: list[Any]) -> None:
+        registered = getattr(monitoring, "_LISTENERS", None)
+        self._listeners = [one for kind in registered or () for one in kind]
+        self._listeners += listeners
+        # The databases of commands under way, by their request; the later events do not have it.
+        self._databases: dict[int, str] = {}
+
+    def _wants(self, *kinds: type[Any]) -> bool:
+        return any(isinstance(listener, kinds) for listener in self._listeners)
+
+    @property
+    def commands(self) -> bool:
+        """Whether someone listens to commands."""
+        return self._wants(monitoring.CommandListener)
+
+    @property
+    def pools(self) -> bool:
+        """Whether someone listens to connection pools."""
+        return self._wants(monitoring.ConnectionPoolListener)
+
+    @property
+    def servers(self) -> bool:
+        """Whether someone listens to servers, heartbeats or topologies."""
+        return self._wants(
+            monitoring.ServerHeartbeatListener, monitoring.ServerListener, monitoring.TopologyListener
+        )
+
+    def publish(self, name: str, fields: dict[str, Any]) -> None:
+        """Makes the event, and calls those who listen to its kind."""
+        kind, method, event = getattr(self, f"_{name}")(fields)
+        for listener in self._listeners:
+            if isinstance(listener, kind):
+                try:
+                    getattr(listener, method)(event)
+                except Exception:  # As with PyMongo, a listener cannot fail a call.
+                    traceback.print_exc()
+
+    def _command(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "request_id": fields["request_id"],
+            "connection_id": _address(fields["connection_id"]),
+            "operation_id": fields["request_id"],
+            "service_id": fields["service_id"],
+            "server_connection_id": fields["server_connection_id"],
+        }
+
+    def _command_started(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        self._databases[fields["request_id"]] = fields["database_name"]
+        # A command that holds a secret comes empty.
+        command = fields["command"] or {fields["command_name"]: 1}
+        event = monitoring.CommandStartedEvent(command, fields["database_name"], **self._command(fields))
+        return monitoring.CommandListener, "started", event
+
+    def _ended(self, fields: dict[str, Any]) -> dict[str, Any]:
+        database = self._databases.pop(fields["request_id"], "")
+        return {**self._command(fields), "command_name": fields["command_name"], "database_name": database}
+
+    def _command_succeeded(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.CommandSucceededEvent(_seconds(fields), fields["reply"], **self._ended(fields))
+        return monitoring.CommandListener, "succeeded", event
+
+    def _command_failed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.CommandFailedEvent(_seconds(fields), fields["failure"], **self._ended(fields))
+        return monitoring.CommandListener, "failed", event
+
+    def _pool_created(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.PoolCreatedEvent(_address(fields["address"]), fields["options"])
+        return monitoring.ConnectionPoolListener, "pool_created", event
+
+    def _pool_ready(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        return monitoring.ConnectionPoolListener, "pool_ready", monitoring.PoolReadyEvent(_address(fields["address"]))
+
+    def _pool_cleared(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.PoolClearedEvent(
+            _address(fields["address"]), fields["service_id"], interrupt_connections=fields["interrupt_connections"]
+        )
+        return monitoring.ConnectionPoolListener, "pool_cleared", event
+
+    def _pool_closed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        return monitoring.ConnectionPoolListener, "pool_closed", monitoring.PoolClosedEvent(_address(fields["address"]))
+
+    def _connection_created(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ConnectionCreatedEvent(_address(fields["address"]), fields["connection_id"])
+        return monitoring.ConnectionPoolListener, "connection_created", event
+
+    def _connection_ready(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ConnectionReadyEvent(
+            _address(fields["address"]), fields["connection_id"], fields["duration"]
+        )
+        return monitoring.ConnectionPoolListener, "connection_ready", event
+
+    def _connection_closed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ConnectionClosedEvent(
+            _address(fields["address"]), fields["connection_id"], fields["reason"]
+        )
+        return monitoring.ConnectionPoolListener, "connection_closed", event
+
+    def _connection_check_out_started(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ConnectionCheckOutStartedEvent(_address(fields["address"]))
+        return monitoring.ConnectionPoolListener, "connection_check_out_started", event
+
+    def _connection_check_out_failed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ConnectionCheckOutFailedEvent(
+            _address(fields["address"]), fields["reason"], fields["duration"]
+        )
+        return monitoring.ConnectionPoolListener, "connection_check_out_failed", event
+
+    def _connection_checked_out(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ConnectionCheckedOutEvent(
+            _address(fields["address"]), fields["connection_id"], fields["duration"]
+        )
+        return monitoring.ConnectionPoolListener, "connection_checked_out", event
+
+    def _connection_checked_in(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ConnectionCheckedInEvent(_address(fields["address"]), fields["connection_id"])
+        return monitoring.ConnectionPoolListener, "connection_checked_in", event
+
+    def _heartbeat_started(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ServerHeartbeatStartedEvent(_address(fields["connection_id"]), fields["awaited"])
+        return monitoring.ServerHeartbeatListener, "started", event
+
+    def _heartbeat_succeeded(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ServerHeartbeatSucceededEvent(
+            fields["duration"], Hello(fields["reply"]), _address(fields["connection_id"]), fields["awaited"]
+        )
+        return monitoring.ServerHeartbeatListener, "succeeded", event
+
+    def _heartbeat_failed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        error = AutoReconnect(fields["reply"].get("errmsg", ""))
+        event = monitoring.ServerHeartbeatFailedEvent(
+            fields["duration"], error, _address(fields["connection_id"]), fields["awaited"]
+        )
+        return monitoring.ServerHeartbeatListener, "failed", event
+
+    def _server_opening(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ServerOpeningEvent(_address(fields["server_address"]), fields["topology_id"])
+        return monitoring.ServerListener, "opened", event
+
+    def _server_closed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ServerClosedEvent(_address(fields["server_address"]), fields["topology_id"])
+        return monitoring.ServerListener, "closed", event
+
+    def _server_changed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        event = monitoring.ServerDescriptionChangedEvent(
+            server_description(fields["previous_description"]),
+            server_description(fields["new_description"]),
+            _address(fields["server_address"]),
+            fields["topology_id"],
+        )
+        return monitoring.ServerListener, "description_changed", event
+
+    def _topology_opening(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        return monitoring.TopologyListener, "opened", monitoring.TopologyOpenedEvent(fields["topology_id"])
+
+    def _topology_closed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        return monitoring.TopologyListener, "closed", monitoring.TopologyClosedEvent(fields["topology_id"])
+
+    def _topology_changed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
+        topology_id = fields["topology_id"]
+        event = monitoring.TopologyDescriptionChangedEvent(
+            topology_description(fields["previous_description"], topology_id),
+            topology_description(fields["new_description"], topology_id),
+            topology_id,
+        )
+        return monitoring.TopologyListener, "description_changed", event
+
+
+# What a client's attributes ask of a topology.
+
+
+def primary(fields: dict[str, Any]) -> Any:
+    """The primary's address, or `None`."""
+    return next(iter(_of_type(fields, "RSPrimary")), None)
+
+
+def _of_type(fields: dict[str, Any], kind: str) -> set[Any]:
+    description = topology_description(fields)
+    servers = description.server_descriptions().values()
+    return {server.address for server in servers if server.server_type_name == kind}
+
+
+def secondaries(fields: dict[str, Any]) -> set[Any]:
+    """The secondaries' addresses."""
+    return _of_type(fields, "RSSecondary")
+
+
+def arbiters(fields: dict[str, Any]) -> set[Any]:
+    """The arbiters' addresses."""
+    return _of_type(fields, "RSArbiter")
+
+
+def nodes(fields: dict[str, Any]) -> frozenset[Any]:
+    """The addresses of all known servers."""
+    known = topology_description(fields).server_descriptions().values()
+    return frozenset(server.address for server in known if server.is_server_type_known)
+
+
+def address(fields: dict[str, Any]) -> Any:
+    """The address of the server that writes go to, or `None`."""
+    writable = [
+        server.address for server in topology_description(fields).server_descriptions().values() if server.is_writable
+    ]
+    return writable[0] if writable else None
+
+
+def is_primary(fields: dict[str, Any]) -> bool:
+    """Whether the server takes writes."""
+    return address(fields) is not None
+
+
+def is_mongos(fields: dict[str, Any]) -> bool:
+    """Whether the server is a router of a sharded cluster."""
+    return bool(_of_type(fields, "Mongos"))

@@ -1,0 +1,332 @@
+//! What the driver tells of its commands, connections and servers, for who listens.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use bson::{Bson, Document, doc};
+use mongodb::error::Error as DriverError;
+use mongodb::event::EventHandler;
+use mongodb::event::cmap::{CmapEvent, ConnectionCheckoutFailedReason, ConnectionClosedReason};
+use mongodb::event::command::{CommandEvent, ConnectionInfo};
+use mongodb::event::sdam::{SdamEvent, TopologyDescription};
+use mongodb::options::{ClientOptions, ServerAddress};
+use mongodb::{ServerInfo, ServerType, TopologyType};
+use tokio::sync::watch;
+
+/// Who made the call that an event is of.
+pub type Caller = Arc<dyn Any + Send + Sync>;
+
+tokio::task_local! {
+    static CALLER: Caller;
+}
+
+/// Something that happened: its name, as PyMongo's listeners have it, and what is known of it.
+pub struct Told {
+    /// Such as `command_started`.
+    pub name: &'static str,
+    /// Its fields, by PyMongo's names where there are such.
+    pub fields: Document,
+    /// Who made the call.
+    pub caller: Option<Caller>,
+}
+
+/// Which events are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Of commands.
+    pub commands: bool,
+    /// Of connections and their pools.
+    pub pools: bool,
+    /// Of servers, heartbeats and topologies.
+    pub servers: bool,
+}
+
+/// Who is told.
+pub trait Listener: Send + Sync {
+    /// Which events it wants.
+    fn wanted(&self) -> Wanted;
+    /// Takes an event; must not wait.
+    fn told(&self, told: Told);
+    /// Has all events that were told heard. Called where a call's result is picked up.
+    fn settle(&self);
+}
+
+/// A listener, and the caller whose call it hears of.
+#[derive(Clone)]
+pub struct Heard {
+    /// The listener.
+    pub listener: Arc<dyn Listener>,
+    /// The caller.
+    pub caller: Option<Caller>,
+}
+
+impl Heard {
+    /// Work whose events are the caller's.
+    pub async fn scope<F: Future>(heard: Option<Self>, work: F) -> F::Output {
+        match heard.and_then(|heard| heard.caller) {
+            Some(caller) => CALLER.scope(caller, work).await,
+            None => work.await,
+        }
+    }
+}
+
+/// Has the driver tell its events, and keep what it knows of the topology.
+pub(super) fn listen(
+    options: &mut ClientOptions,
+    listener: Option<&Arc<dyn Listener>>,
+    topology: watch::Sender<Option<TopologyDescription>>,
+) {
+    let wanted = listener.map(|listener| listener.wanted()).unwrap_or_default();
+    if let Some(listener) = listener.filter(|_| wanted.commands) {
+        let listener = Arc::clone(listener);
+        options.command_event_handler = Some(EventHandler::callback(move |event| {
+            if let Some(told) = of_command(event) {
+                listener.told(Told { caller: CALLER.try_with(Arc::clone).ok(), ..told });
+            }
+        }));
+    }
+    if let Some(listener) = listener.filter(|_| wanted.pools) {
+        let listener = Arc::clone(listener);
+        options.cmap_event_handler = Some(EventHandler::callback(move |event| {
+            if let Some(told) = of_pool(event) {
+                listener.told(told);
+            }
+        }));
+    }
+    let listener = listener.filter(|_| wanted.servers).cloned();
+    options.sdam_event_handler = Some(EventHandler::callback(move |event| {
+        if let SdamEvent::TopologyDescriptionChanged(changed) = &event {
+            topology.send_replace(Some(changed.new_description.clone()));
+        }
+        if let Some(listener) = &listener
+            && let Some(told) = of_server(event)
+        {
+            listener.told(told);
+        }
+    }));
+}
+
+fn told(name: &'static str, fields: Document) -> Told {
+    Told { name, fields, caller: None }
+}
+
+fn address(address: &ServerAddress) -> Bson {
+    match address {
+        ServerAddress::Tcp { host, port } => Bson::Array(vec![host.into(), i32::from(port.unwrap_or(27017)).into()]),
+        other => Bson::Array(vec![other.to_string().into(), Bson::Null]),
+    }
+}
+
+fn seconds(duration: std::time::Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// A failure as PyMongo has it: what the server said, or the error as text.
+fn failure(error: &DriverError) -> Document {
+    match error.server_response().and_then(|response| Document::try_from(response).ok()) {
+        Some(response) => response,
+        None => doc! { "errmsg": error.to_string(), "errtype": "AutoReconnect" },
+    }
+}
+
+fn of_command(event: CommandEvent) -> Option<Told> {
+    let common = |name: String, request: i32, connection: &ConnectionInfo| {
+        doc! {
+            "command_name": name,
+            "request_id": request,
+            "connection_id": address(&connection.address),
+            "server_connection_id": connection.server_id,
+        }
+    };
+    Some(match event {
+        CommandEvent::Started(event) => {
+            let mut fields = common(event.command_name, event.request_id, &event.connection);
+            fields.insert("service_id", event.service_id);
+            fields.insert("database_name", event.db);
+            fields.insert("command", event.command);
+            told("command_started", fields)
+        }
+        CommandEvent::Succeeded(event) => {
+            let mut fields = common(event.command_name, event.request_id, &event.connection);
+            fields.insert("service_id", event.service_id);
+            fields.insert("duration", seconds(event.duration));
+            fields.insert("reply", event.reply);
+            told("command_succeeded", fields)
+        }
+        CommandEvent::Failed(event) => {
+            let mut fields = common(event.command_name, event.request_id, &event.connection);
+            fields.insert("service_id", event.service_id);
+            fields.insert("duration", seconds(event.duration));
+            fields.insert("failure", failure(&event.failure));
+            told("command_failed", fields)
+        }
+        _ => return None,
+    })
+}
+
+fn of_pool(event: CmapEvent) -> Option<Told> {
+    let connection = |at: &ServerAddress, id: u32| doc! { "address": address(at), "connection_id": i64::from(id) };
+    Some(match event {
+        CmapEvent::PoolCreated(event) => {
+            let mut options = Document::new();
+            if let Some(given) = event.options {
+                let millis = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+                options.extend(given.max_pool_size.map(|size| ("maxPoolSize".to_owned(), Bson::from(size))));
+                options.extend(given.min_pool_size.map(|size| ("minPoolSize".to_owned(), Bson::from(size))));
+                options.extend(given.max_idle_time.map(|time| ("maxIdleTimeMS".to_owned(), Bson::from(millis(time)))));
+            }
+            told("pool_created", doc! { "address": address(&event.address), "options": options })
+        }
+        CmapEvent::PoolReady(event) => told("pool_ready", doc! { "address": address(&event.address) }),
+        CmapEvent::PoolCleared(event) => told(
+            "pool_cleared",
+            doc! {
+                "address": address(&event.address),
+                "service_id": event.service_id,
+                "interrupt_connections": event.interrupt_in_use_connections,
+            },
+        ),
+        CmapEvent::PoolClosed(event) => told("pool_closed", doc! { "address": address(&event.address) }),
+        CmapEvent::ConnectionCreated(event) => {
+            told("connection_created", connection(&event.address, event.connection_id))
+        }
+        CmapEvent::ConnectionReady(event) => {
+            let mut fields = connection(&event.address, event.connection_id);
+            fields.insert("duration", seconds(event.duration));
+            told("connection_ready", fields)
+        }
+        CmapEvent::ConnectionClosed(event) => {
+            let mut fields = connection(&event.address, event.connection_id);
+            let reason = match event.reason {
+                ConnectionClosedReason::Stale => "stale",
+                ConnectionClosedReason::Idle => "idle",
+                ConnectionClosedReason::PoolClosed => "poolClosed",
+                _ => "error",
+            };
+            fields.insert("reason", reason);
+            told("connection_closed", fields)
+        }
+        CmapEvent::ConnectionCheckoutStarted(event) => {
+            told("connection_check_out_started", doc! { "address": address(&event.address) })
+        }
+        CmapEvent::ConnectionCheckoutFailed(event) => {
+            let reason = match event.reason {
+                ConnectionCheckoutFailedReason::Timeout => "timeout",
+                _ => "connectionError",
+            };
+            let duration = seconds(event.duration);
+            let fields = doc! { "address": address(&event.address), "reason": reason, "duration": duration };
+            told("connection_check_out_failed", fields)
+        }
+        CmapEvent::ConnectionCheckedOut(event) => {
+            let mut fields = connection(&event.address, event.connection_id);
+            fields.insert("duration", seconds(event.duration));
+            told("connection_checked_out", fields)
+        }
+        CmapEvent::ConnectionCheckedIn(event) => {
+            told("connection_checked_in", connection(&event.address, event.connection_id))
+        }
+        _ => return None,
+    })
+}
+
+fn of_server(event: SdamEvent) -> Option<Told> {
+    Some(match event {
+        SdamEvent::ServerHeartbeatStarted(event) => told(
+            "heartbeat_started",
+            doc! { "connection_id": address(&event.server_address), "awaited": event.awaited },
+        ),
+        SdamEvent::ServerHeartbeatSucceeded(event) => told(
+            "heartbeat_succeeded",
+            doc! {
+                "connection_id": address(&event.server_address), "awaited": event.awaited,
+                "duration": seconds(event.duration), "reply": event.reply,
+            },
+        ),
+        SdamEvent::ServerHeartbeatFailed(event) => told(
+            "heartbeat_failed",
+            doc! {
+                "connection_id": address(&event.server_address), "awaited": event.awaited,
+                "duration": seconds(event.duration), "reply": failure(&event.failure),
+            },
+        ),
+        SdamEvent::ServerOpening(event) => {
+            told("server_opening", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
+        }
+        SdamEvent::ServerClosed(event) => {
+            told("server_closed", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
+        }
+        SdamEvent::ServerDescriptionChanged(event) => told(
+            "server_changed",
+            doc! {
+                "server_address": address(&event.address), "topology_id": event.topology_id,
+                "previous_description": server(&event.previous_description),
+                "new_description": server(&event.new_description),
+            },
+        ),
+        SdamEvent::TopologyOpening(event) => told("topology_opening", doc! { "topology_id": event.topology_id }),
+        SdamEvent::TopologyClosed(event) => told("topology_closed", doc! { "topology_id": event.topology_id }),
+        SdamEvent::TopologyDescriptionChanged(event) => told(
+            "topology_changed",
+            doc! {
+                "topology_id": event.topology_id,
+                "previous_description": topology(&event.previous_description),
+                "new_description": topology(&event.new_description),
+            },
+        ),
+        _ => return None,
+    })
+}
+
+/// A server as a document: its address, and its answer to `hello` as far as the driver tells.
+fn server(server: &ServerInfo<'_>) -> Document {
+    let mut hello = doc! { "ok": 1 };
+    let set = server.replica_set_name();
+    if let Some(set) = set {
+        hello.insert("setName", set);
+        hello.insert("hosts", vec![server.address().to_string()]);
+    }
+    hello.extend(server.replica_set_version().map(|version| ("setVersion".to_owned(), version.into())));
+    hello.extend(server.min_wire_version().map(|version| ("minWireVersion".to_owned(), version.into())));
+    hello.extend(server.max_wire_version().map(|version| ("maxWireVersion".to_owned(), version.into())));
+    if let Some(tags) = server.tags() {
+        let tags = tags.iter().map(|(tag, value)| (tag.clone(), value.into())).collect::<Document>();
+        hello.insert("tags", tags);
+    }
+    match server.server_type() {
+        ServerType::RsPrimary => drop(hello.insert("isWritablePrimary", true)),
+        ServerType::RsSecondary => drop(hello.insert("secondary", true)),
+        ServerType::RsArbiter => drop(hello.insert("arbiterOnly", true)),
+        ServerType::RsGhost => drop(hello.insert("isreplicaset", true)),
+        ServerType::Mongos => drop(hello.insert("msg", "isdbgrid")),
+        _ => {}
+    }
+    let mut document = doc! { "address": address(server.address()) };
+    if server.server_type() != ServerType::Unknown {
+        document.insert("hello", hello);
+    }
+    document.extend(server.average_round_trip_time().map(|time| ("round_trip_time".to_owned(), seconds(time).into())));
+    document.extend(server.error().map(|error| ("error".to_owned(), Bson::String(error.to_string()))));
+    document
+}
+
+/// A topology as a document.
+pub fn topology(topology: &TopologyDescription) -> Document {
+    // By its order in PyMongo's TOPOLOGY_TYPE.
+    let kind = match topology.topology_type() {
+        TopologyType::Single => 0,
+        TopologyType::ReplicaSetNoPrimary => 1,
+        TopologyType::ReplicaSetWithPrimary => 2,
+        TopologyType::Sharded => 3,
+        TopologyType::LoadBalanced => 5,
+        _ => 4,
+    };
+    let servers: Vec<Document> = topology.servers().into_values().map(|one| server(&one)).collect();
+    doc! {
+        "topology_type": kind,
+        "replica_set_name": topology.set_name().cloned(),
+        "max_set_version": topology.max_set_version(),
+        "max_election_id": topology.max_election_id(),
+        "servers": servers,
+    }
+}

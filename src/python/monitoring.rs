@@ -1,0 +1,156 @@
+//! Event listeners: what the driver tells is put into a queue, from which a
+//! thread of its own calls PyMongo's listeners. The runtime's threads never
+//! wait for Python.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::codec::DEFAULT;
+use crate::driver::events::{Caller, Heard, Listener, Told, Wanted};
+
+/// A listener's way into Python.
+pub struct Dispatcher {
+    /// `connect.eaas.mongodb.monitoring.Publisher`.
+    publisher: Py<PyAny>,
+    wanted: Wanted,
+    queue: Arc<Queue>,
+    /// Held while listeners are called, so that they hear of things in their order.
+    delivering: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    told: Mutex<VecDeque<Told>>,
+    come: Condvar,
+}
+
+impl Queue {
+    fn told(&self) -> MutexGuard<'_, VecDeque<Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+thread_local! {
+    /// Whether this thread calls listeners: one of them may make calls itself.
+    static DELIVERS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Dispatcher {
+    /// A dispatcher to `listeners`, and to those registered for all clients; `None` if there are none.
+    pub fn new(py: Python<'_>, listeners: &[Py<PyAny>]) -> PyResult<Option<Arc<dyn Listener>>> {
+        // Who registered one has imported PyMongo's module.
+        let registered = py.import("sys")?.getattr("modules")?.contains("pymongo.monitoring")?;
+        if listeners.is_empty() && !registered {
+            return Ok(None);
+        }
+        let listeners = PyList::new(py, listeners)?;
+        let publisher = py.import("connect.eaas.mongodb.monitoring")?.getattr("Publisher")?.call1((listeners,))?;
+        let wants = |name: &str| publisher.getattr(name)?.extract::<bool>();
+        let wanted = Wanted { commands: wants("commands")?, pools: wants("pools")?, servers: wants("servers")? };
+        if !(wanted.commands || wanted.pools || wanted.servers) {
+            return Ok(None);
+        }
+        let dispatcher = Arc::new(Self {
+            publisher: publisher.unbind(),
+            wanted,
+            queue: Arc::default(),
+            delivering: tokio::sync::Mutex::new(()),
+        });
+        dispatcher.start()?;
+        Ok(Some(dispatcher))
+    }
+
+    /// Starts the thread, which ends with the dispatcher.
+    fn start(self: &Arc<Self>) -> PyResult<()> {
+        let (queue, weak) = (Arc::clone(&self.queue), Arc::downgrade(self));
+        let name = "connect-mongodb-listeners".to_owned();
+        std::thread::Builder::new().name(name).spawn(move || listen(&queue, &weak))?;
+        Ok(())
+    }
+
+    /// Calls the listeners for all that was told.
+    fn deliver(&self, py: Python<'_>) {
+        if self.queue.told().is_empty() && self.delivering.try_lock().is_ok() {
+            return;
+        }
+        // Another thread may be in a listener, which needs the GIL.
+        let _turn = py.detach(|| self.delivering.blocking_lock());
+        DELIVERS.set(true);
+        loop {
+            let Some(told) = self.queue.told().pop_front() else { break };
+            if let Err(error) = self.publish(py, &told) {
+                error.write_unraisable(py, None);
+            }
+        }
+        DELIVERS.set(false);
+    }
+
+    fn publish(&self, py: Python<'_>, told: &Told) -> PyResult<()> {
+        let bytes = bson::serialize_to_vec(&told.fields)
+            .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
+        let fields = DEFAULT.decode(py, &bytes)?;
+        let arguments = (told.name, fields.bind(py).cast::<PyDict>()?);
+        let context = told.caller.as_ref().and_then(|caller| caller.downcast_ref::<Py<PyAny>>());
+        match context {
+            // Once for each: a context cannot be entered twice.
+            Some(context) => {
+                let publish = self.publisher.getattr(py, "publish")?;
+                let context = context.bind(py).call_method0("copy")?;
+                context.call_method1("run", (publish, arguments.0, arguments.1))?;
+            }
+            None => drop(self.publisher.call_method1(py, "publish", arguments)?),
+        }
+        Ok(())
+    }
+}
+
+fn listen(queue: &Queue, dispatcher: &Weak<Dispatcher>) {
+    // How long it takes to see that the client is gone.
+    const LOOK: Duration = Duration::from_millis(500);
+    while dispatcher.strong_count() > 0 {
+        {
+            let told = queue.told();
+            if told.is_empty() {
+                drop(queue.come.wait_timeout(told, LOOK).unwrap_or_else(PoisonError::into_inner));
+                continue;
+            }
+        }
+        let Some(dispatcher) = dispatcher.upgrade() else { return };
+        // Without it, Python is on its way out.
+        if Python::try_attach(|py| dispatcher.deliver(py)).is_none() {
+            return;
+        }
+    }
+}
+
+impl Listener for Dispatcher {
+    fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    fn told(&self, told: Told) {
+        self.queue.told().push_back(told);
+        self.queue.come.notify_one();
+    }
+
+    fn settle(&self) {
+        if !DELIVERS.get() {
+            Python::try_attach(|py| self.deliver(py));
+        }
+    }
+}
+
+/// Who hears of a call that is being made now.
+pub fn heard(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<Heard>> {
+    let Some(listener) = listener else { return Ok(None) };
+    let caller: Option<Caller> = match listener.wanted().commands {
+        true => Some(Arc::new(py.import("contextvars")?.call_method0("copy_context")?.unbind())),
+        false => None,
+    };
+    Ok(Some(Heard { listener: Arc::clone(listener), caller }))
+}
