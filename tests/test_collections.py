@@ -244,5 +244,3 @@ async def test_a_context_leaves_a_shared_client_open(collection: Any) -> None:
         with client as entered:
             assert entered is client
     await result(collection.insert_one({}))
-
-

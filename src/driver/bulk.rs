@@ -48,6 +48,13 @@ pub struct Statement {
     pub retryable: bool,
 }
 
+impl Statement {
+    /// An insert.
+    pub(super) fn insert(document: RawDocumentBuf) -> Self {
+        Self { kind: Kind::Insert, document, retryable: true }
+    }
+}
+
 /// How many writes are done.
 #[derive(Debug, Clone, Default)]
 pub struct BulkOptions {
@@ -583,6 +590,27 @@ fn is_no_replica_set(answer: &mongodb::error::Result<Document>) -> bool {
     // IllegalOperation: "Transaction numbers are only allowed on a replica set member or mongos".
     matches!(answer, Err(error) if matches!(&*error.kind, Driver::Command(command)
         if command.code == 20 && command.message.starts_with("Transaction numbers")))
+}
+
+/// Inserts documents in one command, which they must fit in; the server's answer,
+/// in which some may have been refused.
+pub(super) async fn insert_once(
+    client: &DriverClient,
+    namespace: &Namespace,
+    statements: &[Statement],
+    options: &BulkOptions,
+    session: Option<&Session>,
+) -> Result<Document> {
+    let attempt = Attempt { doing: "insert into", namespace, settings: client.settings() };
+    let places: Vec<usize> = (0..statements.len()).collect();
+    let command = Command { kind: Kind::Insert, places: &places, statements, options };
+    let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
+    send(client, namespace, &attempt, session, true, &body).await
+}
+
+/// The statements of an insert.
+pub(super) fn inserts(documents: Vec<RawDocumentBuf>) -> Vec<Statement> {
+    documents.into_iter().map(Statement::insert).collect()
 }
 
 /// Inserts documents; as [`bulk_write`].

@@ -4,9 +4,7 @@ use std::fmt;
 use std::io;
 
 use bson::{Document, RawDocumentBuf, doc};
-use mongodb::error::{
-    Error as DriverError, ErrorKind as DriverErrorKind, InsertManyError, WriteConcernError, WriteFailure,
-};
+use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteConcernError, WriteFailure};
 
 use super::Namespace;
 use crate::config::DriverSettings;
@@ -68,13 +66,7 @@ impl Attempt<'_> {
     /// An answer in which a write concern was not met is an error.
     pub(super) fn check_write_concern(&self, answer: RawDocumentBuf) -> Result<RawDocumentBuf> {
         let Ok(concern) = answer.get_document("writeConcernError") else { return Ok(answer) };
-        let code = concern.get_i32("code").unwrap_or_default();
-        let message = concern.get_str("errmsg").unwrap_or_default();
-        let kind = if code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
-        let text = format!("{message} ({self}; the write was done, but not confirmed as the write concern asks)");
-        let mut error = Error::new(kind, self.settings.without_secrets(&text))
-            .with_code(Some(code))
-            .with_details(Some(concern.to_owned()));
+        let mut error = self.write_concern_not_met(&Document::try_from(concern).unwrap_or_default());
         if let Ok(labels) = answer.get_array("errorLabels") {
             error.labels = labels.into_iter().flatten().filter_map(|l| l.as_str().map(str::to_owned)).collect();
         }
@@ -90,23 +82,56 @@ impl Attempt<'_> {
         failed
     }
 
-    /// What became of each document of an unordered batch, as if it had come alone.
-    pub(super) fn refused(&self, count: usize, refused: &InsertManyError, error: &DriverError) -> Vec<Result<()>> {
-        let mut labels: Vec<String> = error.labels().iter().cloned().collect();
-        labels.sort_unstable();
+    /// What an answer to an insert of one document says.
+    pub(super) fn inserted(&self, answer: &Document) -> Result<()> {
+        match self.inserted_each(1, answer).and_then(|mut results| results.pop()) {
+            Some(result) => result,
+            None => Ok(()),
+        }
+    }
+
+    /// What became of each document of an insert, as if it had come alone; nothing
+    /// where all were stored.
+    pub(super) fn inserted_each(&self, count: usize, answer: &Document) -> Option<Vec<Result<()>>> {
+        let refused = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+        let concern = answer.get_document("writeConcernError").ok();
+        if refused.is_empty() && concern.is_none() {
+            return None;
+        }
+        let labels: Vec<String> = answer
+            .get_array("errorLabels")
+            .into_iter()
+            .flatten()
+            .filter_map(|label| label.as_str().map(str::to_owned))
+            .collect();
         // A write concern that is not met is so for all that was written.
-        let concern = refused
-            .write_concern_error
-            .as_ref()
-            .map(|concern| Error { labels: labels.clone(), ..self.write_concern_error(concern) });
-        let mut results = vec![concern.map_or(Ok(()), Err); count];
-        for write in refused.write_errors.iter().flatten() {
-            if let Some(result) = results.get_mut(write.index) {
-                let error = self.write_error(write.code, &write.message, write.details.as_ref(), None);
-                *result = Err(Error { labels: labels.clone(), ..error });
+        let all = concern.map(|concern| Error { labels: labels.clone(), ..self.write_concern_not_met(concern) });
+        let mut results = vec![all.map_or(Ok(()), Err); count];
+        for write in refused.iter().filter_map(bson::Bson::as_document) {
+            let place = write.get_i32("index").ok().and_then(|place| usize::try_from(place).ok());
+            if let Some(result) = place.and_then(|place| results.get_mut(place)) {
+                let mut alone = write.clone();
+                alone.insert("index", 0);
+                *result = Err(Error { labels: labels.clone(), ..self.refused(&alone) });
             }
         }
-        results
+        Some(results)
+    }
+
+    /// A write error as the server sent it.
+    fn refused(&self, write: &Document) -> Error {
+        let code = write.get_i32("code").unwrap_or_default();
+        let message = write.get_str("errmsg").unwrap_or_default();
+        self.write_error(code, message, None, None).with_details(raw(write))
+    }
+
+    /// A write concern error as the server sent it.
+    fn write_concern_not_met(&self, concern: &Document) -> Error {
+        let code = concern.get_i32("code").unwrap_or_default();
+        let message = concern.get_str("errmsg").unwrap_or_default();
+        let kind = if code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
+        let text = format!("{message} ({self}; the write was done, but not confirmed as the write concern asks)");
+        Error::new(kind, self.settings.without_secrets(&text)).with_code(Some(code)).with_details(raw(concern))
     }
 
     fn write_error(
@@ -126,12 +151,7 @@ impl Attempt<'_> {
     }
 
     fn write_concern_error(&self, concern: &WriteConcernError) -> Error {
-        let kind = if concern.code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
-        let message =
-            format!("{} ({self}; the write was done, but not confirmed as the write concern asks)", concern.message);
-        Error::new(kind, self.settings.without_secrets(&message))
-            .with_code(Some(concern.code))
-            .with_details(raw(&write_concern_error(concern)))
+        self.write_concern_not_met(&write_concern_error(concern))
     }
 
     fn classified(&self, error: &DriverError) -> Error {
@@ -208,7 +228,7 @@ impl Attempt<'_> {
 
 /// A write error as the server sends it, as far as the driver keeps it: it
 /// drops `keyPattern` and `keyValue`, which `errmsg` has as text.
-pub(super) fn write_error_document(index: usize, code: i32, message: &str, info: Option<&Document>) -> Document {
+fn write_error_document(index: usize, code: i32, message: &str, info: Option<&Document>) -> Document {
     let mut error = doc! { "index": i32::try_from(index).unwrap_or(i32::MAX), "code": code };
     if let Some(info) = info {
         error.insert("errInfo", info.clone());
@@ -218,7 +238,7 @@ pub(super) fn write_error_document(index: usize, code: i32, message: &str, info:
 }
 
 /// A write concern error as the server sends it.
-pub(super) fn write_concern_error(error: &WriteConcernError) -> Document {
+fn write_concern_error(error: &WriteConcernError) -> Document {
     let mut document =
         doc! { "code": error.code, "codeName": error.code_name.clone(), "errmsg": error.message.clone() };
     if let Some(info) = &error.details {

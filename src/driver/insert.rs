@@ -4,17 +4,16 @@
 
 use std::sync::Arc;
 
-use bson::{Bson, RawDocumentBuf, doc};
-use mongodb::error::ErrorKind as DriverErrorKind;
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::runtime::Handle;
 
-use super::bulk::within_limit;
-use super::error::{Attempt, Attempted};
+use super::bulk::{BulkOptions, Statement, insert_once, inserts, within_limit};
+use super::error::Attempt;
 use super::find::{Find, find_one};
-use super::session::{Session, send};
+use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How documents are inserted.
 #[derive(Clone, Default)]
@@ -78,41 +77,34 @@ async fn is_there(client: &DriverClient, namespace: &Namespace, id: String) -> R
     find_one(client, namespace, query).await.map(|found| found.is_some())
 }
 
-async fn send(client: &DriverClient, namespace: &Namespace, mut documents: Vec<RawDocumentBuf>) -> Outcome {
-    if documents.len() == 1
-        && let Some(document) = documents.pop()
-    {
-        return Outcome::Same(insert_one(client, namespace, document, InsertOptions::default()).await);
-    }
+async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDocumentBuf>) -> Outcome {
+    let statements = inserts(documents);
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
-    let collection = match client.collection(namespace, &attempt).await {
-        Ok(collection) => collection,
-        Err(error) => return Outcome::Same(Err(error)),
-    };
-    match collection.insert_many(&documents).ordered(false).await {
-        Ok(_) => Outcome::Same(Ok(())),
-        Err(error) => match &*error.kind {
-            DriverErrorKind::InsertMany(refused) => Outcome::Each(attempt.refused(documents.len(), refused, &error)),
-            // One document that cannot be read spoils the command: nothing
-            // of it was done, and its neighbours are owed their own result.
-            _ if is_unreadable(&error) => {
-                let mut results = Vec::with_capacity(documents.len());
-                for document in documents {
-                    results.push(insert_one(client, namespace, document, InsertOptions::default()).await);
-                }
-                Outcome::Each(results)
-            }
-            _ => Outcome::Same(Err(attempt.failed(&error))),
+    let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
+    match insert_once(client, namespace, &statements, &options, None).await {
+        Ok(answer) => match attempt.inserted_each(statements.len(), &answer) {
+            Some(results) => Outcome::Each(results),
+            None => Outcome::Same(Ok(())),
         },
+        // One document that cannot be read spoils the command: nothing
+        // of it was done, and its neighbours are owed their own result.
+        Err(error) if statements.len() > 1 && is_unreadable(&error) => {
+            let mut results = Vec::with_capacity(statements.len());
+            for statement in statements {
+                results.push(insert_one(client, namespace, statement.document, InsertOptions::default()).await);
+            }
+            Outcome::Each(results)
+        }
+        Err(error) => Outcome::Same(Err(error)),
     }
 }
 
 /// Whether the command was refused for what is written in it, before anything was done.
-fn is_unreadable(error: &mongodb::error::Error) -> bool {
-    match &*error.kind {
+fn is_unreadable(error: &Error) -> bool {
+    match error.kind {
         // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON, BSONObjectTooLarge.
-        DriverErrorKind::Command(command) => matches!(command.code, 2 | 9 | 14 | 15 | 16 | 22 | 10334),
-        DriverErrorKind::InvalidArgument { .. } | DriverErrorKind::Bson(_) => true,
+        ErrorKind::Operation => matches!(error.code, None | Some(2 | 9 | 14 | 15 | 16 | 22 | 10334)),
+        ErrorKind::Configuration | ErrorKind::InvalidBson => true,
         _ => false,
     }
 }
@@ -143,13 +135,15 @@ pub async fn insert_one(
 ) -> Result<()> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     within_limit(&document, &attempt)?;
-    let collection = client.collection(namespace, &attempt).await?;
-    let mut insert = collection.insert_one(document);
+    let mut more = Document::new();
     if let Some(bypass) = options.bypass_document_validation {
-        insert = insert.bypass_document_validation(bypass);
+        more.insert("bypassDocumentValidation", bypass);
     }
     if let Some(comment) = options.comment {
-        insert = insert.comment(comment);
+        more.insert("comment", comment);
     }
-    send!(options.session, client, &attempt, insert).attempted(&attempt).map(drop)
+    let bulk = BulkOptions { ordered: true, more };
+    let answer =
+        insert_once(client, namespace, &[Statement::insert(document)], &bulk, options.session.as_deref()).await?;
+    attempt.inserted(&answer)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::options::{ServerApi, ServerApiVersion};
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyType};
@@ -192,6 +193,39 @@ pub(super) fn scope<C: CollectionCalls>(
     }
 }
 
+/// A method that only the driver path has.
+#[pyclass(module = "connect.eaas.mongodb._native", frozen)]
+pub struct OnlyOfTheDriver {
+    name: String,
+}
+
+#[pymethods]
+impl OnlyOfTheDriver {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__(
+        &self,
+        args: &Bound<'_, pyo3::types::PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _of_no_use = (args, kwargs);
+        Err(PyNotImplementedError::new_err(format!(
+            "the Data API has no {}: use the driver path, AsyncMongoClient or MongoClient",
+            self.name
+        )))
+    }
+}
+
+/// What stands in for a member that only the driver path's classes have, such as `D`.
+fn only_of_the_driver<C: CollectionCalls, D: PyTypeInfo>(
+    py: Python<'_>,
+    name: &Bound<'_, PyString>,
+) -> PyResult<Option<Py<PyAny>>> {
+    if C::HAS_CONCERNS || !py.get_type::<D>().hasattr(name)? {
+        return Ok(None);
+    }
+    Ok(Some(Py::new(py, OnlyOfTheDriver { name: name.to_str()?.to_owned() })?.into_any()))
+}
+
 fn default_database(
     py: Python<'_>,
     configured: Option<&String>,
@@ -341,11 +375,14 @@ macro_rules! path_classes {
                 Ok($database { client: slf.clone().unbind(), name, scope: Arc::new(slf.get().scope.clone()) })
             }
 
-            fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<$database> {
+            fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
                 if name.to_str()?.starts_with('_') {
                     return Err(private($client_name, name.to_str()?));
                 }
-                Self::__getitem__(slf, name)
+                if let Some(refused) = only_of_the_driver::<$path, AsyncMongoClient>(slf.py(), name)? {
+                    return Ok(refused);
+                }
+                Ok(Bound::new(slf.py(), Self::__getitem__(slf, name)?)?.into_any().unbind())
             }
 
             #[classmethod]
@@ -479,11 +516,14 @@ macro_rules! path_classes {
                 Ok($collection::new(self.client.clone_ref(py), &self.name, &name, Arc::clone(&self.scope)))
             }
 
-            fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<$collection> {
+            fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
                 if name.to_str()?.starts_with('_') {
                     return Err(private($database_name, name.to_str()?));
                 }
-                self.__getitem__(py, name)
+                if let Some(refused) = only_of_the_driver::<$path, AsyncDatabase>(py, name)? {
+                    return Ok(refused);
+                }
+                Ok(Bound::new(py, self.__getitem__(py, name)?)?.into_any().unbind())
             }
 
             fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
@@ -1015,11 +1055,14 @@ macro_rules! path_classes {
                 Ok(Self::new(self.client.clone_ref(py), &self.namespace.database, &collection, scope))
             }
 
-            fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Self> {
+            fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
                 if name.to_str()?.starts_with('_') {
                     return Err(private($collection_name, name.to_str()?));
                 }
-                self.__getitem__(py, name)
+                if let Some(refused) = only_of_the_driver::<$path, AsyncCollection>(py, name)? {
+                    return Ok(refused);
+                }
+                Ok(Bound::new(py, self.__getitem__(py, name)?)?.into_any().unbind())
             }
 
             #[pyo3(signature = (*args, **kwargs))]

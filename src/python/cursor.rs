@@ -371,11 +371,6 @@ macro_rules! cursor_class {
                 Self { core: Arc::new(core) }
             }
 
-            /// The arguments of its query.
-            pub fn arguments(&self, py: Python<'_>) -> FindArguments {
-                self.core.state().arguments.clone_ref(py)
-            }
-
             /// The document at a place of the query's result.
             fn at<'py>(slf: Bound<'py, Self>, place: i64) -> PyResult<Bound<'py, PyAny>> {
                 let py = slf.py();
@@ -729,3 +724,18 @@ cursor_class!(Blocking, Cursor = "Cursor", enter = __enter__, exit = __exit__);
 blocking_iteration!(Cursor);
 cursor_class!(Blocking, RawBatchCursor = "RawBatchCursor", enter = __enter__, exit = __exit__);
 blocking_iteration!(RawBatchCursor);
+
+/// The arguments of a query that has not begun, for a cursor of another kind.
+macro_rules! with_arguments {
+    ($cursor:ident) => {
+        impl $cursor {
+            /// The arguments of its query.
+            pub fn arguments(&self, py: Python<'_>) -> FindArguments {
+                self.core.state().arguments.clone_ref(py)
+            }
+        }
+    };
+}
+
+with_arguments!(AsyncCursor);
+with_arguments!(Cursor);

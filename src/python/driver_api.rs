@@ -18,7 +18,7 @@ use super::driver_calls::{BulkArguments, Changing, CommandArguments};
 use super::errors::wrong_type;
 use super::flavor::{Awaited, Blocking, Flavor};
 use super::mongo::At;
-use super::options::{self, After, Form, Opt, Opts};
+use super::options::{self, Form, Opt, Opts};
 use super::scope::{CodecRef, Overrides};
 use super::session::{AsyncClientSession, ClientSession, SessionCore};
 use super::watch::{AsyncChangeStream, ChangeStream, WatchArguments, WatchCore};
@@ -138,7 +138,7 @@ macro_rules! driver_collection {
 
             /// Update the first document that matches; gives it as it was, or as it is then.
             #[pyo3(signature = (
-                filter, update, projection = None, sort = None, upsert = false, return_document = After(false),
+                filter, update, projection = None, sort = None, upsert = false, return_document = false,
                 array_filters = None, hint = None, session = None, r#let = None, comment = None, **kwargs
             ))]
             #[allow(clippy::too_many_arguments)]
@@ -150,7 +150,7 @@ macro_rules! driver_collection {
                 projection: Option<Py<PyAny>>,
                 sort: Option<Py<PyAny>>,
                 upsert: bool,
-                return_document: After,
+                #[pyo3(from_py_with = options::return_document)] return_document: bool,
                 array_filters: Option<Py<PyAny>>,
                 hint: Option<Py<PyAny>>,
                 session: Option<Py<PyAny>>,
@@ -159,7 +159,6 @@ macro_rules! driver_collection {
                 kwargs: Option<&Bound<'_, PyDict>>,
             ) -> PyResult<Py<PyAny>> {
                 let (mut opts, max_time) = options::find_and_modify(kwargs)?;
-                let After(after) = return_document;
                 opts.extend([
                     ("projection", Opt::Projection(projection)),
                     ("sort", Opt::Keys(sort)),
@@ -171,13 +170,13 @@ macro_rules! driver_collection {
                 opts.extend(usual(session, comment));
                 self.run(py, concat!($collection_name, ".find_one_and_update"), move |py, at| {
                     let change = Changing::Update(update);
-                    calls::find_one_and_change(py, at, filter.bind(py), &change, after, max_time, &opts)
+                    calls::find_one_and_change(py, at, filter.bind(py), &change, return_document, max_time, &opts)
                 })
             }
 
             /// Replace the first document that matches; gives it as it was, or as it is then.
             #[pyo3(signature = (
-                filter, replacement, projection = None, sort = None, upsert = false, return_document = After(false),
+                filter, replacement, projection = None, sort = None, upsert = false, return_document = false,
                 hint = None, session = None, r#let = None, comment = None, **kwargs
             ))]
             #[allow(clippy::too_many_arguments)]
@@ -189,7 +188,7 @@ macro_rules! driver_collection {
                 projection: Option<Py<PyAny>>,
                 sort: Option<Py<PyAny>>,
                 upsert: bool,
-                return_document: After,
+                #[pyo3(from_py_with = options::return_document)] return_document: bool,
                 hint: Option<Py<PyAny>>,
                 session: Option<Py<PyAny>>,
                 r#let: Option<Py<PyAny>>,
@@ -197,7 +196,6 @@ macro_rules! driver_collection {
                 kwargs: Option<&Bound<'_, PyDict>>,
             ) -> PyResult<Py<PyAny>> {
                 let (mut opts, max_time) = options::find_and_modify(kwargs)?;
-                let After(after) = return_document;
                 opts.extend([
                     ("projection", Opt::Projection(projection)),
                     ("sort", Opt::Keys(sort)),
@@ -208,7 +206,7 @@ macro_rules! driver_collection {
                 opts.extend(usual(session, comment));
                 self.run(py, concat!($collection_name, ".find_one_and_replace"), move |py, at| {
                     let change = Changing::Replace(replacement);
-                    calls::find_one_and_change(py, at, filter.bind(py), &change, after, max_time, &opts)
+                    calls::find_one_and_change(py, at, filter.bind(py), &change, return_document, max_time, &opts)
                 })
             }
 

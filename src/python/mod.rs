@@ -76,6 +76,7 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<bridge::LoopBridge>();
     py.get_type::<bridge::Waiting>();
     py.get_type::<events::Part>();
+    py.get_type::<clients::OnlyOfTheDriver>();
     py.get_type::<session::AsyncTransaction>();
     py.get_type::<session::BlockingTransaction>();
     let call = Bound::new(py, awaitable::Awaitable::ready("", py.None()))?;

@@ -412,17 +412,10 @@ fn known_name(name: &str) -> Option<&'static str> {
 }
 
 /// `return_document`: `ReturnDocument.BEFORE` or `AFTER`, which are bools.
-pub struct After(pub bool);
-
-impl<'py> FromPyObject<'_, 'py> for After {
-    type Error = PyErr;
-
-    fn extract(value: pyo3::Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        value
-            .extract::<bool>()
-            .map(Self)
-            .map_err(|_| PyValueError::new_err("return_document must be ReturnDocument.BEFORE or ReturnDocument.AFTER"))
-    }
+pub fn return_document(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value
+        .extract::<bool>()
+        .map_err(|_| PyValueError::new_err("return_document must be ReturnDocument.BEFORE or ReturnDocument.AFTER"))
 }
 
 /// Keywords beyond the named arguments, of those that are known.

@@ -1,6 +1,5 @@
 //! PyMongo's `CodecOptions`: how a client's documents are read and written.
 
-use bson::RawDocument;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 
@@ -136,12 +135,6 @@ impl Codec {
         let document = bson::doc! { "v": value };
         let bytes = bson::serialize_to_vec(&document).map_err(|error| wrong(error.to_string()))?;
         Ok(self.decode(py, &bytes)?.bind(py).get_item("v")?.unbind())
-    }
-
-    /// Decodes an answer of the server's: its own fields are a `dict`, with
-    /// the documents in it as these options say.
-    pub fn decode_answer(&self, py: Python<'_>, answer: &RawDocument) -> PyResult<Py<PyAny>> {
-        self.decode(py, answer.as_bytes())
     }
 }
 

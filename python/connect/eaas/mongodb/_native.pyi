@@ -1,12 +1,23 @@
+# Written by scripts/native_stubs.py of scripts/native.pyi.in.
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, TypeAlias, final
+from types import GenericAlias, TracebackType
+from typing import Any, Final, Generic, TypeAlias, final, type_check_only
 
+from bson.codec_options import CodecOptions, TypeRegistry
+from bson.dbref import DBRef
+from bson.timestamp import Timestamp
 from connect.eaas.mongodb.variables import Variable
-from typing_extensions import Self
+from pymongo.operations import IndexModel, SearchIndexModel
+from pymongo.read_concern import ReadConcern
+from pymongo.results import BulkWriteResult, ClientBulkWriteResult
+from pymongo.topology_description import TopologyDescription
+from pymongo.write_concern import WriteConcern
+from typing_extensions import Self, TypeVar
 
 VERSION: Final[str]
 
+_T = TypeVar("_T")
+_DocumentT = TypeVar("_DocumentT", default=dict[str, Any])
 _Document: TypeAlias = Mapping[str, Any]
 _Sort: TypeAlias = str | Mapping[str, Any] | Sequence[str | tuple[str, Any]]
 
@@ -97,7 +108,7 @@ class DeleteResult:
         """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
 
 @final
-class AsyncMongoClient:
+class AsyncMongoClient(Generic[_DocumentT]):
     """A MongoDB client (the driver path) with PyMongo's API, to be awaited.
 
     Making one does no I/O: it connects with its first call. It may be used
@@ -109,8 +120,13 @@ class AsyncMongoClient:
         cls,
         host: str | Sequence[str] | None = None,
         port: int | None = None,
+        document_class: type[Any] | None = None,
+        tz_aware: bool | None = None,
+        connect: bool | None = None,
+        type_registry: TypeRegistry | None = None,
         *,
         coalesce: bool = True,
+        add_ids: bool = False,
         **options: Any,
     ) -> Self:
         """Make a client.
@@ -119,11 +135,18 @@ class AsyncMongoClient:
             host: a `mongodb://` or `mongodb+srv://` URI, or `host[:port]`, or a
                 list of these; `localhost` if absent.
             port: the port of hosts that come without one, 27017 if absent.
+            document_class: the class of documents that are read; `dict` if absent.
+            tz_aware: whether dates that are read have the time zone UTC.
+            connect: not used: it connects with its first call.
+            type_registry: how values of other classes are written and read.
             coalesce: whether concurrent `insert_one` calls may leave as one command;
-                each still gets its own result.
+                each still gets its own result. Not while a `CommandListener` listens.
+            add_ids: whether documents that are inserted get the `_id` that was made
+                for them, as with PyMongo.
             options: options of the connection string, by their names there
                 (`serverSelectionTimeoutMS=5000`, in milliseconds; `tls=True`;
-                `w="majority"`), and `username` and `password`.
+                `w="majority"`), and `username`, `password`, `tzinfo`, `event_listeners`,
+                `server_api`, `read_preference` and the other names of codec options.
 
         Raises:
             pymongo.errors.InvalidURI: the URI cannot be read.
@@ -131,7 +154,7 @@ class AsyncMongoClient:
         """
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str]) -> AsyncMongoClient:
+    def from_config(cls, config: Mapping[str, str]) -> AsyncMongoClient[dict[str, Any]]:
         """Give the client for the extension's variables.
 
         The same values give the same client in one process, from any thread
@@ -149,22 +172,36 @@ class AsyncMongoClient:
                 missing or malformed, and no value. No I/O is done.
         """
 
-    def get_database(self, name: str | None = None) -> AsyncDatabase:
-        """Give the database of that name, or the default one.
+    def get_database(
+        self,
+        name: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDatabase[_DocumentT]:
+        """Give the database of that name, or the default one; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
             pymongo.errors.ConfigurationError: there is no default.
         """
 
-    def get_default_database(self) -> AsyncDatabase:
-        """Give the database that the connection string or the variables name.
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDatabase[_DocumentT]:
+        """Give the database that the connection string or the variables name, or else `default`.
 
         Raises:
             pymongo.errors.ConfigurationError: they name none.
         """
 
-    def get_default_collection(self) -> AsyncCollection:
+    def get_default_collection(self) -> AsyncCollection[_DocumentT]:
         """Give the collection that the variables name.
 
         Raises:
@@ -185,47 +222,222 @@ class AsyncMongoClient:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> Coroutine[Any, Any, None]: ...
-    def list_database_names(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, list[str]]:
+    def list_database_names(
+        self, session: AsyncClientSession | None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, list[str]]:
         """The names of the databases."""
 
     def drop_database(
-        self, name_or_database: str | AsyncDatabase, session: None = None, comment: Any = None
+        self, name_or_database: str | AsyncDatabase[Any], session: AsyncClientSession | None = None, comment: Any = None
     ) -> Coroutine[Any, Any, None]:
         """Remove a database, by its name or itself."""
 
-    def server_info(self, session: None = None) -> Coroutine[Any, Any, dict[str, Any]]:
+    def server_info(self, session: AsyncClientSession | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
         """What the server says of itself."""
 
-    def __getitem__(self, name: str, /) -> AsyncDatabase: ...
-    def __getattr__(self, name: str, /) -> AsyncDatabase: ...
+    def list_databases(
+        self, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> AsyncCursor[dict[str, Any]]:
+        """The databases; gives a cursor. It may be awaited first."""
+
+    def start_session(
+        self,
+        causal_consistency: bool | None = None,
+        default_transaction_options: Any = None,
+        snapshot: bool | None = False,
+    ) -> AsyncClientSession:
+        """Start a session. It does no I/O, and may be awaited first.
+
+        Args:
+            causal_consistency: whether its reads see its own writes, on any node; yes, unless `snapshot`.
+            default_transaction_options: PyMongo's `TransactionOptions` of its transactions.
+            snapshot: whether all its reads see one moment.
+
+        Raises:
+            pymongo.errors.ConfigurationError: both are wanted.
+        """
+
+    def bulk_write(
+        self,
+        models: list[Any],
+        session: AsyncClientSession | None = None,
+        ordered: bool = True,
+        verbose_results: bool = False,
+        bypass_document_validation: bool | None = None,
+        comment: Any = None,
+        let: _Document | None = None,
+        write_concern: WriteConcern | None = None,
+    ) -> Coroutine[Any, Any, ClientBulkWriteResult]:
+        """Do many writes to any collections, with PyMongo's models and a `namespace` each; needs MongoDB 8.0.
+
+        Raises:
+            pymongo.errors.ClientBulkWriteException: some were refused; tells which.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def watch(
+        self,
+        pipeline: list[_Document] | None = None,
+        full_document: str | None = None,
+        resume_after: _Document | None = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        collation: Any = None,
+        start_at_operation_time: Timestamp | None = None,
+        session: AsyncClientSession | None = None,
+        start_after: _Document | None = None,
+        comment: Any = None,
+        full_document_before_change: str | None = None,
+        show_expanded_events: bool | None = None,
+    ) -> AsyncChangeStream[_DocumentT]:
+        """Watch all databases; gives a change stream, which may be awaited first.
+
+        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        """
+
+    @property
+    def address(self) -> Coroutine[Any, Any, tuple[str, int] | None]:
+        """The address of the server that writes go to, or `None`."""
+
+    @property
+    def primary(self) -> Coroutine[Any, Any, tuple[str, int] | None]:
+        """The address of the replica set's primary, or `None`."""
+
+    @property
+    def secondaries(self) -> Coroutine[Any, Any, set[tuple[str, int]]]:
+        """The addresses of the replica set's secondaries."""
+
+    @property
+    def arbiters(self) -> Coroutine[Any, Any, set[tuple[str, int]]]:
+        """The addresses of the replica set's arbiters."""
+
+    @property
+    def is_primary(self) -> Coroutine[Any, Any, bool]:
+        """Whether a server takes writes."""
+
+    @property
+    def is_mongos(self) -> Coroutine[Any, Any, bool]:
+        """Whether the server is a router of a sharded cluster."""
+
+    @property
+    def nodes(self) -> frozenset[tuple[str, int]]:
+        """The addresses of the servers that are known now."""
+
+    @property
+    def topology_description(self) -> TopologyDescription:
+        """PyMongo's description of the servers that are known now."""
+
+    HOST: Final[str]
+    PORT: Final[int]
+    def aconnect(self) -> Coroutine[Any, Any, None]:  # awaited only
+        """Resolve the DNS seed list of a `mongodb+srv://` string, so that the first call need not."""
+
+    def aclose(self) -> Coroutine[Any, Any, None]:  # awaited only
+        """As `close`."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
+    def __getitem__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class AsyncDatabase:
+class AsyncDatabase(Generic[_DocumentT]):
     """A database of an `AsyncMongoClient`."""
 
     @property
-    def client(self) -> AsyncMongoClient:
+    def client(self) -> AsyncMongoClient[_DocumentT]:
         """The client that it came from."""
 
     @property
     def name(self) -> str:
         """The database's name."""
 
-    def get_collection(self, name: str) -> AsyncCollection:
-        """Give the collection of that name.
+    def get_collection(
+        self,
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncCollection[_DocumentT]:
+        """Give the collection of that name; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
 
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDatabase[_DocumentT]:
+        """The same database with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
     def list_collection_names(
-        self, session: None = None, filter: _Document | None = None, comment: Any = None
+        self,
+        session: AsyncClientSession | None = None,
+        filter: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> Coroutine[Any, Any, list[str]]:
         """The names of the collections."""
 
+    def list_collections(
+        self,
+        session: AsyncClientSession | None = None,
+        filter: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> AsyncCursor[dict[str, Any]]:
+        """The collections; gives a cursor. It may be awaited first."""
+
     def create_collection(
-        self, name: str, *, session: None = None, check_exists: bool | None = True, **kwargs: Any
-    ) -> Coroutine[Any, Any, AsyncCollection]:
+        self,
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        session: AsyncClientSession | None = None,
+        check_exists: bool | None = True,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, AsyncCollection[_DocumentT]]:
         """Make a collection; gives it. Keywords are the options of MongoDB's `create`.
 
         Raises:
@@ -233,18 +445,37 @@ class AsyncDatabase:
         """
 
     def drop_collection(
-        self, name_or_collection: str | AsyncCollection, session: None = None, comment: Any = None
+        self,
+        name_or_collection: str | AsyncCollection[Any],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        encrypted_fields: None = None,
     ) -> Coroutine[Any, Any, None]:
         """Remove a collection, by its name or itself; nothing where there is none."""
 
     def command(
-        self, command: str | _Document, value: Any = None, **kwargs: Any
+        self,
+        command: str | _Document,
+        value: Any = None,
+        check: bool = True,
+        allowable_errors: Sequence[str | int] | None = None,
+        read_preference: Any = None,
+        codec_options: CodecOptions[Any] | None = None,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Run a command on the primary; gives the server's answer.
 
         Args:
             command: the command's name, or the whole command.
             value: the value of the name, where the name is given; 1, unless said otherwise.
+            check: whether an answer that is an error raises.
+            allowable_errors: messages and codes of errors that do not.
+            read_preference: which servers may answer; the primary, unless said otherwise.
+            codec_options: how the command is written and the answer read; PyMongo's defaults if absent.
+            session: the session that the command is part of.
+            comment: shows up in the server's log and profiler.
             **kwargs: more fields of the command.
 
         Raises:
@@ -252,14 +483,79 @@ class AsyncDatabase:
             pymongo.errors.PyMongoError: as `find_one`.
         """
 
-    def __getitem__(self, name: str, /) -> AsyncCollection: ...
-    def __getattr__(self, name: str, /) -> AsyncCollection: ...
+    def cursor_command(
+        self,
+        command: str | _Document,
+        value: Any = None,
+        read_preference: Any = None,
+        codec_options: CodecOptions[Any] | None = None,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        max_await_time_ms: int | None = None,
+        **kwargs: Any,
+    ) -> AsyncCursor[Any]:
+        """Run a command whose answer is a cursor; gives the cursor. It may be awaited first."""
+
+    def aggregate(
+        self,
+        pipeline: list[_Document],
+        session: AsyncClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> AsyncCursor[Any]:
+        """Run a pipeline that begins without a collection; gives a cursor. It may be awaited first."""
+
+    def validate_collection(
+        self,
+        name_or_collection: str | AsyncCollection[Any],
+        scandata: bool = False,
+        full: bool = False,
+        session: AsyncClientSession | None = None,
+        background: bool | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Check a collection's data and indexes; gives the server's answer.
+
+        Raises:
+            pymongo.errors.CollectionInvalid: something is wrong with it.
+        """
+
+    def dereference(
+        self, dbref: DBRef, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
+        """The document that a `DBRef` is of, or `None`."""
+
+    def watch(
+        self,
+        pipeline: list[_Document] | None = None,
+        full_document: str | None = None,
+        resume_after: _Document | None = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        collation: Any = None,
+        start_at_operation_time: Timestamp | None = None,
+        session: AsyncClientSession | None = None,
+        start_after: _Document | None = None,
+        comment: Any = None,
+        full_document_before_change: str | None = None,
+        show_expanded_events: bool | None = None,
+    ) -> AsyncChangeStream[_DocumentT]:
+        """Watch all collections; gives a change stream, which may be awaited first.
+
+        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        """
+
+    def __getitem__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class AsyncCollection:
+class AsyncCollection(Generic[_DocumentT]):
     """A collection of an `AsyncMongoClient`."""
 
     @property
@@ -271,14 +567,39 @@ class AsyncCollection:
         """The database's and the collection's name, with a dot between."""
 
     @property
-    def database(self) -> AsyncDatabase:
+    def database(self) -> AsyncDatabase[_DocumentT]:
         """The database that it is in."""
+
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncCollection[_DocumentT]:
+        """The same collection with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
 
     def insert_one(
         self,
         document: _Document,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, InsertOneResult]:
         """Insert a document.
@@ -289,7 +610,7 @@ class AsyncCollection:
         Args:
             document: a mapping with `str` keys, at most 16 MiB as BSON.
             bypass_document_validation: whether to skip the collection's validator.
-            session: not supported yet.
+            session: the session that the call is part of.
             comment: shows up in the server's log and profiler.
 
         Raises:
@@ -306,7 +627,7 @@ class AsyncCollection:
         documents: Iterable[_Document],
         ordered: bool = True,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, InsertManyResult]:
         """Insert documents, in as few commands as the server's limits allow.
@@ -315,7 +636,7 @@ class AsyncCollection:
             documents: one or more documents.
             ordered: whether to stop at the first that is refused.
             bypass_document_validation: whether to skip the collection's validator.
-            session: not supported yet.
+            session: the session that the call is part of.
             comment: shows up in the server's log and profiler.
 
         Raises:
@@ -334,10 +655,10 @@ class AsyncCollection:
         hint: _Sort | None = None,
         max_time_ms: int | None = None,
         comment: Any = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         collation: Any = None,
         let: _Document | None = None,
-    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Find the first document that matches, or `None`.
 
         Args:
@@ -348,7 +669,7 @@ class AsyncCollection:
             hint: the index to use, by its name or its keys.
             max_time_ms: how long the server may work on it, in milliseconds.
             comment: shows up in the server's log and profiler.
-            session: not supported yet.
+            session: the session that the call is part of.
             collation: how texts compare.
             let: variables for the query's expressions.
 
@@ -381,14 +702,14 @@ class AsyncCollection:
         show_record_id: bool | None = None,
         snapshot: None = None,
         comment: Any = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         allow_disk_use: bool | None = None,
         let: _Document | None = None,
-    ) -> AsyncCursor:
+    ) -> AsyncCursor[_DocumentT]:
         """Find all documents that match; gives a cursor, which asks the server once it is read.
 
-        The arguments are PyMongo's. `cursor_type` other than 0, `oplog_replay`,
-        `max_scan`, `snapshot` and `session` are not supported.
+        The arguments are PyMongo's. `oplog_replay`, `max_scan` and `snapshot`, which MongoDB
+        has no more, are not supported, nor is `CursorType.EXHAUST`.
 
         Raises:
             NotImplementedError: an argument that is not supported; names it.
@@ -404,7 +725,7 @@ class AsyncCollection:
         collation: Any = None,
         array_filters: Sequence[_Document] | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
@@ -429,7 +750,7 @@ class AsyncCollection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, UpdateResult]:
@@ -443,7 +764,7 @@ class AsyncCollection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
@@ -459,7 +780,7 @@ class AsyncCollection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
@@ -470,7 +791,7 @@ class AsyncCollection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
@@ -479,11 +800,11 @@ class AsyncCollection:
     def aggregate(
         self,
         pipeline: list[_Document],
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> AsyncCursor:
+    ) -> AsyncCursor[Any]:
         """Run an aggregation pipeline; gives a cursor, which asks the server once it is read. It may be awaited first.
 
         Raises:
@@ -491,7 +812,7 @@ class AsyncCollection:
         """
 
     def count_documents(
-        self, filter: _Document, session: None = None, comment: Any = None, **kwargs: Any
+        self, filter: _Document, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, int]:
         """How many documents match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
 
@@ -502,7 +823,7 @@ class AsyncCollection:
         self,
         key: str,
         filter: _Document | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         comment: Any = None,
         hint: _Sort | None = None,
         **kwargs: Any,
@@ -519,11 +840,11 @@ class AsyncCollection:
         return_document: bool = False,
         array_filters: Sequence[_Document] | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Update the first document that matches; gives it as it was, or as it is then.
 
         `return_document` is PyMongo's `ReturnDocument`. Keywords: `maxTimeMS`,
@@ -539,11 +860,11 @@ class AsyncCollection:
         upsert: bool = False,
         return_document: bool = False,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Replace the first document that matches; as `find_one_and_update`."""
 
     def find_one_and_delete(
@@ -552,32 +873,155 @@ class AsyncCollection:
         projection: Mapping[str, Any] | Iterable[str] | None = None,
         sort: _Sort | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Delete the first document that matches; gives it. As `find_one_and_update`."""
 
-    def index_information(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, dict[str, Any]]:
+    def index_information(
+        self, session: AsyncClientSession | None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
         """What is known of each index, by its name."""
 
-    def list_indexes(self, session: None = None, comment: Any = None) -> AsyncCursor:
+    def list_indexes(
+        self, session: AsyncClientSession | None = None, comment: Any = None
+    ) -> AsyncCursor[dict[str, Any]]:
         """The indexes; gives a cursor. It may be awaited first."""
 
-    def drop_index(self, index_or_name: _Sort, session: None = None, comment: Any = None) -> Coroutine[Any, Any, None]:
+    def drop_index(
+        self, index_or_name: _Sort, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, None]:
         """Remove an index, by its name or its keys."""
 
-    def drop_indexes(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, None]:
+    def drop_indexes(
+        self, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, None]:
         """Remove all indexes but that of `_id`."""
 
-    def drop(self, session: None = None, comment: Any = None) -> Coroutine[Any, Any, None]:
+    def drop(
+        self,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        encrypted_fields: None = None,
+    ) -> Coroutine[Any, Any, None]:
         """Remove the collection; nothing where there is none."""
 
     def create_index(
-        self, keys: _Sort, session: None = None, comment: Any = None, **kwargs: Any
+        self, keys: _Sort, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, str]:
         """Make an index; gives its name. Keywords are the options of MongoDB's `createIndexes`."""
+
+    def create_indexes(
+        self,
+        indexes: Sequence[IndexModel],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, list[str]]:
+        """Make indexes of PyMongo's `IndexModel`s; gives their names. Keywords: `maxTimeMS`, `commitQuorum`."""
+
+    def create_search_index(
+        self,
+        model: _Document | SearchIndexModel,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, str]:
+        """Make a search index of PyMongo's `SearchIndexModel` or a mapping; gives its name."""
+
+    def create_search_indexes(
+        self,
+        models: list[SearchIndexModel],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, list[str]]:
+        """Make search indexes; gives their names."""
+
+    def drop_search_index(
+        self, name: str, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, None]:
+        """Remove a search index; nothing where there is no such collection."""
+
+    def update_search_index(
+        self,
+        name: str,
+        definition: _Document,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, None]:
+        """Give a search index another definition."""
+
+    def list_search_indexes(
+        self, name: str | None = None, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> AsyncCursor[dict[str, Any]]:
+        """The search indexes, or the one of that name; gives a cursor. It may be awaited first."""
+
+    def rename(
+        self, new_name: str, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Give the collection another name; gives the server's answer. Keyword: `dropTarget`."""
+
+    def options(
+        self, session: AsyncClientSession | None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """The options that the collection was made with."""
+
+    def bulk_write(
+        self,
+        requests: list[Any],
+        ordered: bool = True,
+        bypass_document_validation: bool | None = None,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        let: _Document | None = None,
+    ) -> Coroutine[Any, Any, BulkWriteResult]:
+        """Do many writes, PyMongo's `InsertOne`, `UpdateOne`, …, in few commands.
+
+        Args:
+            requests: the writes.
+            ordered: whether to stop at the first that is refused.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session that the writes are part of.
+            comment: shows up in the server's log and profiler.
+            let: variables for the writes' expressions.
+
+        Raises:
+            pymongo.errors.BulkWriteError: some were refused; `details` says which.
+            pymongo.errors.InvalidOperation: there are none.
+            pymongo.errors.PyMongoError: as `insert_one`.
+        """
+
+    def find_raw_batches(self, *args: Any, **kwargs: Any) -> AsyncRawBatchCursor[bytes]:
+        """As `find`, but each item is a batch of documents as BSON."""
+
+    def aggregate_raw_batches(
+        self, pipeline: list[_Document], session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> AsyncRawBatchCursor[bytes]:
+        """As `aggregate`, but each item is a batch of documents as BSON."""
+
+    def watch(
+        self,
+        pipeline: list[_Document] | None = None,
+        full_document: str | None = None,
+        resume_after: _Document | None = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        collation: Any = None,
+        start_at_operation_time: Timestamp | None = None,
+        session: AsyncClientSession | None = None,
+        start_after: _Document | None = None,
+        comment: Any = None,
+        full_document_before_change: str | None = None,
+        show_expanded_events: bool | None = None,
+    ) -> AsyncChangeStream[_DocumentT]:
+        """Watch the collection; gives a change stream, which may be awaited first.
+
+        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        """
 
     def _save_event(
         self,
@@ -597,10 +1041,12 @@ class AsyncCollection:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class MongoClient:
-    """A MongoDB client (the driver path) with PyMongo's API; its calls wait with the GIL released.
+class MongoClient(Generic[_DocumentT]):
+    """A MongoDB client (the driver path) with PyMongo's API.
 
     Making one does no I/O: it connects with its first call. It may be used
     from any thread and any event loop, asyncio's or uvloop's, also from
@@ -611,8 +1057,13 @@ class MongoClient:
         cls,
         host: str | Sequence[str] | None = None,
         port: int | None = None,
+        document_class: type[Any] | None = None,
+        tz_aware: bool | None = None,
+        connect: bool | None = None,
+        type_registry: TypeRegistry | None = None,
         *,
         coalesce: bool = True,
+        add_ids: bool = False,
         **options: Any,
     ) -> Self:
         """Make a client.
@@ -621,11 +1072,18 @@ class MongoClient:
             host: a `mongodb://` or `mongodb+srv://` URI, or `host[:port]`, or a
                 list of these; `localhost` if absent.
             port: the port of hosts that come without one, 27017 if absent.
+            document_class: the class of documents that are read; `dict` if absent.
+            tz_aware: whether dates that are read have the time zone UTC.
+            connect: not used: it connects with its first call.
+            type_registry: how values of other classes are written and read.
             coalesce: whether concurrent `insert_one` calls may leave as one command;
-                each still gets its own result.
+                each still gets its own result. Not while a `CommandListener` listens.
+            add_ids: whether documents that are inserted get the `_id` that was made
+                for them, as with PyMongo.
             options: options of the connection string, by their names there
                 (`serverSelectionTimeoutMS=5000`, in milliseconds; `tls=True`;
-                `w="majority"`), and `username` and `password`.
+                `w="majority"`), and `username`, `password`, `tzinfo`, `event_listeners`,
+                `server_api`, `read_preference` and the other names of codec options.
 
         Raises:
             pymongo.errors.InvalidURI: the URI cannot be read.
@@ -633,7 +1091,7 @@ class MongoClient:
         """
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str]) -> MongoClient:
+    def from_config(cls, config: Mapping[str, str]) -> MongoClient[dict[str, Any]]:
         """Give the client for the extension's variables.
 
         The same values give the same client in one process, from any thread
@@ -651,22 +1109,36 @@ class MongoClient:
                 missing or malformed, and no value. No I/O is done.
         """
 
-    def get_database(self, name: str | None = None) -> Database:
-        """Give the database of that name, or the default one.
+    def get_database(
+        self,
+        name: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Database[_DocumentT]:
+        """Give the database of that name, or the default one; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
             pymongo.errors.ConfigurationError: there is no default.
         """
 
-    def get_default_database(self) -> Database:
-        """Give the database that the connection string or the variables name.
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Database[_DocumentT]:
+        """Give the database that the connection string or the variables name, or else `default`.
 
         Raises:
             pymongo.errors.ConfigurationError: they name none.
         """
 
-    def get_default_collection(self) -> Collection:
+    def get_default_collection(self) -> Collection[_DocumentT]:
         """Give the collection that the variables name.
 
         Raises:
@@ -687,60 +1159,252 @@ class MongoClient:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None: ...
-    def list_database_names(self, session: None = None, comment: Any = None) -> list[str]:
+    def list_database_names(self, session: ClientSession | None = None, comment: Any = None) -> list[str]:
         """The names of the databases."""
 
-    def drop_database(self, name_or_database: str | Database, session: None = None, comment: Any = None) -> None:
+    def drop_database(
+        self, name_or_database: str | Database[Any], session: ClientSession | None = None, comment: Any = None
+    ) -> None:
         """Remove a database, by its name or itself."""
 
-    def server_info(self, session: None = None) -> dict[str, Any]:
+    def server_info(self, session: ClientSession | None = None) -> dict[str, Any]:
         """What the server says of itself."""
 
-    def __getitem__(self, name: str, /) -> Database: ...
-    def __getattr__(self, name: str, /) -> Database: ...
+    def list_databases(
+        self, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Cursor[dict[str, Any]]:
+        """The databases; gives a cursor."""
 
-@final
-class Database:
-    """A database of an `MongoClient`."""
+    def start_session(
+        self,
+        causal_consistency: bool | None = None,
+        default_transaction_options: Any = None,
+        snapshot: bool | None = False,
+    ) -> ClientSession:
+        """Start a session. It does no I/O.
+
+        Args:
+            causal_consistency: whether its reads see its own writes, on any node; yes, unless `snapshot`.
+            default_transaction_options: PyMongo's `TransactionOptions` of its transactions.
+            snapshot: whether all its reads see one moment.
+
+        Raises:
+            pymongo.errors.ConfigurationError: both are wanted.
+        """
+
+    def bulk_write(
+        self,
+        models: list[Any],
+        session: ClientSession | None = None,
+        ordered: bool = True,
+        verbose_results: bool = False,
+        bypass_document_validation: bool | None = None,
+        comment: Any = None,
+        let: _Document | None = None,
+        write_concern: WriteConcern | None = None,
+    ) -> ClientBulkWriteResult:
+        """Do many writes to any collections, with PyMongo's models and a `namespace` each; needs MongoDB 8.0.
+
+        Raises:
+            pymongo.errors.ClientBulkWriteException: some were refused; tells which.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def watch(
+        self,
+        pipeline: list[_Document] | None = None,
+        full_document: str | None = None,
+        resume_after: _Document | None = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        collation: Any = None,
+        start_at_operation_time: Timestamp | None = None,
+        session: ClientSession | None = None,
+        start_after: _Document | None = None,
+        comment: Any = None,
+        full_document_before_change: str | None = None,
+        show_expanded_events: bool | None = None,
+    ) -> ChangeStream[_DocumentT]:
+        """Watch all databases; gives a change stream.
+
+        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        """
 
     @property
-    def client(self) -> MongoClient:
+    def address(self) -> tuple[str, int] | None:
+        """The address of the server that writes go to, or `None`."""
+
+    @property
+    def primary(self) -> tuple[str, int] | None:
+        """The address of the replica set's primary, or `None`."""
+
+    @property
+    def secondaries(self) -> set[tuple[str, int]]:
+        """The addresses of the replica set's secondaries."""
+
+    @property
+    def arbiters(self) -> set[tuple[str, int]]:
+        """The addresses of the replica set's arbiters."""
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether a server takes writes."""
+
+    @property
+    def is_mongos(self) -> bool:
+        """Whether the server is a router of a sharded cluster."""
+
+    @property
+    def nodes(self) -> frozenset[tuple[str, int]]:
+        """The addresses of the servers that are known now."""
+
+    @property
+    def topology_description(self) -> TopologyDescription:
+        """PyMongo's description of the servers that are known now."""
+
+    HOST: Final[str]
+    PORT: Final[int]
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
+    def __getitem__(self, name: str, /) -> Database[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> Database[_DocumentT]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+class Database(Generic[_DocumentT]):
+    """A database of a `MongoClient`."""
+
+    @property
+    def client(self) -> MongoClient[_DocumentT]:
         """The client that it came from."""
 
     @property
     def name(self) -> str:
         """The database's name."""
 
-    def get_collection(self, name: str) -> Collection:
-        """Give the collection of that name.
+    def get_collection(
+        self,
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Collection[_DocumentT]:
+        """Give the collection of that name; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
 
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Database[_DocumentT]:
+        """The same database with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
     def list_collection_names(
-        self, session: None = None, filter: _Document | None = None, comment: Any = None
+        self,
+        session: ClientSession | None = None,
+        filter: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> list[str]:
         """The names of the collections."""
 
+    def list_collections(
+        self,
+        session: ClientSession | None = None,
+        filter: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Cursor[dict[str, Any]]:
+        """The collections; gives a cursor."""
+
     def create_collection(
-        self, name: str, *, session: None = None, check_exists: bool | None = True, **kwargs: Any
-    ) -> Collection:
+        self,
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        session: ClientSession | None = None,
+        check_exists: bool | None = True,
+        **kwargs: Any,
+    ) -> Collection[_DocumentT]:
         """Make a collection; gives it. Keywords are the options of MongoDB's `create`.
 
         Raises:
             pymongo.errors.CollectionInvalid: there is one of that name.
         """
 
-    def drop_collection(self, name_or_collection: str | Collection, session: None = None, comment: Any = None) -> None:
+    def drop_collection(
+        self,
+        name_or_collection: str | Collection[Any],
+        session: ClientSession | None = None,
+        comment: Any = None,
+        encrypted_fields: None = None,
+    ) -> None:
         """Remove a collection, by its name or itself; nothing where there is none."""
 
-    def command(self, command: str | _Document, value: Any = None, **kwargs: Any) -> dict[str, Any]:
+    def command(
+        self,
+        command: str | _Document,
+        value: Any = None,
+        check: bool = True,
+        allowable_errors: Sequence[str | int] | None = None,
+        read_preference: Any = None,
+        codec_options: CodecOptions[Any] | None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
         """Run a command on the primary; gives the server's answer.
 
         Args:
             command: the command's name, or the whole command.
             value: the value of the name, where the name is given; 1, unless said otherwise.
+            check: whether an answer that is an error raises.
+            allowable_errors: messages and codes of errors that do not.
+            read_preference: which servers may answer; the primary, unless said otherwise.
+            codec_options: how the command is written and the answer read; PyMongo's defaults if absent.
+            session: the session that the command is part of.
+            comment: shows up in the server's log and profiler.
             **kwargs: more fields of the command.
 
         Raises:
@@ -748,15 +1412,80 @@ class Database:
             pymongo.errors.PyMongoError: as `find_one`.
         """
 
-    def __getitem__(self, name: str, /) -> Collection: ...
-    def __getattr__(self, name: str, /) -> Collection: ...
+    def cursor_command(
+        self,
+        command: str | _Document,
+        value: Any = None,
+        read_preference: Any = None,
+        codec_options: CodecOptions[Any] | None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        max_await_time_ms: int | None = None,
+        **kwargs: Any,
+    ) -> Cursor[Any]:
+        """Run a command whose answer is a cursor; gives the cursor."""
+
+    def aggregate(
+        self,
+        pipeline: list[_Document],
+        session: ClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Cursor[Any]:
+        """Run a pipeline that begins without a collection; gives a cursor."""
+
+    def validate_collection(
+        self,
+        name_or_collection: str | Collection[Any],
+        scandata: bool = False,
+        full: bool = False,
+        session: ClientSession | None = None,
+        background: bool | None = None,
+        comment: Any = None,
+    ) -> dict[str, Any]:
+        """Check a collection's data and indexes; gives the server's answer.
+
+        Raises:
+            pymongo.errors.CollectionInvalid: something is wrong with it.
+        """
+
+    def dereference(
+        self, dbref: DBRef, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> _DocumentT | None:
+        """The document that a `DBRef` is of, or `None`."""
+
+    def watch(
+        self,
+        pipeline: list[_Document] | None = None,
+        full_document: str | None = None,
+        resume_after: _Document | None = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        collation: Any = None,
+        start_at_operation_time: Timestamp | None = None,
+        session: ClientSession | None = None,
+        start_after: _Document | None = None,
+        comment: Any = None,
+        full_document_before_change: str | None = None,
+        show_expanded_events: bool | None = None,
+    ) -> ChangeStream[_DocumentT]:
+        """Watch all collections; gives a change stream.
+
+        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        """
+
+    def __getitem__(self, name: str, /) -> Collection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> Collection[_DocumentT]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class Collection:
-    """A collection of an `MongoClient`."""
+class Collection(Generic[_DocumentT]):
+    """A collection of a `MongoClient`."""
 
     @property
     def name(self) -> str:
@@ -767,14 +1496,39 @@ class Collection:
         """The database's and the collection's name, with a dot between."""
 
     @property
-    def database(self) -> Database:
+    def database(self) -> Database[_DocumentT]:
         """The database that it is in."""
+
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Collection[_DocumentT]:
+        """The same collection with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
 
     def insert_one(
         self,
         document: _Document,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         comment: Any = None,
     ) -> InsertOneResult:
         """Insert a document.
@@ -785,7 +1539,7 @@ class Collection:
         Args:
             document: a mapping with `str` keys, at most 16 MiB as BSON.
             bypass_document_validation: whether to skip the collection's validator.
-            session: not supported yet.
+            session: the session that the call is part of.
             comment: shows up in the server's log and profiler.
 
         Raises:
@@ -802,7 +1556,7 @@ class Collection:
         documents: Iterable[_Document],
         ordered: bool = True,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         comment: Any = None,
     ) -> InsertManyResult:
         """Insert documents, in as few commands as the server's limits allow.
@@ -811,7 +1565,7 @@ class Collection:
             documents: one or more documents.
             ordered: whether to stop at the first that is refused.
             bypass_document_validation: whether to skip the collection's validator.
-            session: not supported yet.
+            session: the session that the call is part of.
             comment: shows up in the server's log and profiler.
 
         Raises:
@@ -830,10 +1584,10 @@ class Collection:
         hint: _Sort | None = None,
         max_time_ms: int | None = None,
         comment: Any = None,
-        session: None = None,
+        session: ClientSession | None = None,
         collation: Any = None,
         let: _Document | None = None,
-    ) -> dict[str, Any] | None:
+    ) -> _DocumentT | None:
         """Find the first document that matches, or `None`.
 
         Args:
@@ -844,7 +1598,7 @@ class Collection:
             hint: the index to use, by its name or its keys.
             max_time_ms: how long the server may work on it, in milliseconds.
             comment: shows up in the server's log and profiler.
-            session: not supported yet.
+            session: the session that the call is part of.
             collation: how texts compare.
             let: variables for the query's expressions.
 
@@ -877,14 +1631,14 @@ class Collection:
         show_record_id: bool | None = None,
         snapshot: None = None,
         comment: Any = None,
-        session: None = None,
+        session: ClientSession | None = None,
         allow_disk_use: bool | None = None,
         let: _Document | None = None,
-    ) -> Cursor:
+    ) -> Cursor[_DocumentT]:
         """Find all documents that match; gives a cursor, which asks the server once it is read.
 
-        The arguments are PyMongo's. `cursor_type` other than 0, `oplog_replay`,
-        `max_scan`, `snapshot` and `session` are not supported.
+        The arguments are PyMongo's. `oplog_replay`, `max_scan` and `snapshot`, which MongoDB
+        has no more, are not supported, nor is `CursorType.EXHAUST`.
 
         Raises:
             NotImplementedError: an argument that is not supported; names it.
@@ -900,7 +1654,7 @@ class Collection:
         collation: Any = None,
         array_filters: Sequence[_Document] | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
@@ -925,7 +1679,7 @@ class Collection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> UpdateResult:
@@ -939,7 +1693,7 @@ class Collection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
@@ -955,7 +1709,7 @@ class Collection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> DeleteResult:
@@ -966,7 +1720,7 @@ class Collection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> DeleteResult:
@@ -975,18 +1729,20 @@ class Collection:
     def aggregate(
         self,
         pipeline: list[_Document],
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> Cursor:
+    ) -> Cursor[Any]:
         """Run an aggregation pipeline; gives a cursor, which asks the server once it is read.
 
         Raises:
             TypeError: the pipeline is no list, or a keyword is not known.
         """
 
-    def count_documents(self, filter: _Document, session: None = None, comment: Any = None, **kwargs: Any) -> int:
+    def count_documents(
+        self, filter: _Document, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> int:
         """How many documents match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
 
     def estimated_document_count(self, comment: Any = None, **kwargs: Any) -> int:
@@ -996,7 +1752,7 @@ class Collection:
         self,
         key: str,
         filter: _Document | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         comment: Any = None,
         hint: _Sort | None = None,
         **kwargs: Any,
@@ -1013,11 +1769,11 @@ class Collection:
         return_document: bool = False,
         array_filters: Sequence[_Document] | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> dict[str, Any] | None:
+    ) -> _DocumentT | None:
         """Update the first document that matches; gives it as it was, or as it is then.
 
         `return_document` is PyMongo's `ReturnDocument`. Keywords: `maxTimeMS`,
@@ -1033,11 +1789,11 @@ class Collection:
         upsert: bool = False,
         return_document: bool = False,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> dict[str, Any] | None:
+    ) -> _DocumentT | None:
         """Replace the first document that matches; as `find_one_and_update`."""
 
     def find_one_and_delete(
@@ -1046,30 +1802,143 @@ class Collection:
         projection: Mapping[str, Any] | Iterable[str] | None = None,
         sort: _Sort | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> dict[str, Any] | None:
+    ) -> _DocumentT | None:
         """Delete the first document that matches; gives it. As `find_one_and_update`."""
 
-    def index_information(self, session: None = None, comment: Any = None) -> dict[str, Any]:
+    def index_information(self, session: ClientSession | None = None, comment: Any = None) -> dict[str, Any]:
         """What is known of each index, by its name."""
 
-    def list_indexes(self, session: None = None, comment: Any = None) -> Cursor:
+    def list_indexes(self, session: ClientSession | None = None, comment: Any = None) -> Cursor[dict[str, Any]]:
         """The indexes; gives a cursor."""
 
-    def drop_index(self, index_or_name: _Sort, session: None = None, comment: Any = None) -> None:
+    def drop_index(
+        self, index_or_name: _Sort, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> None:
         """Remove an index, by its name or its keys."""
 
-    def drop_indexes(self, session: None = None, comment: Any = None) -> None:
+    def drop_indexes(self, session: ClientSession | None = None, comment: Any = None, **kwargs: Any) -> None:
         """Remove all indexes but that of `_id`."""
 
-    def drop(self, session: None = None, comment: Any = None) -> None:
+    def drop(
+        self,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        encrypted_fields: None = None,
+    ) -> None:
         """Remove the collection; nothing where there is none."""
 
-    def create_index(self, keys: _Sort, session: None = None, comment: Any = None, **kwargs: Any) -> str:
+    def create_index(
+        self, keys: _Sort, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> str:
         """Make an index; gives its name. Keywords are the options of MongoDB's `createIndexes`."""
+
+    def create_indexes(
+        self, indexes: Sequence[IndexModel], session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> list[str]:
+        """Make indexes of PyMongo's `IndexModel`s; gives their names. Keywords: `maxTimeMS`, `commitQuorum`."""
+
+    def create_search_index(
+        self,
+        model: _Document | SearchIndexModel,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> str:
+        """Make a search index of PyMongo's `SearchIndexModel` or a mapping; gives its name."""
+
+    def create_search_indexes(
+        self,
+        models: list[SearchIndexModel],
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Make search indexes; gives their names."""
+
+    def drop_search_index(
+        self, name: str, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> None:
+        """Remove a search index; nothing where there is no such collection."""
+
+    def update_search_index(
+        self,
+        name: str,
+        definition: _Document,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Give a search index another definition."""
+
+    def list_search_indexes(
+        self, name: str | None = None, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Cursor[dict[str, Any]]:
+        """The search indexes, or the one of that name; gives a cursor."""
+
+    def rename(
+        self, new_name: str, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Give the collection another name; gives the server's answer. Keyword: `dropTarget`."""
+
+    def options(self, session: ClientSession | None = None, comment: Any = None) -> dict[str, Any]:
+        """The options that the collection was made with."""
+
+    def bulk_write(
+        self,
+        requests: list[Any],
+        ordered: bool = True,
+        bypass_document_validation: bool | None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        let: _Document | None = None,
+    ) -> BulkWriteResult:
+        """Do many writes, PyMongo's `InsertOne`, `UpdateOne`, …, in few commands.
+
+        Args:
+            requests: the writes.
+            ordered: whether to stop at the first that is refused.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session that the writes are part of.
+            comment: shows up in the server's log and profiler.
+            let: variables for the writes' expressions.
+
+        Raises:
+            pymongo.errors.BulkWriteError: some were refused; `details` says which.
+            pymongo.errors.InvalidOperation: there are none.
+            pymongo.errors.PyMongoError: as `insert_one`.
+        """
+
+    def find_raw_batches(self, *args: Any, **kwargs: Any) -> RawBatchCursor[bytes]:
+        """As `find`, but each item is a batch of documents as BSON."""
+
+    def aggregate_raw_batches(
+        self, pipeline: list[_Document], session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> RawBatchCursor[bytes]:
+        """As `aggregate`, but each item is a batch of documents as BSON."""
+
+    def watch(
+        self,
+        pipeline: list[_Document] | None = None,
+        full_document: str | None = None,
+        resume_after: _Document | None = None,
+        max_await_time_ms: int | None = None,
+        batch_size: int | None = None,
+        collation: Any = None,
+        start_at_operation_time: Timestamp | None = None,
+        session: ClientSession | None = None,
+        start_after: _Document | None = None,
+        comment: Any = None,
+        full_document_before_change: str | None = None,
+        show_expanded_events: bool | None = None,
+    ) -> ChangeStream[_DocumentT]:
+        """Watch the collection; gives a change stream.
+
+        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        """
 
     def _save_event(
         self,
@@ -1089,9 +1958,11 @@ class Collection:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class AsyncDataApiClient:
+class AsyncDataApiClient(Generic[_DocumentT]):
     """A client of the Data API (MongoDB over HTTP), to be awaited.
 
     Making one does no I/O: it connects with its first call. It may be used
@@ -1111,6 +1982,7 @@ class AsyncDataApiClient:
         connectTimeoutMS: int = 5000,
         retryWrites: bool = True,
         coalesce: bool = True,
+        add_ids: bool = False,
     ) -> Self:
         """Make a client.
 
@@ -1125,13 +1997,15 @@ class AsyncDataApiClient:
             retryWrites: whether a call that is safe to repeat is repeated, twice at most.
             coalesce: whether concurrent `insert_one` calls may leave as one request,
                 where their `_id`s are made here; each still gets its own result.
+            add_ids: whether documents that are inserted get the `_id` that was made
+                for them, as with PyMongo.
 
         Raises:
             pymongo.errors.ConfigurationError: names the argument that is wrong.
         """
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str]) -> AsyncDataApiClient:
+    def from_config(cls, config: Mapping[str, str]) -> AsyncDataApiClient[dict[str, Any]]:
         """Give the client for the extension's variables.
 
         The same values give the same client in one process, from any thread
@@ -1147,30 +2021,44 @@ class AsyncDataApiClient:
                 missing or malformed, and no value. No I/O is done.
         """
 
-    def get_database(self, name: str | None = None) -> AsyncDataApiDatabase:
-        """Give the database of that name, or the default one.
+    def get_database(
+        self,
+        name: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDataApiDatabase[_DocumentT]:
+        """Give the database of that name, or the default one; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
             pymongo.errors.ConfigurationError: there is no default.
         """
 
-    def get_default_database(self) -> AsyncDataApiDatabase:
-        """Give the database that the arguments or the variables name.
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDataApiDatabase[_DocumentT]:
+        """Give the database that the arguments or the variables name, or else `default`.
 
         Raises:
             pymongo.errors.ConfigurationError: they name none.
         """
 
-    def get_default_collection(self) -> AsyncDataApiCollection:
-        """Give the collection that the arguments or the variables name.
+    def get_default_collection(self) -> AsyncDataApiCollection[_DocumentT]:
+        """Give the collection that the variables name.
 
         Raises:
             pymongo.errors.ConfigurationError: they name none.
         """
 
     def close(self) -> Coroutine[Any, Any, None]:
-        """Close the connections once the calls under way have ended.
+        """Close the connections; calls under way fail with `AutoReconnect` or `InvalidOperation`.
 
         A client of `from_config` serves others too and stays open: it closes
         when its variables change.
@@ -1183,37 +2071,96 @@ class AsyncDataApiClient:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> Coroutine[Any, Any, None]: ...
-    def __getitem__(self, name: str, /) -> AsyncDataApiDatabase: ...
-    def __getattr__(self, name: str, /) -> AsyncDataApiDatabase: ...
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
+    def __getitem__(self, name: str, /) -> AsyncDataApiDatabase[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> AsyncDataApiDatabase[_DocumentT]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class AsyncDataApiDatabase:
+class AsyncDataApiDatabase(Generic[_DocumentT]):
     """A database of an `AsyncDataApiClient`."""
 
     @property
-    def client(self) -> AsyncDataApiClient:
+    def client(self) -> AsyncDataApiClient[_DocumentT]:
         """The client that it came from."""
 
     @property
     def name(self) -> str:
         """The database's name."""
 
-    def get_collection(self, name: str) -> AsyncDataApiCollection:
-        """Give the collection of that name.
+    def get_collection(
+        self,
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDataApiCollection[_DocumentT]:
+        """Give the collection of that name; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
 
-    def __getitem__(self, name: str, /) -> AsyncDataApiCollection: ...
-    def __getattr__(self, name: str, /) -> AsyncDataApiCollection: ...
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDataApiDatabase[_DocumentT]:
+        """The same database with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
+    def __getitem__(self, name: str, /) -> AsyncDataApiCollection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> AsyncDataApiCollection[_DocumentT]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class AsyncDataApiCollection:
-    """A collection of an `AsyncDataApiClient`."""
+class AsyncDataApiCollection(Generic[_DocumentT]):
+    """A collection of an `AsyncDataApiClient`.
+
+    What the Data API does not have raises `NotImplementedError`: of the arguments of writes
+    it has `upsert` and `ordered`, of those of reads `projection`, and for `find` also
+    `sort`, `skip` and `limit`. Other errors are `DataApiError` where the Data API refused.
+    """
 
     @property
     def name(self) -> str:
@@ -1224,35 +2171,59 @@ class AsyncDataApiCollection:
         """The database's and the collection's name, with a dot between."""
 
     @property
-    def database(self) -> AsyncDataApiDatabase:
+    def database(self) -> AsyncDataApiDatabase[_DocumentT]:
         """The database that it is in."""
+
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDataApiCollection[_DocumentT]:
+        """The same collection with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
 
     def insert_one(
         self,
         document: _Document,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, InsertOneResult]:
         """Insert a document.
 
-        The document is not changed. An `_id` is made if it has none; then a
+        The document is not changed. An `_id` is made if it has none. A
         call that got no answer is repeated, without storing twice.
 
         Args:
             document: a mapping with `str` keys, at most 16 MiB as BSON.
-            bypass_document_validation: not in the Data API.
-            session: not in the Data API.
-            comment: not in the Data API.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session that the call is part of.
+            comment: shows up in the server's log and profiler.
 
         Raises:
             pymongo.errors.DuplicateKeyError: the `_id`, or another unique key, exists.
             pymongo.errors.DocumentTooLarge: it is larger than 16 MiB.
             bson.errors.InvalidDocument: BSON cannot hold it; names the field's path.
-            DataApiError: the Data API refused, or gave no answer of its own.
-            pymongo.errors.AutoReconnect: no connection could be made.
-            pymongo.errors.NetworkTimeout: no answer within the timeout.
-            NotImplementedError: an argument that the Data API does not have.
+            pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
+            pymongo.errors.OperationFailure: MongoDB refused (rights, validation, …).
+            pymongo.errors.AutoReconnect: the connection was lost.
         """
 
     def insert_many(
@@ -1260,7 +2231,7 @@ class AsyncDataApiCollection:
         documents: Iterable[_Document],
         ordered: bool = True,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, InsertManyResult]:
         """Insert documents, in as few commands as the server's limits allow.
@@ -1268,9 +2239,9 @@ class AsyncDataApiCollection:
         Args:
             documents: one or more documents.
             ordered: whether to stop at the first that is refused.
-            bypass_document_validation: not in the Data API.
-            session: not in the Data API.
-            comment: not in the Data API.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session that the call is part of.
+            comment: shows up in the server's log and profiler.
 
         Raises:
             pymongo.errors.BulkWriteError: some were refused; `details` says which.
@@ -1288,27 +2259,29 @@ class AsyncDataApiCollection:
         hint: _Sort | None = None,
         max_time_ms: int | None = None,
         comment: Any = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         collation: Any = None,
         let: _Document | None = None,
-    ) -> Coroutine[Any, Any, dict[str, Any] | None]:
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Find the first document that matches, or `None`.
 
         Args:
             filter: a query; anything but a mapping is an `_id` to look for.
             projection: the fields to return: names, or a mapping of names to 1 or 0.
-            skip: not in the Data API.
-            sort: not in the Data API.
-            hint: not in the Data API.
-            max_time_ms: not in the Data API.
-            comment: not in the Data API.
-            session: not in the Data API.
+            skip: how many matches to pass over.
+            sort: in which order to look.
+            hint: the index to use, by its name or its keys.
+            max_time_ms: how long the server may work on it, in milliseconds.
+            comment: shows up in the server's log and profiler.
+            session: the session that the call is part of.
+            collation: how texts compare.
+            let: variables for the query's expressions.
 
         Raises:
-            DataApiError: the Data API refused, or gave no answer of its own.
-            pymongo.errors.AutoReconnect: no connection could be made.
-            pymongo.errors.NetworkTimeout: no answer within the timeout.
-            NotImplementedError: an argument that the Data API does not have.
+            pymongo.errors.OperationFailure: MongoDB refused the query.
+            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
+            pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
+            pymongo.errors.AutoReconnect: the connection was lost.
         """
 
     def find(
@@ -1333,15 +2306,14 @@ class AsyncDataApiCollection:
         show_record_id: bool | None = None,
         snapshot: None = None,
         comment: Any = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         allow_disk_use: bool | None = None,
         let: _Document | None = None,
-    ) -> AsyncCursor:
+    ) -> AsyncCursor[_DocumentT]:
         """Find all documents that match; gives a cursor, which asks the server once it is read.
 
-        The Data API has `filter`, `projection`, `sort`, `skip` and `limit` (not
-        negative) only, and gives all documents in one answer; what else is given
-        raises `NotImplementedError`.
+        The arguments are PyMongo's. `oplog_replay`, `max_scan` and `snapshot`, which MongoDB
+        has no more, are not supported, nor is `CursorType.EXHAUST`.
 
         Raises:
             NotImplementedError: an argument that is not supported; names it.
@@ -1357,15 +2329,14 @@ class AsyncDataApiCollection:
         collation: Any = None,
         array_filters: Sequence[_Document] | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, UpdateResult]:
         """Update the first document that matches.
 
-        Arguments as PyMongo's. The Data API has `upsert` only; what else is given raises
-        `NotImplementedError`.
+        Arguments as PyMongo's.
 
         Raises:
             ValueError: the update has no operators.
@@ -1383,7 +2354,7 @@ class AsyncDataApiCollection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, UpdateResult]:
@@ -1397,7 +2368,7 @@ class AsyncDataApiCollection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
@@ -1413,7 +2384,7 @@ class AsyncDataApiCollection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
@@ -1424,7 +2395,7 @@ class AsyncDataApiCollection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
@@ -1433,11 +2404,11 @@ class AsyncDataApiCollection:
     def aggregate(
         self,
         pipeline: list[_Document],
-        session: None = None,
+        session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> AsyncCursor:
+    ) -> AsyncCursor[Any]:
         """Run an aggregation pipeline; gives a cursor, which asks the server once it is read. It may be awaited first.
 
         Raises:
@@ -1462,10 +2433,12 @@ class AsyncDataApiCollection:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class DataApiClient:
-    """A client of the Data API (MongoDB over HTTP); its calls wait with the GIL released.
+class DataApiClient(Generic[_DocumentT]):
+    """A client of the Data API (MongoDB over HTTP).
 
     Making one does no I/O: it connects with its first call. It may be used
     from any thread and any event loop, asyncio's or uvloop's, also from
@@ -1484,6 +2457,7 @@ class DataApiClient:
         connectTimeoutMS: int = 5000,
         retryWrites: bool = True,
         coalesce: bool = True,
+        add_ids: bool = False,
     ) -> Self:
         """Make a client.
 
@@ -1498,13 +2472,15 @@ class DataApiClient:
             retryWrites: whether a call that is safe to repeat is repeated, twice at most.
             coalesce: whether concurrent `insert_one` calls may leave as one request,
                 where their `_id`s are made here; each still gets its own result.
+            add_ids: whether documents that are inserted get the `_id` that was made
+                for them, as with PyMongo.
 
         Raises:
             pymongo.errors.ConfigurationError: names the argument that is wrong.
         """
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str]) -> DataApiClient:
+    def from_config(cls, config: Mapping[str, str]) -> DataApiClient[dict[str, Any]]:
         """Give the client for the extension's variables.
 
         The same values give the same client in one process, from any thread
@@ -1520,30 +2496,44 @@ class DataApiClient:
                 missing or malformed, and no value. No I/O is done.
         """
 
-    def get_database(self, name: str | None = None) -> DataApiDatabase:
-        """Give the database of that name, or the default one.
+    def get_database(
+        self,
+        name: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> DataApiDatabase[_DocumentT]:
+        """Give the database of that name, or the default one; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
             pymongo.errors.ConfigurationError: there is no default.
         """
 
-    def get_default_database(self) -> DataApiDatabase:
-        """Give the database that the arguments or the variables name.
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> DataApiDatabase[_DocumentT]:
+        """Give the database that the arguments or the variables name, or else `default`.
 
         Raises:
             pymongo.errors.ConfigurationError: they name none.
         """
 
-    def get_default_collection(self) -> DataApiCollection:
-        """Give the collection that the arguments or the variables name.
+    def get_default_collection(self) -> DataApiCollection[_DocumentT]:
+        """Give the collection that the variables name.
 
         Raises:
             pymongo.errors.ConfigurationError: they name none.
         """
 
     def close(self) -> None:
-        """Close the connections once the calls under way have ended.
+        """Close the connections; calls under way fail with `AutoReconnect` or `InvalidOperation`.
 
         A client of `from_config` serves others too and stays open: it closes
         when its variables change.
@@ -1556,37 +2546,96 @@ class DataApiClient:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None: ...
-    def __getitem__(self, name: str, /) -> DataApiDatabase: ...
-    def __getattr__(self, name: str, /) -> DataApiDatabase: ...
-
-@final
-class DataApiDatabase:
-    """A database of an `DataApiClient`."""
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
 
     @property
-    def client(self) -> DataApiClient:
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
+    def __getitem__(self, name: str, /) -> DataApiDatabase[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> DataApiDatabase[_DocumentT]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+class DataApiDatabase(Generic[_DocumentT]):
+    """A database of a `DataApiClient`."""
+
+    @property
+    def client(self) -> DataApiClient[_DocumentT]:
         """The client that it came from."""
 
     @property
     def name(self) -> str:
         """The database's name."""
 
-    def get_collection(self, name: str) -> DataApiCollection:
-        """Give the collection of that name.
+    def get_collection(
+        self,
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> DataApiCollection[_DocumentT]:
+        """Give the collection of that name; with other options, where they are given.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
         """
 
-    def __getitem__(self, name: str, /) -> DataApiCollection: ...
-    def __getattr__(self, name: str, /) -> DataApiCollection: ...
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> DataApiDatabase[_DocumentT]:
+        """The same database with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
+
+    def __getitem__(self, name: str, /) -> DataApiCollection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> DataApiCollection[_DocumentT]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class DataApiCollection:
-    """A collection of an `DataApiClient`."""
+class DataApiCollection(Generic[_DocumentT]):
+    """A collection of a `DataApiClient`.
+
+    What the Data API does not have raises `NotImplementedError`: of the arguments of writes
+    it has `upsert` and `ordered`, of those of reads `projection`, and for `find` also
+    `sort`, `skip` and `limit`. Other errors are `DataApiError` where the Data API refused.
+    """
 
     @property
     def name(self) -> str:
@@ -1597,35 +2646,59 @@ class DataApiCollection:
         """The database's and the collection's name, with a dot between."""
 
     @property
-    def database(self) -> DataApiDatabase:
+    def database(self) -> DataApiDatabase[_DocumentT]:
         """The database that it is in."""
+
+    def with_options(
+        self,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> DataApiCollection[_DocumentT]:
+        """The same collection with other options."""
+
+    @property
+    def codec_options(self) -> CodecOptions[Any]:
+        """How documents are read and written."""
+
+    @property
+    def read_preference(self) -> Any:
+        """Which servers are read from."""
+
+    @property
+    def write_concern(self) -> WriteConcern:
+        """When a write counts."""
+
+    @property
+    def read_concern(self) -> ReadConcern:
+        """What a read may see."""
 
     def insert_one(
         self,
         document: _Document,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         comment: Any = None,
     ) -> InsertOneResult:
         """Insert a document.
 
-        The document is not changed. An `_id` is made if it has none; then a
+        The document is not changed. An `_id` is made if it has none. A
         call that got no answer is repeated, without storing twice.
 
         Args:
             document: a mapping with `str` keys, at most 16 MiB as BSON.
-            bypass_document_validation: not in the Data API.
-            session: not in the Data API.
-            comment: not in the Data API.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session that the call is part of.
+            comment: shows up in the server's log and profiler.
 
         Raises:
             pymongo.errors.DuplicateKeyError: the `_id`, or another unique key, exists.
             pymongo.errors.DocumentTooLarge: it is larger than 16 MiB.
             bson.errors.InvalidDocument: BSON cannot hold it; names the field's path.
-            DataApiError: the Data API refused, or gave no answer of its own.
-            pymongo.errors.AutoReconnect: no connection could be made.
-            pymongo.errors.NetworkTimeout: no answer within the timeout.
-            NotImplementedError: an argument that the Data API does not have.
+            pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
+            pymongo.errors.OperationFailure: MongoDB refused (rights, validation, …).
+            pymongo.errors.AutoReconnect: the connection was lost.
         """
 
     def insert_many(
@@ -1633,7 +2706,7 @@ class DataApiCollection:
         documents: Iterable[_Document],
         ordered: bool = True,
         bypass_document_validation: bool | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         comment: Any = None,
     ) -> InsertManyResult:
         """Insert documents, in as few commands as the server's limits allow.
@@ -1641,9 +2714,9 @@ class DataApiCollection:
         Args:
             documents: one or more documents.
             ordered: whether to stop at the first that is refused.
-            bypass_document_validation: not in the Data API.
-            session: not in the Data API.
-            comment: not in the Data API.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session that the call is part of.
+            comment: shows up in the server's log and profiler.
 
         Raises:
             pymongo.errors.BulkWriteError: some were refused; `details` says which.
@@ -1661,27 +2734,29 @@ class DataApiCollection:
         hint: _Sort | None = None,
         max_time_ms: int | None = None,
         comment: Any = None,
-        session: None = None,
+        session: ClientSession | None = None,
         collation: Any = None,
         let: _Document | None = None,
-    ) -> dict[str, Any] | None:
+    ) -> _DocumentT | None:
         """Find the first document that matches, or `None`.
 
         Args:
             filter: a query; anything but a mapping is an `_id` to look for.
             projection: the fields to return: names, or a mapping of names to 1 or 0.
-            skip: not in the Data API.
-            sort: not in the Data API.
-            hint: not in the Data API.
-            max_time_ms: not in the Data API.
-            comment: not in the Data API.
-            session: not in the Data API.
+            skip: how many matches to pass over.
+            sort: in which order to look.
+            hint: the index to use, by its name or its keys.
+            max_time_ms: how long the server may work on it, in milliseconds.
+            comment: shows up in the server's log and profiler.
+            session: the session that the call is part of.
+            collation: how texts compare.
+            let: variables for the query's expressions.
 
         Raises:
-            DataApiError: the Data API refused, or gave no answer of its own.
-            pymongo.errors.AutoReconnect: no connection could be made.
-            pymongo.errors.NetworkTimeout: no answer within the timeout.
-            NotImplementedError: an argument that the Data API does not have.
+            pymongo.errors.OperationFailure: MongoDB refused the query.
+            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
+            pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
+            pymongo.errors.AutoReconnect: the connection was lost.
         """
 
     def find(
@@ -1706,15 +2781,14 @@ class DataApiCollection:
         show_record_id: bool | None = None,
         snapshot: None = None,
         comment: Any = None,
-        session: None = None,
+        session: ClientSession | None = None,
         allow_disk_use: bool | None = None,
         let: _Document | None = None,
-    ) -> Cursor:
+    ) -> Cursor[_DocumentT]:
         """Find all documents that match; gives a cursor, which asks the server once it is read.
 
-        The Data API has `filter`, `projection`, `sort`, `skip` and `limit` (not
-        negative) only, and gives all documents in one answer; what else is given
-        raises `NotImplementedError`.
+        The arguments are PyMongo's. `oplog_replay`, `max_scan` and `snapshot`, which MongoDB
+        has no more, are not supported, nor is `CursorType.EXHAUST`.
 
         Raises:
             NotImplementedError: an argument that is not supported; names it.
@@ -1730,15 +2804,14 @@ class DataApiCollection:
         collation: Any = None,
         array_filters: Sequence[_Document] | None = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
     ) -> UpdateResult:
         """Update the first document that matches.
 
-        Arguments as PyMongo's. The Data API has `upsert` only; what else is given raises
-        `NotImplementedError`.
+        Arguments as PyMongo's.
 
         Raises:
             ValueError: the update has no operators.
@@ -1756,7 +2829,7 @@ class DataApiCollection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> UpdateResult:
@@ -1770,7 +2843,7 @@ class DataApiCollection:
         bypass_document_validation: bool | None = None,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         sort: _Sort | None = None,
         comment: Any = None,
@@ -1786,7 +2859,7 @@ class DataApiCollection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> DeleteResult:
@@ -1797,7 +2870,7 @@ class DataApiCollection:
         filter: _Document,
         collation: Any = None,
         hint: _Sort | None = None,
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
     ) -> DeleteResult:
@@ -1806,11 +2879,11 @@ class DataApiCollection:
     def aggregate(
         self,
         pipeline: list[_Document],
-        session: None = None,
+        session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
-    ) -> Cursor:
+    ) -> Cursor[Any]:
         """Run an aggregation pipeline; gives a cursor, which asks the server once it is read.
 
         Raises:
@@ -1835,9 +2908,11 @@ class DataApiCollection:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
-class AsyncCursor:
+class AsyncCursor(Generic[_DocumentT]):
     """The documents of a query, as they come. The next batch is fetched while this one is read.
 
     Options are set before the first document is asked for; afterwards setting
@@ -1853,10 +2928,18 @@ class AsyncCursor:
         """Whether more documents may come."""
 
     @property
+    def cursor_id(self) -> int | None:
+        """The server's id of the cursor: `None` before it is there, 0 once the server has no more."""
+
+    @property
+    def session(self) -> AsyncClientSession | None:
+        """The session that it is in."""
+
+    @property
     def retrieved(self) -> int:
         """How many documents have been taken."""
 
-    def to_list(self, length: int | None = None) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+    def to_list(self, length: int | None = None) -> Coroutine[Any, Any, list[_DocumentT]]:
         """All documents that are left, or at most `length` of them.
 
         Raises:
@@ -1897,14 +2980,36 @@ class AsyncCursor:
     def min(self, spec: _Sort) -> Self:
         """Set the inclusive lower bound in the index of `hint`."""
 
+    def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
+        """Set how long the server waits for something new, in milliseconds, for `CursorType.TAILABLE_AWAIT`."""
+
+    def add_option(self, mask: int) -> Self:
+        """Set flags of the query, such as `CursorType.TAILABLE`.
+
+        Raises:
+            NotImplementedError: `CursorType.EXHAUST`.
+        """
+
+    def remove_option(self, mask: int) -> Self:
+        """Unset flags of the query."""
+
+    def where(self, code: Any) -> Self:
+        """Set a condition in JavaScript."""
+
+    def distinct(self, key: str) -> Coroutine[Any, Any, list[Any]]:
+        """The values that a field has in the documents that match."""
+
+    def explain(self) -> Coroutine[Any, Any, dict[str, Any]]:
+        """How the server would carry the query out."""
+
     def clone(self) -> Self:
         """The same query, not begun."""
 
     def rewind(self) -> Self:
         """Begin anew: the next document is the query's first."""
 
-    def __getitem__(self, index: slice[int | None, int | None, None], /) -> Self: ...
-    def next(self) -> Coroutine[Any, Any, dict[str, Any]]:
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def next(self) -> Coroutine[Any, Any, _DocumentT]:
         """The next document; raises `StopAsyncIteration` where there is none."""
 
     def close(self) -> Coroutine[Any, Any, None]:
@@ -1912,7 +3017,238 @@ class AsyncCursor:
 
     def __await__(self) -> Generator[Any, None, Self]: ...
     def __aiter__(self) -> Self: ...
-    def __anext__(self) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    def __anext__(self) -> Coroutine[Any, Any, _DocumentT]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+class AsyncRawBatchCursor(Generic[_DocumentT]):
+    """The batches of a query, as BSON. The next batch is fetched while this one is read.
+
+    Options are set before the first document is asked for; afterwards setting
+    one raises `pymongo.errors.InvalidOperation`.
+    """
+
+    @property
+    def collection(self) -> Any:
+        """The collection that it reads."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether more documents may come."""
+
+    @property
+    def cursor_id(self) -> int | None:
+        """The server's id of the cursor: `None` before it is there, 0 once the server has no more."""
+
+    @property
+    def session(self) -> AsyncClientSession | None:
+        """The session that it is in."""
+
+    @property
+    def retrieved(self) -> int:
+        """How many documents have been taken."""
+
+    def to_list(self, length: int | None = None) -> Coroutine[Any, Any, list[_DocumentT]]:
+        """All documents that are left, or at most `length` of them.
+
+        Raises:
+            ValueError: `length` is 0.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def sort(self, key_or_list: _Sort, direction: Any = None) -> Self:
+        """Set the order: a field's name and a direction, a list of names or of pairs, or a mapping."""
+
+    def skip(self, skip: int) -> Self:
+        """Set how many matches to pass over."""
+
+    def limit(self, limit: int) -> Self:
+        """Set the most documents to return; 0 is no limit, a negative number one batch."""
+
+    def batch_size(self, batch_size: int) -> Self:
+        """Set the most documents in one batch; 0 is the server's own choice."""
+
+    def hint(self, index: _Sort | None) -> Self:
+        """Set the index to use, by its name or its keys."""
+
+    def collation(self, collation: Any) -> Self:
+        """Set how texts compare: a `pymongo.collation.Collation`, or a mapping."""
+
+    def comment(self, comment: Any) -> Self:
+        """Set a comment, which shows up in the server's log and profiler."""
+
+    def max_time_ms(self, max_time_ms: int | None) -> Self:
+        """Set how long the server may work on it, in milliseconds."""
+
+    def allow_disk_use(self, allow_disk_use: bool) -> Self:
+        """Set whether the server may sort on disk."""
+
+    def max(self, spec: _Sort) -> Self:
+        """Set the exclusive upper bound in the index of `hint`."""
+
+    def min(self, spec: _Sort) -> Self:
+        """Set the inclusive lower bound in the index of `hint`."""
+
+    def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
+        """Set how long the server waits for something new, in milliseconds, for `CursorType.TAILABLE_AWAIT`."""
+
+    def add_option(self, mask: int) -> Self:
+        """Set flags of the query, such as `CursorType.TAILABLE`.
+
+        Raises:
+            NotImplementedError: `CursorType.EXHAUST`.
+        """
+
+    def remove_option(self, mask: int) -> Self:
+        """Unset flags of the query."""
+
+    def where(self, code: Any) -> Self:
+        """Set a condition in JavaScript."""
+
+    def distinct(self, key: str) -> Coroutine[Any, Any, list[Any]]:
+        """The values that a field has in the documents that match."""
+
+    def explain(self) -> Coroutine[Any, Any, dict[str, Any]]:
+        """How the server would carry the query out."""
+
+    def clone(self) -> Self:
+        """The same query, not begun."""
+
+    def rewind(self) -> Self:
+        """Begin anew: the next document is the query's first."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def next(self) -> Coroutine[Any, Any, _DocumentT]:
+        """The next document; raises `StopAsyncIteration` where there is none."""
+
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Let the server go of the query."""
+
+    def __await__(self) -> Generator[Any, None, Self]: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[Any, Any, _DocumentT]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+class AsyncClientSession:
+    """A session: its calls are in their order, and can be one transaction. Not for calls at the same time."""
+
+    @property
+    def client(self) -> AsyncMongoClient[Any]:
+        """The client that started it."""
+
+    @property
+    def options(self) -> Any:
+        """PyMongo's `SessionOptions`."""
+
+    @property
+    def session_id(self) -> dict[str, Any]:
+        """The server's id of it."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is in progress."""
+
+    @property
+    def cluster_time(self) -> dict[str, Any] | None:
+        """The newest cluster time that it has seen."""
+
+    @property
+    def operation_time(self) -> Timestamp | None:
+        """The time of its last call."""
+
+    def advance_cluster_time(self, cluster_time: _Document) -> None:
+        """Take over a cluster time of another session's, if it is newer."""
+
+    def advance_operation_time(self, operation_time: Timestamp) -> None:
+        """Take over an operation time of another session's, if it is newer."""
+
+    def start_transaction(
+        self,
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: Any = None,
+        max_commit_time_ms: int | None = None,
+    ) -> AsyncTransaction:
+        """Begin a transaction, at once; gives a context, which may be awaited first.
+
+        The context commits the transaction at its end, or aborts it where it fails.
+
+        Raises:
+            pymongo.errors.InvalidOperation: one is in progress, or the session has ended.
+        """
+
+    def commit_transaction(self) -> Coroutine[Any, Any, None]:
+        """Commit the transaction.
+
+        Raises:
+            pymongo.errors.InvalidOperation: there is none.
+            pymongo.errors.PyMongoError: with the label `UnknownTransactionCommitResult`
+                where it may have been committed: then committing again is safe.
+        """
+
+    def abort_transaction(self) -> Coroutine[Any, Any, None]:
+        """Abort the transaction.
+
+        Raises:
+            pymongo.errors.InvalidOperation: there is none.
+        """
+
+    def with_transaction(
+        self,
+        callback: Callable[[AsyncClientSession], Coroutine[Any, Any, _T]],
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: Any = None,
+        max_commit_time_ms: int | None = None,
+    ) -> Coroutine[Any, Any, _T]:
+        """Call `callback(session)` in a transaction, and again where MongoDB says that it may help, for up to 120 s.
+
+        Raises:
+            Exception: what the callback raises.
+            pymongo.errors.PyMongoError: it could not be committed.
+        """
+
+    def end_session(self) -> Coroutine[Any, Any, None]:
+        """End it; a transaction in progress is aborted."""
+
+    def __await__(self) -> Generator[Any, None, Self]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+@type_check_only
+class AsyncTransaction:
+    """A transaction's context."""
+
+    def __await__(self) -> Generator[Any, None, Self]: ...
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
     def __aexit__(
         self,
@@ -1922,7 +3258,46 @@ class AsyncCursor:
     ) -> Coroutine[Any, Any, None]: ...
 
 @final
-class Cursor:
+class AsyncChangeStream(Generic[_DocumentT]):
+    """The changes of a collection, a database, or all of them, as they happen."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether more changes may come."""
+
+    @property
+    def resume_token(self) -> dict[str, Any] | None:
+        """The token to resume after; `None` before there is one."""
+
+    def next(self) -> Coroutine[Any, Any, _DocumentT]:
+        """The next change; waits for it.
+
+        Raises:
+            StopAsyncIteration: it is closed.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def try_next(self) -> Coroutine[Any, Any, _DocumentT | None]:
+        """The next change, or `None` if there is none within `max_await_time_ms`."""
+
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Let the server go of it."""
+
+    def __await__(self) -> Generator[Any, None, Self]: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[Any, Any, _DocumentT]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+class Cursor(Generic[_DocumentT]):
     """The documents of a query, as they come. The next batch is fetched while this one is read.
 
     Options are set before the first document is asked for; afterwards setting
@@ -1938,10 +3313,18 @@ class Cursor:
         """Whether more documents may come."""
 
     @property
+    def cursor_id(self) -> int | None:
+        """The server's id of the cursor: `None` before it is there, 0 once the server has no more."""
+
+    @property
+    def session(self) -> ClientSession | None:
+        """The session that it is in."""
+
+    @property
     def retrieved(self) -> int:
         """How many documents have been taken."""
 
-    def to_list(self, length: int | None = None) -> list[dict[str, Any]]:
+    def to_list(self, length: int | None = None) -> list[_DocumentT]:
         """All documents that are left, or at most `length` of them.
 
         Raises:
@@ -1982,21 +3365,43 @@ class Cursor:
     def min(self, spec: _Sort) -> Self:
         """Set the inclusive lower bound in the index of `hint`."""
 
+    def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
+        """Set how long the server waits for something new, in milliseconds, for `CursorType.TAILABLE_AWAIT`."""
+
+    def add_option(self, mask: int) -> Self:
+        """Set flags of the query, such as `CursorType.TAILABLE`.
+
+        Raises:
+            NotImplementedError: `CursorType.EXHAUST`.
+        """
+
+    def remove_option(self, mask: int) -> Self:
+        """Unset flags of the query."""
+
+    def where(self, code: Any) -> Self:
+        """Set a condition in JavaScript."""
+
+    def distinct(self, key: str) -> list[Any]:
+        """The values that a field has in the documents that match."""
+
+    def explain(self) -> dict[str, Any]:
+        """How the server would carry the query out."""
+
     def clone(self) -> Self:
         """The same query, not begun."""
 
     def rewind(self) -> Self:
         """Begin anew: the next document is the query's first."""
 
-    def __getitem__(self, index: slice[int | None, int | None, None], /) -> Self: ...
-    def next(self) -> dict[str, Any]:
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def next(self) -> _DocumentT:
         """The next document; raises `StopIteration` where there is none."""
 
     def close(self) -> None:
         """Let the server go of the query."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> dict[str, Any]: ...
+    def __next__(self) -> _DocumentT: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -2004,6 +3409,272 @@ class Cursor:
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+class RawBatchCursor(Generic[_DocumentT]):
+    """The batches of a query, as BSON. The next batch is fetched while this one is read.
+
+    Options are set before the first document is asked for; afterwards setting
+    one raises `pymongo.errors.InvalidOperation`.
+    """
+
+    @property
+    def collection(self) -> Any:
+        """The collection that it reads."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether more documents may come."""
+
+    @property
+    def cursor_id(self) -> int | None:
+        """The server's id of the cursor: `None` before it is there, 0 once the server has no more."""
+
+    @property
+    def session(self) -> ClientSession | None:
+        """The session that it is in."""
+
+    @property
+    def retrieved(self) -> int:
+        """How many documents have been taken."""
+
+    def to_list(self, length: int | None = None) -> list[_DocumentT]:
+        """All documents that are left, or at most `length` of them.
+
+        Raises:
+            ValueError: `length` is 0.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def sort(self, key_or_list: _Sort, direction: Any = None) -> Self:
+        """Set the order: a field's name and a direction, a list of names or of pairs, or a mapping."""
+
+    def skip(self, skip: int) -> Self:
+        """Set how many matches to pass over."""
+
+    def limit(self, limit: int) -> Self:
+        """Set the most documents to return; 0 is no limit, a negative number one batch."""
+
+    def batch_size(self, batch_size: int) -> Self:
+        """Set the most documents in one batch; 0 is the server's own choice."""
+
+    def hint(self, index: _Sort | None) -> Self:
+        """Set the index to use, by its name or its keys."""
+
+    def collation(self, collation: Any) -> Self:
+        """Set how texts compare: a `pymongo.collation.Collation`, or a mapping."""
+
+    def comment(self, comment: Any) -> Self:
+        """Set a comment, which shows up in the server's log and profiler."""
+
+    def max_time_ms(self, max_time_ms: int | None) -> Self:
+        """Set how long the server may work on it, in milliseconds."""
+
+    def allow_disk_use(self, allow_disk_use: bool) -> Self:
+        """Set whether the server may sort on disk."""
+
+    def max(self, spec: _Sort) -> Self:
+        """Set the exclusive upper bound in the index of `hint`."""
+
+    def min(self, spec: _Sort) -> Self:
+        """Set the inclusive lower bound in the index of `hint`."""
+
+    def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
+        """Set how long the server waits for something new, in milliseconds, for `CursorType.TAILABLE_AWAIT`."""
+
+    def add_option(self, mask: int) -> Self:
+        """Set flags of the query, such as `CursorType.TAILABLE`.
+
+        Raises:
+            NotImplementedError: `CursorType.EXHAUST`.
+        """
+
+    def remove_option(self, mask: int) -> Self:
+        """Unset flags of the query."""
+
+    def where(self, code: Any) -> Self:
+        """Set a condition in JavaScript."""
+
+    def distinct(self, key: str) -> list[Any]:
+        """The values that a field has in the documents that match."""
+
+    def explain(self) -> dict[str, Any]:
+        """How the server would carry the query out."""
+
+    def clone(self) -> Self:
+        """The same query, not begun."""
+
+    def rewind(self) -> Self:
+        """Begin anew: the next document is the query's first."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def next(self) -> _DocumentT:
+        """The next document; raises `StopIteration` where there is none."""
+
+    def close(self) -> None:
+        """Let the server go of the query."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _DocumentT: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+class ClientSession:
+    """A session: its calls are in their order, and can be one transaction. Not for calls at the same time."""
+
+    @property
+    def client(self) -> MongoClient[Any]:
+        """The client that started it."""
+
+    @property
+    def options(self) -> Any:
+        """PyMongo's `SessionOptions`."""
+
+    @property
+    def session_id(self) -> dict[str, Any]:
+        """The server's id of it."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is in progress."""
+
+    @property
+    def cluster_time(self) -> dict[str, Any] | None:
+        """The newest cluster time that it has seen."""
+
+    @property
+    def operation_time(self) -> Timestamp | None:
+        """The time of its last call."""
+
+    def advance_cluster_time(self, cluster_time: _Document) -> None:
+        """Take over a cluster time of another session's, if it is newer."""
+
+    def advance_operation_time(self, operation_time: Timestamp) -> None:
+        """Take over an operation time of another session's, if it is newer."""
+
+    def start_transaction(
+        self,
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: Any = None,
+        max_commit_time_ms: int | None = None,
+    ) -> BlockingTransaction:
+        """Begin a transaction, at once; gives a context.
+
+        The context commits the transaction at its end, or aborts it where it fails.
+
+        Raises:
+            pymongo.errors.InvalidOperation: one is in progress, or the session has ended.
+        """
+
+    def commit_transaction(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            pymongo.errors.InvalidOperation: there is none.
+            pymongo.errors.PyMongoError: with the label `UnknownTransactionCommitResult`
+                where it may have been committed: then committing again is safe.
+        """
+
+    def abort_transaction(self) -> None:
+        """Abort the transaction.
+
+        Raises:
+            pymongo.errors.InvalidOperation: there is none.
+        """
+
+    def with_transaction(
+        self,
+        callback: Callable[[ClientSession], _T],
+        read_concern: ReadConcern | None = None,
+        write_concern: WriteConcern | None = None,
+        read_preference: Any = None,
+        max_commit_time_ms: int | None = None,
+    ) -> _T:
+        """Call `callback(session)` in a transaction, and again where MongoDB says that it may help, for up to 120 s.
+
+        Raises:
+            Exception: what the callback raises.
+            pymongo.errors.PyMongoError: it could not be committed.
+        """
+
+    def end_session(self) -> None:
+        """End it; a transaction in progress is aborted."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+@final
+@type_check_only
+class BlockingTransaction:
+    """A transaction's context."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+
+@final
+class ChangeStream(Generic[_DocumentT]):
+    """The changes of a collection, a database, or all of them, as they happen."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether more changes may come."""
+
+    @property
+    def resume_token(self) -> dict[str, Any] | None:
+        """The token to resume after; `None` before there is one."""
+
+    def next(self) -> _DocumentT:
+        """The next change; waits for it.
+
+        Raises:
+            StopIteration: it is closed.
+            pymongo.errors.PyMongoError: as `find_one`.
+        """
+
+    def try_next(self) -> _DocumentT | None:
+        """The next change, or `None` if there is none within `max_await_time_ms`."""
+
+    def close(self) -> None:
+        """Let the server go of it."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _DocumentT: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 class Model:
     """An object of Connect's, or a part of one. The classes of `connect.eaas.mongodb.events` derive from it."""

@@ -139,9 +139,7 @@ class _ClientCollector:
         statement = {"filter": _filter(selector), "updateMods": _replacement(replacement), "multi": False, **more}
         self._add("update", namespace, statement, True)
 
-    def add_delete(
-        self, namespace: str, selector: Any, multi: bool, collation: Any = None, hint: Any = None
-    ) -> None:
+    def add_delete(self, namespace: str, selector: Any, multi: bool, collation: Any = None, hint: Any = None) -> None:
         more = _given(hint=hint, collation=_collation(collation))
         self._add("delete", namespace, {"filter": _filter(selector), "multi": multi, **more}, not multi)
 
@@ -170,7 +168,7 @@ def collect_client(models: Any) -> list[ClientStatement]:
     collector = _ClientCollector()
     for model in _listed("models", models):
         if getattr(model, "_namespace", "") is None:
-            raise InvalidOperation("MongoClient.bulk_write requires a namespace to be provided for each write operation")
+            raise InvalidOperation("MongoClient.bulk_write requires a namespace for each write operation")
         add = getattr(model, "_add_to_client_bulk", None)
         if add is None:
             raise TypeError(f"{model!r} is not a valid request")

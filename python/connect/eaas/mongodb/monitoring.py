@@ -94,9 +94,7 @@ class Publisher:
     @property
     def servers(self) -> bool:
         """Whether someone listens to servers, heartbeats or topologies."""
-        return self._wants(
-            monitoring.ServerHeartbeatListener, monitoring.ServerListener, monitoring.TopologyListener
-        )
+        return self._wants(monitoring.ServerHeartbeatListener, monitoring.ServerListener, monitoring.TopologyListener)
 
     def publish(self, name: str, fields: dict[str, Any]) -> None:
         """Makes the event, and calls those who listen to its kind."""
@@ -163,9 +161,7 @@ class Publisher:
         return monitoring.ConnectionPoolListener, "connection_ready", event
 
     def _connection_closed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
-        event = monitoring.ConnectionClosedEvent(
-            _address(fields["address"]), fields["connection_id"], fields["reason"]
-        )
+        event = monitoring.ConnectionClosedEvent(_address(fields["address"]), fields["connection_id"], fields["reason"])
         return monitoring.ConnectionPoolListener, "connection_closed", event
 
     def _connection_check_out_started(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
