@@ -1,6 +1,7 @@
 //! Aggregations, and what counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::{Bson, Document};
 use futures_util::StreamExt as _;
@@ -13,6 +14,16 @@ use super::write::options;
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::Result;
+
+/// `maxTimeMS`, which not all of the driver's options are read with.
+fn max_time(given: &Document) -> Option<Duration> {
+    let millis = match given.get("maxTimeMS")? {
+        Bson::Int32(millis) => u64::try_from(*millis).ok(),
+        Bson::Int64(millis) => u64::try_from(*millis).ok(),
+        _ => None,
+    };
+    millis.map(Duration::from_millis)
+}
 
 /// The documents of a pipeline, batch by batch.
 ///
@@ -27,7 +38,9 @@ pub async fn aggregate(
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     const DOING: &str = "aggregate in";
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-    let given = options::<AggregateOptions>(given)?;
+    let max_time = max_time(&given);
+    let mut given = options::<AggregateOptions>(given)?;
+    given.max_time = max_time.or(given.max_time);
     let collection = client.collection(&namespace, &attempt).await?;
     let action = collection.aggregate(pipeline).with_options(given);
     Ok(batches!(session, Arc::clone(&client), &attempt, DOING, Arc::clone(&namespace), action))
@@ -45,7 +58,9 @@ pub async fn count(
     session: Option<Arc<Session>>,
 ) -> Result<u64> {
     let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
-    let given = options::<CountOptions>(given)?;
+    let max_time = max_time(&given);
+    let mut given = options::<CountOptions>(given)?;
+    given.max_time = max_time.or(given.max_time);
     let collection = client.collection(namespace, &attempt).await?;
     send!(session, client, &attempt, collection.count_documents(filter).with_options(given)).attempted(&attempt)
 }
@@ -56,7 +71,9 @@ pub async fn count(
 /// Those of any command.
 pub async fn estimated_count(client: &DriverClient, namespace: &Namespace, given: Document) -> Result<u64> {
     let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
-    let given = options::<EstimatedDocumentCountOptions>(given)?;
+    let max_time = max_time(&given);
+    let mut given = options::<EstimatedDocumentCountOptions>(given)?;
+    given.max_time = max_time.or(given.max_time);
     let collection = client.collection(namespace, &attempt).await?;
     collection.estimated_document_count().with_options(given).await.attempted(&attempt)
 }
@@ -74,7 +91,9 @@ pub async fn distinct(
     session: Option<Arc<Session>>,
 ) -> Result<Vec<Bson>> {
     let attempt = Attempt { doing: "find in", namespace, settings: client.settings() };
-    let given = options::<DistinctOptions>(given)?;
+    let max_time = max_time(&given);
+    let mut given = options::<DistinctOptions>(given)?;
+    given.max_time = max_time.or(given.max_time);
     let collection = client.collection(namespace, &attempt).await?;
     send!(session, client, &attempt, collection.distinct(field, filter).with_options(given)).attempted(&attempt)
 }

@@ -84,7 +84,6 @@ pub struct Done {
 impl Done {
     /// As PyMongo has it.
     pub fn document(&self) -> Document {
-        let number = |count: i64| i32::try_from(count).map_or(Bson::Int64(count), Bson::Int32);
         doc! {
             "writeErrors": self.write_errors.clone(),
             "writeConcernErrors": self.write_concern_errors.clone(),
@@ -144,6 +143,10 @@ impl Done {
         error.labels = labels;
         Err(error)
     }
+}
+
+fn number(count: i64) -> Bson {
+    i32::try_from(count).map_or(Bson::Int64(count), Bson::Int32)
 }
 
 fn as_number(value: &Bson) -> Option<i64> {
@@ -363,7 +366,9 @@ async fn send(
     }
     answer.map_err(|error| {
         let mut failed = attempt.failed(&error);
-        if is_retryable(&error) && !failed.labels.iter().any(|label| label == "RetryableWriteError") {
+        if (is_retryable(&error) || is_selection(&error))
+            && !failed.labels.iter().any(|label| label == "RetryableWriteError")
+        {
             failed.labels.push("RetryableWriteError".to_owned());
         }
         failed
@@ -389,6 +394,8 @@ pub struct ClientBulkDone {
     pub counts: Document,
     /// What came of operations, each with its `idx`.
     pub results: Vec<Document>,
+    /// Whether any operation did not fail.
+    pub successful: bool,
     /// Write concerns that were not met.
     pub write_concern_errors: Vec<Document>,
 }
@@ -440,7 +447,8 @@ pub async fn client_bulk_write(
         };
         let retryable = operations.iter().all(|operation| operation.retryable);
         let answer = send(client, admin, &attempt, session, retryable, &body).await?;
-        let refused = done.add(start, answer, client, &attempt, session).await?;
+        let count = i64::try_from(operations.len()).unwrap_or(i64::MAX);
+        let refused = done.add(start, count, answer, client, &attempt, session).await?;
         if refused && bulk.options.ordered {
             break;
         }
@@ -454,6 +462,7 @@ impl ClientBulkDone {
     async fn add(
         &mut self,
         start: usize,
+        count: i64,
         answer: Document,
         client: &DriverClient,
         attempt: &Attempt<'_>,
@@ -461,10 +470,12 @@ impl ClientBulkDone {
     ) -> Result<bool> {
         for name in ["nInserted", "nUpserted", "nMatched", "nModified", "nDeleted"] {
             let before = self.counts.get(name).and_then(as_number).unwrap_or(0);
-            self.counts.insert(name, before + answer.get(name).and_then(as_number).unwrap_or(0));
+            self.counts.insert(name, number(before + answer.get(name).and_then(as_number).unwrap_or(0)));
         }
         self.write_concern_errors.extend(answer.get_document("writeConcernError").ok().cloned());
-        let refused = answer.get("nErrors").and_then(as_number).unwrap_or(0) > 0;
+        let errors = answer.get("nErrors").and_then(as_number).unwrap_or(0);
+        let refused = errors > 0;
+        self.successful |= errors < count;
         let mut answer = answer;
         let mut field = "firstBatch";
         loop {
@@ -472,7 +483,7 @@ impl ClientBulkDone {
             for result in cursor.get_array(field).into_iter().flatten().filter_map(Bson::as_document) {
                 let mut result = result.clone();
                 let place = result.get("idx").and_then(as_number).unwrap_or(0);
-                result.insert("idx", place + i64::try_from(start).unwrap_or(0));
+                result.insert("idx", number(place + i64::try_from(start).unwrap_or(0)));
                 self.results.push(result);
             }
             let id = cursor.get("id").and_then(as_number).unwrap_or(0);

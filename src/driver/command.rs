@@ -185,5 +185,5 @@ pub async fn run_command(
     };
     let answer = RawDocumentBuf::try_from(&answer)
         .map_err(|error| Error::new(ErrorKind::Protocol, format!("the answer is no document: {error}")))?;
-    attempt.check_write_concern(answer)
+    if how.writes { attempt.check_write_concern(answer) } else { Ok(answer) }
 }

@@ -205,6 +205,9 @@ impl Attempt<'_> {
             DriverErrorKind::InvalidArgument { message, .. } => {
                 Error::new(ErrorKind::Configuration, format!("{message} ({self})"))
             }
+            DriverErrorKind::Transaction { message, .. } => {
+                Error::new(ErrorKind::InvalidOperation, format!("{message} ({self})"))
+            }
             DriverErrorKind::InvalidTlsConfig { message, .. } => Error::new(
                 ErrorKind::Configuration,
                 format!(

@@ -86,10 +86,11 @@ impl Watching {
             while let Ok(place) = sender.reserve().await {
                 wanted.wanted().await;
                 let document = stream.next_if_any(&client, &attempt).await;
-                let failed = document.is_err();
+                // What came with the last batch is still there.
+                let over = !matches!(document, Ok(Some(_))) && (document.is_err() || !stream.is_alive());
                 let (token, alive) = (stream.token(), stream.is_alive());
                 place.send(document.map(|document| Seen { document, token, alive }));
-                if failed || !alive {
+                if over {
                     return;
                 }
             }

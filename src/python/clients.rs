@@ -18,7 +18,7 @@ use super::errors::{configuration_error, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
 use super::mongo::{At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments};
 use super::monitoring::heard;
-use super::options::{self, Opt, Opts};
+use super::options::{self, Count, Opt, Opts};
 use super::pooled::{Extras, Pooled, PooledClient};
 use super::scope::{CodecRef, Overrides, Scope};
 use super::shared;
@@ -98,7 +98,7 @@ fn delete_options(
         ("collation", Opt::Collation(collation)),
         ("hint", Opt::Index(hint)),
         ("session", Opt::Session(session)),
-        ("let", Opt::Value(let_vars)),
+        ("let", Opt::Mapping(let_vars)),
         ("comment", Opt::Value(comment)),
     ]
 }
@@ -154,7 +154,7 @@ pub(super) fn query<C: CollectionCalls>(
     let explained = Arc::clone(&here);
     let open: Open = Arc::new(move |py, arguments| C::find(py, here.at(py)?, arguments));
     CursorCore::new(collection.unbind(), open, codec, arguments)
-        .explained_by(Arc::new(move |py, arguments| C::explain(py, explained.at(py)?, arguments)))
+        .explained_by(Arc::new(move |py, arguments| explained.make(py, |py, at| C::explain(py, at, arguments))))
 }
 
 /// The cursor of a pipeline.
@@ -171,7 +171,7 @@ pub(super) fn aggregation<C: CollectionCalls>(
     });
     let arguments = FindArguments { session, ..FindArguments::default() };
     let open: Open = Arc::new(move |py, _| C::aggregate(py, here.at(py)?, pipeline.bind(py), &options));
-    CursorCore::new(collection.unbind(), open, codec, arguments)
+    CursorCore::new(collection.unbind(), open, codec, arguments).of_command()
 }
 
 /// The scope with other options, as far as the path has them.
@@ -626,11 +626,14 @@ macro_rules! path_classes {
                 })
             }
 
-            /// Find the first document that matches; gives it, or `None`.
+            /// Find the first document that matches; gives it, or `None`. An argument
+            /// that is no mapping is an `_id` to look for.
             #[pyo3(signature = (
-                        filter = None, projection = None, skip = 0, *,
-                        sort = None, hint = None, max_time_ms = None, comment = None, session = None,
-                        collation = None, r#let = None
+                        filter = None, projection = None, skip = Count(0), limit = 0, no_cursor_timeout = false,
+                        cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
+                        batch_size = Count(0), collation = None, hint = None, max_scan = None, max_time_ms = None,
+                        max = None, min = None, return_key = None, show_record_id = None, snapshot = None,
+                        comment = None, session = None, allow_disk_use = None, r#let = None
                     ))]
             #[allow(clippy::too_many_arguments)]
             fn find_one(
@@ -638,27 +641,55 @@ macro_rules! path_classes {
                 py: Python<'_>,
                 filter: Option<Py<PyAny>>,
                 projection: Option<Py<PyAny>>,
-                skip: u64,
+                skip: Count,
+                limit: i64,
+                no_cursor_timeout: bool,
+                cursor_type: i64,
                 sort: Option<Py<PyAny>>,
+                allow_partial_results: bool,
+                oplog_replay: bool,
+                batch_size: Count,
+                collation: Option<Py<PyAny>>,
                 hint: Option<Py<PyAny>>,
+                max_scan: Option<Py<PyAny>>,
                 max_time_ms: Option<u64>,
+                max: Option<Py<PyAny>>,
+                min: Option<Py<PyAny>>,
+                return_key: Option<bool>,
+                show_record_id: Option<bool>,
+                snapshot: Option<Py<PyAny>>,
                 comment: Option<Py<PyAny>>,
                 session: Option<Py<PyAny>>,
-                collation: Option<Py<PyAny>>,
+                allow_disk_use: Option<bool>,
                 r#let: Option<Py<PyAny>>,
             ) -> PyResult<Py<PyAny>> {
+                options::not_supported([
+                    ("oplog_replay", oplog_replay),
+                    ("max_scan", max_scan.is_some()),
+                    ("snapshot", snapshot.is_some()),
+                ])?;
                 let arguments = FindArguments {
                     filter,
                     projection,
-                    skip,
+                    skip: skip.0,
+                    limit,
+                    no_cursor_timeout,
                     sort,
+                    allow_partial_results,
+                    batch_size: u32::try_from(batch_size.0).unwrap_or(u32::MAX),
+                    collation,
                     hint,
                     max_time_ms,
+                    max,
+                    min,
+                    return_key,
+                    show_record_id,
                     comment,
                     session,
-                    collation,
+                    allow_disk_use,
                     let_vars: r#let,
-                    ..FindArguments::default()
+                    cursor_type,
+                    max_await_time_ms: None,
                 };
                 self.run(py, concat!($collection_name, ".find_one"), move |py, at| {
                     <$path as CollectionCalls>::find_one(py, at, &arguments)
@@ -668,9 +699,9 @@ macro_rules! path_classes {
             /// Find all documents that match; gives a cursor, which asks the
             /// server once it is read.
             #[pyo3(signature = (
-                        filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
+                        filter = None, projection = None, skip = Count(0), limit = 0, no_cursor_timeout = false,
                         cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
-                        batch_size = 0, collation = None, hint = None, max_scan = None, max_time_ms = None,
+                        batch_size = Count(0), collation = None, hint = None, max_scan = None, max_time_ms = None,
                         max = None, min = None, return_key = None, show_record_id = None, snapshot = None,
                         comment = None, session = None, allow_disk_use = None, r#let = None
                     ))]
@@ -679,14 +710,14 @@ macro_rules! path_classes {
                 slf: &Bound<'_, Self>,
                 filter: Option<Py<PyAny>>,
                 projection: Option<Py<PyAny>>,
-                skip: u64,
+                skip: Count,
                 limit: i64,
                 no_cursor_timeout: bool,
                 cursor_type: i64,
                 sort: Option<Py<PyAny>>,
                 allow_partial_results: bool,
                 oplog_replay: bool,
-                batch_size: u32,
+                batch_size: Count,
                 collation: Option<Py<PyAny>>,
                 hint: Option<Py<PyAny>>,
                 max_scan: Option<Py<PyAny>>,
@@ -711,12 +742,12 @@ macro_rules! path_classes {
                 let arguments = FindArguments {
                     filter,
                     projection,
-                    skip,
+                    skip: skip.0,
                     limit,
                     no_cursor_timeout,
                     sort,
                     allow_partial_results,
-                    batch_size,
+                    batch_size: u32::try_from(batch_size.0).unwrap_or(u32::MAX),
                     collation,
                     hint,
                     max_time_ms,
@@ -762,7 +793,7 @@ macro_rules! path_classes {
                     ("arrayFilters", Opt::List(array_filters)),
                     ("hint", Opt::Index(hint)),
                     ("session", Opt::Session(session)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                     ("sort", Opt::Keys(sort)),
                     ("comment", Opt::Value(comment)),
                 ];
@@ -799,7 +830,7 @@ macro_rules! path_classes {
                     ("arrayFilters", Opt::List(array_filters)),
                     ("hint", Opt::Index(hint)),
                     ("session", Opt::Session(session)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                     ("comment", Opt::Value(comment)),
                 ];
                 let arguments = ChangeArguments { filter, change: update, options };
@@ -834,7 +865,7 @@ macro_rules! path_classes {
                     ("collation", Opt::Collation(collation)),
                     ("hint", Opt::Index(hint)),
                     ("session", Opt::Session(session)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                     ("sort", Opt::Keys(sort)),
                     ("comment", Opt::Value(comment)),
                 ];
@@ -895,7 +926,7 @@ macro_rules! path_classes {
                 let mut options = options::aggregation(kwargs)?;
                 options.extend([
                     ("session", Opt::Session(session)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                     ("comment", Opt::Value(comment)),
                 ]);
                 Ok($cursor::new(aggregation::<$path>(slf.clone().into_any(), slf.get().here(), pipeline, options)))

@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 
 use super::awaitable::Awaitable;
 use super::call::{Call, Startable, raised};
+use super::codec::DEFAULT;
 use super::errors::{invalid_operation, to_py};
 use super::flavor::{Awaited, Blocking, Flavor};
-use super::options;
+use super::options::{self, Count};
 use super::scope::CodecRef;
 use crate::cursor::{Batch, Fetching};
 use crate::error::Result;
@@ -84,6 +85,8 @@ pub struct CursorCore {
     codec: CodecRef,
     /// Whether it gives batches as they are.
     raw: bool,
+    /// Whether awaiting it asks the server: a command's, not a query's.
+    asks_at_once: bool,
     state: Mutex<State>,
 }
 
@@ -92,8 +95,8 @@ struct State {
     fetching: Option<Arc<Fetching>>,
     /// Batches that came and are not empty.
     come: VecDeque<Batch>,
-    /// How many documents were taken.
-    taken: usize,
+    /// How many documents came.
+    come_count: usize,
     /// The server's id of it.
     cursor_id: Option<i64>,
     /// Whether the server has no more.
@@ -107,7 +110,7 @@ impl State {
             arguments,
             fetching: None,
             come: VecDeque::new(),
-            taken: 0,
+            come_count: 0,
             cursor_id: None,
             ended: false,
             closed: false,
@@ -120,6 +123,7 @@ impl State {
 
     /// Takes what came in; the reply of a fetch.
     fn add(&mut self, (batches, ended): (Vec<Batch>, bool)) {
+        self.come_count += batches.iter().map(Batch::len).sum::<usize>();
         if let Some(id) = batches.last().and_then(Batch::cursor_id) {
             self.cursor_id = Some(id);
         }
@@ -138,12 +142,25 @@ impl State {
 impl CursorCore {
     /// A cursor that has not begun.
     pub fn new(collection: Py<PyAny>, open: Open, codec: CodecRef, arguments: FindArguments) -> Self {
-        Self { collection, open, explain: None, codec, raw: false, state: Mutex::new(State::new(arguments)) }
+        Self {
+            collection,
+            open,
+            explain: None,
+            codec,
+            raw: false,
+            asks_at_once: false,
+            state: Mutex::new(State::new(arguments)),
+        }
     }
 
     /// The same, for a query that can be explained.
     pub fn explained_by(self, explain: Explain) -> Self {
         Self { explain: Some(explain), ..self }
+    }
+
+    /// The same, of a command: awaiting it asks the server.
+    pub fn of_command(self) -> Self {
+        Self { asks_at_once: true, ..self }
     }
 
     /// The same, giving batches as they are.
@@ -160,6 +177,7 @@ impl CursorCore {
         Self {
             explain: self.explain.clone(),
             raw: self.raw,
+            asks_at_once: self.asks_at_once,
             ..Self::new(self.collection.clone_ref(py), Arc::clone(&self.open), self.codec.clone(), arguments)
         }
     }
@@ -201,7 +219,6 @@ impl CursorCore {
         let mut state = self.state();
         if self.raw {
             let mut batch = state.come.pop_front()?;
-            state.taken += batch.len();
             drop(state);
             return Some(raw_batch(py, &mut batch));
         }
@@ -211,7 +228,6 @@ impl CursorCore {
         if batch.is_empty() {
             state.come.pop_front();
         }
-        state.taken += 1;
         drop(state);
         Some(raised(py, document).and_then(|bytes| self.codec.decode(py, &bytes)))
     }
@@ -224,21 +240,17 @@ impl CursorCore {
         while left > 0 {
             let Some(mut batch) = self.state().come.pop_front() else { break };
             if self.raw {
-                self.state().taken += batch.len();
                 list.append(raw_batch(py, &mut batch)?)?;
                 left -= 1;
                 continue;
             }
-            let mut taken = 0;
             while left > 0
                 && let Some(document) = batch.take_next()
             {
                 list.append(self.codec.decode(py, raised(py, document)?.as_bytes())?)?;
                 left -= 1;
-                taken += 1;
             }
             let mut state = self.state();
-            state.taken += taken;
             if !batch.is_empty() {
                 state.come.push_front(batch);
             }
@@ -285,7 +297,7 @@ impl CursorCore {
         let dropped = {
             let mut state = self.state();
             state.closed = true;
-            (state.fetching.take(), std::mem::take(&mut state.come))
+            state.fetching.take()
         };
         drop(dropped);
     }
@@ -301,7 +313,7 @@ impl CursorCore {
 
     fn alive(&self) -> bool {
         let state = self.state();
-        !state.closed && (!state.ended || !state.come.is_empty())
+        !state.come.is_empty() || !(state.ended || state.closed)
     }
 }
 
@@ -420,8 +432,18 @@ macro_rules! cursor_class {
 
             /// The server's id of the cursor: `None` before it is there, 0 once the server has no more.
             #[getter]
-            fn cursor_id(&self) -> Option<i64> {
-                self.core.state().cursor_id
+            fn cursor_id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let id = self.core.state().cursor_id;
+                match id {
+                    Some(id) => DEFAULT.decode_value(py, bson::Bson::Int64(id)),
+                    None => Ok(py.None()),
+                }
+            }
+
+            /// Not told by the driver: always `None`.
+            #[getter]
+            fn address(&self) -> Option<Py<PyAny>> {
+                None
             }
 
             /// The session that it is in, or `None`.
@@ -430,15 +452,16 @@ macro_rules! cursor_class {
                 self.core.state().arguments.session.as_ref().map(|session| session.clone_ref(py))
             }
 
-            /// How many documents have been taken.
+            /// How many documents have come.
             #[getter]
             fn retrieved(&self) -> usize {
-                self.core.state().taken
+                self.core.state().come_count
             }
 
             /// All documents that are left, or at most `length` of them, as a list.
             #[pyo3(signature = (length = None))]
-            fn to_list(&self, py: Python<'_>, length: Option<usize>) -> PyResult<Py<PyAny>> {
+            fn to_list(&self, py: Python<'_>, length: Option<Count>) -> PyResult<Py<PyAny>> {
+                let length = length.map(|length| usize::try_from(length.0).unwrap_or(usize::MAX));
                 if length == Some(0) {
                     return Err(PyValueError::new_err("to_list() length must be greater than 0"));
                 }
@@ -462,8 +485,8 @@ macro_rules! cursor_class {
             }
 
             /// Set how many matches to pass over.
-            fn skip(slf: Bound<'_, Self>, skip: u64) -> PyResult<Bound<'_, Self>> {
-                Self::set(slf, |arguments| arguments.skip = skip)
+            fn skip(slf: Bound<'_, Self>, skip: Count) -> PyResult<Bound<'_, Self>> {
+                Self::set(slf, |arguments| arguments.skip = skip.0)
             }
 
             /// Set the most documents to return; 0 is no limit.
@@ -472,7 +495,9 @@ macro_rules! cursor_class {
             }
 
             /// Set the most documents in one batch; 0 is the server's own choice.
-            fn batch_size(slf: Bound<'_, Self>, batch_size: u32) -> PyResult<Bound<'_, Self>> {
+            fn batch_size(slf: Bound<'_, Self>, batch_size: Count) -> PyResult<Bound<'_, Self>> {
+                let batch_size = u32::try_from(batch_size.0).unwrap_or(u32::MAX);
+                // Of a command's cursor it may be set later; the batches that come are of the size that was asked for.
                 Self::set(slf, |arguments| arguments.batch_size = batch_size)
             }
 
@@ -538,6 +563,12 @@ macro_rules! cursor_class {
             #[pyo3(name = "where")]
             fn where_<'py>(slf: Bound<'py, Self>, code: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
                 let py = slf.py();
+                let class = py.import("bson.code")?.getattr("Code")?;
+                let code = match code.is_instance(&class)? {
+                    true => code,
+                    false if code.cast::<pyo3::types::PyString>().is_ok() => class.call1((code,))?,
+                    false => return Err(super::errors::wrong_type("code", "an instance of str or Code", &code)),
+                };
                 let filter = PyDict::new(py);
                 if let Some(given) = &slf.get().core.state().arguments.filter {
                     filter.call_method1("update", (given,))?;
@@ -660,12 +691,20 @@ macro_rules! awaited_iteration {
                 slf
             }
 
-            /// Ask the server; gives the cursor itself. So both spellings serve,
+            /// Ask the server, if it is a command's; gives the cursor itself. So both spellings serve,
             /// `await collection.aggregate(…)` and `async for … in collection.aggregate(…)`.
             fn __await__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
                 let (core, cursor) = (Arc::clone(&slf.get().core), slf.clone().unbind());
                 Awaited::run(slf.py(), concat!($name, ".__await__"), move |py| {
-                    CursorCore::fetch(&core, py, 1, move |_, _| Ok(cursor.into_any()))
+                    CursorCore::fetch(&core, py, usize::from(core.asks_at_once), move |_, _| Ok(cursor.into_any()))
+                })
+            }
+
+            /// The next document, or `None` where there is none now.
+            fn try_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let core = Arc::clone(&self.core);
+                Awaited::run(py, concat!($name, ".try_next"), move |py| {
+                    CursorCore::fetch(&core, py, 1, |py, core| core.next_there(py).unwrap_or_else(|| Ok(py.None())))
                 })
             }
 
@@ -704,6 +743,15 @@ macro_rules! blocking_iteration {
                 let runtime = raised(py, process().runtime())?;
                 let next = CursorCore::fetch(&self.core, py, 1, |py, core| {
                     core.next_there(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
+                })?;
+                next.wait(py, runtime)
+            }
+
+            /// The next document, or `None` where there is none now.
+            fn try_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                let runtime = raised(py, process().runtime())?;
+                let next = CursorCore::fetch(&self.core, py, 1, |py, core| {
+                    core.next_there(py).unwrap_or_else(|| Ok(py.None()))
                 })?;
                 next.wait(py, runtime)
             }

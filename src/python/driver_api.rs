@@ -52,7 +52,7 @@ fn listing(
 ) -> CursorCore {
     let codec = here.codec.clone();
     let open: Open = Arc::new(move |py, _| open(py, here.at(py)?));
-    CursorCore::new(source.unbind(), open, codec, FindArguments { session, ..FindArguments::default() })
+    CursorCore::new(source.unbind(), open, codec, FindArguments { session, ..FindArguments::default() }).of_command()
 }
 
 fn clone_of(py: Python<'_>, session: &Option<Py<PyAny>>) -> Option<Py<PyAny>> {
@@ -150,7 +150,7 @@ macro_rules! driver_collection {
                 projection: Option<Py<PyAny>>,
                 sort: Option<Py<PyAny>>,
                 upsert: bool,
-                #[pyo3(from_py_with = options::return_document)] return_document: bool,
+                return_document: bool,
                 array_filters: Option<Py<PyAny>>,
                 hint: Option<Py<PyAny>>,
                 session: Option<Py<PyAny>>,
@@ -165,7 +165,7 @@ macro_rules! driver_collection {
                     ("upsert", Opt::Flag(Some(upsert))),
                     ("arrayFilters", Opt::List(array_filters)),
                     ("hint", Opt::Index(hint)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                 ]);
                 opts.extend(usual(session, comment));
                 self.run(py, concat!($collection_name, ".find_one_and_update"), move |py, at| {
@@ -188,7 +188,7 @@ macro_rules! driver_collection {
                 projection: Option<Py<PyAny>>,
                 sort: Option<Py<PyAny>>,
                 upsert: bool,
-                #[pyo3(from_py_with = options::return_document)] return_document: bool,
+                return_document: bool,
                 hint: Option<Py<PyAny>>,
                 session: Option<Py<PyAny>>,
                 r#let: Option<Py<PyAny>>,
@@ -201,7 +201,7 @@ macro_rules! driver_collection {
                     ("sort", Opt::Keys(sort)),
                     ("upsert", Opt::Flag(Some(upsert))),
                     ("hint", Opt::Index(hint)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                 ]);
                 opts.extend(usual(session, comment));
                 self.run(py, concat!($collection_name, ".find_one_and_replace"), move |py, at| {
@@ -233,7 +233,7 @@ macro_rules! driver_collection {
                     ("projection", Opt::Projection(projection)),
                     ("sort", Opt::Keys(sort)),
                     ("hint", Opt::Index(hint)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                 ]);
                 opts.extend(usual(session, comment));
                 self.run(py, concat!($collection_name, ".find_one_and_delete"), move |py, at| {
@@ -260,7 +260,7 @@ macro_rules! driver_collection {
             ) -> PyResult<Py<PyAny>> {
                 let mut options = vec![
                     ("bypassDocumentValidation", Opt::Flag(bypass_document_validation)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                 ];
                 options.extend(usual(session, comment));
                 let arguments = BulkArguments { requests, ordered, options };
@@ -319,7 +319,9 @@ macro_rules! driver_collection {
                 comment: Option<Py<PyAny>>,
             ) -> PyResult<$cursor> {
                 let opts = usual(clone_of(slf.py(), &session), comment);
-                let core = listing(slf.clone().into_any(), slf.get().here(), session, move |py, at| {
+                let mut here = slf.get().here();
+                here.codec = calls::sons(slf.py(), here.codec)?;
+                let core = listing(slf.clone().into_any(), here, session, move |py, at| {
                     calls::list_indexes(py, at, &opts)
                 });
                 Ok($cursor::new(core))
@@ -512,7 +514,7 @@ macro_rules! driver_collection {
 
             /// Remove the collection.
             #[pyo3(signature = (session = None, comment = None, encrypted_fields = None))]
-            pub(super) fn drop(
+            fn drop(
                 &self,
                 py: Python<'_>,
                 session: Option<Py<PyAny>>,
@@ -782,7 +784,7 @@ macro_rules! driver_database {
             ) -> PyResult<Py<PyAny>> {
                 let mut options = vec![
                     ("bypassDocumentValidation", Opt::Flag(bypass_document_validation)),
-                    ("let", Opt::Value(r#let)),
+                    ("let", Opt::Mapping(r#let)),
                 ];
                 options.extend(usual(session, comment));
                 let arguments = BulkArguments { requests: models, ordered, options };
@@ -862,7 +864,7 @@ macro_rules! driver_database {
                 kwargs: Option<&Bound<'_, PyDict>>,
             ) -> PyResult<Py<PyAny>> {
                 let mut opts = usual_and(kwargs, session, comment)?;
-                opts.push(("filter", Opt::Value(filter)));
+                opts.push(("filter", Opt::Mapping(filter)));
                 self.run(py, concat!($database_name, ".list_collection_names"), move |py, at| {
                     calls::list_collection_names(py, at, &opts)
                 })
@@ -879,7 +881,7 @@ macro_rules! driver_database {
             ) -> PyResult<$cursor> {
                 let py = slf.py();
                 let mut opts = usual_and(kwargs, clone_of(py, &session), comment)?;
-                opts.push(("filter", Opt::Value(filter)));
+                opts.push(("filter", Opt::Mapping(filter)));
                 let core = listing(slf.clone().into_any(), slf.get().here(py), session, move |py, at| {
                     calls::list_collections(py, at, &opts)
                 });
@@ -939,8 +941,14 @@ macro_rules! driver_database {
                     Err(_) => options::name(name_or_collection, "collection", collection_name)?,
                 };
                 let scope = Arc::clone(&self.scope);
+                no_encryption(encrypted_fields.as_ref())?;
+                let opts = usual(session, comment);
                 let collection = $collection::new(self.client.clone_ref(py), &self.name, &name, scope);
-                collection.drop(py, session, comment, encrypted_fields)
+                collection.run(py, concat!($database_name, ".drop_collection"), move |py, at| {
+                    let command = bson::doc! { "drop": at.namespace.collection.clone() };
+                    // NamespaceNotFound: it is gone.
+                    calls::answered(py, at, command, &opts, 26)
+                })
             }
 
             /// Check a collection's data and indexes; gives the server's answer. Raises
@@ -1057,9 +1065,9 @@ macro_rules! driver_database {
                 let py = slf.py();
                 let more = GetMore {
                     max_await_time: max_await_time_ms.map(std::time::Duration::from_millis),
+                    comment: comment.map(|comment| options::bson_value(&DEFAULT, comment.bind(py))).transpose()?,
                     ..GetMore::default()
                 };
-                let kwargs = with_comment(py, kwargs, comment)?;
                 let mut here = slf.get().here(py);
                 here.codec = match &codec_options {
                     Some(options) => CodecRef::new(options.bind(py))?,
@@ -1092,7 +1100,7 @@ macro_rules! driver_database {
                 let py = slf.py();
                 let mut opts = options::aggregation(kwargs)?;
                 opts.extend(usual(clone_of(py, &session), comment));
-                opts.push(("let", Opt::Value(r#let)));
+                opts.push(("let", Opt::Mapping(r#let)));
                 let core = listing(slf.clone().into_any(), slf.get().here(py), session, move |py, at| {
                     calls::aggregate_database(py, at, pipeline.bind(py), &opts)
                 });

@@ -28,7 +28,7 @@ use crate::driver::command::{self, GetMore, How, list, run_command};
 use crate::driver::session::Session;
 use crate::driver::write::{Then, find_one_and};
 use crate::driver::{DriverClient, Namespace};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 type Here = At<DriverClient>;
 type Sessions = Option<Arc<Session>>;
@@ -140,6 +140,27 @@ pub fn quiet(
     }))
 }
 
+/// As [`quiet`]; gives the server's answer.
+pub fn answered(
+    py: Python<'_>,
+    at: Here,
+    mut command: Document,
+    opts: &Opts,
+    expected: i32,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let (more, session) = given(py, &at, opts)?;
+    command.extend(more);
+    let how = How::writing(session, &at.namespace);
+    let database = at.namespace.database.clone();
+    Ok(run(at, database, command, how, move |py, answer| {
+        let answer = match answer {
+            Err(Error { code, details: Some(details), .. }) if code == Some(expected) => details,
+            answer => raised(py, answer)?,
+        };
+        DEFAULT.decode(py, answer.as_bytes())
+    }))
+}
+
 /// The indexes of a collection; none where there is no such collection.
 async fn indexes(
     client: &Arc<DriverClient>,
@@ -161,6 +182,14 @@ pub fn documents(documents: Vec<Document>) -> Result<Batches> {
     Ok(stream::once(async { Ok(batch) }).boxed())
 }
 
+/// The codec of what tells of indexes: documents are `SON`, as with PyMongo.
+pub fn sons(py: Python<'_>, _of_the_collection: CodecRef) -> PyResult<CodecRef> {
+    let keywords = PyDict::new(py);
+    keywords.set_item("document_class", py.import("bson.son")?.getattr("SON")?)?;
+    let options = py.import("bson.codec_options")?.getattr("CodecOptions")?.call((), Some(&keywords))?;
+    CodecRef::new(&options)
+}
+
 /// `list_indexes`.
 pub fn list_indexes(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Opening> {
     let (more, session) = given(py, &at, opts)?;
@@ -174,18 +203,20 @@ pub fn list_indexes(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Opening> 
 pub fn index_information(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
     let (more, session) = given(py, &at, opts)?;
     let At { client, namespace, codec, .. } = at;
-    let listing = async move { indexes(&client, &namespace, more, session).await };
+    let (listing, codec) = (async move { indexes(&client, &namespace, more, session).await }, sons(py, codec)?);
     Ok(Call::new(listing, move |py, indexes: Result<Vec<Document>>| {
         let information = PyDict::new(py);
-        for mut index in raised(py, indexes)? {
-            let name = index.remove("name").unwrap_or_default();
-            let keys = index.remove("key").unwrap_or_default();
-            index.remove("ns");
+        for index in raised(py, indexes)? {
             let index = codec.decode_value(py, Bson::Document(index))?.into_bound(py);
-            let keys = codec.decode_value(py, keys)?.into_bound(py).call_method0("items")?;
-            index.set_item("key", PyList::empty(py))?;
-            index.get_item("key")?.call_method1("extend", (keys,))?;
-            information.set_item(codec.decode_value(py, name)?, index)?;
+            let whole = PyDict::new(py);
+            whole.call_method1("update", (index,))?;
+            let index = whole.into_any();
+            let name = index.call_method1("pop", ("name",))?;
+            index.call_method1("pop", ("ns", py.None()))?;
+            let keys = PyList::empty(py);
+            keys.call_method1("extend", (index.get_item("key")?.call_method0("items")?,))?;
+            index.set_item("key", keys)?;
+            information.set_item(name, index)?;
         }
         Ok(information.into_any().unbind())
     }))
@@ -705,13 +736,20 @@ pub fn bulk_write_client(
     let writing = async move { client_bulk_write(&client, &namespace, &bulk, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| {
         let done = raised(py, done)?;
-        let document = |document: Document| codec.decode_value(py, Bson::Document(document));
+        let document = |document: Document| DEFAULT.decode_value(py, Bson::Document(document));
         let array = |documents: Vec<Document>| {
             codec.decode_value(py, Bson::Array(documents.into_iter().map(Bson::Document).collect()))
         };
         let result = py.import("connect.eaas.mongodb.bulk")?.getattr("client_result")?;
-        let arguments =
-            (collected, ids, document(done.counts)?, array(done.results)?, array(done.write_concern_errors)?, verbose);
+        let arguments = (
+            collected,
+            ids,
+            document(done.counts)?,
+            array(done.results)?,
+            array(done.write_concern_errors)?,
+            done.successful,
+            verbose,
+        );
         Ok(result.call1(arguments)?.unbind())
     }))
 }

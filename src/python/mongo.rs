@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::options::CursorType;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::call::{Call, Handing, Insert, Running, raised};
 use super::codec::{Codec, Encoded, Id, raw_document};
 use super::cursor::{FindArguments, Opening};
-use super::errors::to_py;
+use super::errors::{invalid_operation, to_py};
 use super::monitoring::heard;
 use super::options::{self, Opt, Opts, document};
 use super::pooled::{Extras, Pooled, PooledClient};
@@ -347,6 +347,11 @@ pub fn room<C: SendBatch + AsRef<Coalescer<C>>>(client: Arc<C>) -> Option<Runnin
 /// The core's query for the arguments of `find_one` or `find`.
 fn query(py: Python<'_>, at: &At<DriverClient>, arguments: &FindArguments) -> PyResult<Find> {
     let codec = &*at.codec;
+    if (arguments.min.is_some() || arguments.max.is_some()) && arguments.hint.is_none() {
+        let message = "Passing a 'hint' is required when using the min/max query option to ensure the query utilizes the \
+                       correct index";
+        return Err(invalid_operation(py, message));
+    }
     let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
     let given = |value: &Option<Py<PyAny>>| bound(value).map(|value| document(codec, &value)).transpose();
     let keys = |name: &str, value: &Option<Py<PyAny>>| {
@@ -380,6 +385,9 @@ fn query(py: Python<'_>, at: &At<DriverClient>, arguments: &FindArguments) -> Py
             0 => None,
             2 => Some(CursorType::Tailable),
             34 => Some(CursorType::TailableAwait),
+            64 => {
+                return Err(PyNotImplementedError::new_err("exhaust cursors are not supported: leave cursor_type out"));
+            }
             _ => return Err(PyValueError::new_err("not a valid value for cursor_type: use pymongo.cursor.CursorType")),
         },
         max_await_time: arguments.max_await_time_ms.map(Duration::from_millis),
@@ -405,7 +413,11 @@ pub fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyLi
     for document in documents.try_iter().map_err(|_| wrong())? {
         list.append(document?)?;
     }
-    if list.is_empty() { Err(wrong()) } else { Ok(list) }
+    if !list.is_empty() {
+        return Ok(list);
+    }
+    // PyMongo sees only with a list that it is empty.
+    if documents.hasattr("__len__")? { Err(wrong()) } else { Err(invalid_operation(py, "No operations to execute")) }
 }
 
 /// The result of `insert_one`.
@@ -459,6 +471,8 @@ fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound
 pub fn updated(py: Python<'_>, result: Result<Updated>, codec: &Codec) -> PyResult<Py<PyAny>> {
     let Updated { matched, modified, upserted } = raised(py, result)?;
     let upserted = upserted.map(|id| codec.decode_value(py, id)).transpose()?;
+    // As PyMongo counts it: an upserted `_id` that is `None` is none.
+    let matched = matched + u64::from(upserted.as_ref().is_some_and(|id| id.is_none(py)));
     Ok(Bound::new(py, UpdateResult::new(matched, modified, upserted))?.into_any().unbind())
 }
 

@@ -182,7 +182,18 @@ pub fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py
         if key.cast::<PyString>().is_ok() {
             ordered.set_item(key, 1)?;
         } else {
-            let (name, direction) = key.extract::<(Bound<'py, PyString>, Bound<'py, PyAny>)>().map_err(|_| wrong())?;
+            let pair = key.cast::<PyTuple>().map_err(|_| wrong())?;
+            if pair.len() != 2 {
+                return Err(PyValueError::new_err(format!("{argument} must be (name, direction) pairs, not {pair:?}")));
+            }
+            let (name, direction) = (pair.get_item(0)?, pair.get_item(1)?);
+            let is_direction = direction.cast::<PyString>().is_ok()
+                || direction.is_instance_of::<pyo3::types::PyInt>()
+                || direction.is_instance_of::<pyo3::types::PyFloat>()
+                || direction.cast::<PyMapping>().is_ok();
+            if name.cast::<PyString>().is_err() || !is_direction {
+                return Err(wrong());
+            }
             ordered.set_item(name, direction)?;
         }
     }
@@ -231,6 +242,8 @@ pub enum Opt {
     Flag(Option<bool>),
     /// A list.
     List(Option<Py<PyAny>>),
+    /// A mapping.
+    Mapping(Option<Py<PyAny>>),
     /// An order.
     Keys(Option<Py<PyAny>>),
     /// An index: its name or its keys.
@@ -250,6 +263,7 @@ impl Opt {
             Self::Flag(flag) => *flag == Some(true),
             Self::Value(value)
             | Self::List(value)
+            | Self::Mapping(value)
             | Self::Keys(value)
             | Self::Index(value)
             | Self::Collation(value)
@@ -282,7 +296,10 @@ pub fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
             Opt::List(Some(value)) if value.bind(py).cast::<PyList>().is_err() => {
                 return Err(wrong_type(name, "an instance of list", value.bind(py)));
             }
-            Opt::List(Some(value)) => dict.set_item(name, value)?,
+            Opt::Mapping(Some(value)) if value.bind(py).cast::<PyMapping>().is_err() => {
+                return Err(wrong_type(name, "a mapping", value.bind(py)));
+            }
+            Opt::List(Some(value)) | Opt::Mapping(Some(value)) => dict.set_item(name, value)?,
             Opt::Keys(Some(value)) => dict.set_item(name, keys(name, value.bind(py))?)?,
             Opt::Index(Some(value)) => match value.bind(py).cast::<PyString>() {
                 Ok(index) => dict.set_item(name, index)?,
@@ -367,7 +384,18 @@ pub enum Form {
 
 /// The keywords of `aggregate`.
 pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
-    more(
+    let mut batch_size = None;
+    if let Some(kwargs) = kwargs {
+        if kwargs.contains("explain")? {
+            let message = "The explain option is not supported. Use Database.command instead.";
+            return Err(super::errors::configuration_error(kwargs.py(), message));
+        }
+        if let Some(cursor) = kwargs.get_item("cursor")? {
+            kwargs.del_item("cursor")?;
+            batch_size = cursor.get_item("batchSize").ok().map(Bound::unbind);
+        }
+    }
+    let mut opts = more(
         kwargs,
         &[
             ("allowDiskUse", Form::Value),
@@ -379,7 +407,11 @@ pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
             ("maxTimeMS", Form::Value),
             ("maxAwaitTimeMS", Form::Value),
         ],
-    )
+    )?;
+    if batch_size.is_some() {
+        opts.push(("batchSize", Opt::Value(batch_size)));
+    }
+    Ok(opts)
 }
 
 /// Keywords that the server knows, whatever they are: they are commands' fields.
@@ -411,11 +443,16 @@ fn known_name(name: &str) -> Option<&'static str> {
     KNOWN.into_iter().find(|known| *known == name)
 }
 
-/// `return_document`: `ReturnDocument.BEFORE` or `AFTER`, which are bools.
-pub fn return_document(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    value
-        .extract::<bool>()
-        .map_err(|_| PyValueError::new_err("return_document must be ReturnDocument.BEFORE or ReturnDocument.AFTER"))
+/// A number that is not negative.
+pub struct Count(pub u64);
+
+impl<'py> FromPyObject<'_, 'py> for Count {
+    type Error = PyErr;
+
+    fn extract(value: pyo3::Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let number = value.extract::<i64>()?;
+        u64::try_from(number).map(Self).map_err(|_| PyValueError::new_err("a number must be >= 0"))
+    }
 }
 
 /// Keywords beyond the named arguments, of those that are known.
@@ -446,6 +483,7 @@ pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Op
             ("maxTimeMS", Form::Value),
             ("collation", Form::Collation),
             ("bypass_document_validation", Form::Named("bypassDocumentValidation")),
+            ("bypassDocumentValidation", Form::Value),
         ],
     )?;
     let place = opts.iter().position(|(name, _)| *name == "maxTimeMS");
@@ -461,22 +499,21 @@ pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Op
 /// An index as `createIndexes` takes it; named by its keys, unless a name is given.
 pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
     let key = document(&DEFAULT, &keys("keys", keys_given)?)?;
-    let name = key.iter().map(|(name, direction)| match direction {
-        Bson::String(kind) => format!("{name}_{kind}"),
-        Bson::Double(direction) => format!("{name}_{direction:.0}"),
-        direction => format!("{name}_{direction}"),
-    });
-    let name = name.collect::<Vec<_>>().join("_");
     let mut index = Document::new();
-    index.insert("key", key);
-    index.insert("name", name);
-    if let Some(more) = more {
-        for (option, value) in more {
-            let option = option.extract::<String>()?;
-            let value = if option == "collation" { collation(&value)? } else { value };
-            index.insert(option, bson_value(&DEFAULT, &value)?);
-        }
+    for (option, value) in more.into_iter().flatten() {
+        let option = option.extract::<String>()?;
+        let value = if option == "collation" { collation(&value)? } else { value };
+        index.insert(option, bson_value(&DEFAULT, &value)?);
     }
+    if !index.contains_key("name") {
+        let name = key.iter().map(|(name, direction)| match direction {
+            Bson::String(kind) => format!("{name}_{kind}"),
+            Bson::Double(direction) => format!("{name}_{direction:.0}"),
+            direction => format!("{name}_{direction}"),
+        });
+        index.insert("name", name.collect::<Vec<_>>().join("_"));
+    }
+    index.insert("key", key);
     Ok(index)
 }
 

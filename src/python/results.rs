@@ -118,13 +118,14 @@ impl UpdateResult {
     #[getter]
     fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let raw = PyDict::new(py);
-        raw.set_item("n", self.matched_count + u64::from(self.upserted_id.is_some()))?;
-        raw.set_item("nModified", self.modified_count)?;
-        raw.set_item("ok", 1.0)?;
+        let upserted = self.upserted_id.as_ref().is_some_and(|id| !id.is_none(py));
+        raw.set_item("n", self.matched_count + u64::from(upserted))?;
         if let Some(id) = &self.upserted_id {
             raw.set_item("upserted", id)?;
         }
-        raw.set_item("updatedExisting", self.matched_count > 0)?;
+        raw.set_item("nModified", self.modified_count)?;
+        raw.set_item("ok", 1.0)?;
+        raw.set_item("updatedExisting", self.matched_count > 0 && self.upserted_id.is_none())?;
         Ok(raw)
     }
 

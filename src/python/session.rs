@@ -9,10 +9,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
-use super::call::{Call, raised, wait};
+use super::call::{Call, Startable, raised, wait};
 use super::codec::DEFAULT;
 use super::errors::invalid_operation;
 use super::flavor::{Awaited, Blocking, Flavor};
+use super::monitoring::heard;
 use super::options::document;
 use super::pooled::Pooled;
 use super::scope::concerns;
@@ -148,11 +149,13 @@ impl SessionCore {
         }
         slf.state().transaction = Transaction::Committed;
         let client = slf.pooled.client(py, "the client")?;
+        let heard = heard(py, client.listener())?;
         let session = Arc::clone(&slf.session);
-        Ok(Call::new(async move { session.commit(&client).await }, |py, ended: Result<()>| {
+        let call = Call::new(async move { session.commit(&client).await }, |py, ended: Result<()>| {
             raised(py, ended.map_err(maybe_committed))?;
             Ok(py.None())
-        }))
+        });
+        Ok(call.heard_by(heard))
     }
 
     /// The call of `abort_transaction`.
@@ -173,13 +176,14 @@ impl SessionCore {
             Transaction::InProgress => {
                 slf.state().transaction = Transaction::Aborted;
                 let client = slf.pooled.client(py, "the client")?;
+                let heard = heard(py, client.listener())?;
                 let session = Arc::clone(&slf.session);
                 let aborting = async move {
                     // The server aborts it by itself after a while.
                     drop(session.abort(&client).await);
                     Ok(())
                 };
-                return Ok(Call::new(aborting, |py, _| Ok(py.None())));
+                return Ok(Call::new(aborting, |py, _| Ok(py.None())).heard_by(heard));
             }
         };
         Err(invalid_operation(py, wrong))

@@ -77,6 +77,7 @@ impl WatchCore {
             }
         }
         let at = self.here.at(py)?;
+        // The driver has no place for `comment`: it is left out.
         let given = &self.arguments;
         let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
         let opts = vec![
@@ -84,14 +85,14 @@ impl WatchCore {
             ("startAfter", Opt::Value(copy(&given.start_after))),
             ("startAtOperationTime", Opt::Value(copy(&given.start_at_operation_time))),
             ("collation", Opt::Collation(copy(&given.collation))),
-            ("comment", Opt::Value(copy(&given.comment))),
             ("showExpandedEvents", Opt::Flag(given.show_expanded_events)),
         ];
         let mut options = options::given(py, &at.codec, &opts)?;
         for (name, value) in
             [("fullDocument", &given.full_document), ("fullDocumentBeforeChange", &given.full_document_before_change)]
         {
-            if let Some(value) = value {
+            // The server's own choice need not be said.
+            if let Some(value) = value.as_ref().filter(|value| *value != "default") {
                 options.insert(name, value);
             }
         }
@@ -166,7 +167,7 @@ impl WatchCore {
         let mut state = self.state();
         state.opened = true;
         state.token = seen.token.or_else(|| state.token.take());
-        if !seen.alive {
+        if !seen.alive && seen.document.is_none() {
             state.closed = true;
         }
         Ok(seen.document)

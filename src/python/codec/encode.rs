@@ -60,6 +60,19 @@ pub(super) fn encode(document: &Bound<'_, PyAny>, codec: &Codec, out: &mut impl 
     walk.root(document, out, None).map(drop).map_err(|error| error.into_py(document))
 }
 
+/// Encodes a document with its fields in their order.
+pub(super) fn encode_in_order(document: &Bound<'_, PyAny>, codec: &Codec, out: &mut impl Sink) -> PyResult<()> {
+    let Ok(dict) = document.cast::<PyDict>() else {
+        let mut walk = Walk::new(document.py(), codec)?;
+        return walk.in_order(document, out).map_err(|error| error.into_py(document));
+    };
+    let mut walk = Walk::new(document.py(), codec)?;
+    let mark = out.begin_root();
+    walk.dict_fields(dict, out, 0, false).map_err(|error| error.into_py(document))?;
+    out.end(mark);
+    Ok(())
+}
+
 /// Encodes a document for an insert: with an `_id` first, a new one if it has none.
 pub(super) fn encode_into(document: &Bound<'_, PyAny>, codec: &Codec, out: &mut impl Sink) -> PyResult<Id> {
     let made = process().object_id().bytes();
@@ -239,6 +252,17 @@ impl<'c, 'py> Walk<'c, 'py> {
             return self.root_fields(id, out, make_id, |walk, out| walk.mapping_fields(document, out, 0, true));
         }
         Err(PyTypeError::new_err(format!("encoder expected a mapping type but got: {}", document.get_type())).into())
+    }
+
+    /// Writes an outermost document that is no `dict`, its fields in their order.
+    fn in_order<S: Sink>(&mut self, document: &Bound<'py, PyAny>, out: &mut S) -> Walked<()> {
+        if type_marker(document)? == Some(RAW_DOCUMENT) || !document.is_instance(self.types.mapping.bind(self.py))? {
+            return self.root(document, out, None).map(drop);
+        }
+        let mark = out.begin_root();
+        self.mapping_fields(document, out, 0, false)?;
+        out.end(mark);
+        Ok(())
     }
 
     fn root_fields<S: Sink>(

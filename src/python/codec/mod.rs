@@ -33,7 +33,7 @@ pub fn raw_document(py: Python<'_>, bytes: Vec<u8>) -> PyResult<RawDocumentBuf> 
 #[pyo3(signature = (document, /))]
 pub fn bson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let mut out = BsonWriter::with_capacity(4096);
-    DEFAULT.encode(document, &mut out)?;
+    DEFAULT.encode_document(document, &mut out)?;
     Ok(PyBytes::new(document.py(), &out.buf))
 }
 
@@ -49,7 +49,7 @@ pub fn bson_decode(py: Python<'_>, data: &[u8]) -> PyResult<Py<PyAny>> {
 #[pyo3(signature = (document, /))]
 pub fn ejson_encode<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let mut out = EjsonWriter { buf: Vec::with_capacity(8192) };
-    DEFAULT.encode(document, &mut out)?;
+    DEFAULT.encode_document(document, &mut out)?;
     Ok(PyBytes::new(document.py(), &out.buf))
 }
 

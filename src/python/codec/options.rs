@@ -94,9 +94,21 @@ impl Codec {
         py.import(intern!(py, "bson.raw_bson"))?.getattr("RawBSONDocument")?.call1((bytes,))
     }
 
-    /// Encodes a document: its `_id`, if it has one, first.
-    pub fn encode(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
+    /// Encodes a document as `bson.encode` does: its `_id`, if it has one, first.
+    pub fn encode_document(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
         encode::encode(&self.prepared(document, false)?, self, out)
+    }
+
+    /// Encodes what is no document to store, such as a query: its fields in their order.
+    pub fn encode(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
+        if !self.encoded_whole {
+            return encode::encode_in_order(document, self, out);
+        }
+        // Inside of another, `bson` keeps the order.
+        let holder = PyDict::new(document.py());
+        holder.set_item(intern!(document.py(), "v"), document)?;
+        let encoded = self.prepared(holder.as_any(), false)?.get_item(intern!(document.py(), "v"))?;
+        encode::encode_in_order(&encoded, self, out)
     }
 
     /// Encodes a document for an insert: with an `_id` first, a new one if it has none.

@@ -450,8 +450,8 @@ class AsyncDatabase(Generic[_DocumentT]):
         session: AsyncClientSession | None = None,
         comment: Any = None,
         encrypted_fields: None = None,
-    ) -> Coroutine[Any, Any, None]:
-        """Remove a collection, by its name or itself; nothing where there is none."""
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Remove a collection, by its name or itself; gives the server's answer. Nothing where there is none."""
 
     def command(
         self,
@@ -650,32 +650,35 @@ class AsyncCollection(Generic[_DocumentT]):
         filter: Any = None,
         projection: Mapping[str, Any] | Iterable[str] | None = None,
         skip: int = 0,
-        *,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
         sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
         hint: _Sort | None = None,
+        max_scan: None = None,
         max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
         comment: Any = None,
         session: AsyncClientSession | None = None,
-        collation: Any = None,
+        allow_disk_use: bool | None = None,
         let: _Document | None = None,
     ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Find the first document that matches, or `None`.
 
-        Args:
-            filter: a query; anything but a mapping is an `_id` to look for.
-            projection: the fields to return: names, or a mapping of names to 1 or 0.
-            skip: how many matches to pass over.
-            sort: in which order to look.
-            hint: the index to use, by its name or its keys.
-            max_time_ms: how long the server may work on it, in milliseconds.
-            comment: shows up in the server's log and profiler.
-            session: the session that the call is part of.
-            collation: how texts compare.
-            let: variables for the query's expressions.
+        The arguments are those of `find`, but that a `filter` that is no mapping is
+        an `_id` to look for; `limit` is of no use.
 
         Raises:
             pymongo.errors.OperationFailure: MongoDB refused the query.
-            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
+            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms` milliseconds.
             pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
             pymongo.errors.AutoReconnect: the connection was lost.
         """
@@ -1379,8 +1382,8 @@ class Database(Generic[_DocumentT]):
         session: ClientSession | None = None,
         comment: Any = None,
         encrypted_fields: None = None,
-    ) -> None:
-        """Remove a collection, by its name or itself; nothing where there is none."""
+    ) -> dict[str, Any]:
+        """Remove a collection, by its name or itself; gives the server's answer. Nothing where there is none."""
 
     def command(
         self,
@@ -1579,32 +1582,35 @@ class Collection(Generic[_DocumentT]):
         filter: Any = None,
         projection: Mapping[str, Any] | Iterable[str] | None = None,
         skip: int = 0,
-        *,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
         sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
         hint: _Sort | None = None,
+        max_scan: None = None,
         max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
         comment: Any = None,
         session: ClientSession | None = None,
-        collation: Any = None,
+        allow_disk_use: bool | None = None,
         let: _Document | None = None,
     ) -> _DocumentT | None:
         """Find the first document that matches, or `None`.
 
-        Args:
-            filter: a query; anything but a mapping is an `_id` to look for.
-            projection: the fields to return: names, or a mapping of names to 1 or 0.
-            skip: how many matches to pass over.
-            sort: in which order to look.
-            hint: the index to use, by its name or its keys.
-            max_time_ms: how long the server may work on it, in milliseconds.
-            comment: shows up in the server's log and profiler.
-            session: the session that the call is part of.
-            collation: how texts compare.
-            let: variables for the query's expressions.
+        The arguments are those of `find`, but that a `filter` that is no mapping is
+        an `_id` to look for; `limit` is of no use.
 
         Raises:
             pymongo.errors.OperationFailure: MongoDB refused the query.
-            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
+            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms` milliseconds.
             pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
             pymongo.errors.AutoReconnect: the connection was lost.
         """
@@ -2254,32 +2260,35 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
         filter: Any = None,
         projection: Mapping[str, Any] | Iterable[str] | None = None,
         skip: int = 0,
-        *,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
         sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
         hint: _Sort | None = None,
+        max_scan: None = None,
         max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
         comment: Any = None,
         session: AsyncClientSession | None = None,
-        collation: Any = None,
+        allow_disk_use: bool | None = None,
         let: _Document | None = None,
     ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Find the first document that matches, or `None`.
 
-        Args:
-            filter: a query; anything but a mapping is an `_id` to look for.
-            projection: the fields to return: names, or a mapping of names to 1 or 0.
-            skip: how many matches to pass over.
-            sort: in which order to look.
-            hint: the index to use, by its name or its keys.
-            max_time_ms: how long the server may work on it, in milliseconds.
-            comment: shows up in the server's log and profiler.
-            session: the session that the call is part of.
-            collation: how texts compare.
-            let: variables for the query's expressions.
+        The arguments are those of `find`, but that a `filter` that is no mapping is
+        an `_id` to look for; `limit` is of no use.
 
         Raises:
             pymongo.errors.OperationFailure: MongoDB refused the query.
-            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
+            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms` milliseconds.
             pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
             pymongo.errors.AutoReconnect: the connection was lost.
         """
@@ -2729,32 +2738,35 @@ class DataApiCollection(Generic[_DocumentT]):
         filter: Any = None,
         projection: Mapping[str, Any] | Iterable[str] | None = None,
         skip: int = 0,
-        *,
+        limit: int = 0,
+        no_cursor_timeout: bool = False,
+        cursor_type: int = 0,
         sort: _Sort | None = None,
+        allow_partial_results: bool = False,
+        oplog_replay: bool = False,
+        batch_size: int = 0,
+        collation: Any = None,
         hint: _Sort | None = None,
+        max_scan: None = None,
         max_time_ms: int | None = None,
+        max: _Sort | None = None,
+        min: _Sort | None = None,
+        return_key: bool | None = None,
+        show_record_id: bool | None = None,
+        snapshot: None = None,
         comment: Any = None,
         session: ClientSession | None = None,
-        collation: Any = None,
+        allow_disk_use: bool | None = None,
         let: _Document | None = None,
     ) -> _DocumentT | None:
         """Find the first document that matches, or `None`.
 
-        Args:
-            filter: a query; anything but a mapping is an `_id` to look for.
-            projection: the fields to return: names, or a mapping of names to 1 or 0.
-            skip: how many matches to pass over.
-            sort: in which order to look.
-            hint: the index to use, by its name or its keys.
-            max_time_ms: how long the server may work on it, in milliseconds.
-            comment: shows up in the server's log and profiler.
-            session: the session that the call is part of.
-            collation: how texts compare.
-            let: variables for the query's expressions.
+        The arguments are those of `find`, but that a `filter` that is no mapping is
+        an `_id` to look for; `limit` is of no use.
 
         Raises:
             pymongo.errors.OperationFailure: MongoDB refused the query.
-            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms`.
+            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms` milliseconds.
             pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
             pymongo.errors.AutoReconnect: the connection was lost.
         """
@@ -2936,6 +2948,10 @@ class AsyncCursor(Generic[_DocumentT]):
         """The session that it is in."""
 
     @property
+    def address(self) -> None:
+        """Always `None`: the driver does not tell which server the cursor is on."""
+
+    @property
     def retrieved(self) -> int:
         """How many documents have been taken."""
 
@@ -3011,6 +3027,9 @@ class AsyncCursor(Generic[_DocumentT]):
     def __getitem__(self, index: Any, /) -> Any: ...
     def next(self) -> Coroutine[Any, Any, _DocumentT]:
         """The next document; raises `StopAsyncIteration` where there is none."""
+
+    def try_next(self) -> Coroutine[Any, Any, _DocumentT | None]:
+        """The next document, or `None` where there is none now."""
 
     def close(self) -> Coroutine[Any, Any, None]:
         """Let the server go of the query."""
@@ -3053,6 +3072,10 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
         """The session that it is in."""
 
     @property
+    def address(self) -> None:
+        """Always `None`: the driver does not tell which server the cursor is on."""
+
+    @property
     def retrieved(self) -> int:
         """How many documents have been taken."""
 
@@ -3128,6 +3151,9 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
     def __getitem__(self, index: Any, /) -> Any: ...
     def next(self) -> Coroutine[Any, Any, _DocumentT]:
         """The next document; raises `StopAsyncIteration` where there is none."""
+
+    def try_next(self) -> Coroutine[Any, Any, _DocumentT | None]:
+        """The next document, or `None` where there is none now."""
 
     def close(self) -> Coroutine[Any, Any, None]:
         """Let the server go of the query."""
@@ -3321,6 +3347,10 @@ class Cursor(Generic[_DocumentT]):
         """The session that it is in."""
 
     @property
+    def address(self) -> None:
+        """Always `None`: the driver does not tell which server the cursor is on."""
+
+    @property
     def retrieved(self) -> int:
         """How many documents have been taken."""
 
@@ -3396,6 +3426,9 @@ class Cursor(Generic[_DocumentT]):
     def __getitem__(self, index: Any, /) -> Any: ...
     def next(self) -> _DocumentT:
         """The next document; raises `StopIteration` where there is none."""
+
+    def try_next(self) -> _DocumentT | None:
+        """The next document, or `None` where there is none now."""
 
     def close(self) -> None:
         """Let the server go of the query."""
@@ -3437,6 +3470,10 @@ class RawBatchCursor(Generic[_DocumentT]):
         """The session that it is in."""
 
     @property
+    def address(self) -> None:
+        """Always `None`: the driver does not tell which server the cursor is on."""
+
+    @property
     def retrieved(self) -> int:
         """How many documents have been taken."""
 
@@ -3512,6 +3549,9 @@ class RawBatchCursor(Generic[_DocumentT]):
     def __getitem__(self, index: Any, /) -> Any: ...
     def next(self) -> _DocumentT:
         """The next document; raises `StopIteration` where there is none."""
+
+    def try_next(self) -> _DocumentT | None:
+        """The next document, or `None` where there is none now."""
 
     def close(self) -> None:
         """Let the server go of the query."""

@@ -182,11 +182,12 @@ def client_result(
     counts: dict[str, int],
     answers: list[dict[str, Any]],
     concern_errors: list[dict[str, Any]],
+    successful: bool,
     verbose: bool,
 ) -> ClientBulkWriteResult:
     """PyMongo's result of a client's `bulk_write`; raises `ClientBulkWriteException` where a write failed."""
     whole: dict[str, Any] = {
-        "anySuccessful": False,
+        "anySuccessful": successful,
         "error": None,
         "writeErrors": [],
         "writeConcernErrors": concern_errors,
@@ -199,13 +200,14 @@ def client_result(
         "updateResults": {},
         "deleteResults": {},
     }
+    namespaces = list(dict.fromkeys(namespace for _, namespace, _, _ in statements))
     for answer in answers:
         place = int(answer["idx"])
-        kind, _, statement, _ = statements[place]
+        kind, namespace, statement, _ = statements[place]
         if not answer.get("ok"):
-            whole["writeErrors"].append({**answer, "idx": place, "op": {kind: 0, **dict(statement)}})
+            fields = {"document": statement} if kind == "insert" else dict(statement)
+            whole["writeErrors"].append({**answer, "op": {kind: namespaces.index(namespace), **fields}})
             continue
-        whole["anySuccessful"] = True
         if not verbose:
             continue
         if kind == "insert":
@@ -214,7 +216,6 @@ def client_result(
             whole["updateResults"][place] = UpdateResult(answer, acknowledged=True, in_client_bulk=True)
         else:
             whole["deleteResults"][place] = DeleteResult(answer, acknowledged=True)
-    whole["anySuccessful"] |= any(counts.get(name, 0) for name in ("nInserted", "nMatched", "nUpserted", "nDeleted"))
     if whole["writeErrors"] or concern_errors:
         raise ClientBulkWriteException(whole, verbose)
     return ClientBulkWriteResult(whole, acknowledged=True, has_verbose_results=verbose)
