@@ -43,7 +43,6 @@ def blocking(text: str) -> str:
         ("__aiter__", "__iter__"),
         ("__anext__", "__next__"),
         ("StopAsyncIteration", "StopIteration"),
-        ("AsyncTransaction", "BlockingTransaction"),
         (", to be awaited.", "."),
         (", which may be awaited first", ""),
         (" It may be awaited first.", ""),

@@ -16,10 +16,8 @@ import pytest
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.errors import InvalidDocument
 from bson.raw_bson import RawBSONDocument
-from hypothesis import HealthCheck, given, settings
 
 from demo.purchase_requests import purchase_requests
-from tests.strategies import bson_scalars, documents, plain_keys
 
 CLIENTS = ["AsyncMongoClient", "MongoClient", "AsyncDataApiClient", "DataApiClient"]
 

@@ -41,7 +41,7 @@ pub async fn aggregate(
     let max_time = max_time(&given);
     let mut given = options::<AggregateOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
-    let collection = client.collection(&namespace, &attempt).await?;
+    let collection = client.collection_in(&namespace, &attempt, session.as_deref()).await?;
     let action = collection.aggregate(pipeline).with_options(given);
     Ok(batches!(session, Arc::clone(&client), &attempt, DOING, Arc::clone(&namespace), action))
 }
@@ -61,7 +61,7 @@ pub async fn count(
     let max_time = max_time(&given);
     let mut given = options::<CountOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
-    let collection = client.collection(namespace, &attempt).await?;
+    let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     send!(session, client, &attempt, collection.count_documents(filter).with_options(given)).attempted(&attempt)
 }
 
@@ -94,6 +94,6 @@ pub async fn distinct(
     let max_time = max_time(&given);
     let mut given = options::<DistinctOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
-    let collection = client.collection(namespace, &attempt).await?;
+    let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     send!(session, client, &attempt, collection.distinct(field, filter).with_options(given)).attempted(&attempt)
 }

@@ -316,7 +316,7 @@ async fn send(
         None => None,
     };
     if let Some(held) = &mut explicit
-        && session.is_some_and(Session::in_transaction)
+        && session.is_some_and(|session| session.in_transaction() || session.is_snapshot())
     {
         return database.run_raw_command(body(None, None)?).session(&mut **held).await.attempted(attempt);
     }

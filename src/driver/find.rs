@@ -100,7 +100,7 @@ const DOING: &str = "find in";
 /// Those of any command.
 pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find) -> Result<Option<RawDocumentBuf>> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
-    let collection = client.collection(namespace, &attempt).await?;
+    let collection = client.collection_in(namespace, &attempt, query.session.as_deref()).await?;
     let mut options = FindOneOptions::default();
     options.collation = collation(query.collation)?;
     options.hint = hint(query.hint);
@@ -131,7 +131,7 @@ pub async fn find(
     query: Find,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-    let collection = client.collection(&namespace, &attempt).await?;
+    let collection = client.collection_in(&namespace, &attempt, query.session.as_deref()).await?;
     let mut options = FindOptions::default();
     options.collation = collation(query.collation)?;
     options.hint = hint(query.hint);

@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use mongodb::event::sdam::TopologyDescription;
-use mongodb::options::{ClientOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress, ServerApi, Tls};
+use mongodb::options::{
+    ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress, ServerApi, Tls,
+};
 use mongodb::{Client, Collection};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch as watch_channel};
@@ -32,6 +34,7 @@ use bulk::BulkSessions;
 use concern::Concerns;
 use error::Attempt;
 use events::Listener;
+use session::Session;
 
 /// PyMongo's default, where the connection string does not say.
 const MAX_POOL_SIZE: u32 = 100;
@@ -212,7 +215,21 @@ impl DriverClient {
 
     /// The collection, for documents that stay bytes.
     async fn collection(&self, namespace: &Namespace, attempt: &Attempt<'_>) -> Result<Collection<RawDocumentBuf>> {
-        let options = namespace.concerns.options();
+        self.collection_in(namespace, attempt, None).await
+    }
+
+    /// The same, for a call of a session: in a transaction what the collection
+    /// says of concerns and read preference does not count.
+    async fn collection_in(
+        &self,
+        namespace: &Namespace,
+        attempt: &Attempt<'_>,
+        session: Option<&Session>,
+    ) -> Result<Collection<RawDocumentBuf>> {
+        let options = match session.is_some_and(Session::in_transaction) {
+            true => CollectionOptions::default(),
+            false => namespace.concerns.options(),
+        };
         Ok(self.database(&namespace.database, attempt).await?.collection_with_options(&namespace.collection, options))
     }
 

@@ -107,6 +107,11 @@ impl Session {
         noted.in_transaction = true;
     }
 
+    /// Whether all its reads see one moment.
+    pub fn is_snapshot(&self) -> bool {
+        self.options.snapshot == Some(true)
+    }
+
     /// Whether calls are part of a transaction.
     pub fn in_transaction(&self) -> bool {
         self.noted().in_transaction

@@ -72,7 +72,7 @@ pub async fn update(
 ) -> Result<Updated> {
     let attempt = Attempt { doing: "update in", namespace, settings: client.settings() };
     let (update, given) = (modifications(update)?, options::<UpdateOptions>(given)?);
-    let collection = client.collection(namespace, &attempt).await?;
+    let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let updated = if many {
         send!(session, client, &attempt, collection.update_many(filter, update).with_options(given))
     } else {
@@ -95,7 +95,7 @@ pub async fn replace(
 ) -> Result<Updated> {
     let attempt = Attempt { doing: "replace in", namespace, settings: client.settings() };
     let given = options::<ReplaceOptions>(given)?;
-    let collection = client.collection(namespace, &attempt).await?;
+    let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let action = collection.replace_one(filter, replacement).with_options(given);
     send!(session, client, &attempt, action).attempted(&attempt).map(Updated::from)
 }
@@ -114,7 +114,7 @@ pub async fn delete(
 ) -> Result<u64> {
     let attempt = Attempt { doing: "delete from", namespace, settings: client.settings() };
     let given = options::<DeleteOptions>(given)?;
-    let collection = client.collection(namespace, &attempt).await?;
+    let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let deleted = if many {
         send!(session, client, &attempt, collection.delete_many(filter).with_options(given))
     } else {
@@ -150,7 +150,7 @@ pub async fn find_one_and(
     session: Option<Arc<Session>>,
 ) -> Result<Option<RawDocumentBuf>> {
     let attempt = Attempt { doing: "find and change in", namespace, settings: client.settings() };
-    let collection = client.collection(namespace, &attempt).await?;
+    let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let which = if after { ReturnDocument::After } else { ReturnDocument::Before };
     match then {
         Then::Update(update) => {

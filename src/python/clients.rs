@@ -171,7 +171,7 @@ pub(super) fn aggregation<C: CollectionCalls>(
     });
     let arguments = FindArguments { session, ..FindArguments::default() };
     let open: Open = Arc::new(move |py, _| C::aggregate(py, here.at(py)?, pipeline.bind(py), &options));
-    CursorCore::new(collection.unbind(), open, codec, arguments).of_command()
+    CursorCore::new(collection.unbind(), open, codec, arguments)
 }
 
 /// The scope with other options, as far as the path has them.
@@ -929,7 +929,7 @@ macro_rules! path_classes {
                     ("let", Opt::Mapping(r#let)),
                     ("comment", Opt::Value(comment)),
                 ]);
-                Ok($cursor::new(aggregation::<$path>(slf.clone().into_any(), slf.get().here(), pipeline, options)))
+                $cursor::of_command(slf.py(), aggregation::<$path>(slf.clone().into_any(), slf.get().here(), pipeline, options))
             }
 
             /// Save an event; the event store's own way in.

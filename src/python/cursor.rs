@@ -383,6 +383,16 @@ macro_rules! cursor_class {
                 Self { core: Arc::new(core) }
             }
 
+            /// The cursor of a command; where calls block it asks the server at once, as PyMongo's.
+            pub fn of_command(py: Python<'_>, core: CursorCore) -> PyResult<Self> {
+                let cursor = Self::new(core.of_command());
+                if $flavor::BLOCKS {
+                    CursorCore::fetch(&cursor.core, py, 1, |py, _| Ok(py.None()))?
+                        .wait(py, raised(py, process().runtime())?)?;
+                }
+                Ok(cursor)
+            }
+
             /// The document at a place of the query's result.
             fn at<'py>(slf: Bound<'py, Self>, place: i64) -> PyResult<Bound<'py, PyAny>> {
                 let py = slf.py();
@@ -497,7 +507,10 @@ macro_rules! cursor_class {
             /// Set the most documents in one batch; 0 is the server's own choice.
             fn batch_size(slf: Bound<'_, Self>, batch_size: Count) -> PyResult<Bound<'_, Self>> {
                 let batch_size = u32::try_from(batch_size.0).unwrap_or(u32::MAX);
-                // Of a command's cursor it may be set later; the batches that come are of the size that was asked for.
+                if slf.get().core.asks_at_once {
+                    // Of a command's cursor PyMongo's may be set at any time; the batches keep the size they have.
+                    return Ok(slf);
+                }
                 Self::set(slf, |arguments| arguments.batch_size = batch_size)
             }
 
@@ -639,22 +652,25 @@ macro_rules! cursor_class {
                         $name
                     )));
                 };
-                let bound = |name: &str| slice.getattr(name)?.extract::<Option<u64>>();
+                let bound = |name: &str| slice.getattr(name)?.extract::<Option<i64>>();
                 if !slice.getattr("step")?.is_none() {
-                    return Err(PyValueError::new_err(concat!($name, " instances do not support slice steps")));
+                    return Err(PyIndexError::new_err(concat!($name, " instances do not support slice steps")));
                 }
                 let (start, stop) = (bound("start")?.unwrap_or(0), bound("stop")?);
+                let Ok(skip) = u64::try_from(start) else {
+                    return Err(PyIndexError::new_err(concat!($name, " instances do not support negative indices")));
+                };
                 let limit = match stop {
                     Some(stop) if stop < start => {
-                        return Err(PyValueError::new_err("stop index must be greater than start index for slice"));
+                        return Err(PyIndexError::new_err("stop index must be greater than start index for slice"));
                     }
-                    Some(stop) => i64::try_from(stop - start).unwrap_or(0),
+                    Some(stop) => stop - start,
                     None => 0,
                 };
                 // An empty slice has no documents; MongoDB's limit 0 is no limit.
                 let empty = stop == Some(start);
                 let slf = Self::set(slf, |arguments| {
-                    arguments.skip = start;
+                    arguments.skip = skip;
                     arguments.limit = limit;
                 })?;
                 if empty {

@@ -52,7 +52,7 @@ fn listing(
 ) -> CursorCore {
     let codec = here.codec.clone();
     let open: Open = Arc::new(move |py, _| open(py, here.at(py)?));
-    CursorCore::new(source.unbind(), open, codec, FindArguments { session, ..FindArguments::default() }).of_command()
+    CursorCore::new(source.unbind(), open, codec, FindArguments { session, ..FindArguments::default() })
 }
 
 fn clone_of(py: Python<'_>, session: &Option<Py<PyAny>>) -> Option<Py<PyAny>> {
@@ -294,7 +294,7 @@ macro_rules! driver_collection {
                 let mut opts = options::aggregation(kwargs)?;
                 opts.extend(usual(session, comment));
                 let core = aggregation::<DriverClient>(slf.clone().into_any(), slf.get().here(), pipeline, opts);
-                Ok($raw_cursor::new(core.of_raw_batches()))
+                $raw_cursor::of_command(slf.py(), core.of_raw_batches())
             }
 
             /// What is known of each index, by its name.
@@ -324,7 +324,7 @@ macro_rules! driver_collection {
                 let core = listing(slf.clone().into_any(), here, session, move |py, at| {
                     calls::list_indexes(py, at, &opts)
                 });
-                Ok($cursor::new(core))
+                $cursor::of_command(slf.py(), core)
             }
 
             /// Make an index; gives its name.
@@ -493,7 +493,7 @@ macro_rules! driver_collection {
                 opts.extend(usual(session, comment));
                 let pipeline = PyList::new(py, [stage])?.into_any().unbind();
                 let core = aggregation::<DriverClient>(slf.clone().into_any(), slf.get().here(), pipeline, opts);
-                Ok($cursor::new(core))
+                $cursor::of_command(slf.py(), core)
             }
 
             /// Give the collection another name; gives the server's answer.
@@ -572,7 +572,7 @@ macro_rules! driver_collection {
                     start_at_operation_time, session, start_after, comment, full_document_before_change,
                     show_expanded_events,
                 };
-                Ok($change_stream::new(WatchCore::new(py, Level::Collection, self.here(), arguments)?))
+                $change_stream::opened(py, WatchCore::new(py, Level::Collection, self.here(), arguments)?)
             }
         }
     };
@@ -711,7 +711,7 @@ macro_rules! driver_database {
                 let core = listing(slf.clone().into_any(), slf.get().here(), session, move |py, at| {
                     calls::list_databases(py, at, bson::doc! { "listDatabases": 1 }, &opts)
                 });
-                Ok($cursor::new(core))
+                $cursor::of_command(slf.py(), core)
             }
 
             /// Remove a database, by its name or itself.
@@ -825,7 +825,7 @@ macro_rules! driver_database {
                     start_at_operation_time, session, start_after, comment, full_document_before_change,
                     show_expanded_events,
                 };
-                Ok($change_stream::new(WatchCore::new(py, Level::Client, self.here(), arguments)?))
+                $change_stream::opened(py, WatchCore::new(py, Level::Client, self.here(), arguments)?)
             }
         }
 
@@ -885,7 +885,7 @@ macro_rules! driver_database {
                 let core = listing(slf.clone().into_any(), slf.get().here(py), session, move |py, at| {
                     calls::list_collections(py, at, &opts)
                 });
-                Ok($cursor::new(core))
+                $cursor::of_command(slf.py(), core)
             }
 
             /// Make a collection; gives it.
@@ -1084,7 +1084,7 @@ macro_rules! driver_database {
                     let (value, kwargs) = (value.as_ref().map(|v| v.bind(py)), kwargs.as_ref().map(|k| k.bind(py)));
                     calls::cursor_command(py, at, command.bind(py), value, kwargs, &arguments, more.clone())
                 });
-                Ok($cursor::new(core))
+                $cursor::of_command(slf.py(), core)
             }
 
             /// Run an aggregation pipeline that begins without a collection; gives a cursor.
@@ -1104,7 +1104,7 @@ macro_rules! driver_database {
                 let core = listing(slf.clone().into_any(), slf.get().here(py), session, move |py, at| {
                     calls::aggregate_database(py, at, pipeline.bind(py), &opts)
                 });
-                Ok($cursor::new(core))
+                $cursor::of_command(slf.py(), core)
             }
 
             /// Watch all collections; gives a change stream, which may be awaited first.
@@ -1135,7 +1135,7 @@ macro_rules! driver_database {
                     start_at_operation_time, session, start_after, comment, full_document_before_change,
                     show_expanded_events,
                 };
-                Ok($change_stream::new(WatchCore::new(py, Level::Database, self.here(py), arguments)?))
+                $change_stream::opened(py, WatchCore::new(py, Level::Database, self.here(py), arguments)?)
             }
         }
     };

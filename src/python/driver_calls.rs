@@ -633,11 +633,11 @@ pub fn bulk_write_collection(
     let (more, session) = given(py, &at, &arguments.options)?;
     let options = BulkOptions { ordered: arguments.ordered, more };
     let collected = collected.unbind();
-    let At { client, namespace, codec, .. } = at;
+    let At { client, namespace, .. } = at;
     let writing = async move { bulk_write(&client, &namespace, &statements, &options, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| match done {
         Ok(done) => {
-            let result = codec.decode_value(py, Bson::Document(done.document()))?;
+            let result = DEFAULT.decode_value(py, Bson::Document(done.document()))?;
             pymongo_result(py, "BulkWriteResult", (result, true))
         }
         Err(error) => {

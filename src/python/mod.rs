@@ -77,8 +77,8 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<bridge::Waiting>();
     py.get_type::<events::Part>();
     py.get_type::<clients::OnlyOfTheDriver>();
-    py.get_type::<session::AsyncTransaction>();
-    py.get_type::<session::BlockingTransaction>();
+    py.get_type::<session::AsyncTransactionContext>();
+    py.get_type::<session::TransactionContext>();
     let call = Bound::new(py, awaitable::Awaitable::ready("", py.None()))?;
     drop(call.cast::<PyMapping>());
     drop(PyWeakrefReference::new(&call)?);

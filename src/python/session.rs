@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bson::Timestamp;
 use mongodb::options::{SessionOptions, TransactionOptions};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
@@ -461,6 +461,13 @@ macro_rules! session_class {
                 Ok(run.call1((slf, callback, options))?.unbind())
             }
 
+            /// Not supported: pass the session to each call.
+            #[pyo3(signature = (end_session = true))]
+            fn bind(&self, end_session: bool) -> PyResult<Py<PyAny>> {
+                let _of_no_use = end_session;
+                Err(PyNotImplementedError::new_err("bind is not supported: pass session=… to each call"))
+            }
+
             /// End it; a transaction in progress is aborted.
             fn end_session(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
                 let core = Arc::clone(&self.core);
@@ -519,7 +526,7 @@ macro_rules! session_class {
 session_class!(
     Awaited,
     AsyncClientSession = "AsyncClientSession",
-    AsyncTransaction = "AsyncTransaction",
+    AsyncTransactionContext = "AsyncTransactionContext",
     enter = __aenter__,
     exit = __aexit__,
     with_transaction = "with_transaction_async"
@@ -527,7 +534,7 @@ session_class!(
 session_class!(
     Blocking,
     ClientSession = "ClientSession",
-    BlockingTransaction = "BlockingTransaction",
+    TransactionContext = "TransactionContext",
     enter = __enter__,
     exit = __exit__,
     with_transaction = "with_transaction"
@@ -547,9 +554,9 @@ impl AsyncClientSession {
 /// As with the session: `async with await session.start_transaction()` and
 /// `async with session.start_transaction()`.
 #[pymethods]
-impl AsyncTransaction {
+impl AsyncTransactionContext {
     fn __await__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Awaited::run(py, "AsyncTransaction.__await__", move |_| {
+        Awaited::run(py, "AsyncTransactionContext.__await__", move |_| {
             Ok(Call::new(async { Ok(()) }, move |_, _| Ok(slf.into_any())))
         })
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bson::Document;
-use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
+use pyo3::exceptions::{PyNotImplementedError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
@@ -55,6 +55,11 @@ struct State {
 impl WatchCore {
     /// A change stream that has not been opened.
     pub fn new(py: Python<'_>, level: Level, here: Here<DriverClient>, arguments: WatchArguments) -> PyResult<Self> {
+        if arguments.comment.is_some() {
+            return Err(PyNotImplementedError::new_err(
+                "the comment of a change stream is not supported, since the driver sends it to a wrong place: leave it out",
+            ));
+        }
         if let Some(pipeline) = &arguments.pipeline {
             options::pipeline(&DEFAULT, pipeline.bind(py))?;
         }
@@ -77,7 +82,6 @@ impl WatchCore {
             }
         }
         let at = self.here.at(py)?;
-        // The driver has no place for `comment`: it is left out.
         let given = &self.arguments;
         let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
         let opts = vec![
@@ -208,6 +212,15 @@ macro_rules! change_stream_class {
             /// A change stream that has not been opened.
             pub fn new(core: WatchCore) -> Self {
                 Self { core: Arc::new(core) }
+            }
+
+            /// A change stream; where calls block it is opened at once, as PyMongo's.
+            pub fn opened(py: Python<'_>, core: WatchCore) -> PyResult<Self> {
+                let stream = Self::new(core);
+                if $flavor::BLOCKS {
+                    WatchCore::open(&stream.core, py, py.None())?.wait(py, raised(py, process().runtime())?)?;
+                }
+                Ok(stream)
             }
         }
 

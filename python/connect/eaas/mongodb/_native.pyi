@@ -1,7 +1,7 @@
 # Written by scripts/native_stubs.py of scripts/native.pyi.in.
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, TypeAlias, final, type_check_only
+from typing import Any, Final, Generic, NoReturn, TypeAlias, final, type_check_only
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
@@ -3215,7 +3215,7 @@ class AsyncClientSession:
         write_concern: WriteConcern | None = None,
         read_preference: Any = None,
         max_commit_time_ms: int | None = None,
-    ) -> AsyncTransaction:
+    ) -> AsyncTransactionContext:
         """Begin a transaction, at once; gives a context, which may be awaited first.
 
         The context commits the transaction at its end, or aborts it where it fails.
@@ -3255,6 +3255,9 @@ class AsyncClientSession:
             pymongo.errors.PyMongoError: it could not be committed.
         """
 
+    def bind(self, end_session: bool = True) -> NoReturn:
+        """Not supported: raises `NotImplementedError`. Pass the session to each call."""
+
     def end_session(self) -> Coroutine[Any, Any, None]:
         """End it; a transaction in progress is aborted."""
 
@@ -3271,7 +3274,7 @@ class AsyncClientSession:
 
 @final
 @type_check_only
-class AsyncTransaction:
+class AsyncTransactionContext:
     """A transaction's context."""
 
     def __await__(self) -> Generator[Any, None, Self]: ...
@@ -3612,7 +3615,7 @@ class ClientSession:
         write_concern: WriteConcern | None = None,
         read_preference: Any = None,
         max_commit_time_ms: int | None = None,
-    ) -> BlockingTransaction:
+    ) -> TransactionContext:
         """Begin a transaction, at once; gives a context.
 
         The context commits the transaction at its end, or aborts it where it fails.
@@ -3652,6 +3655,9 @@ class ClientSession:
             pymongo.errors.PyMongoError: it could not be committed.
         """
 
+    def bind(self, end_session: bool = True) -> NoReturn:
+        """Not supported: raises `NotImplementedError`. Pass the session to each call."""
+
     def end_session(self) -> None:
         """End it; a transaction in progress is aborted."""
 
@@ -3667,7 +3673,7 @@ class ClientSession:
 
 @final
 @type_check_only
-class BlockingTransaction:
+class TransactionContext:
     """A transaction's context."""
 
     def __enter__(self) -> Self: ...
