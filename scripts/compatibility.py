@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from connect.eaas import mongodb as ours
-from pymongo.asynchronous import change_stream, client_session, collection, cursor, database, mongo_client
+from pymongo.asynchronous import (
+    change_stream,
+    client_session,
+    collection,
+    command_cursor,
+    cursor,
+    database,
+    mongo_client,
+)
+
+from tests.comparison.differences import DIFFERENT as DIFFERENCES
 
 TABLE = Path(__file__).parent.parent / "docs" / "compatibility.md"
 
@@ -19,25 +29,68 @@ CLASSES: list[tuple[str, Any, Any]] = [
     ("AsyncDatabase", database.AsyncDatabase, ours.AsyncDatabase),
     ("AsyncCollection", collection.AsyncCollection, ours.AsyncCollection),
     ("AsyncCursor", cursor.AsyncCursor, ours.AsyncCursor),
-    ("AsyncClientSession", client_session.AsyncClientSession, None),
-    ("AsyncChangeStream", change_stream.AsyncChangeStream, None),
+    ("AsyncCommandCursor", command_cursor.AsyncCommandCursor, ours.AsyncCommandCursor),
+    ("AsyncClientSession", client_session.AsyncClientSession, ours.AsyncClientSession),
+    ("AsyncChangeStream", change_stream.AsyncChangeStream, ours.AsyncChangeStream),
 ]
 
-LATER = "not yet"
+ABSENT = {
+    "AsyncMongoClient.append_metadata": "the driver's name and version are sent",
+    "AsyncMongoClient.eq_props": "compare clients with `==`",
+    "AsyncMongoClient.options": "ask `codec_options`, `read_preference`, `write_concern` and `read_concern`",
+    "AsyncMongoClient.next": "a client is no iterator",
+    "AsyncDatabase.next": "a database is no iterator",
+    "AsyncCollection.next": "a collection is no iterator",
+    "AsyncCursor.max_scan": "MongoDB has had no `maxScan` since 4.2",
+}
 DIFFERENT = {
-    "AsyncMongoClient.close": "a client from `from_config` stays open: it serves others",
-    "AsyncMongoClient.get_default_database": "no default and no options: the database of the URI or of the variables",
-    "AsyncMongoClient.get_database": "no options",
-    "AsyncDatabase.get_collection": "no options",
-    "AsyncDatabase.command": "no `check`, codec options, read preference or session",
-    "AsyncCollection.insert_one": "the caller's document gets no `_id`",
-    "AsyncCollection.insert_many": "the caller's documents get no `_id`",
-    "AsyncCollection.find": "arguments are named, not `*args`; no `cursor_type`, `session`",
-    "AsyncCollection.find_one": "arguments are named, not `*args`; no `session`",
+    "AsyncMongoClient.close": "a client from `from_config` stays open: it serves others. It need not be awaited",
+    "AsyncMongoClient.address": "asks the server each time; so do `primary`, `secondaries` and the like",
+    "AsyncMongoClient.bulk_write": "in a session outside a transaction: see *Sessions* below",
+    "AsyncMongoClient.watch": "no `comment`",
+    "AsyncDatabase.watch": "no `comment`",
+    "AsyncCollection.watch": "no `comment`",
+    "AsyncCollection.insert_one": "the caller's document gets no `_id`, unless the client has `add_ids=True`",
+    "AsyncCollection.insert_many": "the caller's documents get no `_id`, unless the client has `add_ids=True`",
+    "AsyncCollection.find": "named, not `*args`; no `oplog_replay`, `max_scan`, `snapshot`, exhaust cursors",
+    "AsyncCollection.find_one": "as `find`",
+    "AsyncCollection.drop": "no `encrypted_fields`",
+    "AsyncDatabase.drop_collection": "no `encrypted_fields`",
+    "AsyncDatabase.create_collection": "no `encryptedFields`",
+    "AsyncCursor.address": "always `None`: the driver does not tell",
+    "AsyncCommandCursor.address": "always `None`: the driver does not tell",
+    "AsyncCommandCursor.batch_size": "of no effect once the command is sent, which is when it is made",
+    "AsyncCursor.add_option": "no exhaust cursors",
+    "AsyncClientSession.bind": "raises `NotImplementedError`: pass `session=` to each call",
     "AsyncCursor.max": "also takes a mapping",
     "AsyncCursor.min": "also takes a mapping",
 }
-SESSION = "the same, but for `session`, which is not supported yet"
+
+NOTES = """## Beyond the members
+
+- **Sessions.** An insert or a bulk write of a session, outside a transaction, goes in a session of the client's own,
+  so that it can be repeated safely; the caller's session takes over its times, so that causal consistency holds.
+- **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` are a `ConfigurationError`,
+  as is a value that is none (PyMongo raises `ValueError` or `TypeError` for some). The mechanisms are SCRAM-SHA-1 and
+  SCRAM-SHA-256, MONGODB-X509 and PLAIN; MONGODB-AWS, MONGODB-OIDC and GSSAPI are not built in. Client-side encryption
+  is not supported. Compressors are zlib, zstd and snappy. `hedge` of a read preference is not sent.
+- **Listeners.** PyMongo's, from `event_listeners` or `pymongo.monitoring.register`. They are called by a thread of
+  their own, in the context (`contextvars`) of the call, and have heard of a call when its result is there. While a
+  `CommandListener` listens, inserts are not merged.
+- **Type registries, document classes, time zones** and the other codec options are PyMongo's own, and cost what they
+  cost there; `tz_aware` and `uuid_representation` are as fast as the default.
+- **GridFS** is `connect.eaas.mongodb.gridfs`, with PyMongo's classes and, for Motor, `AsyncIOMotorGridFSBucket`.
+- **Motor's spelling** works too: `async with await client.start_session()`, `async with session.start_transaction()`,
+  `collection.aggregate(…)`, `list_indexes()` and `watch()` without `await`, `client.close()` without `await`.
+- **Data API path.** The same collections, as far as the Data API goes: inserts, `find_one`, `find`, updates,
+  replacements, deletions, `aggregate`, `with_options(codec_options)`. Anything else raises `NotImplementedError`,
+  which names the driver path.
+
+## What the comparison with PyMongo knows to differ
+
+Each of these is a case of `tests/comparison/`, which runs the same calls with both libraries on the same server and
+compares results, errors, what is stored and the commands that were sent.
+"""
 
 
 def parameters(function: Any) -> list[str] | None:
@@ -51,9 +104,9 @@ def parameters(function: Any) -> list[str] | None:
 
 def verdict(owner: str, name: str, theirs: Any, mine: Any) -> tuple[str, str]:
     """How a member of PyMongo's class compares."""
-    if mine is None or not hasattr(mine, name):
-        return "absent", LATER
     key = f"{owner}.{name}"
+    if not hasattr(mine, name):
+        return "absent", ABSENT[key]
     if key in DIFFERENT:
         return "different", DIFFERENT[key]
     member, own = inspect.getattr_static(theirs, name), getattr(mine, name)
@@ -61,11 +114,11 @@ def verdict(owner: str, name: str, theirs: Any, mine: Any) -> tuple[str, str]:
         return "the same", ""
     wanted, given = parameters(getattr(theirs, name)), parameters(own)
     if wanted is None or given is None or wanted == given:
-        return "the same", SESSION if wanted and "session" in wanted else ""
+        return "the same", ""
     lacking = [name for name in wanted if name not in given and name not in ("args", "kwargs")]
     if lacking:
         return "different", "without " + ", ".join(f"`{name}`" for name in lacking)
-    return "the same", SESSION if "session" in wanted else ""
+    return "the same", ""
 
 
 def public(cls: Any) -> list[str]:
@@ -90,7 +143,11 @@ def table() -> str:
         out += [f"## `{name}`", "", f"{summary}.", "", "| member | | |", "| --- | --- | --- |"]
         out += [f"| `{member}` | {kind} | {why} |" for member, kind, why in rows]
         out.append("")
-    return "\n".join(out)
+    out += [NOTES]
+    for reason in dict.fromkeys(DIFFERENCES.values()):
+        cases = ", ".join(f"*{case}*" for case, why in DIFFERENCES.items() if why == reason)
+        out.append(f"- {reason}: {cases}")
+    return "\n".join(out) + "\n"
 
 
 if __name__ == "__main__":

@@ -323,13 +323,17 @@ impl CollectionCalls for DriverClient {
 
     fn close(pooled: &Pooled<Self>) -> Call<()> {
         let client = pooled.close();
+        let listener = client.as_ref().and_then(|client| client.listener().cloned());
         let closing = async move {
             if let Some(client) = client {
                 client.close().await;
             }
             Ok(())
         };
-        Call::new(closing, |py, _| Ok(py.None()))
+        Call::new(closing, move |py, _| {
+            listener.iter().for_each(|listener| listener.settle());
+            Ok(py.None())
+        })
     }
 }
 

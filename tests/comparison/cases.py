@@ -2741,10 +2741,15 @@ table(
 )
 
 
-# Refused after it was begun, and so a cursor that is ended at leisure.
-@case("watch, wrong", commands=False)
-async def a_text_for_max_await_time_ms(w: World) -> Any:
-    return await watched_and_closed(w.collection, max_await_time_ms="x")
+# Refused after it was begun: a cursor is left, which is ended at leisure.
+add(
+    Case(
+        "watch, wrong: a text for max_await_time_ms",
+        lambda w: watched_and_closed(w.collection, max_await_time_ms="x"),
+        DOCUMENTS,
+        kills=False,
+    )
+)
 
 
 @case("watch", once=True)

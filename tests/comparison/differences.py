@@ -136,7 +136,6 @@ DIFFERENT: dict[str, str] = {
     "watch, wrong: a text for batch_size": OTHER_ERROR,
     "watch, wrong: a number for a time": OTHER_ERROR,
     "watch, wrong: two tokens": SERVERS_DEFAULT,
-    "watch, wrong: a text for max_await_time_ms": OTHER_ERROR,
 }
 
 
