@@ -1,6 +1,7 @@
 //! Many writes to one collection in few commands, as PyMongo's `bulk_write`
 //! and `insert_many` send them.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
 use super::concern::write_concern_document;
-use super::error::{Attempt, Attempted, is_retryable};
+use super::error::{Attempt, Attempted, is_retryable_write};
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::codec::MAX_DOCUMENT_SIZE;
@@ -328,45 +329,40 @@ async fn send(
         }
         .attempted(attempt);
     }
-    let mut own = match client.bulk_sessions.take() {
+    let own = match client.bulk_sessions.take() {
         Some(own) => own,
         None => OwnSession::new(connected.client.start_session().await.attempted(attempt)?),
     };
+    let mut own = Lent { own: Some(own), sessions: &client.bulk_sessions, broken: false };
+    let Some(OwnSession { session: own_session, .. }) = &mut own.own else {
+        return Err(Error::new(ErrorKind::InvalidOperation, "a session was lost"));
+    };
     if let Some(held) = &explicit {
-        own.follow(held);
+        follow(own_session, held);
     }
-    own.transaction += 1;
-    let command = body(concern.clone(), Some(own.transaction))?;
-    let mut answer = database.run_raw_command(command.clone()).session(&mut own.session).await;
+    let transaction = next_transaction();
+    let command = body(concern.clone(), Some(transaction))?;
+    let mut answer = database.run_raw_command(command.clone()).session(&mut *own_session).await;
     if is_no_replica_set(&answer) {
         client.bulk_sessions.refuse();
         return database.run_raw_command(body(concern, None)?).await.attempted(attempt);
     }
-    let mut clean = true;
+    let mut broken = is_broken(&answer);
     if answer_is_retryable(&answer) {
-        clean = answer.is_ok();
-        let again = database.run_raw_command(command).session(&mut own.session).await;
+        let again = database.run_raw_command(command).session(&mut *own_session).await;
+        broken |= is_broken(&again);
         // What the first attempt met with tells more than that there is no server now.
         if !matches!(&again, Err(error) if is_selection(error)) {
             answer = again;
         }
     }
     if let Some(held) = &mut explicit {
-        if let Some(time) = own.session.cluster_time() {
-            held.advance_cluster_time(time);
-        }
-        if let Some(time) = own.session.operation_time() {
-            held.advance_operation_time(time);
-        }
+        follow(held, own_session);
     }
-    own.last_use = Instant::now();
-    // A session whose connection broke is not used again, as the driver has it.
-    if clean && answer.is_ok() {
-        client.bulk_sessions.give_back(own);
-    }
+    own.broken = broken;
     answer.map_err(|error| {
         let mut failed = attempt.failed(&error);
-        if (is_retryable(&error) || is_selection(&error))
+        if (is_retryable_write(&error) || is_selection(&error))
             && !failed.labels.iter().any(|label| label == "RetryableWriteError")
         {
             failed.labels.push("RetryableWriteError".to_owned());
@@ -478,8 +474,7 @@ impl ClientBulkDone {
         self.successful |= errors < count;
         let mut answer = answer;
         let mut field = "firstBatch";
-        loop {
-            let Ok(cursor) = answer.get_document("cursor") else { break };
+        while let Ok(cursor) = answer.get_document("cursor") {
             for result in cursor.get_array(field).into_iter().flatten().filter_map(Bson::as_document) {
                 let mut result = result.clone();
                 let place = result.get("idx").and_then(as_number).unwrap_or(0);
@@ -512,26 +507,55 @@ impl ClientBulkDone {
 /// command.
 pub(super) struct OwnSession {
     session: ClientSession,
-    transaction: i64,
     last_use: Instant,
 }
 
 impl OwnSession {
     fn new(session: ClientSession) -> Self {
-        // The driver may have used the server's session before; its numbers count from 0.
-        const FIRST: i64 = 1 << 40;
-        Self { session, transaction: FIRST, last_use: Instant::now() }
+        Self { session, last_use: Instant::now() }
     }
+}
 
-    /// Is not earlier than the caller's session.
-    fn follow(&mut self, session: &ClientSession) {
-        if let Some(time) = session.cluster_time() {
-            self.session.advance_cluster_time(time);
-        }
-        if let Some(time) = session.operation_time() {
-            self.session.advance_operation_time(time);
+/// A transaction number that was not used before, in any session: a server
+/// takes a write of the same number for the same write. The driver's own count
+/// from 0, and it may have used a session before it came here.
+fn next_transaction() -> i64 {
+    static NEXT: AtomicI64 = AtomicI64::new(1 << 40);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Has one session be no earlier than another.
+fn follow(session: &mut ClientSession, other: &ClientSession) {
+    if let Some(time) = other.cluster_time() {
+        session.advance_cluster_time(time);
+    }
+    if let Some(time) = other.operation_time() {
+        session.advance_operation_time(time);
+    }
+}
+
+/// A session in use. It comes back here, whatever becomes of its call: in the
+/// driver's pool its numbers would be too high for the driver's writes. One
+/// whose connection broke the driver does not use again, and so it is let go.
+struct Lent<'a> {
+    own: Option<OwnSession>,
+    sessions: &'a BulkSessions,
+    broken: bool,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(mut own) = self.own.take().filter(|_| !self.broken) {
+            own.last_use = Instant::now();
+            self.sessions.give_back(own);
         }
     }
+}
+
+/// Whether the connection broke.
+fn is_broken(answer: &mongodb::error::Result<Document>) -> bool {
+    use mongodb::error::ErrorKind as Driver;
+    matches!(answer, Err(error) if matches!(&*error.kind, Driver::Io(_) | Driver::ConnectionPoolCleared { .. }))
 }
 
 /// The sessions of many writes.
@@ -545,6 +569,8 @@ struct Idle {
     sessions: Vec<OwnSession>,
     /// Whether the server has no transaction numbers: it is no replica set.
     refused: bool,
+    /// Whether the client is closed.
+    closed: bool,
 }
 
 /// A server forgets a session after 30 minutes.
@@ -566,7 +592,10 @@ impl BulkSessions {
     }
 
     fn give_back(&self, own: OwnSession) {
-        self.idle().sessions.push(own);
+        let mut idle = self.idle();
+        if !idle.closed {
+            idle.sessions.push(own);
+        }
     }
 
     fn refuse(&self) {
@@ -579,13 +608,18 @@ impl BulkSessions {
 
     /// Ends them, with their client.
     pub(super) fn close(&self) {
-        drop(std::mem::take(&mut *self.idle()));
+        let sessions = {
+            let mut idle = self.idle();
+            idle.closed = true;
+            std::mem::take(&mut idle.sessions)
+        };
+        drop(sessions);
     }
 }
 
 fn answer_is_retryable(answer: &mongodb::error::Result<Document>) -> bool {
     match answer {
-        Err(error) => is_retryable(error),
+        Err(error) => is_retryable_write(error),
         Ok(answer) => answer
             .get_array("errorLabels")
             .is_ok_and(|labels| labels.iter().any(|label| label.as_str() == Some("RetryableWriteError"))),
@@ -683,7 +717,7 @@ mod tests {
         done.add(Kind::Update, &[4, 7], &answer);
         assert_eq!((done.matched, done.modified), (2, 1));
         assert_eq!(done.upserted, [doc! { "index": 7, "_id": "u" }]);
-        assert_eq!(done.write_errors[0].get_i32("index"), Ok(4));
+        assert_eq!(done.write_errors[0].get("index"), Some(&Bson::Int32(4)));
         assert!(done.write_errors[0].contains_key("keyValue"));
     }
 }

@@ -133,6 +133,7 @@ fn as_read_preference(document: &Document) -> Result<SelectionCriteria> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use bson::doc;
 

@@ -40,14 +40,20 @@ pub fn kind_of_code(code: i32) -> ErrorKind {
     }
 }
 
-/// Whether a call may succeed if it is made once more, as the retryable reads
-/// and writes of MongoDB's drivers have it.
+/// Whether what only reads may succeed if it is sent once more, as the retryable
+/// reads of MongoDB's drivers have it.
 pub(super) fn is_retryable(error: &DriverError) -> bool {
     match &*error.kind {
         DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. } => true,
-        DriverErrorKind::Command(command) => {
-            error.contains_label("RetryableWriteError") || RETRYABLE_CODES.contains(&command.code)
-        }
+        DriverErrorKind::Command(command) => RETRYABLE_CODES.contains(&command.code),
+        _ => false,
+    }
+}
+
+/// Whether a write of a transaction number may succeed if it is sent once more: the server says so.
+pub(super) fn is_retryable_write(error: &DriverError) -> bool {
+    match &*error.kind {
+        DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. } => true,
         _ => error.contains_label("RetryableWriteError"),
     }
 }
@@ -242,8 +248,11 @@ fn write_error_document(index: usize, code: i32, message: &str, info: Option<&Do
 
 /// A write concern error as the server sends it.
 fn write_concern_error(error: &WriteConcernError) -> Document {
-    let mut document =
-        doc! { "code": error.code, "codeName": error.code_name.clone(), "errmsg": error.message.clone() };
+    let mut document = doc! { "code": error.code };
+    if !error.code_name.is_empty() {
+        document.insert("codeName", error.code_name.clone());
+    }
+    document.insert("errmsg", error.message.clone());
     if let Some(info) = &error.details {
         document.insert("errInfo", info.clone());
     }

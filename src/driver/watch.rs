@@ -39,7 +39,7 @@ pub struct Seen {
 
 enum Stream {
     Implicit(ChangeStream<RawDocumentBuf>),
-    Explicit(SessionChangeStream<RawDocumentBuf>, Arc<Session>),
+    Explicit(Box<SessionChangeStream<RawDocumentBuf>>, Arc<Session>),
 }
 
 /// A change stream under way. It runs in a task of its own, so that who stops
@@ -147,7 +147,7 @@ async fn open(client: &DriverClient, watch: Watch, attempt: &Attempt<'_>) -> Res
                     let mut held = session.hold(client, attempt).await?;
                     let stream = action.session(&mut *held).await.attempted(attempt)?.with_type();
                     drop(held);
-                    Stream::Explicit(stream, session)
+                    Stream::Explicit(Box::new(stream), session)
                 }
             }
         }};

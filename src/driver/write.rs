@@ -134,6 +134,22 @@ pub enum Then {
     Delete,
 }
 
+/// What to find and change.
+pub struct FindOneAnd {
+    /// The query.
+    pub filter: Document,
+    /// What becomes of it.
+    pub then: Then,
+    /// Whether it is given as it is then.
+    pub after: bool,
+    /// How long the server may work on it.
+    pub max_time: Option<Duration>,
+    /// More of MongoDB's options.
+    pub given: Document,
+    /// The session.
+    pub session: Option<Arc<Session>>,
+}
+
 /// Finds the first document that matches, and changes it; gives it as it was,
 /// or, if `after`, as it is then.
 ///
@@ -142,13 +158,9 @@ pub enum Then {
 pub async fn find_one_and(
     client: &DriverClient,
     namespace: &Namespace,
-    filter: Document,
-    then: Then,
-    after: bool,
-    max_time: Option<Duration>,
-    given: Document,
-    session: Option<Arc<Session>>,
+    call: FindOneAnd,
 ) -> Result<Option<RawDocumentBuf>> {
+    let FindOneAnd { filter, then, after, max_time, given, session } = call;
     let attempt = Attempt { doing: "find and change in", namespace, settings: client.settings() };
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let which = if after { ReturnDocument::After } else { ReturnDocument::Before };

@@ -18,7 +18,7 @@ use super::errors::{configuration_error, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
 use super::mongo::{At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments};
 use super::monitoring::heard;
-use super::options::{self, Count, Opt, Opts};
+use super::options::{self, Opt, Opts};
 use super::pooled::{Extras, Pooled, PooledClient};
 use super::scope::{CodecRef, Overrides, Scope};
 use super::shared;
@@ -629,9 +629,9 @@ macro_rules! path_classes {
             /// Find the first document that matches; gives it, or `None`. An argument
             /// that is no mapping is an `_id` to look for.
             #[pyo3(signature = (
-                        filter = None, projection = None, skip = Count(0), limit = 0, no_cursor_timeout = false,
+                        filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
                         cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
-                        batch_size = Count(0), collation = None, hint = None, max_scan = None, max_time_ms = None,
+                        batch_size = 0, collation = None, hint = None, max_scan = None, max_time_ms = None,
                         max = None, min = None, return_key = None, show_record_id = None, snapshot = None,
                         comment = None, session = None, allow_disk_use = None, r#let = None
                     ))]
@@ -641,14 +641,14 @@ macro_rules! path_classes {
                 py: Python<'_>,
                 filter: Option<Py<PyAny>>,
                 projection: Option<Py<PyAny>>,
-                skip: Count,
+                #[pyo3(from_py_with = options::count)] skip: u64,
                 limit: i64,
                 no_cursor_timeout: bool,
                 cursor_type: i64,
                 sort: Option<Py<PyAny>>,
                 allow_partial_results: bool,
                 oplog_replay: bool,
-                batch_size: Count,
+                #[pyo3(from_py_with = options::count)] batch_size: u64,
                 collation: Option<Py<PyAny>>,
                 hint: Option<Py<PyAny>>,
                 max_scan: Option<Py<PyAny>>,
@@ -671,12 +671,12 @@ macro_rules! path_classes {
                 let arguments = FindArguments {
                     filter,
                     projection,
-                    skip: skip.0,
+                    skip,
                     limit,
                     no_cursor_timeout,
                     sort,
                     allow_partial_results,
-                    batch_size: u32::try_from(batch_size.0).unwrap_or(u32::MAX),
+                    batch_size: u32::try_from(batch_size).unwrap_or(u32::MAX),
                     collation,
                     hint,
                     max_time_ms,
@@ -699,9 +699,9 @@ macro_rules! path_classes {
             /// Find all documents that match; gives a cursor, which asks the
             /// server once it is read.
             #[pyo3(signature = (
-                        filter = None, projection = None, skip = Count(0), limit = 0, no_cursor_timeout = false,
+                        filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
                         cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
-                        batch_size = Count(0), collation = None, hint = None, max_scan = None, max_time_ms = None,
+                        batch_size = 0, collation = None, hint = None, max_scan = None, max_time_ms = None,
                         max = None, min = None, return_key = None, show_record_id = None, snapshot = None,
                         comment = None, session = None, allow_disk_use = None, r#let = None
                     ))]
@@ -710,14 +710,14 @@ macro_rules! path_classes {
                 slf: &Bound<'_, Self>,
                 filter: Option<Py<PyAny>>,
                 projection: Option<Py<PyAny>>,
-                skip: Count,
+                #[pyo3(from_py_with = options::count)] skip: u64,
                 limit: i64,
                 no_cursor_timeout: bool,
                 cursor_type: i64,
                 sort: Option<Py<PyAny>>,
                 allow_partial_results: bool,
                 oplog_replay: bool,
-                batch_size: Count,
+                #[pyo3(from_py_with = options::count)] batch_size: u64,
                 collation: Option<Py<PyAny>>,
                 hint: Option<Py<PyAny>>,
                 max_scan: Option<Py<PyAny>>,
@@ -742,12 +742,12 @@ macro_rules! path_classes {
                 let arguments = FindArguments {
                     filter,
                     projection,
-                    skip: skip.0,
+                    skip,
                     limit,
                     no_cursor_timeout,
                     sort,
                     allow_partial_results,
-                    batch_size: u32::try_from(batch_size.0).unwrap_or(u32::MAX),
+                    batch_size: u32::try_from(batch_size).unwrap_or(u32::MAX),
                     collation,
                     hint,
                     max_time_ms,

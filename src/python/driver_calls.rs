@@ -26,7 +26,7 @@ use crate::driver::aggregate;
 use crate::driver::bulk::{BulkOptions, ClientBulk, Kind, Statement, bulk_write, client_bulk_write};
 use crate::driver::command::{self, GetMore, How, list, run_command};
 use crate::driver::session::Session;
-use crate::driver::write::{Then, find_one_and};
+use crate::driver::write::{FindOneAnd, Then, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -105,8 +105,8 @@ pub fn find_one_and_change(
     };
     let (given, session) = given(py, &at, opts)?;
     let At { client, namespace, codec, .. } = at;
-    let changing =
-        async move { find_one_and(&client, &namespace, filter, then, after, max_time, given, session).await };
+    let call = FindOneAnd { filter, then, after, max_time, given, session };
+    let changing = async move { find_one_and(&client, &namespace, call).await };
     Ok(Call::new(changing, move |py, result| found(py, result, &codec)))
 }
 

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::codec::DEFAULT;
+use super::scope::CodecRef;
 use crate::driver::events::{Caller, Heard, Listener, Told, Wanted};
 
 /// A listener's way into Python.
@@ -18,6 +19,7 @@ pub struct Dispatcher {
     /// `connect.eaas.mongodb.monitoring.Publisher`.
     publisher: Py<PyAny>,
     wanted: Wanted,
+    lenient: CodecRef,
     queue: Arc<Queue>,
     /// Held while listeners are called, so that they hear of things in their order.
     delivering: tokio::sync::Mutex<()>,
@@ -42,14 +44,15 @@ thread_local! {
 
 impl Dispatcher {
     /// A dispatcher to `listeners`, and to those registered for all clients; `None` if there are none.
-    pub fn new(py: Python<'_>, listeners: &[Py<PyAny>]) -> PyResult<Option<Arc<dyn Listener>>> {
+    pub fn listener(py: Python<'_>, listeners: &[Py<PyAny>]) -> PyResult<Option<Arc<dyn Listener>>> {
         // Who registered one has imported PyMongo's module.
         let registered = py.import("sys")?.getattr("modules")?.contains("pymongo.monitoring")?;
         if listeners.is_empty() && !registered {
             return Ok(None);
         }
         let listeners = PyList::new(py, listeners)?;
-        let publisher = py.import("connect.eaas.mongodb.monitoring")?.getattr("Publisher")?.call1((listeners,))?;
+        let module = py.import("connect.eaas.mongodb.monitoring")?;
+        let publisher = module.getattr("Publisher")?.call1((listeners,))?;
         let wants = |name: &str| publisher.getattr(name)?.extract::<bool>();
         let wanted = Wanted { commands: wants("commands")?, pools: wants("pools")?, servers: wants("servers")? };
         if !(wanted.commands || wanted.pools || wanted.servers) {
@@ -58,6 +61,7 @@ impl Dispatcher {
         let dispatcher = Arc::new(Self {
             publisher: publisher.unbind(),
             wanted,
+            lenient: CodecRef::new(&module.getattr("LENIENT")?)?,
             queue: Arc::default(),
             delivering: tokio::sync::Mutex::new(()),
         });
@@ -93,7 +97,8 @@ impl Dispatcher {
     fn publish(&self, py: Python<'_>, told: &Told) -> PyResult<()> {
         let bytes = bson::serialize_to_vec(&told.fields)
             .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
-        let fields = DEFAULT.decode(py, &bytes)?;
+        // What cannot be read is shown as far as it can.
+        let fields = DEFAULT.decode(py, &bytes).or_else(|_| self.lenient.decode(py, &bytes))?;
         let arguments = (told.name, fields.bind(py).cast::<PyDict>()?);
         let context = told.caller.as_ref().and_then(|caller| caller.downcast_ref::<Py<PyAny>>());
         match context {

@@ -444,6 +444,11 @@ fn known_name(name: &str) -> Option<&'static str> {
 }
 
 /// A number that is not negative.
+pub fn count(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    value.extract::<Count>().map(|count| count.0)
+}
+
+/// A number that is not negative.
 pub struct Count(pub u64);
 
 impl<'py> FromPyObject<'_, 'py> for Count {

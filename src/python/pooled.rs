@@ -77,7 +77,7 @@ impl<C: PooledClient> Pooled<C> {
                 Slot::Unmade | Slot::Made { .. } => {}
             }
         }
-        let listener = Dispatcher::new(py, &self.extras.listeners)?;
+        let listener = Dispatcher::listener(py, &self.extras.listeners)?;
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have made it, or closed it, meanwhile.
         match &*slot {

@@ -2741,13 +2741,13 @@ table(
 )
 
 
-# Refused after it was begun: a cursor is left, which is ended at leisure.
+# PyMongo refuses it once it has begun, and leaves a cursor.
 add(
     Case(
         "watch, wrong: a text for max_await_time_ms",
         lambda w: watched_and_closed(w.collection, max_await_time_ms="x"),
         DOCUMENTS,
-        kills=False,
+        commands=False,
     )
 )
 

@@ -434,8 +434,6 @@ class Case:
     """Commands that repeat the one before are left out: polls, of which the clock says how many."""
     commands: bool = True
     """Whether the commands are compared."""
-    kills: bool = True
-    """Whether it is compared which cursors were ended: one that was let go is ended at leisure."""
     awaited: bool = True
     """Whether it is for the awaited client, of which PyMongo's has not all that the blocking one has."""
 
@@ -483,7 +481,7 @@ class World:
         if self._clients:
             forget_sockets()
 
-    def commands(self, sent: Sequence[Sent], case: Case) -> list[Any]:
+    def commands(self, sent: Sequence[Sent], once: bool) -> list[Any]:
         """What left, and last which cursors were ended: that may wait."""
         shaped: list[Any] = []
         killed: list[Any] = []
@@ -496,9 +494,9 @@ class World:
                 continue
             command = command_shape(one, self.names, self._session_ids)
             into = killed if one.name == "killCursors" else shaped
-            if not (case.once and into and _written(into[-1]) == _written(command)):
+            if not (once and into and _written(into[-1]) == _written(command)):
                 into.append(command)
-        return shaped + (killed if case.kills else [])
+        return shaped + killed
 
 
 def forget_sockets() -> None:
@@ -531,7 +529,7 @@ async def run(case: Case, side: Side, setup: Any) -> Record:
         except Exception as error:
             result = {"error": shape(error, world.names)}
         sent = side.recorder.since(before) if COMMANDS else []
-        commands = world.commands(sent, case) if case.commands else []
+        commands = world.commands(sent, case.once) if case.commands else []
         await world.end()
         return Record(result, stored(setup, world.names), commands)
     finally:

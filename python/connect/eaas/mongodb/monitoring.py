@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import monitoring
 from pymongo.errors import AutoReconnect
 from pymongo.hello import Hello
@@ -24,6 +25,11 @@ _KINDS = (
     monitoring.ServerHeartbeatListener,
     monitoring.ServerListener,
     monitoring.TopologyListener,
+)
+
+# For what PyMongo's defaults cannot read.
+LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
+    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
 
