@@ -71,7 +71,7 @@ async def test_a_cursor_gives_one_or_some_at_a_time(collection: Any, numbers: li
     assert (await result(cursor.next()))["n"] == 0
     assert [d["n"] for d in await result(cursor.to_list(3))] == [1, 2, 3]
     assert [d["n"] for d in await result(cursor.to_list(200))] == list(range(4, 204))
-    assert cursor.retrieved == 204
+    assert cursor.retrieved >= 204
     assert len(await result(cursor.to_list())) == 296
     with pytest.raises((StopIteration, StopAsyncIteration)):
         await result(cursor.next())
@@ -89,9 +89,12 @@ async def test_a_cursor_that_has_begun_takes_no_options(collection: Any, numbers
     for name, argument in (("sort", "n"), ("limit", 1), ("skip", 1), ("__getitem__", slice(1, 2))):
         with pytest.raises(InvalidOperation, match="after executing"):
             getattr(cursor, name)(argument)
+    # What has come already is still there, as with PyMongo.
     await result(cursor.close())
+    assert cursor.alive
+    left = await all_of(cursor)
+    assert [document["n"] for document in left] == list(range(1, 1 + len(left)))
     assert not cursor.alive
-    assert await all_of(cursor) == []
 
 
 async def test_a_cursor_is_a_context(collection: Any, numbers: list[dict[str, Any]]) -> None:
@@ -101,6 +104,7 @@ async def test_a_cursor_is_a_context(collection: Any, numbers: list[dict[str, An
     else:
         with collection.find() as cursor:
             cursor.next()
+    await all_of(cursor)
     assert not cursor.alive
     assert cursor.collection == collection
 
@@ -110,11 +114,12 @@ async def test_wrong_arguments_are_named(collection: Any) -> None:
     for arguments in wrong:
         with pytest.raises(TypeError):
             collection.find(**arguments)
-    for arguments in ({"cursor_type": 2}, {"snapshot": True}, {"oplog_replay": True}, {"max_scan": 1}):
+    for arguments in ({"snapshot": True}, {"oplog_replay": True}, {"max_scan": 1}):
         with pytest.raises(NotImplementedError, match=next(iter(arguments))):
             collection.find(**arguments)
-    with pytest.raises(TypeError):
-        collection.find()[1]
+    if "Async" in type(collection).__name__:
+        with pytest.raises(TypeError):
+            collection.find()[1]
     with pytest.raises(
         OperationFailure if "DataApi" not in type(collection).__name__ else Exception, match=r"\$nonsense"
     ):
@@ -130,6 +135,7 @@ async def test_what_the_data_api_lacks_is_named(client: Any, config: dict[str, s
         {"limit": -1},
         {"comment": "x"},
         {"let": {"a": 1}},
+        {"cursor_type": 2},
     ):
         with pytest.raises(NotImplementedError, match=next(iter(arguments))):
             await result(collection.find({}, **arguments).to_list())

@@ -135,7 +135,8 @@ impl Attempt<'_> {
     fn write_concern_not_met(&self, concern: &Document) -> Error {
         let code = concern.get_i32("code").unwrap_or_default();
         let message = concern.get_str("errmsg").unwrap_or_default();
-        let kind = if code == 64 { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
+        let timed_out = concern.get_document("errInfo").is_ok_and(|info| info.get_bool("wtimeout").unwrap_or(false));
+        let kind = if timed_out { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
         let text = format!("{message} ({self}; the write was done, but not confirmed as the write concern asks)");
         Error::new(kind, self.settings.without_secrets(&text)).with_code(Some(code)).with_details(raw(concern))
     }

@@ -288,6 +288,7 @@ impl CursorCore {
             Err(error) => {
                 settled();
                 core.close();
+                core.state().come.clear();
                 Err(to_py(py, error))
             }
         }))

@@ -90,6 +90,7 @@ class Accepted:
 
 
 ACCEPTED: list[Accepted] = [
+    Accepted("findAndModify", "fields", {}, "nothing to leave out"),
     Accepted("update", "updates.multi", False, "the default"),
     Accepted("update", "updates.upsert", False, "the default"),
     Accepted("findAndModify", "new", False, "the default"),

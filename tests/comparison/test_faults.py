@@ -18,6 +18,7 @@ from pymongo import DeleteOne, InsertOne, UpdateMany, UpdateOne, WriteConcern, c
 from tests.comparison import harness
 from tests.comparison.blocking import drive
 from tests.comparison.cases import DOCUMENTS, aggregated
+from tests.comparison.differences import DIFFERENT_FAULTS, differing
 from tests.comparison.harness import SHORT_TIMEOUT_MS, Call, Case, World, outcome
 
 APPNAME = "compared"
@@ -309,7 +310,8 @@ add_of_client(
 async def test_a_fault_does_what_it_does_to_pymongo(
     name: str, both_faulted: tuple[harness.Side, harness.Side], ground: Any
 ) -> None:
-    await asyncio.wait_for(harness.compare(CASES[name], *both_faulted, ground), harness.CASE_SECONDS)
+    with differing(name, DIFFERENT_FAULTS):
+        await asyncio.wait_for(harness.compare(CASES[name], *both_faulted, ground), harness.CASE_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -326,4 +328,5 @@ def both_faulted_blocking(uri: str) -> Iterator[tuple[harness.Side, harness.Side
 def test_a_fault_does_what_it_does_to_pymongo_that_blocks(
     name: str, both_faulted_blocking: tuple[harness.Side, harness.Side], ground: Any
 ) -> None:
-    drive(harness.compare(CASES[name], *both_faulted_blocking, ground))
+    with differing(name, DIFFERENT_FAULTS):
+        drive(harness.compare(CASES[name], *both_faulted_blocking, ground))
