@@ -28,7 +28,7 @@ _KINDS = (
 )
 
 # For what PyMongo's defaults cannot read.
-LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
+LENIENT: Any = CodecOptions(
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
