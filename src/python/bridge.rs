@@ -119,14 +119,16 @@ impl LoopBridge {
                 bridge: PyWeakrefReference::new(&bridge)?.unbind(),
             },
         )?;
-        // The thread ends with its loop, and before the interpreter does: it
-        // must not be inside a wait then.
-        py.import("weakref")?.getattr("finalize")?.call1((running_loop, waiting.getattr(intern!(py, "_close"))?))?;
         let arguments = PyDict::new(py);
         arguments.set_item("target", waiting.getattr(intern!(py, "_watch"))?)?;
         arguments.set_item("name", "connect-mongodb-wakeup")?;
         arguments.set_item("daemon", true)?;
-        py.import("threading")?.getattr("Thread")?.call((), Some(&arguments))?.call_method0("start")?;
+        let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&arguments))?;
+        // The thread ends with its loop, and before the interpreter does: it
+        // must not be inside of Python then.
+        let close = waiting.getattr(intern!(py, "_close"))?;
+        py.import("weakref")?.getattr("finalize")?.call1((running_loop, close, &thread))?;
+        thread.call_method0("start")?;
         Ok(bridge.unbind())
     }
 
@@ -246,8 +248,15 @@ impl Waiting {
         Ok(())
     }
 
-    /// Ends the waiting.
-    fn _close(&self) {
+    /// Ends the waiting, and the thread that waits.
+    fn _close(&self, thread: &Bound<'_, PyAny>) -> PyResult<()> {
+        // In seconds: it only has to come out of a call.
+        const LONGEST: f64 = 2.0;
         self.mailbox.close();
+        let current = thread.py().import("threading")?.call_method0("current_thread")?;
+        if !thread.is(&current) && thread.call_method0("is_alive")?.is_truthy()? {
+            thread.call_method1("join", (LONGEST,))?;
+        }
+        Ok(())
     }
 }

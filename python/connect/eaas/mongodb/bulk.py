@@ -87,7 +87,7 @@ class _Collector:
         sort: Any = None,
     ) -> None:
         more = _given(upsert=upsert, collation=_collation(collation), hint=hint, sort=sort or None)
-        statement = {"q": _filter(selector), "u": _replacement(replacement), "multi": False, **more}
+        statement = {"q": _filter(selector), "u": _replacement(replacement), **more}
         self.statements.append(("update", statement, True))
 
     def add_delete(self, selector: Any, limit: int, collation: Any = None, hint: Any = None) -> None:
