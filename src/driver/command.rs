@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use mongodb::options::{SelectionCriteria, WriteConcern};
 
 use super::concern::write_concern_document;
-use super::error::{Attempt, Attempted, is_retryable};
+use super::error::{Attempt, Attempted};
 use super::session::{Session, batches};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
@@ -143,7 +143,7 @@ async fn open(
         Ok(batches!(how.session.clone(), Arc::clone(client), &attempt, DOING, Arc::clone(namespace), action))
     };
     opening.await.map_err(|error: Error| {
-        let again = repeated && error.kind.is_retryable_read();
+        let again = repeated && error.is_retryable_read();
         (error, again)
     })
 }
@@ -178,9 +178,9 @@ pub async fn run_command(
             }
             None => action.await,
         };
-        match answer {
-            Err(error) if !tried && how.is_repeated(connected) && is_retryable(&error) => tried = true,
-            answer => break answer.attempted(&attempt)?,
+        match answer.attempted(&attempt) {
+            Err(error) if !tried && how.is_repeated(connected) && error.is_retryable_read() => tried = true,
+            answer => break answer?,
         }
     };
     let answer = RawDocumentBuf::try_from(&answer)

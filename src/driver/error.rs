@@ -40,16 +40,6 @@ pub fn kind_of_code(code: i32) -> ErrorKind {
     }
 }
 
-/// Whether what only reads may succeed if it is sent once more, as the retryable
-/// reads of MongoDB's drivers have it.
-pub(super) fn is_retryable(error: &DriverError) -> bool {
-    match &*error.kind {
-        DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. } => true,
-        DriverErrorKind::Command(command) => RETRYABLE_CODES.contains(&command.code),
-        _ => false,
-    }
-}
-
 /// Whether a write of a transaction number may succeed if it is sent once more: the server says so.
 pub(super) fn is_retryable_write(error: &DriverError) -> bool {
     match &*error.kind {
@@ -61,10 +51,13 @@ pub(super) fn is_retryable_write(error: &DriverError) -> bool {
 /// Not primary, node recovering, host not found or not reached, and the like.
 const RETRYABLE_CODES: [i32; 13] = [11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262, 134];
 
-impl ErrorKind {
-    /// Whether what only reads is tried once more.
-    pub(super) fn is_retryable_read(self) -> bool {
-        matches!(self, Self::AutoReconnect | Self::NetworkTimeout | Self::NotPrimary)
+impl Error {
+    /// Whether what only reads may succeed if it is sent once more, as the
+    /// retryable reads of MongoDB's drivers have it.
+    pub(super) fn is_retryable_read(&self) -> bool {
+        matches!(self.kind, ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout)
+            || self.code.is_some_and(|code| RETRYABLE_CODES.contains(&code))
+            || self.kind == ErrorKind::NotPrimary
     }
 }
 

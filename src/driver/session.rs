@@ -129,11 +129,7 @@ impl Session {
     /// # Errors
     /// Those of any command.
     pub async fn commit(&self, client: &DriverClient) -> Result<()> {
-        let namespace = Namespace::new("admin", "commitTransaction");
-        let attempt = Attempt { doing: "run the command", namespace: &namespace, settings: client.settings() };
-        self.noted().in_transaction = false;
-        let mut held = self.hold(client, &attempt).await?;
-        held.commit_transaction().await.attempted(&attempt)
+        self.finish(client, "commitTransaction", true).await
     }
 
     /// Aborts the transaction.
@@ -141,11 +137,19 @@ impl Session {
     /// # Errors
     /// Those of any command.
     pub async fn abort(&self, client: &DriverClient) -> Result<()> {
-        let namespace = Namespace::new("admin", "abortTransaction");
+        self.finish(client, "abortTransaction", false).await
+    }
+
+    async fn finish(&self, client: &DriverClient, name: &str, commit: bool) -> Result<()> {
+        let namespace = Namespace::new("admin", name);
         let attempt = Attempt { doing: "run the command", namespace: &namespace, settings: client.settings() };
         self.noted().in_transaction = false;
         let mut held = self.hold(client, &attempt).await?;
-        held.abort_transaction().await.attempted(&attempt)
+        let finished = match commit {
+            true => held.commit_transaction().await,
+            false => held.abort_transaction().await,
+        };
+        finished.attempted(&attempt)
     }
 
     /// Ends it: the server's session goes back to the driver's pool.

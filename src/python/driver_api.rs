@@ -320,7 +320,7 @@ macro_rules! driver_collection {
             ) -> PyResult<$cursor> {
                 let opts = usual(clone_of(slf.py(), &session), comment);
                 let mut here = slf.get().here();
-                here.codec = calls::sons(slf.py(), here.codec)?;
+                here.codec = calls::sons(slf.py())?;
                 let core = listing(slf.clone().into_any(), here, session, move |py, at| {
                     calls::list_indexes(py, at, &opts)
                 });

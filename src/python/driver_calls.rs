@@ -122,43 +122,50 @@ pub fn run(
     Call::new(async move { run_command(&client, database, command, how).await }, finish)
 }
 
+/// Runs a command that writes on the collection's database; `finish` makes the result.
+fn writing(
+    py: Python<'_>,
+    at: Here,
+    mut command: Document,
+    opts: &Opts,
+    finish: impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let (more, session) = given(py, &at, opts)?;
+    command.extend(more);
+    let how = How::writing(session, &at.namespace);
+    let database = at.namespace.database.clone();
+    Ok(run(at, database, command, how, finish))
+}
+
 /// A command that writes, of which only its failure is of interest, and not this one.
 pub fn quiet(
     py: Python<'_>,
     at: Here,
-    mut command: Document,
+    command: Document,
     opts: &Opts,
     expected: Option<i32>,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    let (more, session) = given(py, &at, opts)?;
-    command.extend(more);
-    let how = How::writing(session, &at.namespace);
-    let database = at.namespace.database.clone();
-    Ok(run(at, database, command, how, move |py, answer| match answer {
+    writing(py, at, command, opts, move |py, answer| match answer {
         Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
         answer => raised(py, answer).map(|_| py.None()),
-    }))
+    })
 }
 
-/// As [`quiet`]; gives the server's answer.
+/// A command that writes; gives the server's answer, also that with the code `expected`.
 pub fn answered(
     py: Python<'_>,
     at: Here,
-    mut command: Document,
+    command: Document,
     opts: &Opts,
     expected: i32,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    let (more, session) = given(py, &at, opts)?;
-    command.extend(more);
-    let how = How::writing(session, &at.namespace);
-    let database = at.namespace.database.clone();
-    Ok(run(at, database, command, how, move |py, answer| {
+    writing(py, at, command, opts, move |py, answer| {
         let answer = match answer {
             Err(Error { code, details: Some(details), .. }) if code == Some(expected) => details,
             answer => raised(py, answer)?,
         };
         DEFAULT.decode(py, answer.as_bytes())
-    }))
+    })
 }
 
 /// The indexes of a collection; none where there is no such collection.
@@ -183,7 +190,7 @@ pub fn documents(documents: Vec<Document>) -> Result<Batches> {
 }
 
 /// The codec of what tells of indexes: documents are `SON`, as with PyMongo.
-pub fn sons(py: Python<'_>, _of_the_collection: CodecRef) -> PyResult<CodecRef> {
+pub fn sons(py: Python<'_>) -> PyResult<CodecRef> {
     let keywords = PyDict::new(py);
     keywords.set_item("document_class", py.import("bson.son")?.getattr("SON")?)?;
     let options = py.import("bson.codec_options")?.getattr("CodecOptions")?.call((), Some(&keywords))?;
@@ -202,8 +209,8 @@ pub fn list_indexes(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Opening> 
 /// `index_information`.
 pub fn index_information(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
     let (more, session) = given(py, &at, opts)?;
-    let At { client, namespace, codec, .. } = at;
-    let (listing, codec) = (async move { indexes(&client, &namespace, more, session).await }, sons(py, codec)?);
+    let At { client, namespace, .. } = at;
+    let (listing, codec) = (async move { indexes(&client, &namespace, more, session).await }, sons(py)?);
     Ok(Call::new(listing, move |py, indexes: Result<Vec<Document>>| {
         let information = PyDict::new(py);
         for index in raised(py, indexes)? {
@@ -231,18 +238,14 @@ pub fn create_indexes(
     one: bool,
 ) -> PyResult<Call<RawDocumentBuf>> {
     let names: Vec<String> = indexes.iter().map(|index| index.get_str("name").unwrap_or_default().to_owned()).collect();
-    let mut command = doc! { "createIndexes": at.namespace.collection.clone(), "indexes": indexes };
-    let (more, session) = given(py, &at, opts)?;
-    command.extend(more);
-    let how = How::writing(session, &at.namespace);
-    let database = at.namespace.database.clone();
-    Ok(run(at, database, command, how, move |py, answer| {
+    let command = doc! { "createIndexes": at.namespace.collection.clone(), "indexes": indexes };
+    writing(py, at, command, opts, move |py, answer| {
         raised(py, answer)?;
         match names.first().filter(|_| one) {
             Some(name) => Ok(PyString::new(py, name).into_any().unbind()),
             None => Ok(PyList::new(py, names)?.into_any().unbind()),
         }
-    }))
+    })
 }
 
 /// The documents of PyMongo's models of indexes.
