@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, doc};
+use bson::spec::ElementType;
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
 use super::concern::write_concern_document;
@@ -275,25 +276,49 @@ impl Command<'_> {
         if let Some(transaction) = transaction {
             head.insert("txnNumber", transaction);
         }
-        with_array(&head, field, self.places.iter().map(|place| &self.statements[*place].document))
+        with_array(&raw(&head)?, field, self.places.iter().map(|place| &self.statements[*place].document))
     }
 }
 
-/// A command with an array of documents at its end.
+fn raw(document: &Document) -> Result<RawDocumentBuf> {
+    RawDocumentBuf::try_from(document).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))
+}
+
+/// A command with an array of documents at its end; each document is copied once.
 fn with_array<'a>(
-    head: &Document,
+    head: &RawDocumentBuf,
     field: &str,
-    documents: impl Iterator<Item = &'a RawDocumentBuf>,
+    documents: impl Iterator<Item = &'a RawDocumentBuf> + Clone,
 ) -> Result<RawDocumentBuf> {
-    let unreadable = |error: String| Error::new(ErrorKind::InvalidBson, error);
-    let mut command = RawDocumentBuf::try_from(head).map_err(|error| unreadable(error.to_string()))?;
-    let mut array = RawArrayBuf::new();
-    for document in documents {
-        array.push(document);
+    let head = head.as_bytes();
+    // A document: its length, its elements, and a zero.
+    let elements = head.get(4..head.len().saturating_sub(1)).unwrap_or_default();
+    // An element: its type, its name (a place, as text), and a zero.
+    let size: usize = documents.clone().map(|document| document.as_bytes().len() + 12).sum();
+    let mut bytes = Vec::with_capacity(elements.len() + field.len() + size + 16);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(elements);
+    bytes.push(ElementType::Array as u8);
+    bytes.extend_from_slice(field.as_bytes());
+    bytes.push(0);
+    let array = bytes.len();
+    bytes.extend_from_slice(&[0; 4]);
+    for (place, document) in documents.enumerate() {
+        bytes.push(ElementType::EmbeddedDocument as u8);
+        bytes.extend_from_slice(place.to_string().as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(document.as_bytes());
     }
-    let key = bson::raw::CString::try_from(field).map_err(|error| unreadable(error.to_string()))?;
-    command.append(key, RawBson::Array(array));
-    Ok(command)
+    end_document(&mut bytes, array);
+    end_document(&mut bytes, 0);
+    RawDocumentBuf::from_bytes(bytes).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))
+}
+
+/// Ends the document that began at `start`, and says how long it is.
+fn end_document(bytes: &mut Vec<u8>, start: usize) {
+    bytes.push(0);
+    let length = i32::try_from(bytes.len() - start).unwrap_or(i32::MAX);
+    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
 /// A command that writes, made with a write concern and a transaction number.
@@ -341,15 +366,15 @@ async fn send(
         follow(own_session, held);
     }
     let transaction = next_transaction();
-    let command = body(concern.clone(), Some(transaction))?;
-    let mut answer = database.run_raw_command(command.clone()).session(&mut *own_session).await;
+    let mut answer =
+        database.run_raw_command(body(concern.clone(), Some(transaction))?).session(&mut *own_session).await;
     if is_no_replica_set(&answer) {
         client.bulk_sessions.refuse();
         return database.run_raw_command(body(concern, None)?).await.attempted(attempt);
     }
     let mut broken = is_broken(&answer);
     if answer_is_retryable(&answer) {
-        let again = database.run_raw_command(command).session(&mut *own_session).await;
+        let again = database.run_raw_command(body(concern, Some(transaction))?).session(&mut *own_session).await;
         broken |= is_broken(&again);
         // What the first attempt met with tells more than that there is no server now.
         if !matches!(&again, Err(error) if is_selection(error)) {
@@ -436,9 +461,7 @@ pub async fn client_bulk_write(
             if let Some(transaction) = transaction {
                 head.insert("txnNumber", transaction);
             }
-            let command = with_array(&head, "ops", operations.iter().map(|operation| &operation.document))?;
-            let command =
-                Document::try_from(&command).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))?;
+            let command = with_array(&raw(&head)?, "ops", operations.iter().map(|operation| &operation.document))?;
             with_array(&command, "nsInfo", namespaces.iter())
         };
         let retryable = operations.iter().all(|operation| operation.retryable);
@@ -705,6 +728,19 @@ mod tests {
         assert_eq!(shape(&large, true), [(Kind::Insert, vec![0, 1]), (Kind::Insert, vec![2])]);
         let many = vec![statement(Kind::Insert, 1); COMMAND_STATEMENTS + 1];
         assert_eq!(runs(&many, true).len(), 2);
+    }
+
+    #[test]
+    fn a_command_ends_with_its_array() {
+        let documents: Vec<_> = (0..11).map(|n| bson::rawdoc! { "n": n, "t": "é" }).collect();
+        let command = with_array(&bson::rawdoc! { "insert": "c", "ordered": true }, "documents", documents.iter());
+        let expected: Vec<_> = (0..11).map(|n| doc! { "n": n, "t": "é" }).collect();
+        assert_eq!(
+            Document::try_from(&command.unwrap()).unwrap(),
+            doc! { "insert": "c", "ordered": true, "documents": expected }
+        );
+        let empty = with_array(&RawDocumentBuf::new(), "ops", [].iter());
+        assert_eq!(empty.unwrap(), bson::rawdoc! { "ops": [] });
     }
 
     #[test]
