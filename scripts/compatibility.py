@@ -72,8 +72,11 @@ NOTES = """## Beyond the members
   so that it can be repeated safely; the caller's session takes over its times, so that causal consistency holds.
 - **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` are a `ConfigurationError`,
   as is a value that is none (PyMongo raises `ValueError` or `TypeError` for some). The mechanisms are SCRAM-SHA-1 and
-  SCRAM-SHA-256, MONGODB-X509 and PLAIN; MONGODB-AWS, MONGODB-OIDC and GSSAPI are not built in. Client-side encryption
-  is not supported. Compressors are zlib, zstd and snappy. `hedge` of a read preference is not sent.
+  SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (no other package is needed) and MONGODB-OIDC, the latter with
+  PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and `ALLOWED_HOSTS` or an `ENVIRONMENT` of `azure`, `gcp` or `k8s`;
+  what a callback raises is named by the `OperationFailure` (code 18) of the call that needed the token. GSSAPI is not
+  built in, and client-side encryption is not supported. Compressors
+  are zlib, zstd and snappy. `hedge` of a read preference is not sent.
 - **Listeners.** PyMongo's, from `event_listeners` or `pymongo.monitoring.register`. They are called by a thread of
   their own, in the context (`contextvars`) of the call, and have heard of a call when its result is there. While a
   `CommandListener` listens, inserts are not merged.

@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::Document;
-use mongodb::options::{Acknowledgment, ConnectionString, HostInfo, ReadPreference, ServerAddress, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, AuthMechanism, ConnectionString, HostInfo, ReadPreference, ServerAddress, WriteConcern,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -247,10 +249,14 @@ pub fn driver_settings(get: impl Fn(&str) -> Value) -> Result<DriverSettings> {
                 return None;
             }
         };
-        match DriverSettings::from_uri(&uri) {
+        let checked = |uri: &str| {
+            let settings = DriverSettings::from_uri(uri)?;
+            settings.check_oidc(false).map(|()| settings)
+        };
+        match checked(&uri) {
             Ok(settings) => Some(settings),
             // Without the options it is a URI: then the options are at fault.
-            Err(error) if options.is_some() && DriverSettings::from_uri(&without_options(&uri)).is_ok() => {
+            Err(error) if options.is_some() && checked(&without_options(&uri)).is_ok() => {
                 read.fault(DB_OPTIONS, format_args!("cannot be used ({}): give {}", error.message, DB_OPTIONS.help));
                 None
             }
@@ -384,6 +390,36 @@ impl DriverSettings {
                 .read_concern
                 .and_then(|concern| bson::serialize_to_document(&concern).ok())
                 .and_then(|concern| concern.get_str("level").ok().map(str::to_owned)),
+        }
+    }
+
+    /// The user to log in as.
+    pub fn user(&self) -> Option<String> {
+        ConnectionString::parse(self.uri.expose()).ok()?.credential?.username
+    }
+
+    /// Checks that MONGODB-OIDC, where it is asked for, has a way to a token.
+    ///
+    /// # Errors
+    /// `Configuration`.
+    pub fn check_oidc(&self, has_callback: bool) -> Result<()> {
+        let credential = ConnectionString::parse(self.uri.expose()).ok().and_then(|parsed| parsed.credential);
+        let Some(credential) = credential.filter(|one| one.mechanism == Some(AuthMechanism::MongoDbOidc)) else {
+            return Ok(());
+        };
+        let fault = |what: &str| Err(Error::new(ErrorKind::Configuration, what));
+        let environment = credential.mechanism_properties.as_ref().and_then(|given| given.get_str("ENVIRONMENT").ok());
+        if credential.password.is_some() {
+            return fault("password is not supported by MONGODB-OIDC");
+        }
+        match environment {
+            None if has_callback => Ok(()),
+            None => fault(
+                "authentication with MONGODB-OIDC requires providing either a callback or a environment: give \
+                 authMechanismProperties an OIDC_CALLBACK or an ENVIRONMENT",
+            ),
+            Some("azure" | "gcp" | "k8s") => Ok(()),
+            Some(_) => fault("unrecognized ENVIRONMENT for MONGODB-OIDC: give azure, gcp or k8s"),
         }
     }
 

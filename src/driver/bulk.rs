@@ -736,11 +736,11 @@ mod tests {
         let command = with_array(&bson::rawdoc! { "insert": "c", "ordered": true }, "documents", documents.iter());
         let expected: Vec<_> = (0..11).map(|n| doc! { "n": n, "t": "é" }).collect();
         assert_eq!(
-            Document::try_from(&command.unwrap()).unwrap(),
-            doc! { "insert": "c", "ordered": true, "documents": expected }
+            command.ok().and_then(|command| Document::try_from(&command).ok()),
+            Some(doc! { "insert": "c", "ordered": true, "documents": expected })
         );
         let empty = with_array(&RawDocumentBuf::new(), "ops", [].iter());
-        assert_eq!(empty.unwrap(), bson::rawdoc! { "ops": [] });
+        assert_eq!(empty.ok(), Some(bson::rawdoc! { "ops": [] }));
     }
 
     #[test]

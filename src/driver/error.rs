@@ -8,7 +8,7 @@ use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteCo
 
 use super::Namespace;
 use crate::config::DriverSettings;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// What is being tried, for messages: `insert into events.requests at host:27017`.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,10 @@ pub struct Attempt<'a> {
     /// With whose hosts, and whose secrets to hide.
     pub settings: &'a DriverSettings,
 }
+
+/// Why a callback of the user's got no token.
+#[derive(Debug)]
+pub struct CallbackFailed(pub String);
 
 impl fmt::Display for Attempt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,6 +173,10 @@ impl Attempt<'_> {
                 format!("{self}: authentication failed ({message}); check user, password and authSource"),
             )
             .with_code(Some(18)),
+            DriverErrorKind::Custom(custom) if let Some(CallbackFailed(problem)) = custom.downcast_ref() => {
+                Error::new(ErrorKind::Operation, format!("{self}: authentication failed: {}", excerpt(problem, 300)))
+                    .with_code(Some(18))
+            }
             DriverErrorKind::Io(io_error) if io_error.kind() == io::ErrorKind::TimedOut => {
                 Error::new(ErrorKind::NetworkTimeout, format!("{self}: no answer in time ({io_error})"))
             }

@@ -20,8 +20,10 @@ use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use mongodb::event::sdam::TopologyDescription;
+use mongodb::options::oidc::Callback;
 use mongodb::options::{
-    ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress, ServerApi, Tls,
+    AuthMechanism, ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress,
+    ServerApi, Tls,
 };
 use mongodb::{Client, Collection};
 use tokio::runtime::Handle;
@@ -78,7 +80,25 @@ pub struct DriverClient {
     bulk_sessions: BulkSessions,
     listener: Option<Arc<dyn Listener>>,
     topology: watch_channel::Sender<Option<TopologyDescription>>,
-    server_api: Option<ServerApi>,
+    beyond: Beyond,
+}
+
+/// What a client may have beyond its settings.
+#[derive(Clone, Default)]
+pub struct Beyond {
+    /// The version of the server's API.
+    pub server_api: Option<ServerApi>,
+    /// What it logs in with.
+    pub authentication: Authentication,
+}
+
+/// What of logging in no connection string can hold.
+#[derive(Clone, Default)]
+pub struct Authentication {
+    /// What gets a token for MONGODB-OIDC.
+    pub oidc_callback: Option<Callback>,
+    /// The hosts that a person's token may be sent to; the driver's, if not said.
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// The driver's client, and what it does not tell of its options.
@@ -91,15 +111,15 @@ struct Connected {
 impl DriverClient {
     /// A client for `settings`, whose work runs on `runtime`.
     pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
-        Self::with_listener(settings, runtime, None, None)
+        Self::with_listener(settings, runtime, None, Beyond::default())
     }
 
-    /// The same, telling `listener` what happens, and of a version of the server's API.
+    /// The same, telling `listener` what happens.
     pub fn with_listener(
         settings: DriverSettings,
         runtime: Handle,
         listener: Option<Arc<dyn Listener>>,
-        server_api: Option<ServerApi>,
+        beyond: Beyond,
     ) -> Self {
         warm_up(&runtime);
         Self {
@@ -110,7 +130,7 @@ impl DriverClient {
             bulk_sessions: BulkSessions::default(),
             listener,
             topology: watch_channel::Sender::new(None),
-            server_api,
+            beyond,
         }
     }
 
@@ -170,7 +190,8 @@ impl DriverClient {
         options.driver_info = Some(
             DriverInfo::builder().name(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION").to_owned()).build(),
         );
-        options.server_api = self.server_api.clone().or(options.server_api);
+        options.server_api = self.beyond.server_api.clone().or(options.server_api);
+        self.beyond.authentication.add_to(&mut options);
         trust_ssl_cert_file(&mut options);
         events::listen(&mut options, self.listener.as_ref(), self.topology.clone());
         let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
@@ -238,6 +259,21 @@ impl DriverClient {
         self.bulk_sessions.close();
         if let Some(Connected { client, .. }) = self.client.get() {
             client.clone().shutdown().immediate(true).await;
+        }
+    }
+}
+
+impl Authentication {
+    fn add_to(&self, options: &mut ClientOptions) {
+        let Some(credential) = &mut options.credential else { return };
+        if credential.mechanism != Some(AuthMechanism::MongoDbOidc) {
+            return;
+        }
+        if let Some(callback) = &self.oidc_callback {
+            credential.oidc_callback = callback.clone();
+        }
+        if let Some(hosts) = &self.allowed_hosts {
+            credential.mechanism_properties.get_or_insert_default().insert("ALLOWED_HOSTS", hosts.clone());
         }
     }
 }

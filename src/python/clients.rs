@@ -18,6 +18,7 @@ use super::errors::{configuration_error, wrong_type};
 use super::flavor::{Awaited, Blocking, Flavor};
 use super::mongo::{At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments};
 use super::monitoring::heard;
+use super::oidc::Oidc;
 use super::options::{self, Opt, Opts};
 use super::pooled::{Extras, Pooled, PooledClient};
 use super::scope::{CodecRef, Overrides, Scope};
@@ -1173,6 +1174,7 @@ macro_rules! driver_constructor {
                 let extras = extras_of(&options)?;
                 let (mut settings, codec_options, read_preference) = driver_settings_of(py, host, port, &options)?;
                 settings.coalesce = coalesce;
+                raised(py, settings.check_oidc(extras.oidc.has_callback()))?;
                 let client = Self::of(Pooled::with_extras(settings, false, extras));
                 let overrides = Overrides {
                     codec_options: codec_options.as_ref(),
@@ -1260,7 +1262,7 @@ fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<Extras> {
         }
         None => None,
     };
-    Ok(Extras { listeners, server_api })
+    Ok(Extras { listeners, server_api, oidc: Oidc::of(options)? })
 }
 
 /// The options of documents' types, in PyMongo's names for them as keywords.

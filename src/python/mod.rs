@@ -16,6 +16,7 @@ mod flavor;
 mod gateway;
 mod mongo;
 mod monitoring;
+mod oidc;
 mod once;
 mod options;
 mod pooled;

@@ -30,7 +30,7 @@ use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_one};
 use crate::driver::session::Session;
 use crate::driver::write::{Updated, delete, replace, update};
-use crate::driver::{DriverClient, Namespace};
+use crate::driver::{Beyond, DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
 use crate::store::Record;
 
@@ -43,7 +43,13 @@ impl PooledClient for DriverClient {
         listener: Option<Arc<dyn Listener>>,
         extras: &Extras,
     ) -> Self {
-        Self::with_listener(settings, runtime, listener, extras.server_api.clone())
+        let authentication = extras.oidc.authentication(settings.user().as_deref());
+        Self::with_listener(
+            settings,
+            runtime,
+            listener,
+            Beyond { server_api: extras.server_api.clone(), authentication },
+        )
     }
 
     fn listener(&self) -> Option<&Arc<dyn Listener>> {

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use super::call::raised;
 use super::errors::invalid_operation;
 use super::monitoring::Dispatcher;
+use super::oidc::Oidc;
 use crate::driver::events::Listener;
 use crate::runtime::process;
 
@@ -31,6 +32,8 @@ pub struct Extras {
     pub listeners: Vec<Py<PyAny>>,
     /// The version of the server's API.
     pub server_api: Option<ServerApi>,
+    /// What it logs in with, where that is a callback.
+    pub oidc: Oidc,
 }
 
 /// The settings of a client, and the client once it is needed. A forked child

@@ -76,11 +76,6 @@ ACCEPTED: dict[str, tuple[str, str, str]] = {
         "pymongo.errors.AutoReconnect",
         "a file is read when it is needed",
     ),
-    "a client's key under a password": (
-        "done",
-        "pymongo.errors.ConfigurationError",
-        "the driver does not have the option",
-    ),
     "x.509 and another user": (
         "pymongo.errors.OperationFailure",
         "done",
