@@ -41,7 +41,8 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 10] = [
+    /// All of them.
+    pub const ALL: [Self; 10] = [
         Self::FindOne,
         Self::Find,
         Self::InsertOne,

@@ -1,6 +1,7 @@
 //! The actions: a parsed request ► MongoDB ► the answer's body.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -9,12 +10,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
 use super::Gateway;
+use super::http::{Refused, refused};
+use super::permission::{Caller, Right};
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, Sink};
 use crate::config::{collection_name, database_name};
 use crate::cursor::Batch;
-use crate::data_api::protocol::{Action, ErrorBody, answer_for};
-use crate::driver::Namespace;
+use crate::data_api::protocol::{Action, answer_for};
+use crate::driver::{DriverClient, Namespace};
 use crate::driver::aggregate::aggregate;
 use crate::driver::bulk::{BulkOptions, insert_many};
 use crate::driver::find::{Find, find, find_one};
@@ -36,31 +39,37 @@ pub(super) enum Answer {
     Stream(Body),
 }
 
-type Refusal = (StatusCode, ErrorBody);
-type Outcome<T> = Result<T, Refusal>;
+type Outcome<T> = Result<T, Refused>;
 
-/// Carries an action out, and writes its answer in `style`.
-pub(super) async fn run(
-    gateway: &Arc<Gateway>,
-    action: Action,
-    request: &RawDocument,
-    style: Style,
-) -> Outcome<Answer> {
-    let namespace = namespace(gateway, request)?;
-    for name in ["filter", "projection", "sort", "update", "pipeline"] {
-        if let Some(value) = value(request, name)? {
-            forbidden(value)?;
-        }
-    }
-    let refuse = |error: Error| {
-        let (status, body) = answer_for(action, &error);
-        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
-    };
+/// A request, once it is known whose it is.
+pub(super) struct Call<'a> {
+    pub(super) gateway: &'a Arc<Gateway>,
+    pub(super) caller: &'a Caller,
+    pub(super) action: Action,
+    pub(super) style: Style,
+    /// What MongoDB's log shows of it.
+    pub(super) comment: Option<Bson>,
+}
+
+/// What a request is about.
+pub(super) struct Place {
+    pub(super) data_source: String,
+    pub(super) namespace: Namespace,
+    mongodb: Arc<DriverClient>,
+}
+
+/// Carries an action out, and writes its answer.
+pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) -> Outcome<Answer> {
+    call.check(&place, request)?;
+    let Place { namespace, mongodb, .. } = place;
+    let (action, style) = (call.action, call.style);
+    let refuse = |error: Error| call.refuse(&error);
     match action {
         Action::InsertOne => {
             let document = with_id(required_document(request, "document")?);
             let id = id_of(&document, style)?;
-            insert_one(&gateway.mongodb, &namespace, document, InsertOptions::default()).await.map_err(refuse)?;
+            let options = InsertOptions { comment: call.comment.clone(), ..InsertOptions::default() };
+            insert_one(&mongodb, &namespace, document, options).await.map_err(refuse)?;
             Ok(Answer::Whole(StatusCode::CREATED, [br#"{"insertedId":"#, id.as_slice(), b"}"].concat()))
         }
         Action::InsertMany => {
@@ -75,13 +84,13 @@ pub(super) async fn run(
             body.extend_from_slice(b"]}");
             // Not of Atlas's Data API, whose batches are ordered.
             let ordered = flag(request, "ordered")?.unwrap_or(true);
-            let options = BulkOptions { ordered, ..BulkOptions::default() };
-            insert_many(&gateway.mongodb, &namespace, documents, &options, None).await.map_err(refuse)?;
+            let options = BulkOptions { ordered, more: call.options() };
+            insert_many(&mongodb, &namespace, documents, &options, None).await.map_err(refuse)?;
             Ok(Answer::Whole(StatusCode::CREATED, body))
         }
         Action::FindOne => {
-            let query = query(request)?;
-            let found = find_one(&gateway.mongodb, &namespace, query).await.map_err(refuse)?;
+            let query = call.query(request)?;
+            let found = find_one(&mongodb, &namespace, query).await.map_err(refuse)?;
             let mut body = br#"{"document":"#.to_vec();
             match found {
                 Some(found) => write_document(&mut body, &found, style).map_err(refuse)?,
@@ -94,12 +103,11 @@ pub(super) async fn run(
             let query = Find {
                 sort: document(optional_document(request, "sort")?)?,
                 skip: whole_number(request, "skip")?.map(u64::from),
-                limit: whole_number(request, "limit")?.map(i64::from),
-                ..query(request)?
+                limit: call.limit(whole_number(request, "limit")?)?,
+                ..call.query(request)?
             };
-            let mongodb = Arc::clone(&gateway.mongodb);
             let batches = find(mongodb, Arc::new(namespace), query).await.map_err(refuse)?;
-            documents(batches, style).await.map_err(refuse)
+            call.documents(batches).await
         }
         Action::UpdateOne | Action::UpdateMany => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
@@ -111,25 +119,24 @@ pub(super) async fn run(
                 Some(_) => return Err(invalid("'update' must be a document or an array")),
                 None => return Err(missing("update")),
             };
-            let options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
+            let mut options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
+            options.extend(call.options());
             let many = action == Action::UpdateMany;
-            let updated =
-                update(&gateway.mongodb, &namespace, many, filter, change, options, None).await.map_err(refuse)?;
+            let updated = update(&mongodb, &namespace, many, filter, change, options, None).await.map_err(refuse)?;
             answer_updated(updated, style)
         }
         Action::ReplaceOne => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
             let replacement = required_document(request, "replacement")?.to_owned();
-            let options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
-            let updated =
-                replace(&gateway.mongodb, &namespace, filter, replacement, options, None).await.map_err(refuse)?;
+            let mut options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
+            options.extend(call.options());
+            let updated = replace(&mongodb, &namespace, filter, replacement, options, None).await.map_err(refuse)?;
             answer_updated(updated, style)
         }
         Action::DeleteOne | Action::DeleteMany => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
             let many = action == Action::DeleteMany;
-            let deleted =
-                delete(&gateway.mongodb, &namespace, many, filter, Document::new(), None).await.map_err(refuse)?;
+            let deleted = delete(&mongodb, &namespace, many, filter, call.options(), None).await.map_err(refuse)?;
             let mut body = br#"{"deletedCount":"#.to_vec();
             write_count(&mut body, deleted, style)?;
             body.push(b'}');
@@ -137,11 +144,221 @@ pub(super) async fn run(
         }
         Action::Aggregate => {
             let pipeline = pipeline(request)?;
-            let mongodb = Arc::clone(&gateway.mongodb);
-            let batches =
-                aggregate(mongodb, Arc::new(namespace), pipeline, Document::new(), None).await.map_err(refuse)?;
-            documents(batches, style).await.map_err(refuse)
+            let mut options = call.options();
+            options.insert("maxTimeMS", call.max_time().as_millis() as i64);
+            let batches = aggregate(mongodb, Arc::new(namespace), pipeline, options, None).await.map_err(refuse)?;
+            call.documents(batches).await
         }
+    }
+}
+
+impl Call<'_> {
+    /// What the request is about, if that is served and open.
+    pub(super) fn place(&self, request: &RawDocument) -> Outcome<Place> {
+        let data_source = required_text(request, "dataSource")?;
+        let Some(mongodb) = self.gateway.clients.named(&data_source) else {
+            return Err(invalid("this 'dataSource' is not served here"));
+        };
+        let database = required_text(request, "database")?;
+        database_name(&database).map_err(|problem| invalid(format!("'database' {problem}")))?;
+        let collection = required_text(request, "collection")?;
+        collection_name(&collection).map_err(|problem| invalid(format!("'collection' {problem}")))?;
+        not_internal(&database)?;
+        if collection.starts_with("system.") {
+            return Err(forbidden(format!("the collection '{collection}' is MongoDB's own and not open here")));
+        }
+        Ok(Place { data_source, namespace: Namespace::new(database, collection), mongodb: Arc::clone(mongodb) })
+    }
+
+    /// Refuses what the caller may not do.
+    fn check(&self, place: &Place, request: &RawDocument) -> Outcome<()> {
+        let right = match self.action {
+            Action::FindOne | Action::Find | Action::Aggregate => Right::Read,
+            _ => Right::Write,
+        };
+        let Namespace { database, collection, .. } = &place.namespace;
+        self.allowed(right, place, database, collection)?;
+        for name in ["filter", "projection", "sort", "update", "pipeline"] {
+            if let Some(value) = value(request, name)? {
+                self.check_value(place, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn allowed(&self, right: Right, place: &Place, database: &str, collection: &str) -> Outcome<()> {
+        if self.caller.may(right, &place.data_source, database, collection) {
+            return Ok(());
+        }
+        let error = format!("this key has no right to {right} in {database}.{collection}");
+        Err(refused(StatusCode::FORBIDDEN, "NoMatchingRuleFound", error))
+    }
+
+    /// Looks for operators and stages that need a right of their own, at any depth.
+    fn check_value(&self, place: &Place, value: RawBsonRef<'_>) -> Outcome<()> {
+        match value {
+            RawBsonRef::Document(document) => document.iter().flatten().try_for_each(|(name, value)| {
+                self.check_operator(place, name.as_str(), value)?;
+                self.check_value(place, value)
+            }),
+            RawBsonRef::Array(array) => array.into_iter().flatten().try_for_each(|one| self.check_value(place, one)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_operator(&self, place: &Place, name: &str, value: RawBsonRef<'_>) -> Outcome<()> {
+        let Namespace { database, collection, .. } = &place.namespace;
+        let needs = |right: Right| {
+            if self.caller.may(right, &place.data_source, database, collection) {
+                return Ok(());
+            }
+            let error = format!("'{name}' needs the right to {right} in {database}.{collection}");
+            Err(refused(StatusCode::FORBIDDEN, "OperationNotAllowed", error))
+        };
+        match name {
+            _ if RUNS_CODE.contains(&name) => needs(Right::Code),
+            _ if TELLS_OF_SERVER.contains(&name) => needs(Right::Stats),
+            "$out" | "$merge" => {
+                needs(Right::Out)?;
+                let field = if name == "$out" { "coll" } else { "into" };
+                let (database, collection) = elsewhere(value, field, database)
+                    .ok_or_else(|| forbidden(format!("where '{name}' writes to cannot be told")))?;
+                not_internal(&database)?;
+                self.allowed(Right::Write, place, &database, &collection)
+            }
+            "$lookup" | "$graphLookup" | "$unionWith" => {
+                let field = if name == "$unionWith" { "coll" } else { "from" };
+                let Some((database, collection)) = elsewhere(value, field, database) else {
+                    // It has documents of its own, or something that is no name.
+                    return match value {
+                        RawBsonRef::Document(stage) if matches!(stage.get(field), Ok(None)) => Ok(()),
+                        _ => Err(forbidden(format!("where '{name}' reads from cannot be told"))),
+                    };
+                };
+                not_internal(&database)?;
+                self.allowed(Right::Read, place, &database, &collection)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, error: &Error) -> Refused {
+        let (status, body) = answer_for(self.action, error);
+        Refused::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
+    }
+
+    /// How long MongoDB may work on it.
+    fn max_time(&self) -> Duration {
+        self.gateway.limits.request
+    }
+
+    /// Options that all commands have.
+    fn options(&self) -> Document {
+        self.comment.clone().map_or_else(Document::new, |comment| doc! { "comment": comment })
+    }
+
+    fn query(&self, request: &RawDocument) -> Outcome<Find> {
+        Ok(Find {
+            filter: document(optional_document(request, "filter")?)?.unwrap_or_default(),
+            projection: document(optional_document(request, "projection")?)?,
+            max_time: Some(self.max_time()),
+            comment: self.comment.clone(),
+            ..Find::default()
+        })
+    }
+
+    /// The `limit` of a `find`, within the most that there may be.
+    fn limit(&self, asked: Option<u32>) -> Outcome<Option<i64>> {
+        match (asked.filter(|limit| *limit > 0), self.gateway.limits.documents) {
+            (Some(asked), Some(most)) if u64::from(asked) > most => {
+                Err(invalid(format!("'limit' is more than {most}: ask for the rest with 'skip'")))
+            }
+            (asked, _) => Ok(asked.map(i64::from)),
+        }
+    }
+
+    /// The answer that holds documents: written batch by batch, as its reader takes it.
+    async fn documents(&self, mut batches: BoxStream<'static, Result<Batch, Error>>) -> Outcome<Answer> {
+        let (style, patience) = (self.style, self.max_time());
+        let mut count = Count { most: self.gateway.limits.documents, documents: 0 };
+        // The first batch tells whether there is an answer at all.
+        let mut begun = br#"{"documents":["#.to_vec();
+        match batches.next().await {
+            Some(batch) => {
+                let batch = batch.map_err(|error| self.refuse(&error))?;
+                count.write(&mut begun, batch, style).map_err(|error| self.refuse(&error))?;
+            }
+            None => batches = stream::empty().boxed(),
+        }
+        let rest = stream::unfold((batches, count), move |(mut batches, mut count)| async move {
+            let batch = match tokio::time::timeout(patience, batches.next()).await {
+                Ok(batch) => batch?,
+                Err(_) => Err(Error::new(ErrorKind::ExecutionTimeout, "the next documents took too long")),
+            };
+            let mut out = Vec::new();
+            let written = batch.and_then(|batch| count.write(&mut out, batch, style));
+            Some((written.map(|()| out), (batches, count)))
+        });
+        let whole = stream::once(async { Ok(begun) }).chain(rest).chain(stream::once(async { Ok(b"]}".to_vec()) }));
+        Ok(Answer::Stream(Body::from_stream(whole)))
+    }
+}
+
+/// The documents that an answer has so far.
+struct Count {
+    most: Option<u64>,
+    documents: u64,
+}
+
+impl Count {
+    fn write(&mut self, out: &mut Vec<u8>, mut batch: Batch, style: Style) -> Result<(), Error> {
+        while let Some(document) = batch.take_next() {
+            if self.most == Some(self.documents) {
+                let error = format!("the answer has more than {} documents: ask with a limit", self.documents);
+                return Err(Error::new(ErrorKind::InvalidBson, error));
+            }
+            if self.documents > 0 {
+                out.push(b',');
+            }
+            self.documents += 1;
+            write_document(out, document?, style)?;
+        }
+        Ok(())
+    }
+}
+
+fn not_internal(database: &str) -> Outcome<()> {
+    if INTERNAL_DATABASES.contains(&database) {
+        let error = format!("the database '{database}' is MongoDB's own and not open through the Data API");
+        return Err(refused(StatusCode::FORBIDDEN, "InvalidParameter", error));
+    }
+    Ok(())
+}
+
+fn forbidden(error: String) -> Refused {
+    refused(StatusCode::FORBIDDEN, "OperationNotAllowed", error)
+}
+
+/// The collection that a stage reads or writes: a name, or a document with it in
+/// `field`, there too as a name or as `{db, coll}`. Of a field that comes twice
+/// the last counts, as in what is sent.
+fn elsewhere(value: RawBsonRef<'_>, field: &str, database: &str) -> Option<(String, String)> {
+    let here = |collection: &str| Some((database.to_owned(), collection.to_owned()));
+    let of_document = |document: &Document, field: &str| {
+        let database = document.get_str("db").unwrap_or(database).to_owned();
+        Some((database, document.get_str(field).ok()?.to_owned()))
+    };
+    match value {
+        RawBsonRef::String(collection) => here(collection),
+        RawBsonRef::Document(stage) => {
+            let stage = Document::try_from(stage).ok()?;
+            match stage.get(field)? {
+                Bson::Document(namespace) => of_document(namespace, "coll"),
+                Bson::String(_) => of_document(&stage, field),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 
@@ -155,7 +372,7 @@ fn answer_updated(updated: Updated, style: Style) -> Outcome<Answer> {
         let id = holder.get("v").ok().flatten().ok_or_else(|| invalid("'_id' cannot be read"))?;
         body.extend_from_slice(br#","upsertedId":"#);
         ejson::write_value(&mut body, id, style)
-            .map_err(|error| (StatusCode::BAD_REQUEST, answer_for(Action::UpdateOne, &error).1))?;
+            .map_err(|error| invalid(error.message))?;
     }
     body.push(b'}');
     Ok(Answer::Whole(StatusCode::OK, body))
@@ -178,25 +395,25 @@ fn flag(request: &RawDocument, name: &str) -> Outcome<Option<bool>> {
     }
 }
 
-/// What runs code on the server, or writes elsewhere than the request says.
-const FORBIDDEN: [&str; 5] = ["$where", "$function", "$accumulator", "$out", "$merge"];
+/// What runs code on the server.
+const RUNS_CODE: [&str; 3] = ["$where", "$function", "$accumulator"];
 
-/// Refuses what a key is not for.
-fn forbidden(value: RawBsonRef<'_>) -> Outcome<()> {
-    match value {
-        RawBsonRef::Document(document) => document.iter().flatten().try_for_each(|(name, value)| {
-            match FORBIDDEN.iter().find(|forbidden| **forbidden == name.as_str()) {
-                Some(name) => {
-                    let error = format!("'{name}' is not open through the Data API");
-                    Err((StatusCode::FORBIDDEN, ErrorBody::new("OperationNotAllowed", error)))
-                }
-                None => forbidden(value),
-            }
-        }),
-        RawBsonRef::Array(array) => array.into_iter().flatten().try_for_each(forbidden),
-        _ => Ok(()),
-    }
-}
+/// Stages that tell of the server, its sessions and how collections are kept.
+const TELLS_OF_SERVER: [&str; 13] = [
+    "$changeStream",
+    "$changeStreamSplitLargeEvent",
+    "$collStats",
+    "$currentOp",
+    "$indexStats",
+    "$listLocalSessions",
+    "$listSampledQueries",
+    "$listSearchIndexes",
+    "$listSessions",
+    "$planCacheStats",
+    "$querySettings",
+    "$queryStats",
+    "$shardedDataDistribution",
+];
 
 /// The stages of `aggregate`.
 fn pipeline(request: &RawDocument) -> Outcome<Vec<Document>> {
@@ -215,43 +432,6 @@ fn pipeline(request: &RawDocument) -> Outcome<Vec<Document>> {
     Ok(pipeline)
 }
 
-fn query(request: &RawDocument) -> Outcome<Find> {
-    Ok(Find {
-        filter: document(optional_document(request, "filter")?)?.unwrap_or_default(),
-        projection: document(optional_document(request, "projection")?)?,
-        ..Find::default()
-    })
-}
-
-/// The answer that holds documents: written batch by batch, as its reader takes it.
-async fn documents(mut batches: BoxStream<'static, Result<Batch, Error>>, style: Style) -> Result<Answer, Error> {
-    // The first batch tells whether there is an answer at all.
-    let mut begun = br#"{"documents":["#.to_vec();
-    match batches.next().await {
-        Some(batch) => write_batch(&mut begun, batch?, style, true)?,
-        None => batches = stream::empty().boxed(),
-    }
-    let first = begun.ends_with(b"[");
-    let rest = batches.scan(first, move |first, batch| {
-        let mut out = Vec::new();
-        let written = batch.and_then(|batch| write_batch(&mut out, batch, style, *first));
-        *first &= out.is_empty();
-        std::future::ready(Some(written.map(|()| out)))
-    });
-    let whole = stream::once(async { Ok(begun) }).chain(rest).chain(stream::once(async { Ok(b"]}".to_vec()) }));
-    Ok(Answer::Stream(Body::from_stream(whole)))
-}
-
-fn write_batch(out: &mut Vec<u8>, mut batch: Batch, style: Style, mut first: bool) -> Result<(), Error> {
-    while let Some(document) = batch.take_next() {
-        if !std::mem::take(&mut first) {
-            out.push(b',');
-        }
-        write_document(out, document?, style)?;
-    }
-    Ok(())
-}
-
 /// Writes a document that was found. One that Extended JSON cannot tell from a
 /// value of another type is refused: its reader would get something else.
 fn write_document(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> Result<(), Error> {
@@ -267,28 +447,12 @@ fn write_document(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> Re
     ejson::write_document(out, document, style)
 }
 
-fn invalid(what: impl Into<String>) -> Refusal {
-    (StatusCode::BAD_REQUEST, ErrorBody::new("InvalidParameter", what))
+fn invalid(what: impl Into<String>) -> Refused {
+    refused(StatusCode::BAD_REQUEST, "InvalidParameter", what)
 }
 
-fn missing(name: &str) -> Refusal {
-    (StatusCode::BAD_REQUEST, ErrorBody::new("MissingParameter", format!("'{name}' is missing")))
-}
-
-fn namespace(gateway: &Gateway, request: &RawDocument) -> Outcome<Namespace> {
-    let data_source = required_text(request, "dataSource")?;
-    if gateway.data_source.as_ref().is_some_and(|served| *served != data_source) {
-        return Err(invalid("this 'dataSource' is not served here"));
-    }
-    let database = required_text(request, "database")?;
-    database_name(&database).map_err(|problem| invalid(format!("'database' {problem}")))?;
-    if INTERNAL_DATABASES.contains(&database.as_str()) {
-        let error = format!("the database '{database}' is MongoDB's own and not open through the Data API");
-        return Err((StatusCode::FORBIDDEN, ErrorBody::new("InvalidParameter", error)));
-    }
-    let collection = required_text(request, "collection")?;
-    collection_name(&collection).map_err(|problem| invalid(format!("'collection' {problem}")))?;
-    Ok(Namespace::new(database, collection))
+fn missing(name: &str) -> Refused {
+    refused(StatusCode::BAD_REQUEST, "MissingParameter", format!("'{name}' is missing"))
 }
 
 fn value<'r>(request: &'r RawDocument, name: &str) -> Outcome<Option<RawBsonRef<'r>>> {
@@ -375,7 +539,7 @@ fn id_of(document: &RawDocument, style: Style) -> Outcome<Vec<u8>> {
     let mut out = Vec::new();
     let id = document.get("_id").ok().flatten().ok_or_else(|| invalid("'_id' cannot be read"))?;
     ejson::write_value(&mut out, id, style)
-        .map_err(|error: Error| (StatusCode::BAD_REQUEST, answer_for(Action::InsertOne, &error).1))?;
+        .map_err(|error: Error| invalid(error.message))?;
     Ok(out)
 }
 

@@ -1,86 +1,167 @@
-//! Who may call.
+//! Who may call, and how often.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use arc_swap::ArcSwapOption;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 
-use crate::error::{Error, ErrorKind, Result};
+use super::config::{JwtFile, read_keys};
+use super::jwt::Jwt;
+use super::keys::ApiKeys;
+use super::permission::Caller;
+use crate::error::Result;
 
-/// The shortest key that is taken, in characters.
-const SHORTEST_KEY: usize = 8;
-
-/// The keys that may call. Only their digests are kept, and all of them are
-/// compared in constant time, so that the time taken tells nothing.
-#[derive(Clone)]
-pub struct ApiKeys {
-    digests: Vec<[u8; 32]>,
+/// The keys and tokens that are taken, and where they are read again from.
+pub struct Auth {
+    keys_file: Option<PathBuf>,
+    jwt_file: Option<JwtFile>,
+    folder: PathBuf,
+    keys: ArcSwapOption<ApiKeys>,
+    jwt: ArcSwapOption<Jwt>,
 }
 
-impl ApiKeys {
-    /// Reads keys from the text of a key file: one a line; empty lines and
-    /// lines that begin with `#` are passed over.
+/// Why a request is nobody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// It has neither a key nor a token.
+    Unsaid,
+    /// Its key is none, or has ended.
+    Key,
+    /// Its token is none, by this reason.
+    Token(&'static str),
+}
+
+impl Unknown {
+    /// For the log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Unsaid => "no key",
+            Self::Key => "a key that is none or has ended",
+            Self::Token(reason) => reason,
+        }
+    }
+}
+
+impl Auth {
+    /// Reads the key file and what signs tokens.
     ///
     /// # Errors
-    /// `Configuration` where there is no key, or one that cannot be used, by its line.
-    pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |what: String| Err(Error::new(ErrorKind::Configuration, what));
-        let mut digests = Vec::new();
-        for (line, key) in text.lines().map(str::trim).enumerate() {
-            if key.is_empty() || key.starts_with('#') {
-                continue;
-            }
-            if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return wrong(format!("line {}: a key has visible ASCII characters only, and no spaces", line + 1));
-            }
-            if key.len() < SHORTEST_KEY {
-                return wrong(format!("line {}: a key has at least {SHORTEST_KEY} characters", line + 1));
-            }
-            digests.push(digest(key.as_bytes()));
-        }
-        if digests.is_empty() {
-            return wrong("there is no key in it: write one a line".to_owned());
-        }
-        Ok(Self { digests })
+    /// `Configuration` that names the file at fault.
+    pub fn new(keys_file: Option<PathBuf>, jwt_file: Option<JwtFile>, folder: PathBuf) -> Result<Self> {
+        let auth = Self { keys_file, jwt_file, folder, keys: ArcSwapOption::empty(), jwt: ArcSwapOption::empty() };
+        auth.reload()?;
+        Ok(auth)
     }
 
-    /// Whether `key` is one of them.
-    pub fn allow(&self, key: &[u8]) -> bool {
-        let given = digest(key);
-        self.digests.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&given)).into()
+    /// Reads the files again. What is wrong with one of them leaves all as it was.
+    ///
+    /// # Errors
+    /// As [`Auth::new`].
+    pub fn reload(&self) -> Result<()> {
+        let keys = self.keys_file.as_deref().map(read_keys).transpose()?;
+        let jwt = self.jwt_file.as_ref().map(|file| Jwt::read(file, &self.folder)).transpose()?;
+        self.keys.store(keys.map(Arc::new));
+        self.jwt.store(jwt.map(Arc::new));
+        Ok(())
+    }
+
+    /// Who a request is of.
+    ///
+    /// # Errors
+    /// Why it is nobody's.
+    pub fn caller(&self, headers: &HeaderMap) -> std::result::Result<Caller, Unknown> {
+        if let Some(key) = headers.get("api-key").or_else(|| headers.get("apikey")) {
+            return self.keys.load().as_ref().and_then(|keys| keys.caller(key.as_bytes())).ok_or(Unknown::Key);
+        }
+        let Some(authorization) = headers.get(AUTHORIZATION) else { return Err(Unknown::Unsaid) };
+        let bearer = authorization.to_str().ok().and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let Some(token) = bearer else { return Err(Unknown::Token("the Authorization is no bearer token")) };
+        match self.jwt.load().as_ref() {
+            Some(jwt) => jwt.caller(token).map_err(Unknown::Token),
+            None => Err(Unknown::Token("tokens are not taken")),
+        }
     }
 }
 
-fn digest(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
-}
-
-impl fmt::Debug for ApiKeys {
+impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeys({})", self.digests.len())
+        f.debug_struct("Auth").field("keys_file", &self.keys_file).finish_non_exhaustive()
+    }
+}
+
+/// How often each caller may call: so many times a second, and so many at once.
+pub struct Rates {
+    per_second: f64,
+    burst: f64,
+    /// What each has left, and when it was counted.
+    left: Mutex<HashMap<Arc<str>, (f64, Instant)>>,
+}
+
+/// The most callers that are counted: with tokens, names come from outside.
+const MOST_COUNTED: usize = 10_000;
+
+impl Rates {
+    /// Rates of so many a second.
+    pub fn new(per_second: f64, burst: f64) -> Self {
+        Self { per_second, burst, left: Mutex::default() }
+    }
+
+    /// Counts a call.
+    ///
+    /// # Errors
+    /// How long to wait before the next, where it is one too many.
+    pub fn count(&self, caller: &Arc<str>) -> std::result::Result<(), Duration> {
+        let now = Instant::now();
+        let refilled = |(left, at): (f64, Instant)| {
+            (now.saturating_duration_since(at).as_secs_f64().mul_add(self.per_second, left)).min(self.burst)
+        };
+        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_COUNTED && !all.contains_key(caller) {
+            // Who has all of it left again needs not be remembered.
+            all.retain(|_, counted| refilled(*counted) < self.burst);
+            if all.len() >= MOST_COUNTED {
+                return Err(Duration::from_secs(1));
+            }
+        }
+        let counted = all.entry(Arc::clone(caller)).or_insert((self.burst, now));
+        let left = refilled(*counted);
+        *counted = (left, now);
+        if left < 1.0 {
+            return Err(Duration::try_from_secs_f64((1.0 - left) / self.per_second).unwrap_or(Duration::from_secs(3600)));
+        }
+        counted.0 = left - 1.0;
+        Ok(())
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_read_a_line_each() {
-        let keys = ApiKeys::parse("# ours\n\n  key-number-1  \r\nkey-number-2\n").unwrap();
-        assert!(keys.allow(b"key-number-1"));
-        assert!(keys.allow(b"key-number-2"));
-        for key in ["", "key-number-3", "key-number-1 ", "# ours", "key-number-"] {
-            assert!(!keys.allow(key.as_bytes()), "{key:?}");
-        }
+    fn who_calls_too_often_waits_and_others_do_not() {
+        let rates = Rates::new(0.001, 2.0);
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        assert!(rates.count(&one).is_ok() && rates.count(&one).is_ok());
+        assert!(rates.count(&one).is_err_and(|wait| wait > Duration::from_secs(900)));
+        assert!(rates.count(&other).is_ok());
     }
 
     #[test]
-    fn files_without_a_usable_key_are_refused_and_not_shown() {
-        for text in ["", "# none\n", "short\n", "two words here\n", "kéy-number-1\n"] {
-            let error = ApiKeys::parse(text).unwrap_err();
-            assert!(text.trim().is_empty() || !error.message.contains(text.trim()), "{}", error.message);
+    fn callers_that_are_counted_have_a_bound() {
+        let rates = Rates::new(0.001, 1.0);
+        for number in 0..MOST_COUNTED + 10 {
+            let counted = rates.count(&number.to_string().into());
+            assert_eq!(counted.is_ok(), number < MOST_COUNTED);
         }
+        assert_eq!(rates.left.lock().map(|left| left.len()).ok(), Some(MOST_COUNTED));
     }
 }

@@ -2,59 +2,146 @@
 
 mod actions;
 pub mod auth;
+pub mod config;
 mod http;
+pub mod jwt;
+pub mod keys;
+mod observe;
+mod openapi;
+pub mod permission;
 mod room;
 mod server;
+pub mod tls;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
+use crate::codec::ejson::Style;
 use crate::config::DriverSettings;
-use crate::driver::DriverClient;
+use crate::driver::command::{How, run_command};
+use crate::driver::{Beyond, DriverClient};
 use crate::error::{Error, ErrorKind, Result};
-use auth::ApiKeys;
+use auth::{Auth, Rates};
+use observe::Observer;
+pub use openapi::description as openapi_description;
 use room::Room;
+use server::Front;
 pub use server::Limits;
+use tls::Certificates;
 
-/// How long calls under way may go on after the gateway is told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// The MongoDBs behind the gateway.
+#[derive(Debug, Clone)]
+pub enum Sources {
+    /// One, whatever its `dataSource` is called.
+    Any(Box<DriverSettings>),
+    /// By `dataSource`.
+    Named(BTreeMap<String, DriverSettings>),
+}
 
 /// What the gateway serves, and to whom.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct GatewayOptions {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The MongoDB behind it.
-    pub mongodb: DriverSettings,
+    /// The MongoDBs behind it.
+    pub sources: Sources,
     /// Who may call.
-    pub keys: ApiKeys,
-    /// The only `dataSource` that is served; any, if there is none.
-    pub data_source: Option<String>,
+    pub auth: Auth,
+    /// TLS, if there is.
+    pub tls: Option<Certificates>,
+    /// The origins whose pages may call; `*` for all.
+    pub origins: Vec<String>,
+    /// What answers are written in where `Accept` does not say.
+    pub style: Style,
+    /// Whether requests are logged.
+    pub access_log: bool,
+    /// How long calls under way may go on after the gateway is told to stop.
+    pub grace: Duration,
     /// What clients may hold at most.
     pub limits: Limits,
 }
 
+/// A MongoDB behind the gateway.
+enum Clients {
+    Any(Arc<DriverClient>),
+    Named(BTreeMap<String, Arc<DriverClient>>),
+}
+
+impl Clients {
+    fn of(sources: Sources, observer: &Observer) -> Self {
+        let runtime = tokio::runtime::Handle::current();
+        let client = |name: &str, settings| {
+            let pool = observer.metrics.pool(name);
+            Arc::new(DriverClient::with_listener(settings, runtime.clone(), Some(pool), Beyond::default()))
+        };
+        match sources {
+            Sources::Any(settings) => Self::Any(client("", *settings)),
+            Sources::Named(named) => Self::Named(
+                named.into_iter().map(|(name, settings)| (name.clone(), client(&name, settings))).collect(),
+            ),
+        }
+    }
+
+    fn named(&self, data_source: &str) -> Option<&Arc<DriverClient>> {
+        match self {
+            Self::Any(client) => Some(client),
+            Self::Named(named) => named.get(data_source),
+        }
+    }
+
+    fn all(&self) -> Vec<(&str, &Arc<DriverClient>)> {
+        match self {
+            Self::Any(client) => vec![("MongoDB", client)],
+            Self::Named(named) => named.iter().map(|(name, client)| (name.as_str(), client)).collect(),
+        }
+    }
+}
+
 /// What all requests share.
 struct Gateway {
-    mongodb: Arc<DriverClient>,
-    keys: ApiKeys,
-    data_source: Option<String>,
+    clients: Clients,
+    auth: Auth,
+    rates: Option<Rates>,
+    style: Style,
     limits: Limits,
+    places: Arc<Semaphore>,
     room: Room,
+    observer: Arc<Observer>,
+}
+
+/// How long a MongoDB has to say that it is there.
+const PING: Duration = Duration::from_secs(2);
+
+impl Gateway {
+    /// What cannot be reached, and why.
+    async fn unreachable(&self) -> Vec<(String, String)> {
+        let mut missing = Vec::new();
+        for (name, client) in self.clients.all() {
+            let ping = run_command(client, "admin".to_owned(), bson::doc! { "ping": 1 }, How::once(None));
+            match tokio::time::timeout(PING, ping).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => missing.push((name.to_owned(), error.message)),
+                Err(_) => missing.push((name.to_owned(), "no answer in time".to_owned())),
+            }
+        }
+        missing
+    }
 }
 
 /// Serves until the process gets SIGTERM or SIGINT, then lets the calls under
-/// way end. Calls `listening` once with the address, which with port 0 is the
-/// one taken.
+/// way end. SIGHUP has it read keys and certificates again. Calls `listening`
+/// once with the address, which with port 0 is the one taken.
 ///
 /// # Errors
 /// `Configuration` where it cannot listen there.
 pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let GatewayOptions { listen, mongodb, keys, data_source, limits } = options;
+    let GatewayOptions { listen, sources, auth, tls, origins, style, access_log, grace, limits } = options;
     let cannot = |error: std::io::Error| {
         Error::new(
             ErrorKind::Configuration,
@@ -62,18 +149,92 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
         )
     };
     // Before the address is told, so that whoever waits for it may stop us at once.
-    let stop = stop_signal()
-        .map_err(|error| Error::new(ErrorKind::Configuration, format!("signals cannot be handled ({error})")))?;
+    let no_signals =
+        |error: std::io::Error| Error::new(ErrorKind::Configuration, format!("signals cannot be handled ({error})"));
+    let stop = stop_signal().map_err(no_signals)?;
+    let hangups = hangups().map_err(no_signals)?;
+    let observer = Observer::new(access_log)
+        .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be written ({error})")))?;
+    let observer = Arc::new(observer);
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    let mongodb = Arc::new(DriverClient::new(mongodb, tokio::runtime::Handle::current()));
-    let room = Room::new(&limits);
-    let gateway = Arc::new(Gateway { mongodb, keys, data_source, limits, room });
-    let router = http::router(Arc::clone(&gateway));
+    let tls = tls.map(Arc::new);
+    let front = Front { tls: tls.clone(), connections: observer.metrics.connections.clone() };
+    let gateway = Arc::new(Gateway {
+        clients: Clients::of(sources, &observer),
+        auth,
+        rates: limits.per_second.map(|per_second| Rates::new(per_second, limits.burst)),
+        style,
+        places: Arc::new(Semaphore::new(limits.requests)),
+        room: Room::new(&limits),
+        limits,
+        observer: Arc::clone(&observer),
+    });
+    let router = http::router(Arc::clone(&gateway), &origins);
     listening(address);
-    server::serve_connections(listener, router, &gateway.limits, stop, GRACE).await;
-    gateway.mongodb.close().await;
+    let reloading = tokio::spawn(reload(Arc::clone(&gateway), tls, hangups));
+    let looking = tokio::spawn(tell_of_missing(Arc::clone(&gateway)));
+    server::serve_connections(listener, router, &gateway.limits, front, stop, grace).await;
+    reloading.abort();
+    looking.abort();
+    for (_, client) in gateway.clients.all() {
+        client.close().await;
+    }
+    observer.end();
     Ok(())
+}
+
+/// Says at the start which MongoDB is not there, so that a wrong address is
+/// seen before the first request; it may come later.
+async fn tell_of_missing(gateway: Arc<Gateway>) {
+    for (name, problem) in gateway.unreachable().await {
+        gateway.observer.say("warning", &format!("the data source {name} cannot be reached yet: {problem}"));
+    }
+}
+
+/// Reads keys and certificates again with each SIGHUP.
+async fn reload(gateway: Arc<Gateway>, tls: Option<Arc<Certificates>>, mut hangups: Hangups) {
+    while hangups.next().await {
+        let reloaded = gateway.auth.reload().and_then(|()| tls.as_ref().map_or(Ok(()), |tls| tls.reload()));
+        match reloaded {
+            Ok(()) => gateway.observer.say("info", "keys and certificates were read again"),
+            Err(error) => {
+                let message = format!("SIGHUP: {}; what was read before stays in use", error.message);
+                gateway.observer.say("error", &message);
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+struct Hangups(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    async fn next(&mut self) -> bool {
+        self.0.recv().await.is_some()
+    }
+}
+
+#[cfg(unix)]
+fn hangups() -> std::io::Result<Hangups> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::hangup()).map(Hangups)
+}
+
+#[cfg(not(unix))]
+struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    async fn next(&mut self) -> bool {
+        false
+    }
+}
+
+#[cfg(not(unix))]
+fn hangups() -> std::io::Result<Hangups> {
+    Ok(Hangups)
 }
 
 #[cfg(unix)]
@@ -95,6 +256,6 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway").field("mongodb", &self.mongodb).finish_non_exhaustive()
+        f.debug_struct("Gateway").field("auth", &self.auth).finish_non_exhaustive()
     }
 }

@@ -1,15 +1,16 @@
 //! Connections: how many, for how long, and how they end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::Request;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -18,10 +19,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::Certificates;
 
 /// What clients may hold at most.
 #[derive(Debug, Clone)]
@@ -35,6 +40,16 @@ pub struct Limits {
     pub body: Duration,
     /// How long a client may take nothing of an answer, or give no sign of life.
     pub stalled: Duration,
+    /// How long MongoDB may take for the answer of a request, or for its next part.
+    pub request: Duration,
+    /// Requests that are carried out at once.
+    pub requests: usize,
+    /// The most documents of an answer, where there is a bound.
+    pub documents: Option<u64>,
+    /// How many requests a caller may make in a second, where there is a bound.
+    pub per_second: Option<f64>,
+    /// How many of them may come at once.
+    pub burst: f64,
     /// The largest request, in bytes. A document of 16 MiB may take several times that as EJSON.
     pub body_bytes: usize,
     /// The memory of all requests that are read, carried out or answered at once, in bytes.
@@ -48,6 +63,11 @@ impl Default for Limits {
             head: Duration::from_secs(30),
             body: Duration::from_secs(60),
             stalled: Duration::from_secs(120),
+            request: Duration::from_secs(60),
+            requests: 1024,
+            documents: None,
+            per_second: None,
+            burst: 1.0,
             body_bytes: 64 * 1024 * 1024,
             bytes_in_all: 384 * 1024 * 1024,
         }
@@ -67,6 +87,7 @@ pub(super) async fn serve_connections(
     listener: TcpListener,
     router: Router,
     limits: &Limits,
+    front: Front,
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) {
@@ -81,7 +102,7 @@ pub(super) async fn serve_connections(
             () = &mut stop => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        let (stream, place) = match accepted {
+        let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
             // Of the one connection, or of a lack of descriptors, which passes.
             Err(_) => {
@@ -89,10 +110,13 @@ pub(super) async fn serve_connections(
                 continue;
             }
         };
-        let (server, router, watcher) = (server.clone(), router.clone(), graceful.watcher());
+        let (server, watcher) = (server.clone(), graceful.watcher());
+        let router = router.clone().layer(Extension(Peer(peer)));
         let (head, stalled) = (limits.head, limits.stalled);
+        let front = front.clone();
         tokio::spawn(async move {
             let _place = place;
+            let _open = Open::new(front.connections);
             // Without this an answer may wait 40 ms for an acknowledgement.
             drop(stream.set_nodelay(true));
             // Who says nothing at all has no protocol yet whose timeouts could apply.
@@ -102,10 +126,20 @@ pub(super) async fn serve_connections(
             let mut stream = TimeoutStream::new(stream);
             stream.set_read_timeout(Some(stalled));
             stream.set_write_timeout(Some(stalled));
-            let io = TokioIo::new(Box::pin(stream));
-            let connection = server.serve_connection(io, TowerToHyperService::new(router)).into_owned();
+            let service = TowerToHyperService::new(router);
             // Its errors are the client's: a connection that broke, or a request that is none.
-            drop(watcher.watch(connection).await);
+            match front.tls {
+                None => {
+                    let connection = server.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned();
+                    drop(watcher.watch(connection).await);
+                }
+                Some(tls) => {
+                    let handshake = TlsAcceptor::from(tls.current()).accept(Box::pin(stream));
+                    let Ok(Ok(stream)) = timeout(head.min(FIRST_BYTE), handshake).await else { return };
+                    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+                    drop(watcher.watch(connection).await);
+                }
+            }
         });
     }
     drop(listener);
@@ -124,6 +158,35 @@ pub(super) async fn serve_connections(
         }
     };
     drop(timeout(grace, ended).await);
+}
+
+/// What is in front of HTTP, and who counts connections.
+#[derive(Clone, Default)]
+pub(super) struct Front {
+    /// TLS, if there is.
+    pub(super) tls: Option<Arc<Certificates>>,
+    /// How many are open.
+    pub(super) connections: Gauge<i64, AtomicI64>,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// An open connection.
+struct Open(Gauge<i64, AtomicI64>);
+
+impl Open {
+    fn new(gauge: Gauge<i64, AtomicI64>) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A request that has begun and has not been answered whole.
@@ -176,11 +239,11 @@ impl http_body::Body for Counted {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     // The semaphore is never closed.
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
 }
 
 fn http_server(limits: &Limits) -> Builder<TokioExecutor> {
@@ -202,7 +265,6 @@ mod tests {
     use super::*;
     use axum::body::to_bytes;
     use axum::routing::{any, get};
-    use std::net::SocketAddr;
     use std::time::Instant;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::oneshot;
@@ -229,7 +291,7 @@ mod tests {
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            serve_connections(listener, router, &limits, stopped, Duration::from_secs(5)).await;
+            serve_connections(listener, router, &limits, Front::default(), stopped, Duration::from_secs(5)).await;
         });
         Server { address, stop: Some(stop), ended }
     }

@@ -1,45 +1,58 @@
-//! The gateway as the command line starts it.
+//! The gateway as the command line starts it, and the files of its keys.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::call::raised;
 use super::errors::{configuration_error, to_py};
-use crate::config::DriverSettings;
-use crate::error::Error;
-use crate::gateway::auth::ApiKeys;
-use crate::gateway::{GatewayOptions, Limits, serve};
+use crate::error::{Error, ErrorKind};
+use crate::gateway::config::Flags;
+use crate::gateway::permission::{Permission, Right};
+use crate::gateway::{GatewayOptions, keys, openapi_description, serve};
 
-/// Serve the Data API until SIGTERM or SIGINT. `keys` is the text of a key
-/// file; `listening` is called once, with the address that was taken.
+/// Serve the Data API until SIGTERM or SIGINT, as a configuration file says, or
+/// in front of one MongoDB for the keys of a file. `listening` is called once,
+/// with the URL that it serves.
 #[pyfunction]
-#[pyo3(signature = (mongodb_uri, keys, listen, listening, data_source = None, connections = 1024))]
+#[pyo3(signature = (
+    listening, *, config = None, mongodb_uri = None, keys_file = None, listen = "127.0.0.1:8080", data_source = None,
+    access_log = false, connections = 1024
+))]
+#[allow(clippy::too_many_arguments)]
 pub fn run_gateway(
     py: Python<'_>,
-    mongodb_uri: &str,
-    keys: &str,
-    listen: &str,
     listening: Py<PyAny>,
+    config: Option<PathBuf>,
+    mongodb_uri: Option<&str>,
+    keys_file: Option<PathBuf>,
+    listen: &str,
     data_source: Option<String>,
+    access_log: bool,
     connections: usize,
 ) -> PyResult<()> {
-    let listen = address(listen)
-        .ok_or_else(|| configuration_error(py, "the address to listen on must be host:port, e.g. 127.0.0.1:8080"))?;
-    let mongodb = raised(py, DriverSettings::from_uri(mongodb_uri))?;
-    let keys = raised(py, ApiKeys::parse(keys))?;
-    let options =
-        GatewayOptions { listen, mongodb, keys, data_source, limits: Limits { connections, ..Limits::default() } };
+    let options = gateway_options(
+        py,
+        config.as_deref(),
+        mongodb_uri,
+        keys_file.as_deref(),
+        listen,
+        data_source,
+        access_log,
+        connections,
+    )?;
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
     let served: Result<(), Error> = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("connect-mongodb-gateway")
             .build()
-            .map_err(|error| Error::new(crate::error::ErrorKind::Configuration, format!("no threads ({error})")))?;
+            .map_err(|error| Error::new(ErrorKind::Configuration, format!("no threads ({error})")))?;
         let served = runtime.block_on(serve(options, |address| {
             Python::attach(|py| {
-                if let Err(error) = listening.call1(py, (address.to_string(),)) {
+                if let Err(error) = listening.call1(py, (format!("{scheme}://{address}"),)) {
                     error.write_unraisable(py, None);
                 }
             });
@@ -48,14 +61,86 @@ pub fn run_gateway(
         served
     });
     served.map_err(|error| match error.kind {
-        crate::error::ErrorKind::Configuration => to_py(py, error),
+        ErrorKind::Configuration => to_py(py, error),
         _ => PyRuntimeError::new_err(error.message),
     })
 }
 
-/// `host:port`, where the host may be a name that resolves here.
-fn address(text: &str) -> Option<SocketAddr> {
-    let (host, port) = text.rsplit_once(':')?;
-    port.parse::<u16>().ok().filter(|_| !host.is_empty())?;
-    text.to_socket_addrs().ok()?.next()
+#[allow(clippy::too_many_arguments)]
+fn gateway_options(
+    py: Python<'_>,
+    config: Option<&Path>,
+    mongodb_uri: Option<&str>,
+    keys_file: Option<&Path>,
+    listen: &str,
+    data_source: Option<String>,
+    access_log: bool,
+    connections: usize,
+) -> PyResult<GatewayOptions> {
+    match (config, mongodb_uri, keys_file) {
+        (Some(config), ..) => raised(py, GatewayOptions::from_file(config, connections)),
+        (None, Some(mongodb_uri), Some(keys_file)) => {
+            let flags = Flags { mongodb_uri, keys_file, listen, data_source, access_log };
+            raised(py, GatewayOptions::from_flags(flags, connections))
+        }
+        _ => Err(configuration_error(py, "give a configuration, or a MongoDB and a file of keys")),
+    }
+}
+
+/// The gateway's description of itself: OpenAPI 3.1, as JSON.
+#[pyfunction]
+pub fn gateway_openapi() -> String {
+    openapi_description().to_string()
+}
+
+/// Add a key to the text of a key file, which may be empty; the new text and the key.
+#[pyfunction]
+#[pyo3(signature = (text, name, *, rights, places, expires = None))]
+pub fn create_key(
+    py: Python<'_>,
+    text: &str,
+    name: &str,
+    rights: Vec<String>,
+    places: Vec<String>,
+    expires: Option<&str>,
+) -> PyResult<(String, String)> {
+    let mut allow = Vec::new();
+    for right in &rights {
+        let Some(right) = Right::from_name(right) else {
+            let names: Vec<&str> = Right::ALL.iter().map(|right| right.name()).collect();
+            return Err(configuration_error(py, format!("a right is one of {}", names.join(", "))));
+        };
+        allow.push(right);
+    }
+    let mut permissions = Vec::new();
+    for place in &places {
+        match Permission::at(place, allow.clone()) {
+            Some(permission) => permissions.push(permission),
+            None => return Err(configuration_error(py, "a place is data source/database/collection, with * for any")),
+        }
+    }
+    raised(py, keys::create(text, name, expires, &permissions))
+}
+
+/// The keys of a key file's text, without the keys: name, permissions, created, expires, expired.
+#[pyfunction]
+pub fn list_keys<'py>(py: Python<'py>, text: &str) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    let mut listed = Vec::new();
+    for key in raised(py, keys::list(text))? {
+        let entry = PyDict::new(py);
+        entry.set_item("name", key.name)?;
+        let permissions: Vec<String> = key.permissions.iter().map(ToString::to_string).collect();
+        entry.set_item("permissions", permissions)?;
+        entry.set_item("created", key.created)?;
+        entry.set_item("expires", key.expires)?;
+        entry.set_item("expired", key.expired)?;
+        listed.push(entry);
+    }
+    Ok(listed)
+}
+
+/// Take a key out of the text of a key file; the new text.
+#[pyfunction]
+pub fn revoke_key(py: Python<'_>, text: &str, name: &str) -> PyResult<String> {
+    raised(py, keys::revoke(text, name))
 }

@@ -47,7 +47,7 @@ pub mod _native {
     #[pymodule_export]
     use super::events::{EventModel, event_models, event_types, parse_event};
     #[pymodule_export]
-    use super::gateway::run_gateway;
+    use super::gateway::{create_key, gateway_openapi, list_keys, revoke_key, run_gateway};
     #[pymodule_export]
     use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
     #[pymodule_export]

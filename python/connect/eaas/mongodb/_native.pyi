@@ -1,5 +1,6 @@
 # Written by scripts/native_stubs.py of scripts/native.pyi.in.
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from types import GenericAlias, TracebackType
 from typing import Any, Final, Generic, NoReturn, TypeAlias, final, type_check_only
 
@@ -29,13 +30,22 @@ def ejson_encode(document: _Document, /) -> bytes: ...
 def ejson_decode(data: bytes, /) -> dict[str, Any]: ...
 def ejson_from_bson(data: bytes, /) -> bytes: ...
 def run_gateway(
-    mongodb_uri: str,
-    keys: str,
-    listen: str,
     listening: Callable[[str], object],
+    *,
+    config: str | PathLike[str] | None = None,
+    mongodb_uri: str | None = None,
+    keys_file: str | PathLike[str] | None = None,
+    listen: str = "127.0.0.1:8080",
     data_source: str | None = None,
+    access_log: bool = False,
     connections: int = 1024,
 ) -> None: ...
+def gateway_openapi() -> str: ...
+def create_key(
+    text: str, name: str, *, rights: Sequence[str], places: Sequence[str], expires: str | None = None
+) -> tuple[str, str]: ...
+def list_keys(text: str) -> list[dict[str, Any]]: ...
+def revoke_key(text: str, name: str) -> str: ...
 
 @final
 class InsertOneResult:

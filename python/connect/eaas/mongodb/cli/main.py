@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,17 +64,21 @@ def main() -> None:
 
 @main.command()
 @click.option(
+    "--config",
+    envvar="GATEWAY_CONFIG",
+    metavar="FILE",
+    help="A configuration (TOML) with data sources, keys, TLS and limits; instead of all other options.",
+)
+@click.option(
     "--mongodb-uri",
     envvar="MONGODB_URI",
-    required=True,
     metavar="URI",
     help="The MongoDB to serve (or the variable MONGODB_URI, to keep a password out of sight).",
 )
 @click.option(
     "--api-key-file",
-    required=True,
     metavar="FILE",
-    help="The keys that may call: one a line; empty lines and lines that begin with # are passed over.",
+    help="The keys that may call: a file of `connect-mongodb key`, or keys themselves, one a line.",
 )
 @click.option(
     "--listen",
@@ -85,22 +92,36 @@ def main() -> None:
     metavar="NAME",
     help="The only dataSource to serve; any, if left out.",
 )
-def gateway(mongodb_uri: str, api_key_file: str, listen: str, data_source: str | None) -> None:
-    """Serve the Data API in front of a MongoDB, until SIGTERM or Ctrl-C."""
-    from connect.eaas.mongodb._native import run_gateway
-    from pymongo.errors import ConfigurationError
+@click.option("--access-log", is_flag=True, help="Write a line of JSON to stderr for each request.")
+@click.pass_context
+def gateway(context: click.Context, config: str | None, mongodb_uri: str | None, **options: Any) -> None:
+    """Serve the Data API in front of a MongoDB, until SIGTERM or Ctrl-C.
 
-    try:
-        keys = Path(api_key_file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        fail(f"the key file {api_key_file} cannot be read ({reason})")
+    SIGHUP has it read keys and certificates again. docs/gateway.md has the configuration.
+    """
+    from connect.eaas.mongodb._native import run_gateway
+    from pymongo.errors import ConfigurationError, InvalidURI
+
+    keys_file = options.pop("api_key_file")
+    if config is not None:
+        given = [name for name in options if _is_given(context, name)] + ["api_key_file"] * (keys_file is not None)
+        if given or _is_given(context, "mongodb_uri"):
+            fail("gateway: --config goes without other options: write them into the configuration")
+        arguments: dict[str, Any] = {"config": config}
+    elif mongodb_uri is None or keys_file is None:
+        fail("gateway: give --config, or --mongodb-uri and --api-key-file (see connect-mongodb gateway --help)")
+    else:
+        arguments = {"mongodb_uri": mongodb_uri, "keys_file": keys_file, **options}
     # The gateway handles Ctrl-C itself; Python's handler would raise afterwards.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        run_gateway(mongodb_uri, keys, listen, _print_address, data_source, _most_connections())
-    except (ConfigurationError, RuntimeError) as error:
+        run_gateway(_print_address, connections=_most_connections(), **arguments)
+    except (ConfigurationError, InvalidURI, RuntimeError) as error:
         fail(f"gateway: {error}")
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _most_connections() -> int:
@@ -117,8 +138,130 @@ def _most_connections() -> int:
     return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft - 200))
 
 
-def _print_address(address: str) -> None:
-    click.echo(f"Listening on http://{address}")
+def _print_address(url: str) -> None:
+    click.echo(f"Listening on {url}")
+
+
+@main.group()
+def key() -> None:
+    """Make, list and revoke keys of the Data API, in a file for `gateway`.
+
+    The file holds hashes, not keys. A gateway that runs takes over what has changed with SIGHUP.
+    """
+
+
+KEY_FILE = click.option(
+    "--file", "path", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="The file."
+)
+
+
+@key.command("create")
+@KEY_FILE
+@click.option("--name", required=True, metavar="NAME", help="What logs call it.")
+@click.option(
+    "--allow",
+    default="read,write",
+    show_default=True,
+    metavar="RIGHTS",
+    help="What it may do, with commas between: read, write, code ($where, $function, $accumulator), "
+    "out ($out, $merge), stats ($collStats and the like).",
+)
+@click.option(
+    "--on",
+    "places",
+    multiple=True,
+    default=["*"],
+    show_default=True,
+    metavar="PLACE",
+    help="Where: DATA_SOURCE/DATABASE/COLLECTION, each with * for any text; may be given again.",
+)
+@click.option("--expires", metavar="TIME", help="Until when: 2027-01-31, 2027-01-31T12:00:00Z, or days from now: 90d.")
+def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires: str | None) -> None:
+    """Make a key, and print it: it is not kept anywhere else."""
+    from connect.eaas.mongodb._native import create_key
+    from pymongo.errors import ConfigurationError
+
+    rights = [right.strip() for right in allow.split(",")]
+    try:
+        text, made = create_key(
+            _read_keys(path, missing_ok=True), name, rights=rights, places=places, expires=_moment(expires)
+        )
+    except ConfigurationError as error:
+        fail(f"key: {error}")
+    _write_keys(path, text)
+    click.echo(made)
+
+
+@key.command("list")
+@KEY_FILE
+def list_keys(path: Path) -> None:
+    """Show the keys of a file: their names, what they may do, and until when."""
+    from connect.eaas.mongodb._native import list_keys
+    from pymongo.errors import ConfigurationError
+
+    try:
+        keys = list_keys(_read_keys(path))
+    except ConfigurationError as error:
+        fail(f"key: {error}")
+    for entry in keys:
+        until = f"until {entry['expires']}" if entry["expires"] else "without an end"
+        state = " (ended)" if entry["expired"] else ""
+        click.echo(f"{entry['name']}: {'; '.join(entry['permissions'])}; {until}{state}")
+
+
+@key.command("revoke")
+@KEY_FILE
+@click.option("--name", required=True, metavar="NAME", help="The key's name.")
+def revoke_key(path: Path, name: str) -> None:
+    """Take a key out of a file. A gateway that runs lets it in until it gets SIGHUP."""
+    from connect.eaas.mongodb._native import revoke_key
+    from pymongo.errors import ConfigurationError
+
+    try:
+        text = revoke_key(_read_keys(path), name)
+    except ConfigurationError as error:
+        fail(f"key: {error}")
+    _write_keys(path, text)
+
+
+def _moment(expires: str | None) -> str | None:
+    """A time as it is given; of `90d`, the time in 90 days."""
+    days = expires.removesuffix("d") if expires else ""
+    if expires is None or days == expires or not days.isdecimal():
+        return expires
+    try:
+        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=int(days))
+    except OverflowError:
+        fail("key: --expires is too far away")
+    return end.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _read_keys(path: Path, *, missing_ok: bool = False) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if missing_ok:
+            return ""
+        fail(f"key: there is no file {path}")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"key: the file {path} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})")
+
+
+def _write_keys(path: Path, text: str) -> None:
+    """Put a new file in the place of the old one, so that no reader sees half of it."""
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        fail(f"key: the file {path} cannot be written ({error.strerror})")
 
 
 PORT = click.IntRange(0, 65535)
@@ -166,3 +309,48 @@ def dev(port: int, http_port: int, data_dir: str | None, db: str, output: str) -
         serve(port=port, http_port=http_port, data_dir=data_dir, database=db, output=output)
     except DevelopmentError as error:
         fail(f"dev: {error}")
+
+
+@main.command()
+@click.option(
+    "--path",
+    type=click.Choice(["driver", "http", "both"]),
+    default="both",
+    show_default=True,
+    help="The path to check; both: those whose variables are set.",
+)
+@click.option(
+    "--env-file",
+    metavar="FILE",
+    help="The variables, as NAME=value lines; those of the environment, if left out.",
+)
+@click.option(
+    "--timeout",
+    type=click.IntRange(1, 600),
+    default=5,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a connection, and for an answer.",
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print what came of it.",
+)
+def check(path: str, env_file: str | None, timeout: int, output: str) -> None:
+    """Check from here that MongoDB can be reached and used, and say what to mend.
+
+    Takes an extension's variables. Inserts a document into each collection, and
+    deletes it. Ends with status 0 if all that is configured works, and with 1 if
+    something does not, or nothing is configured.
+    """
+    from connect.eaas.mongodb.cli.check import CheckError, run
+
+    try:
+        works = run(path, env_file=env_file, seconds=timeout, output=output)
+    except CheckError as error:
+        fail(f"check: {error}")
+    sys.exit(0 if works else 1)
