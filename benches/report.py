@@ -28,6 +28,8 @@ class Report:
     imports: dict[str, float] = field(default_factory=dict)
     codec: dict[str, float] = field(default_factory=dict)
     models: dict[str, float] = field(default_factory=dict)
+    gateway: dict[tuple[str, int], Figures] = field(default_factory=dict)
+    gateway_about: str = ""
 
 
 @dataclass
@@ -102,6 +104,16 @@ def targets(report: Report) -> list[Target]:
     motor, httpx = "tutorial (Motor per event)", "tutorial (httpx per event)"
     ratio("driver: against the tutorial's code, each at its best", 200.0, tutorial("driver", "ours", motor))
     ratio("Data API: against the tutorial's code, each at its best", 500.0, tutorial("http", "ours http", httpx))
+    served = [figures for (_, connections), figures in report.gateway.items() if connections == 64]
+    if served:
+        ratio(
+            "gateway, 64 connections: throughput against Express, the lesser of its actions",
+            5.0,
+            lambda: min(figures["ours"]["per_second"] / figures["Express"]["per_second"] for figures in served),
+        )
+        used = max(figures["ours"]["cpu_us"] for figures in served)
+        what = "gateway, 64 connections: its CPU per request, the greater of its actions"
+        found.append(Target(what, "≤ 60 µs", f"{used:.1f} µs", used <= 60))
     codec = report.codec
     ratio("encode against bson's C extension", 2.5, lambda: codec["bson.encode"] / codec["ours encode"])
     ratio("EJSON encode against json.dumps", 6.0, lambda: codec["json.dumps"] / codec["ours EJSON encode"])
@@ -139,6 +151,36 @@ def _table(figures: Figures) -> list[str]:
         times = " | ".join(f"{one[key]:.3f}" for key in ("p50_ms", "p99_ms", "p999_ms"))
         shown = f"**{name}**" if name.startswith("ours") else name
         lines.append(f"| {shown} | {one['per_second']:,.0f} | {one['cpu_us']:.1f} | {times} |")
+    return lines
+
+
+def gateway_section(found: dict[tuple[str, int], Figures], about: str) -> list[str]:
+    """The section on the gateway and its peer."""
+    busy = max(one["load_us"] * one["per_second"] / 1e4 for figures in found.values() for one in figures.values())
+    lines = [
+        "## The gateway, next to Express",
+        "",
+        "`connect-mongodb gateway` (*ours*) and the Data API as MongoDB's Express template has it (`benches/express`:",
+        "the driver without Mongoose, in production mode), both in front of the null server, on the same two cores.",
+        "Plain JSON; a connection has one request under way. CPU is the server's, of all its processes and threads.",
+        f"The load generator took {busy:.0f} % of a core at most.",
+        "",
+        f"Express: {about}.",
+        "",
+    ]
+    for action in dict.fromkeys(action for action, _ in found):
+        lines += [
+            f"### {action}",
+            "",
+            "| connections | server | requests/s | CPU per request, µs | p50, ms | p99, ms |",
+            "| ---: | --- | ---: | ---: | ---: | ---: |",
+        ]
+        for (of, connections), figures in found.items():
+            for name, one in figures.items() if of == action else ():
+                times = f"{one['p50_ms']:.3f} | {one['p99_ms']:.3f}"
+                shown = f"**{name}**" if name == "ours" else name
+                lines.append(f"| {connections} | {shown} | {one['per_second']:,.0f} | {one['cpu_us']:.1f} | {times} |")
+        lines.append("")
     return lines
 
 
@@ -218,6 +260,8 @@ def write(report: Report, folder: Path) -> Path:
         for (of, concurrency), figures in report.main.items():
             if of == path:
                 lines += [f"### {concurrency} at once", "", *_table(figures), ""]
+    if report.gateway:
+        lines += gateway_section(report.gateway, report.gateway_about)
     lines += ["## Other sizes, inserts/s", ""]
     for path in ("driver", "http"):
         columns = [(size, at) for of, size, at in report.sizes if of == path]

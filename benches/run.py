@@ -26,6 +26,7 @@ import bson
 from connect.eaas.mongodb.cli import dev
 
 from benches.client import PEERS
+from benches.gateway import compare
 from benches.models import models
 from benches.report import Report, write
 
@@ -224,6 +225,8 @@ class Benchmark:
                     )
             print("growth", flush=True)
             report.growth = growth(null, 50_000 if self.quick else 1_000_000)
+            print("the gateway, next to Express", flush=True)
+            report.gateway, report.gateway_about = compare(null.mongodb, self.request, self.folder, self.quick)
         print("SecantusDB and the gateway", flush=True)
         with real_servers() as real:
             for path, names in (

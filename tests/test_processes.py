@@ -109,7 +109,10 @@ def test_a_client_made_before_a_fork_works_after_it(config: dict[str, str], read
 
 
 def test_ctrl_c_interrupts_a_blocking_call() -> None:
+    # A parent in the background of a shell may have it ignored.
     program = """
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from connect.eaas.mongodb import MongoClient
         print('ready', flush=True)
         try:

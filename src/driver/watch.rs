@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 
 use super::error::{Attempt, Attempted};
+use super::events::Heard;
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::cursor::Demand;
@@ -68,11 +69,11 @@ const DOING: &str = "watch";
 
 impl Watching {
     /// Opens a change stream.
-    pub fn start(runtime: &Handle, client: Arc<DriverClient>, watch: Watch) -> Self {
+    pub fn start(runtime: &Handle, client: Arc<DriverClient>, watch: Watch, heard: Option<Heard>) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         let demand: Arc<Demand> = Arc::default();
         let wanted = Arc::clone(&demand);
-        let task = runtime.spawn(async move {
+        let watching = async move {
             let namespace = Arc::clone(&watch.namespace);
             let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
             let mut stream = match open(&client, watch, &attempt).await {
@@ -94,7 +95,8 @@ impl Watching {
                     return;
                 }
             }
-        });
+        };
+        let task = runtime.spawn(Heard::scope(heard, watching));
         Self { seen: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
     }
 

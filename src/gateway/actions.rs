@@ -17,12 +17,12 @@ use crate::codec::writer::{BsonWriter, Sink};
 use crate::config::{collection_name, database_name};
 use crate::cursor::Batch;
 use crate::data_api::protocol::{Action, answer_for};
-use crate::driver::{DriverClient, Namespace};
 use crate::driver::aggregate::aggregate;
 use crate::driver::bulk::{BulkOptions, insert_many};
 use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, insert_one};
 use crate::driver::write::{Updated, delete, replace, update};
+use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::process;
 
@@ -371,8 +371,7 @@ fn answer_updated(updated: Updated, style: Style) -> Outcome<Answer> {
         let holder = RawDocumentBuf::try_from(&doc! { "v": id }).map_err(|_| invalid("'_id' cannot be read"))?;
         let id = holder.get("v").ok().flatten().ok_or_else(|| invalid("'_id' cannot be read"))?;
         body.extend_from_slice(br#","upsertedId":"#);
-        ejson::write_value(&mut body, id, style)
-            .map_err(|error| invalid(error.message))?;
+        ejson::write_value(&mut body, id, style).map_err(|error| invalid(error.message))?;
     }
     body.push(b'}');
     Ok(Answer::Whole(StatusCode::OK, body))
@@ -538,8 +537,7 @@ fn with_id(document: &RawDocument) -> RawDocumentBuf {
 fn id_of(document: &RawDocument, style: Style) -> Outcome<Vec<u8>> {
     let mut out = Vec::new();
     let id = document.get("_id").ok().flatten().ok_or_else(|| invalid("'_id' cannot be read"))?;
-    ejson::write_value(&mut out, id, style)
-        .map_err(|error: Error| invalid(error.message))?;
+    ejson::write_value(&mut out, id, style).map_err(|error: Error| invalid(error.message))?;
     Ok(out)
 }
 

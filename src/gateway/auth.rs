@@ -135,7 +135,9 @@ impl Rates {
         let left = refilled(*counted);
         *counted = (left, now);
         if left < 1.0 {
-            return Err(Duration::try_from_secs_f64((1.0 - left) / self.per_second).unwrap_or(Duration::from_secs(3600)));
+            return Err(
+                Duration::try_from_secs_f64((1.0 - left) / self.per_second).unwrap_or(Duration::from_secs(3600))
+            );
         }
         counted.0 = left - 1.0;
         Ok(())

@@ -87,7 +87,9 @@ impl ApiKeys {
     /// # Errors
     /// `Configuration` where there is no key, or one that cannot be used, by its line or name.
     pub fn parse(text: &str) -> Result<Self> {
-        let is_toml = |line: &str| line.starts_with("[[key]]") || line.split('=').next().is_some_and(|name| name.trim() == "salt");
+        let is_toml = |line: &str| {
+            line.starts_with("[[key]]") || line.split('=').next().is_some_and(|name| name.trim() == "salt")
+        };
         match text.lines().any(|line| is_toml(line.trim())) {
             true => Self::of_file(&KeyFile::parse(text)?),
             false => Self::of_lines(text),
@@ -235,12 +237,7 @@ fn document(text: &str) -> Result<DocumentMut> {
 ///
 /// # Errors
 /// `Configuration` where the file is none, or the name is taken.
-pub fn create(
-    text: &str,
-    name: &str,
-    expires: Option<&str>,
-    permissions: &[Permission],
-) -> Result<(String, String)> {
+pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Permission]) -> Result<(String, String)> {
     name_is_usable(name)?;
     let text = if text.trim().is_empty() {
         format!("{HEAD}salt = \"{}\"\n", STANDARD.encode(random::<32>()?))

@@ -82,9 +82,9 @@ impl Clients {
         };
         match sources {
             Sources::Any(settings) => Self::Any(client("", *settings)),
-            Sources::Named(named) => Self::Named(
-                named.into_iter().map(|(name, settings)| (name.clone(), client(&name, settings))).collect(),
-            ),
+            Sources::Named(named) => {
+                Self::Named(named.into_iter().map(|(name, settings)| (name.clone(), client(&name, settings))).collect())
+            }
         }
     }
 

@@ -92,7 +92,11 @@ impl Metrics {
             pool_in_use: Family::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Requests that were answered, by action and HTTP status", metrics.requests.clone());
+        registry.register(
+            "requests",
+            "Requests that were answered, by action and HTTP status",
+            metrics.requests.clone(),
+        );
         registry.register(
             "request_seconds",
             "Time from a request's head to the end of its answer, by action, in seconds",
@@ -293,7 +297,8 @@ impl Observer {
     pub fn begin(&self, action: Option<Action>, headers: &HeaderMap, peer: Option<std::net::SocketAddr>) -> Facts {
         self.metrics.under_way.inc();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let usable = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+        let usable =
+            |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
         let given = headers.get(REQUEST_ID).filter(usable).cloned();
         let made = || {
             let id = format!("{:016x}{number:08x}", self.process);

@@ -99,16 +99,16 @@ impl Action {
                     &["matchedCount", "modifiedCount"],
                 ),
             ),
-            Self::DeleteOne | Self::DeleteMany => {
-                ("200", object(json!({ "deletedCount": number }), &["deletedCount"]))
-            }
+            Self::DeleteOne | Self::DeleteMany => ("200", object(json!({ "deletedCount": number }), &["deletedCount"])),
         }
     }
 
     fn operation(self) -> Value {
         let fields = || NAMESPACE.iter().chain(self.fields());
-        let properties: Map<String, Value> = fields().map(|Field(name, _, schema)| ((*name).to_owned(), schema())).collect();
-        let required: Vec<&str> = fields().filter(|Field(_, required, _)| *required).map(|Field(name, ..)| *name).collect();
+        let properties: Map<String, Value> =
+            fields().map(|Field(name, _, schema)| ((*name).to_owned(), schema())).collect();
+        let required: Vec<&str> =
+            fields().filter(|Field(_, required, _)| *required).map(|Field(name, ..)| *name).collect();
         let body = json!({ "schema": { "type": "object", "properties": properties, "required": required } });
         let (status, schema) = self.answer();
         let mut responses = Map::new();

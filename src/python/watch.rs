@@ -12,9 +12,11 @@ use super::call::{Call, Startable, raised};
 use super::clients::Here;
 use super::codec::DEFAULT;
 use super::flavor::{Awaited, Blocking, Flavor};
+use super::monitoring::heard;
 use super::options::{self, Opt};
 use super::session::session_of;
 use crate::driver::DriverClient;
+use crate::driver::events::Heard;
 use crate::driver::watch::{self, Level, Seen, Watch, Watching};
 use crate::error::Result;
 use crate::runtime::process;
@@ -114,7 +116,8 @@ impl WatchCore {
             session: session_of(given.session.as_ref().map(|session| session.bind(py)), &at.pooled)?,
         };
         let runtime = raised(py, process().runtime())?;
-        let watching = Arc::new(Watching::start(runtime, at.client, watch));
+        let heard = heard(py, at.client.listener())?;
+        let watching = Arc::new(Watching::start(runtime, at.client, watch, heard));
         Ok(Some(Arc::clone(self.state().watching.get_or_insert(watching))))
     }
 
@@ -129,10 +132,12 @@ impl WatchCore {
                 None => Ok(None),
             }
         };
-        Ok(Call::new(opening, move |py, seen: Result<Option<Seen>>| {
+        let heard = slf.heard(py)?;
+        let call = Call::new(opening, move |py, seen: Result<Option<Seen>>| {
             core.note(py, seen)?;
             Ok(result)
-        }))
+        });
+        Ok(call.heard_by(heard))
     }
 
     /// The call that gives the next change, or `None` where there is none: `once` after one look.
@@ -152,10 +157,20 @@ impl WatchCore {
             }
             watching.next(once).await.map(Some)
         };
-        Ok(Call::new(waiting, move |py, seen: Result<Option<Seen>>| match core.note(py, seen)? {
+        let heard = slf.heard(py)?;
+        let call = Call::new(waiting, move |py, seen: Result<Option<Seen>>| match core.note(py, seen)? {
             Some(document) => core.here.codec.decode(py, document.as_bytes()),
             None => none(py),
-        }))
+        });
+        Ok(call.heard_by(heard))
+    }
+
+    /// Who hears of a call, if there is a stream to make it of.
+    fn heard(&self, py: Python<'_>) -> PyResult<Option<Heard>> {
+        if self.state().closed {
+            return Ok(None);
+        }
+        heard(py, self.here.at(py)?.client.listener())
     }
 
     /// Remembers where to resume; gives the change.
