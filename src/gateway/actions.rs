@@ -112,8 +112,17 @@ pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) ->
         Action::UpdateOne | Action::UpdateMany => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
             let change = match value(request, "update")? {
-                Some(RawBsonRef::Document(change)) => Bson::Document(document(Some(change))?.unwrap_or_default()),
+                Some(RawBsonRef::Document(change)) => {
+                    let operators = change.iter().flatten().all(|(name, _)| name.as_str().starts_with('$'));
+                    if change.is_empty() || !operators {
+                        return Err(invalid("'update' must have update operators, such as $set, and nothing else"));
+                    }
+                    Bson::Document(document(Some(change))?.unwrap_or_default())
+                }
                 Some(RawBsonRef::Array(stages)) => {
+                    if !stages.into_iter().flatten().all(|stage| matches!(stage, RawBsonRef::Document(_))) {
+                        return Err(invalid("each stage in 'update' must be a document"));
+                    }
                     Bson::Array(stages.try_into().map_err(|_| invalid("'update' cannot be read"))?)
                 }
                 Some(_) => return Err(invalid("'update' must be a document or an array")),
@@ -128,6 +137,9 @@ pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) ->
         Action::ReplaceOne => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
             let replacement = required_document(request, "replacement")?.to_owned();
+            if replacement.iter().flatten().any(|(name, _)| name.as_str().starts_with('$')) {
+                return Err(invalid("'replacement' must not have update operators, such as $set: use updateOne"));
+            }
             let mut options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
             options.extend(call.options());
             let updated = replace(&mongodb, &namespace, filter, replacement, options, None).await.map_err(refuse)?;

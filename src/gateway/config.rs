@@ -141,6 +141,9 @@ pub(super) fn toml_fault(what: &str, text: &str, error: &toml_edit::de::Error) -
     for (place, part) in error.message().split('"').enumerate() {
         message.push_str(if place % 2 == 0 { part } else { "\"…\"" });
     }
+    if let Some((variant, expected)) = message.strip_prefix("unknown variant `").and_then(|rest| rest.split_once('`')) {
+        message = format!("unknown value of {} characters{expected}", variant.chars().count());
+    }
     Error::new(ErrorKind::Configuration, format!("{what} cannot be used{line}: {}", excerpt(&message, 300)))
 }
 

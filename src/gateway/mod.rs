@@ -178,7 +178,8 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
     reloading.abort();
     looking.abort();
     for (_, client) in gateway.clients.all() {
-        client.close().await;
+        // A MongoDB that does not answer is not waited for.
+        drop(tokio::time::timeout(PING, client.close()).await);
     }
     observer.end();
     Ok(())

@@ -94,7 +94,7 @@ def main() -> None:
 )
 @click.option("--access-log", is_flag=True, help="Write a line of JSON to stderr for each request.")
 @click.pass_context
-def gateway(context: click.Context, config: str | None, mongodb_uri: str | None, **options: Any) -> None:
+def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | None, **options: Any) -> None:
     """Serve the Data API in front of a MongoDB, until SIGTERM or Ctrl-C.
 
     SIGHUP has it read keys and certificates again. docs/gateway.md has the configuration.
@@ -249,16 +249,17 @@ def _read_keys(path: Path, *, missing_ok: bool = False) -> str:
 
 def _write_keys(path: Path, text: str) -> None:
     """Put a new file in the place of the old one, so that no reader sees half of it."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        new = Path(name)
         try:
-            with open(descriptor, "w", encoding="utf-8") as file:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
-            os.chmod(name, mode)
-            os.replace(name, path)
+            new.chmod(mode)
+            new.replace(path)
         except BaseException:
-            os.unlink(name)
+            new.unlink()
             raise
     except OSError as error:
         fail(f"key: the file {path} cannot be written ({error.strerror})")

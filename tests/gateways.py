@@ -1,0 +1,121 @@
+"""Gateways of a configuration of the test's own, and what calls them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from connect.eaas.mongodb import _native
+from connect.eaas.mongodb.cli import dev
+
+
+class Gateway:
+    """A gateway that runs, its files, and a client for it."""
+
+    def __init__(self, server: dev.Server, url: str, folder: Path) -> None:
+        self.server = server
+        self.url = url
+        self.folder = folder
+
+    def post(self, action: str, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
+        """Call an action."""
+        sent = {"Content-Type": "application/json"} | ({"api-key": key} if key else {})
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return httpx.post(f"{self.url}/action/{action}", content=content, headers=sent, verify=False, timeout=30)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Get a page."""
+        return httpx.get(f"{self.url}{path}", timeout=30, **options)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.server.process.send_signal(number)
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of its log so far."""
+        return [json.loads(line) for line in list(self.server.output) if line.startswith("{")]
+
+    def logged(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for a line of the log."""
+        found: dict[str, Any] = until(lambda: next((line for line in self.log() if wanted(line)), None))
+        return found
+
+    def reload(self, outcome: str = "read again") -> None:
+        """Have it read its files again, and wait until it has."""
+        before = len([line for line in self.log() if "message" in line])
+        self.signal(signal.SIGHUP)
+        until(lambda: any(outcome in line["message"] for line in [x for x in self.log() if "message" in x][before:]))
+
+
+def until(look: Callable[[], Any], seconds: float = 20) -> Any:
+    """Look until there is something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
+class Talkative(dev.Server):
+    """A server all of whose lines are kept."""
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line.rstrip())
+
+
+@contextlib.contextmanager
+def gateway(folder: Path, configuration: str) -> Iterator[Gateway]:
+    """Run a gateway of this configuration, from this folder."""
+    path = folder / "gateway.toml"
+    path.write_text(f'listen = "127.0.0.1:0"\n{configuration}', encoding="utf-8")
+    command = [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(path)]
+    server = Talkative("the gateway", command)
+    try:
+        yield Gateway(server, server.wait_for_line("Listening on "), folder)
+    finally:
+        server.stop()
+
+
+def create_key(folder: Path, name: str, *places: str, rights: str = "read,write", expires: str | None = None) -> str:
+    """Add a key to the folder's key file; the key."""
+    path = folder / "keys.toml"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text, key = _native.create_key(text, name, rights=rights.split(","), places=places or ["*"], expires=expires)
+    path.write_text(text, encoding="utf-8")
+    return key
+
+
+def trusting(authority: Path, certificate: Path | None = None) -> ssl.SSLContext:
+    """A TLS context that trusts one authority, with a certificate of the client's."""
+    context = ssl.create_default_context(cafile=str(authority))
+    if certificate is not None:
+        context.load_cert_chain(str(certificate))
+    return context
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What calls give that are made at the same time."""
+    results: list[Any] = [None] * len(calls)
+
+    def make(place: int) -> None:
+        results[place] = calls[place]()
+
+    threads = [threading.Thread(target=make, args=(place,)) for place in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results

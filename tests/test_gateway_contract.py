@@ -1,0 +1,178 @@
+"""The gateway against MongoDB's description of the Data API, and against its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from connect.eaas.mongodb import _native
+from hypothesis import HealthCheck, settings
+
+from tests.conftest import API_KEY
+
+DATA = Path(__file__).parent / "data"
+ATLAS: dict[str, Any] = json.loads((DATA / "atlas-data-api-openapi.json").read_text(encoding="utf-8"))
+OURS: dict[str, Any] = json.loads(_native.gateway_openapi())
+ACTIONS = {path.rsplit("/", 1)[1]: item["post"] for path, item in ATLAS["paths"].items()}
+MEDIA_TYPES = ("application/json", "application/ejson")
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of Atlas's with its references and parts put together: its properties."""
+    if "$ref" in schema:
+        return resolved(ATLAS["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
+    properties: dict[str, Any] = dict(schema.get("properties", {}))
+    required = list(schema.get("required", []))
+    for part in schema.get("allOf", []):
+        of_part = resolved(part)
+        properties |= of_part["properties"]
+        required += of_part["required"]
+    return {"properties": properties, "required": required}
+
+
+def samples() -> list[tuple[str, str]]:
+    """The curl commands of MongoDB's documentation, by action."""
+    return [
+        (action, sample["source"])
+        for action, operation in ACTIONS.items()
+        for sample in operation.get("x-codeSamples", [])
+        if sample["lang"] == "cURL"
+    ]
+
+
+@pytest.mark.parametrize(("action", "command"), samples(), ids=[action for action, _ in samples()])
+def test_mongodbs_own_curl_commands_work_but_for_host_and_key(gateway_url: str, action: str, command: str) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    command = command.replace("https://data.mongodb-api.com", gateway_url)
+    ended = subprocess.run(
+        ["bash", "-c", command],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CLIENT_APP_ID": "data-abcde", "API_KEY": API_KEY},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    answer = json.loads(ended.stdout)
+    assert "error" not in answer, answer
+    assert set(answer) <= set(answered(action))
+
+
+def answered(action: str) -> dict[str, Any]:
+    """The fields of an action's answer, as Atlas describes them."""
+    # The service answered 201 to inserts, which the description calls 200.
+    response = ACTIONS[action]["responses"]["200"]
+    schema = response["content"]["application/json"]["schema"]
+    properties: dict[str, Any] = resolved(schema)["properties"]
+    return properties
+
+
+def examples() -> list[tuple[str, str, Any]]:
+    """The bodies that MongoDB's description has as examples."""
+    found = []
+    for action, operation in ACTIONS.items():
+        for media_type, content in operation["requestBody"]["content"].items():
+            bodies = [content["example"]] if "example" in content else []
+            bodies += [content["schema"]["example"]] if "example" in content["schema"] else []
+            bodies += [example["value"] for example in content.get("examples", {}).values() if "value" in example]
+            # That of `aggregate` is a bare pipeline, of no request.
+            found += [(action, media_type, body) for body in bodies if "dataSource" in body]
+    return found
+
+
+@pytest.mark.parametrize(("action", "media_type", "body"), examples())
+@pytest.mark.parametrize("accept", MEDIA_TYPES)
+def test_mongodbs_examples_are_answered_as_it_says(
+    gateway_url: str, action: str, media_type: str, body: Any, accept: str
+) -> None:
+    headers = {"api-key": API_KEY, "Content-Type": media_type, "Accept": accept}
+    url = f"{gateway_url}/app/data-abcde/endpoint/data/v1/action/{action}"
+    answer = httpx.post(url, content=json.dumps(body), headers=headers)
+    assert answer.status_code == (201 if action.startswith("insert") else 200), answer.text
+    assert answer.headers["content-type"] == accept
+    assert set(answer.json()) <= set(answered(action))
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_what_mongodb_describes_is_what_we_describe(action: str) -> None:
+    theirs = resolved(ACTIONS[action]["requestBody"]["content"]["application/json"]["schema"])
+    ours = OURS["paths"][f"/action/{action}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(theirs["properties"]) <= set(ours["properties"])
+    # No more must be given than they asked for.
+    assert set(ours["required"]) <= set(theirs["required"]) | {"filter", "update", "document", "documents", "pipeline"}
+    assert set(theirs["required"]) - {"filter"} <= set(ours["required"])
+
+
+def given(action: str) -> dict[str, Any]:
+    """The body that our description has of an action."""
+    schema = OURS["paths"][f"/action/{action}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body: dict[str, Any] = schema
+    return body
+
+
+def sensible(name: str) -> Any:
+    """A value that a field may have."""
+    texts = {"dataSource": "Cluster0", "database": "contract", "collection": "c"}
+    lists: dict[str, Any] = {"documents": [{}], "pipeline": []}
+    other = {"update": {"$set": {"a": 1}}, "upsert": False, "ordered": True, "limit": 1, "skip": 0, "sort": {"a": 1}}
+    return (texts | lists | other).get(name, {})
+
+
+OUR_ACTIONS = [path.rsplit("/", 1)[1] for path in OURS["paths"] if path.startswith("/action/")]
+
+
+@pytest.mark.parametrize("action", OUR_ACTIONS)
+def test_our_description_and_our_checks_are_of_the_same_fields(gateway_url: str, action: str) -> None:
+    schema = given(action)
+    whole = {name: sensible(name) for name in schema["properties"]}
+    headers = {"api-key": API_KEY}
+    with httpx.Client(base_url=gateway_url, headers=headers) as client:
+        assert client.post(f"/action/{action}", json=whole).status_code in (200, 201)
+        for name in schema["properties"]:
+            without = {field: value for field, value in whole.items() if field != name}
+            answer = client.post(f"/action/{action}", json=without)
+            if name in schema["required"]:
+                assert (answer.status_code, answer.json()["error_code"]) == (400, "MissingParameter")
+            else:
+                assert answer.status_code in (200, 201)
+            wrong = client.post(f"/action/{action}", json=whole | {name: 1.5})
+            assert (wrong.status_code, wrong.json()["error_code"]) == (400, "InvalidParameter"), name
+            assert f"'{name}'" in wrong.json()["error"]
+
+
+def test_the_description_is_served_and_so_is_a_page_of_it(gateway_url: str) -> None:
+    assert httpx.get(f"{gateway_url}/openapi.json").json() == OURS
+    page = httpx.get(f"{gateway_url}/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    # It asks nobody else for anything.
+    assert not re.search(r"(?:src|href)=[\"']?https?://", page.text)
+
+
+schemathesis.serializer.alias("application/ejson", "application/json")
+schema = schemathesis.openapi.from_dict(OURS)
+
+
+@schema.parametrize()
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_nothing_is_answered_that_is_not_described(case: Any, gateway_url: str) -> None:
+    """Requests that fit the description and requests that do not: no 500, no undescribed status, type or body."""
+    case.headers = {**(case.headers or {}), "api-key": API_KEY}
+    answer = case.call(base_url=gateway_url)
+    assert answer.status_code < 500, (answer.request.body, answer.text)
+    checks = schemathesis.checks
+    case.validate_response(
+        answer,
+        checks=[
+            checks.not_a_server_error,
+            *checks.CHECKS.get_by_names(
+                ["status_code_conformance", "content_type_conformance", "response_schema_conformance"]
+            ),
+        ],
+    )
