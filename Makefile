@@ -26,7 +26,7 @@ demo: $(RUNNER)/.installed ## The main job end to end: make demo [N=200] [MONGOD
 	@$(BIN)/python -m demo $(if $(N),--count $(N)) $(if $(CHAOS),--chaos)
 
 .PHONY: test
-test: test-rust test-python test-example ## All tests: Rust, Python, and the example's own
+test: test-rust test-fuzz test-python test-example ## All tests: Rust, a little fuzzing, Python, and the example's own
 
 .PHONY: test-rust
 test-rust: ## The core's tests, without Python
@@ -39,6 +39,26 @@ test-python: $(RUNNER)/.installed ## pytest, the real runner included
 .PHONY: test-example
 test-example: $(RUNNER)/.installed ## The example's tests, and store_event's, in the runner's environment
 	$(BIN)/python -m tests.example
+
+.PHONY: test-fuzz
+test-fuzz: FUZZ_SECONDS := 10
+test-fuzz: fuzz
+
+.PHONY: fuzz
+fuzz: ## Fuzz the request parser and Extended JSON: make fuzz [FUZZ_SECONDS=60]
+	@command -v c++ >/dev/null || { echo "fuzzing needs a C++ compiler: left out"; exit 0; } && \
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/fuzz/rustc-with-coverage \
+		cargo build --quiet --locked -p connect-mongodb-fuzz --target-dir target && \
+	for target in ejson request; do \
+		mkdir -p target/fuzz/$$target && \
+		target/debug/fuzz-$$target -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=8192 -timeout=20 -rss_limit_mb=2048 \
+			-artifact_prefix=target/fuzz/ -print_final_stats=1 target/fuzz/$$target fuzz/seeds/$$target 2>&1 | tail -n 12 ; \
+		test $${PIPESTATUS[0]} -eq 0 || exit 1; \
+	done
+
+.PHONY: soak
+soak: $(VENV)/.installed ## Ten minutes of load on the gateway, with MongoDB going away: make soak [SECONDS=600]
+	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
 
 .PHONY: lint
 lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -162,9 +163,11 @@ fn uncached(mut response: Response) -> Response {
 async fn run_action(
     State(gateway): State<Arc<Gateway>>,
     Extension(Peer(peer)): Extension<Peer>,
-    Path(path): Path<Vec<(String, String)>>,
+    path: Result<Path<Vec<(String, String)>>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
+    // A path that is not UTF-8 is that of no action.
+    let path = path.map(|Path(path)| path).unwrap_or_default();
     let name = path.iter().find(|(name, _)| name == "action").map_or("", |(_, value)| value);
     let action = Action::from_name(name);
     let mut facts = gateway.observer.begin(action, request.headers(), Some(peer));

@@ -141,7 +141,7 @@ impl Gateway {
 /// # Errors
 /// `Configuration` where it cannot listen there.
 pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let GatewayOptions { listen, sources, auth, tls, origins, style, access_log, grace, limits } = options;
+    let (listen, grace) = (options.listen, options.grace);
     let cannot = |error: std::io::Error| {
         Error::new(
             ErrorKind::Configuration,
@@ -153,23 +153,11 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
         |error: std::io::Error| Error::new(ErrorKind::Configuration, format!("signals cannot be handled ({error})"));
     let stop = stop_signal().map_err(no_signals)?;
     let hangups = hangups().map_err(no_signals)?;
-    let observer = Observer::new(access_log)
-        .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be written ({error})")))?;
-    let observer = Arc::new(observer);
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    let tls = tls.map(Arc::new);
+    let (gateway, origins, tls) = build(options)?;
+    let observer = Arc::clone(&gateway.observer);
     let front = Front { tls: tls.clone(), connections: observer.metrics.connections.clone() };
-    let gateway = Arc::new(Gateway {
-        clients: Clients::of(sources, &observer),
-        auth,
-        rates: limits.per_second.map(|per_second| Rates::new(per_second, limits.burst)),
-        style,
-        places: Arc::new(Semaphore::new(limits.requests)),
-        room: Room::new(&limits),
-        limits,
-        observer: Arc::clone(&observer),
-    });
     let router = http::router(Arc::clone(&gateway), &origins);
     listening(address);
     let reloading = tokio::spawn(reload(Arc::clone(&gateway), tls, hangups));
@@ -183,6 +171,34 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
     }
     observer.end();
     Ok(())
+}
+
+/// The gateway's routes, for a server of one's own; within a runtime.
+///
+/// # Errors
+/// `Configuration` where the system gives no thread for the log.
+pub fn router(options: GatewayOptions) -> Result<axum::Router> {
+    let (gateway, origins, _) = build(options)?;
+    Ok(http::router(gateway, &origins).layer(axum::Extension(server::Peer(SocketAddr::from(([127, 0, 0, 1], 0))))))
+}
+
+/// What serves the options, the origins that may call, and TLS.
+fn build(options: GatewayOptions) -> Result<(Arc<Gateway>, Vec<String>, Option<Arc<Certificates>>)> {
+    let GatewayOptions { sources, auth, tls, origins, style, access_log, limits, .. } = options;
+    let observer = Observer::new(access_log)
+        .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be written ({error})")))?;
+    let observer = Arc::new(observer);
+    let gateway = Gateway {
+        clients: Clients::of(sources, &observer),
+        auth,
+        rates: limits.per_second.map(|per_second| Rates::new(per_second, limits.burst)),
+        style,
+        places: Arc::new(Semaphore::new(limits.requests)),
+        room: Room::new(&limits),
+        limits,
+        observer,
+    };
+    Ok((Arc::new(gateway), origins, tls.map(Arc::new)))
 }
 
 /// Says at the start which MongoDB is not there, so that a wrong address is

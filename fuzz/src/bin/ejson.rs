@@ -1,0 +1,25 @@
+//! Extended JSON: what is read can be written, and comes back the same.
+#![no_main]
+
+use connect_eaas_mongodb::codec::ejson::{self, Style};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &[u8]| {
+    let Ok(document) = ejson::parse_document(text) else { return };
+    for style in [Style::Canonical, Style::Relaxed, Style::Plain] {
+        let mut written = Vec::new();
+        if ejson::write_document(&mut written, &document, style).is_err() {
+            continue;
+        }
+        let again = ejson::parse_document(&written);
+        match (style, again) {
+            (Style::Canonical, Ok(again)) => {
+                let wrapped = ejson::wrapper_in(bson::RawBsonRef::Document(&document), 0).is_some();
+                assert!(wrapped || again == document, "{}", String::from_utf8_lossy(&written));
+            }
+            (Style::Canonical, Err(error)) => panic!("{}: {}", error.message, String::from_utf8_lossy(&written)),
+            // Plain JSON has fewer types, and a field of it may look like one of Extended JSON's.
+            (_, _) => {}
+        }
+    }
+});

@@ -1,0 +1,69 @@
+//! Requests to the gateway: a line with the action, lines of headers, an empty
+//! line, and the body. MongoDB is not there: all that comes before it is tried.
+#![no_main]
+
+use std::sync::OnceLock;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use connect_eaas_mongodb::gateway::{GatewayOptions, config::Flags, router};
+use http_body_util::BodyExt as _;
+use libfuzzer_sys::fuzz_target;
+use tokio::runtime::Runtime;
+use tower::ServiceExt as _;
+
+const KEY: &str = "a-key-for-fuzzing";
+
+fn gateway() -> &'static (Runtime, Router) {
+    static GATEWAY: OnceLock<(Runtime, Router)> = OnceLock::new();
+    GATEWAY.get_or_init(|| {
+        let keys = std::env::temp_dir().join(format!("connect-mongodb-fuzz-{}", std::process::id()));
+        std::fs::write(&keys, KEY).expect("a key file");
+        let flags = Flags {
+            mongodb_uri: "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1",
+            keys_file: &keys,
+            listen: "127.0.0.1:0",
+            data_source: None,
+            access_log: false,
+        };
+        let options = GatewayOptions::from_flags(flags, 16).expect("options");
+        drop(std::fs::remove_file(&keys));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let router = runtime.block_on(async { router(options).expect("a router") });
+        (runtime, router)
+    })
+}
+
+fuzz_target!(|input: &[u8]| {
+    let (head, body) = match input.windows(2).position(|two| two == b"\n\n") {
+        Some(place) => (&input[..place], &input[place + 2..]),
+        None => (&b"insertOne"[..], input),
+    };
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let action = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let request = Request::builder().method(Method::POST).uri(format!("/action/{action}")).body(Body::from(body.to_vec()));
+    let Ok(mut request) = request else { return };
+    request.headers_mut().insert("api-key", HeaderValue::from_static(KEY));
+    request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    for line in lines {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { continue };
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    let (runtime, router) = gateway();
+    let (status, body) = runtime.block_on(async {
+        let answer = match router.clone().oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        let status = answer.status();
+        (status, answer.into_body().collect().await.expect("a body").to_bytes())
+    });
+    // Nothing is a fault of ours, and nothing is stored where there is nothing.
+    assert!(status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE, "{status}: {body:?}");
+    assert!(body.starts_with(b"{\"error\":\""), "{body:?}");
+    assert!(!body.windows(KEY.len()).any(|part| part == KEY.as_bytes()));
+});
