@@ -7,8 +7,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
-use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::http::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -40,8 +43,26 @@ pub(super) fn router(gateway: Arc<Gateway>, origins: &[String]) -> Router {
         .route("/openapi.json", get(description))
         .route("/docs", get(async || Html(include_str!("docs.html"))))
         .fallback(not_found)
+        .layer(from_fn(one_reading))
         .with_state(gateway);
     if origins.is_empty() { router } else { router.layer(cross_origin(origins)) }
+}
+
+/// Refuses a body whose end a server in front could see elsewhere, and ends the connection.
+async fn one_reading(request: Request<Body>, next: Next) -> Response {
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let plain = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
+    if plain {
+        return next.run(request).await;
+    }
+    let error = "the Transfer-Encoding must be chunked, once, or not be there";
+    let mut response = refused(StatusCode::BAD_REQUEST, "InvalidParameter", error).into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// What browsers are told of calls from pages of other origins.

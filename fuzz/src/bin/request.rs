@@ -42,7 +42,8 @@ fuzz_target!(|input: &[u8]| {
     };
     let mut lines = head.split(|byte| *byte == b'\n');
     let action = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
-    let request = Request::builder().method(Method::POST).uri(format!("/action/{action}")).body(Body::from(body.to_vec()));
+    let request =
+        Request::builder().method(Method::POST).uri(format!("/action/{action}")).body(Body::from(body.to_vec()));
     let Ok(mut request) = request else { return };
     request.headers_mut().insert("api-key", HeaderValue::from_static(KEY));
     request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
