@@ -140,8 +140,9 @@ impl Gateway {
 ///
 /// # Errors
 /// `Configuration` where it cannot listen there.
-pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let (listen, grace) = (options.listen, options.grace);
+pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAddr)) -> Result<()> {
+    let (listen, grace, tls) = (options.listen, options.grace, options.tls.take().map(Arc::new));
+    let origins = std::mem::take(&mut options.origins);
     let cannot = |error: std::io::Error| {
         Error::new(
             ErrorKind::Configuration,
@@ -155,7 +156,7 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
     let hangups = hangups().map_err(no_signals)?;
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    let (gateway, origins, tls) = build(options)?;
+    let gateway = build(options)?;
     let observer = Arc::clone(&gateway.observer);
     let front = Front { tls: tls.clone(), connections: observer.metrics.connections.clone() };
     let router = http::router(Arc::clone(&gateway), &origins);
@@ -177,14 +178,14 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(SocketAddr)) 
 ///
 /// # Errors
 /// `Configuration` where the system gives no thread for the log.
-pub fn router(options: GatewayOptions) -> Result<axum::Router> {
-    let (gateway, origins, _) = build(options)?;
+pub fn router(mut options: GatewayOptions) -> Result<axum::Router> {
+    let origins = std::mem::take(&mut options.origins);
+    let gateway = build(options)?;
     Ok(http::router(gateway, &origins).layer(axum::Extension(server::Peer(SocketAddr::from(([127, 0, 0, 1], 0))))))
 }
 
-/// What serves the options, the origins that may call, and TLS.
-fn build(options: GatewayOptions) -> Result<(Arc<Gateway>, Vec<String>, Option<Arc<Certificates>>)> {
-    let GatewayOptions { sources, auth, tls, origins, style, access_log, limits, .. } = options;
+fn build(options: GatewayOptions) -> Result<Arc<Gateway>> {
+    let GatewayOptions { sources, auth, style, access_log, limits, .. } = options;
     let observer = Observer::new(access_log)
         .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be written ({error})")))?;
     let observer = Arc::new(observer);
@@ -198,7 +199,7 @@ fn build(options: GatewayOptions) -> Result<(Arc<Gateway>, Vec<String>, Option<A
         limits,
         observer,
     };
-    Ok((Arc::new(gateway), origins, tls.map(Arc::new)))
+    Ok(Arc::new(gateway))
 }
 
 /// Says at the start which MongoDB is not there, so that a wrong address is
