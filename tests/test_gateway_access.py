@@ -183,6 +183,7 @@ def test_what_is_stored_may_be_called_like_an_operator(guarded: Gateway, keys: d
         ({"$out": {"db": "admin", "coll": "x"}}, 403),
         ({"$merge": {"into": {"db": "local", "coll": "x"}}}, 403),
         ({"$out": 1}, 403),
+        ({"$out": "system.users"}, 403),
         ({"$merge": {"on": "_id"}}, 403),
         # What MongoDB would not look at says nothing here either.
         ({"$out": {"into": "events_2", "db": "elsewhere", "coll": "x"}}, 403),
@@ -246,11 +247,20 @@ def test_who_may_read_elsewhere_joins_it(guarded: Gateway, keys: dict[str, str])
     assert [len(document["c"]) for document in answer.json()["documents"]] == [1]
 
 
-@pytest.mark.parametrize("stage", ["$collStats", "$indexStats", "$currentOp", "$listSessions", "$planCacheStats"])
+@pytest.mark.parametrize(
+    "stage", ["$collStats", "$indexStats", "$currentOp", "$listSessions", "$planCacheStats", "$_internalX", "$notYetKnown"]
+)
 def test_stages_that_tell_of_the_server_need_their_right(guarded: Gateway, keys: dict[str, str], stage: str) -> None:
     body: dict[str, Any] = {**place(), "pipeline": [{stage: {}}]}
     assert guarded.post("aggregate", body, keys["all"]).status_code == 403
     assert guarded.post("aggregate", body, keys["stats"]).status_code in (200, 400)
+    for hidden in (
+        {"$facet": {"a": [{stage: {}}]}},
+        {"$unionWith": {"coll": "events_1", "pipeline": [{stage: {}}]}},
+        {"$lookup": {"from": "events_1", "as": "x", "pipeline": [{"$facet": {"b": [{stage: {}}]}}]}},
+    ):
+        body["pipeline"] = [hidden]
+        assert guarded.post("aggregate", body, keys["all"]).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,19 @@ def test_metrics_count_and_grow_with_no_input(mongodb_uri: str, tmp_path: Path) 
         assert len(more) < 40
 
 
+def test_who_goes_away_is_counted_and_forgotten(stopped: tuple[dev.Server, str], tmp_path: Path) -> None:
+    (mongodb, uri), key = stopped, create_key(tmp_path, "k")
+    with gateway(tmp_path, configured(uri)) as running:
+        assert running.post("findOne", PLACE, key).status_code == 200
+        mongodb.process.send_signal(signal.SIGSTOP)
+        for _ in range(3):
+            with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3) as client:
+                client.post(f"{running.url}/action/findOne", json=PLACE, headers={"api-key": key})
+        until(lambda: metric(running, "requests_under_way") == 0)
+        until(lambda: metric(running, 'requests_total{action="findOne",status="499"}') == 3)
+        assert running.logged(lambda line: line.get("status") == 499)["reason"] == "the client went away"
+
+
 def test_a_line_tells_of_each_request_and_of_no_secret(mongodb_uri: str, tmp_path: Path) -> None:
     key = create_key(tmp_path, "shop")
     uri = mongodb_uri.replace("mongodb://", "mongodb://") + "?appName=hunter2-in-the-uri"

@@ -175,10 +175,7 @@ impl Call<'_> {
         database_name(&database).map_err(|problem| invalid(format!("'database' {problem}")))?;
         let collection = required_text(request, "collection")?;
         collection_name(&collection).map_err(|problem| invalid(format!("'collection' {problem}")))?;
-        not_internal(&database)?;
-        if collection.starts_with("system.") {
-            return Err(forbidden(format!("the collection '{collection}' is MongoDB's own and not open here")));
-        }
+        not_internal(&database, &collection)?;
         Ok(Place { data_source, namespace: Namespace::new(database, collection), mongodb: Arc::clone(mongodb) })
     }
 
@@ -195,7 +192,32 @@ impl Call<'_> {
                 self.check_value(place, value)?;
             }
         }
+        if let Some(RawBsonRef::Array(stages)) = value(request, "pipeline")? {
+            self.check_stages(place, stages)?;
+        }
         Ok(())
+    }
+
+    /// Refuses stages that are not known here: what they tell or do, nobody has looked at.
+    fn check_stages(&self, place: &Place, stages: &RawArray) -> Outcome<()> {
+        for stage in stages.into_iter().flatten() {
+            let RawBsonRef::Document(stage) = stage else { continue };
+            for (name, _) in stage.iter().flatten() {
+                if name.as_str().starts_with('$') && !KNOWN_STAGES.contains(&name.as_str()) {
+                    self.needs(Right::Stats, place, name.as_str())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn needs(&self, right: Right, place: &Place, name: &str) -> Outcome<()> {
+        let Namespace { database, collection, .. } = &place.namespace;
+        if self.caller.may(right, &place.data_source, database, collection) {
+            return Ok(());
+        }
+        let error = format!("'{name}' needs the right to {right} in {database}.{collection}");
+        Err(refused(StatusCode::FORBIDDEN, "OperationNotAllowed", error))
     }
 
     fn allowed(&self, right: Right, place: &Place, database: &str, collection: &str) -> Outcome<()> {
@@ -219,23 +241,27 @@ impl Call<'_> {
     }
 
     fn check_operator(&self, place: &Place, name: &str, value: RawBsonRef<'_>) -> Outcome<()> {
-        let Namespace { database, collection, .. } = &place.namespace;
-        let needs = |right: Right| {
-            if self.caller.may(right, &place.data_source, database, collection) {
-                return Ok(());
-            }
-            let error = format!("'{name}' needs the right to {right} in {database}.{collection}");
-            Err(refused(StatusCode::FORBIDDEN, "OperationNotAllowed", error))
-        };
+        let database = &place.namespace.database;
         match name {
-            _ if RUNS_CODE.contains(&name) => needs(Right::Code),
-            _ if TELLS_OF_SERVER.contains(&name) => needs(Right::Stats),
+            _ if RUNS_CODE.contains(&name) => self.needs(Right::Code, place, name),
+            _ if TELLS_OF_SERVER.contains(&name) || name.starts_with("$_") => self.needs(Right::Stats, place, name),
+            "pipeline" => match value {
+                RawBsonRef::Array(stages) => self.check_stages(place, stages),
+                _ => Ok(()),
+            },
+            "$facet" => match value {
+                RawBsonRef::Document(facets) => facets.iter().flatten().try_for_each(|(_, stages)| match stages {
+                    RawBsonRef::Array(stages) => self.check_stages(place, stages),
+                    _ => Ok(()),
+                }),
+                _ => Ok(()),
+            },
             "$out" | "$merge" => {
-                needs(Right::Out)?;
+                self.needs(Right::Out, place, name)?;
                 let field = if name == "$out" { "coll" } else { "into" };
                 let (database, collection) = elsewhere(value, field, database)
                     .ok_or_else(|| forbidden(format!("where '{name}' writes to cannot be told")))?;
-                not_internal(&database)?;
+                not_internal(&database, &collection)?;
                 self.allowed(Right::Write, place, &database, &collection)
             }
             "$lookup" | "$graphLookup" | "$unionWith" => {
@@ -247,7 +273,7 @@ impl Call<'_> {
                         _ => Err(forbidden(format!("where '{name}' reads from cannot be told"))),
                     };
                 };
-                not_internal(&database)?;
+                not_internal(&database, &collection)?;
                 self.allowed(Right::Read, place, &database, &collection)
             }
             _ => Ok(()),
@@ -339,7 +365,10 @@ impl Count {
     }
 }
 
-fn not_internal(database: &str) -> Outcome<()> {
+fn not_internal(database: &str, collection: &str) -> Outcome<()> {
+    if collection.starts_with("system.") {
+        return Err(forbidden(format!("the collection '{collection}' is MongoDB's own and not open here")));
+    }
     if INTERNAL_DATABASES.contains(&database) {
         let error = format!("the database '{database}' is MongoDB's own and not open through the Data API");
         return Err(refused(StatusCode::FORBIDDEN, "InvalidParameter", error));
@@ -408,6 +437,44 @@ fn flag(request: &RawDocument, name: &str) -> Outcome<Option<bool>> {
 
 /// What runs code on the server.
 const RUNS_CODE: [&str; 3] = ["$where", "$function", "$accumulator"];
+
+/// Stages of a pipeline; those that reach elsewhere are looked at by themselves.
+const KNOWN_STAGES: [&str; 34] = [
+    "$addFields",
+    "$bucket",
+    "$bucketAuto",
+    "$count",
+    "$densify",
+    "$documents",
+    "$facet",
+    "$fill",
+    "$geoNear",
+    "$graphLookup",
+    "$group",
+    "$limit",
+    "$lookup",
+    "$match",
+    "$merge",
+    "$out",
+    "$project",
+    "$rankFusion",
+    "$redact",
+    "$replaceRoot",
+    "$replaceWith",
+    "$sample",
+    "$scoreFusion",
+    "$search",
+    "$searchMeta",
+    "$set",
+    "$setWindowFields",
+    "$skip",
+    "$sort",
+    "$sortByCount",
+    "$unionWith",
+    "$unset",
+    "$unwind",
+    "$vectorSearch",
+];
 
 /// Stages that tell of the server, its sessions and how collections are kept.
 const TELLS_OF_SERVER: [&str; 13] = [

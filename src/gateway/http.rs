@@ -157,11 +157,7 @@ async fn healthy() -> Response {
 
 /// Whether every MongoDB answers. Which does not, and why, is for the log alone.
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
-    let missing = gateway.unreachable().await;
-    for (name, problem) in &missing {
-        gateway.observer.say("warning", &format!("not ready: the data source {name} cannot be reached: {problem}"));
-    }
-    uncached(match missing.is_empty() {
+    uncached(match gateway.is_ready().await {
         true => answer(StatusCode::OK, JSON, r#"{"status":"ready"}"#),
         false => answer(StatusCode::SERVICE_UNAVAILABLE, JSON, r#"{"status":"MongoDB cannot be reached"}"#),
     })

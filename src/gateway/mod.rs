@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::codec::ejson::Style;
 use crate::config::DriverSettings;
@@ -113,12 +113,32 @@ struct Gateway {
     places: Arc<Semaphore>,
     room: Room,
     observer: Arc<Observer>,
+    /// When it was looked at whether every MongoDB answers, and whether they did.
+    ready: Mutex<Option<(Instant, bool)>>,
 }
 
 /// How long a MongoDB has to say that it is there.
 const PING: Duration = Duration::from_secs(2);
+/// How long it is taken to be as it was seen.
+const READY_FOR: Duration = Duration::from_millis(500);
 
 impl Gateway {
+    /// Whether every MongoDB answers, as of a moment ago: who asks, asks often.
+    async fn is_ready(&self) -> bool {
+        let mut seen = self.ready.lock().await;
+        if let Some((at, ready)) = *seen
+            && at.elapsed() < READY_FOR
+        {
+            return ready;
+        }
+        let missing = self.unreachable().await;
+        for (name, problem) in &missing {
+            self.observer.say("warning", &format!("not ready: the data source {name} cannot be reached: {problem}"));
+        }
+        *seen = Some((Instant::now(), missing.is_empty()));
+        missing.is_empty()
+    }
+
     /// What cannot be reached, and why.
     async fn unreachable(&self) -> Vec<(String, String)> {
         let mut missing = Vec::new();
@@ -198,6 +218,7 @@ fn build(options: GatewayOptions) -> Result<Arc<Gateway>> {
         room: Room::new(&limits),
         limits,
         observer,
+        ready: Mutex::default(),
     };
     Ok(Arc::new(gateway))
 }

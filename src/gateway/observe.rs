@@ -34,6 +34,8 @@ use crate::driver::events::{Listener, Told, Wanted};
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 /// The lines that wait for a slow reader of the log; more are counted and let go.
 const WAITING_LINES: usize = 8192;
+/// The status that logs and metrics have where nobody waited for one, as nginx has it.
+const CLIENT_GONE: u16 = 499;
 const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
@@ -215,8 +217,10 @@ impl Log {
     }
 }
 
-/// What is known of a request.
+/// What is known of a request. One whose client goes away before it has an
+/// answer is told of when this goes.
 pub struct Facts {
+    observer: Option<Arc<Observer>>,
     begun: Instant,
     action: Option<Action>,
     request_id: HeaderValue,
@@ -294,7 +298,12 @@ impl Observer {
     }
 
     /// A request has come.
-    pub fn begin(&self, action: Option<Action>, headers: &HeaderMap, peer: Option<std::net::SocketAddr>) -> Facts {
+    pub fn begin(
+        self: &Arc<Self>,
+        action: Option<Action>,
+        headers: &HeaderMap,
+        peer: Option<std::net::SocketAddr>,
+    ) -> Facts {
         self.metrics.under_way.inc();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let usable =
@@ -305,6 +314,7 @@ impl Observer {
             HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
         };
         Facts {
+            observer: Some(Arc::clone(self)),
             begun: Instant::now(),
             action,
             request_id: given.unwrap_or_else(made),
@@ -319,16 +329,15 @@ impl Observer {
     }
 
     /// It has an answer: what is known of it is told when that has been taken.
-    pub fn answered(self: &Arc<Self>, facts: Facts, mut response: Response) -> Response {
+    pub fn answered(&self, facts: Facts, mut response: Response) -> Response {
         response.headers_mut().insert(REQUEST_ID, facts.request_id.clone());
         if let Some(parent) = facts.trace.as_ref().and_then(|trace| HeaderValue::try_from(trace.parent()).ok()) {
             response.headers_mut().insert(TRACEPARENT, parent);
         }
         let status = response.status().as_u16();
-        let observer = Arc::clone(self);
         response.map(|body| {
             let whole = body.size_hint_is_zero();
-            Body::new(Observed { body, observer, facts: Some(facts), status, sent: 0, ended: whole })
+            Body::new(Observed { body, facts, status, sent: 0, ended: whole })
         })
     }
 
@@ -425,8 +434,7 @@ impl SizeHintIsZero for Body {
 /// An answer's body; what is known of its request is told when it goes.
 struct Observed {
     body: Body,
-    observer: Arc<Observer>,
-    facts: Option<Facts>,
+    facts: Facts,
     status: u16,
     sent: u64,
     ended: bool,
@@ -463,8 +471,17 @@ impl http_body::Body for Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        if let Some(facts) = self.facts.take() {
-            self.observer.ended(&facts, self.status, self.sent, self.ended);
+        if let Some(observer) = self.facts.observer.take() {
+            observer.ended(&self.facts, self.status, self.sent, self.ended);
+        }
+    }
+}
+
+impl Drop for Facts {
+    fn drop(&mut self) {
+        if let Some(observer) = self.observer.take() {
+            self.reason = Some("the client went away");
+            observer.ended(self, CLIENT_GONE, 0, false);
         }
     }
 }
