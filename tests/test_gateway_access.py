@@ -144,6 +144,20 @@ def test_mongodbs_own_databases_are_closed(guarded: Gateway, keys: dict[str, str
     assert guarded.post("find", place("system.users"), keys["code"]).status_code == 403
 
 
+def test_a_stage_in_a_stage_in_a_stage_is_looked_at_once(guarded: Gateway, keys: dict[str, str]) -> None:
+    """What takes time for each level would take minutes."""
+    deep: Any = [1] * 50_000
+    for _ in range(180):
+        deep = {"coll": "events_1", "$unionWith": deep}
+    answer = guarded.post("find", place() | {"filter": {"$unionWith": deep}}, keys["all"])
+    assert answer.status_code in (400, 403)
+
+
+def test_a_field_may_be_called_pipeline(guarded: Gateway, keys: dict[str, str]) -> None:
+    body = {"filter": {"pipeline": [{"$oid2": 1}]}, "update": {"$set": {"pipeline": [{"a": 1}]}}}
+    assert guarded.post("updateOne", place() | body, keys["all"]).status_code in (200, 400)
+
+
 CODE: list[tuple[str, dict[str, Any]]] = [
     ("find", {"filter": {"$where": "true"}}),
     ("find", {"filter": {"$or": [{"a": 1}, {"$nor": [{"$where": "sleep(1)"}]}]}}),
@@ -153,6 +167,8 @@ CODE: list[tuple[str, dict[str, Any]]] = [
     ("aggregate", {"pipeline": [{"$facet": {"a": [{"$match": {"$where": "1"}}]}}]}),
     ("deleteMany", {"filter": {"$where": "true"}}),
     ("updateOne", {"filter": {}, "update": [{"$set": {"a": {"$function": {}}}}]}),
+    ("aggregate", {"pipeline": [{"$project": {"a": {"$_internalJsEmit": {"eval": "x", "this": "$$ROOT"}}}}]}),
+    ("aggregate", {"pipeline": [{"$group": {"_id": 1, "a": {"$_internalJsReduce": {"data": "$a", "eval": "x"}}}}]}),
 ]
 
 
@@ -248,7 +264,8 @@ def test_who_may_read_elsewhere_joins_it(guarded: Gateway, keys: dict[str, str])
 
 
 @pytest.mark.parametrize(
-    "stage", ["$collStats", "$indexStats", "$currentOp", "$listSessions", "$planCacheStats", "$_internalX", "$notYetKnown"]
+    "stage",
+    ["$collStats", "$indexStats", "$currentOp", "$listSessions", "$planCacheStats", "$_internalX", "$notYetKnown"],
 )
 def test_stages_that_tell_of_the_server_need_their_right(guarded: Gateway, keys: dict[str, str], stage: str) -> None:
     body: dict[str, Any] = {**place(), "pipeline": [{stage: {}}]}
@@ -267,6 +284,8 @@ def test_stages_that_tell_of_the_server_need_their_right(guarded: Gateway, keys:
     "body",
     [
         {"database": {"$ne": "x"}},
+        {"collection": "c" * 300},
+        {"dataSource": "d" * 200},
         {"database": "app/../admin"},
         {"database": "app\u0000admin"},
         {"database": "app.$cmd"},
@@ -318,6 +337,10 @@ def test_a_token_may_do_what_its_claims_say(guarded: Gateway, arguments: tuple[A
     assert status(guarded, bearer, database="elsewhere") == 403
 
 
+def demanding() -> str:
+    return jwt.encode(claims(), SECRET, "HS256", headers={"crit": ["b64x"], "b64x": True})
+
+
 def unsigned() -> str:
     return jwt.encode(claims(), "", "none")
 
@@ -342,6 +365,8 @@ def unsigned() -> str:
         ("of a symmetric key in the public set", token("secret-in-the-set-of-public-keys", kid="oct-1")),
         ("of another algorithm", token(SECRET, "HS512")),
         ("unsigned", unsigned()),
+        ("with a demand that is not known", demanding()),
+        ("of too long a name", token(sub="x" * 300)),
         ("cut", token()[:-2]),
         ("nonsense", "nonsense"),
         ("a dot", "."),
@@ -415,6 +440,18 @@ def test_what_is_wrong_with_a_key_is_said_in_a_line(tmp_path: Path, arguments: l
     assert words in output
     assert output.count("\n") == 1
     assert (tmp_path / "keys.toml").read_text(encoding="utf-8") == before
+
+
+def test_a_key_file_stays_where_and_whose_it_is(tmp_path: Path) -> None:
+    real = tmp_path / "real.toml"
+    link = tmp_path / "keys.toml"
+    link.symlink_to(real)
+    assert run("create", "--file", str(link), "--name", "k")[0] == 0
+    real.chmod(0o640)
+    assert run("create", "--file", str(link), "--name", "other")[0] == 0
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert run("list", "--file", str(link))[1].count("\n") == 2
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

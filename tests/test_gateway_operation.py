@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h2.config
+import h2.connection
+import h2.settings
 import httpx
 import pytest
 import trustme
@@ -260,7 +263,10 @@ def test_who_goes_away_is_counted_and_forgotten(stopped: tuple[dev.Server, str],
                 client.post(f"{running.url}/action/findOne", json=PLACE, headers={"api-key": key})
         until(lambda: metric(running, "requests_under_way") == 0)
         until(lambda: metric(running, 'requests_total{action="findOne",status="499"}') == 3)
-        assert running.logged(lambda line: line.get("status") == 499)["reason"] == "the client went away"
+        assert (
+            running.logged(lambda line: line.get("status") == 499)["reason"]
+            == "the client went away, or the gateway ended"
+        )
 
 
 def test_a_line_tells_of_each_request_and_of_no_secret(mongodb_uri: str, tmp_path: Path) -> None:
@@ -375,6 +381,76 @@ def test_it_ends_politely_and_in_time(stopped: tuple[dev.Server, str], tmp_path:
         waiting.join()
 
 
+def test_a_write_that_is_done_is_never_told_to_be_tried_again(mongodb_uri: str, tmp_path: Path) -> None:
+    key = create_key(tmp_path, "k")
+    limits = "[limits]\nmemory_bytes = 1048576"
+    with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
+        # Its answer takes more than there is; what it asks for does not.
+        answer = running.post("insertMany", PLACE | {"collection": "many2", "documents": [{}] * 45_000}, key)
+        assert (answer.status_code, len(answer.json()["insertedIds"])) == (201, 45_000)
+        # What can never fit is told so, and not to be tried again.
+        too_large = running.post("insertOne", PLACE | {"document": {"text": "x" * 400_000}}, key)
+        assert too_large.status_code == 413
+        many = running.post("find", PLACE | {"filter": {"a": {"$in": [{"a": 1}] * 10_000}}}, key)
+        assert many.status_code == 413
+
+
+def test_all_is_read_again_or_nothing(mongodb_uri: str, tmp_path: Path, authority: trustme.CA) -> None:
+    old = create_key(tmp_path, "old")
+    issue(authority, tmp_path)
+    with gateway(tmp_path, configured(mongodb_uri, tables=TLS)) as running:
+        (tmp_path / "keys.toml").unlink()
+        new = create_key(tmp_path, "new")
+        (tmp_path / "tls.pem").write_text("no certificate", encoding="utf-8")
+        running.reload("stays in use")
+        assert running.post("findOne", PLACE, old).status_code == 200
+        assert running.post("findOne", PLACE, new).status_code == 401
+
+
+def test_who_takes_nothing_over_http_2_is_let_go(mongodb_uri: str, tmp_path: Path, pymongo_client: Any) -> None:
+    key = create_key(tmp_path, "k")
+    collection = pymongo_client["app"]["large"]
+    collection.delete_many({})
+    collection.insert_many([{"text": "x" * 100_000} for _ in range(50)])
+    limits = "[limits]\nstalled_seconds = 1\nrequests = 3"
+    with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
+        host, port = running.url.removeprefix("http://").split(":")
+        connection = h2.connection.H2Connection(config=h2.config.H2Configuration(client_side=True))
+        connection.initiate_connection()
+        connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        body = json.dumps(PLACE | {"collection": "large"}).encode()
+        with socket.create_connection((host, int(port)), 10) as wire:
+            for stream in (1, 3, 5):
+                headers = {":method": "POST", ":scheme": "http", ":authority": "x", ":path": "/action/find"}
+                headers |= {"api-key": key, "content-type": "application/json"}
+                connection.send_headers(stream, list(headers.items()))
+                connection.send_data(stream, body, end_stream=True)
+            wire.sendall(connection.data_to_send())
+            until(lambda: metric(running, "requests_under_way") == 3)
+            assert running.post("findOne", PLACE, key).status_code == 429
+            # The connection is still open; what it held is not held any more.
+            until(lambda: running.post("findOne", PLACE, key).status_code == 200)
+
+
+@pytest.mark.parametrize(
+    ("accept", "ejson"),
+    [
+        ("application/json, application/ejson;q=0.1", False),
+        ("application/ejson;q=0, application/json", False),
+        ("application/json;q=0.5, application/ejson;q=0.9", True),
+        ("application/json, application/ejson", True),
+        ("application/ejson", True),
+        ("*/*", False),
+        ("text/html", False),
+        ("application/ejson;q=x", True),
+    ],
+)
+def test_answers_are_what_is_liked_best(limited: tuple[Gateway, str], accept: str, ejson: bool) -> None:
+    running, key = limited
+    answer = running.post("findOne", PLACE, key, Accept=accept)
+    assert answer.headers["content-type"] == ("application/ejson" if ejson else "application/json")
+
+
 WRONG: dict[str, tuple[str, str]] = {
     "an unknown name": ("listne = 1", "unknown field `listne`"),
     "no toml": ("keys_file = \n", "line 2"),
@@ -387,6 +463,23 @@ WRONG: dict[str, tuple[str, str]] = {
         'keys_file = "keys.toml"\n[data_sources.a]\nuri_env = "NOT_SET_AT_ALL"',
         "the variable NOT_SET_AT_ALL is not set",
     ),
+    "a uri for a variable": (
+        'keys_file = "keys.toml"\n[data_sources.a]\nuri_env = "mongodb://u:hunter2@h"',
+        "uri_env must be the name of a variable",
+    ),
+    "a uri for a file": (
+        'keys_file = "keys.toml"\n[data_sources.a]\nuri_file = "mongodb://u:hunter2@h"',
+        "uri_file must be the path of a file",
+    ),
+    "a source that is a text": (
+        'keys_file = "keys.toml"\ndata_sources.a = \'mongodb://u:x"hunter2"y@h\'',
+        "cannot be used (line 3)",
+    ),
+    "too many requests": (
+        configured("mongodb://h/", tables="[limits]\nrequests = 9000000000000000000"),
+        "at most 1000000",
+    ),
+    "an origin with a path": (configured("mongodb://h/", tables='[cors]\norigins = ["https://a/"]'), "cors.origins"),
     "no file of a uri": ('keys_file = "keys.toml"\n[data_sources.a]\nuri_file = "none"', "none cannot be read"),
     "no keys": ('keys_file = "none.toml"\n[data_sources.a]\nuri = "mongodb://h/"', "none.toml cannot be read"),
     "no certificate": (configured("mongodb://h/", tables=TLS), "tls.certificate:"),

@@ -71,6 +71,11 @@ impl Action {
         }
     }
 
+    /// Whether it changes what is stored.
+    pub const fn writes(self) -> bool {
+        !matches!(self, Self::FindOne | Self::Find | Self::Aggregate)
+    }
+
     /// The action of that name, if it is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.name() == name)

@@ -1,9 +1,10 @@
 //! The actions: a parsed request ► MongoDB ► the answer's body.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use futures_util::StreamExt as _;
@@ -12,6 +13,7 @@ use futures_util::stream::{self, BoxStream};
 use super::Gateway;
 use super::http::{Refused, refused};
 use super::permission::{Caller, Right};
+use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, Sink};
 use crate::config::{collection_name, database_name};
@@ -49,6 +51,8 @@ pub(super) struct Call<'a> {
     pub(super) style: Style,
     /// What MongoDB's log shows of it.
     pub(super) comment: Option<Bson>,
+    /// The fields and items of what is no document to store: each of them takes memory of its own.
+    pub(super) elements: AtomicUsize,
 }
 
 /// What a request is about.
@@ -60,7 +64,6 @@ pub(super) struct Place {
 
 /// Carries an action out, and writes its answer.
 pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) -> Outcome<Answer> {
-    call.check(&place, request)?;
     let Place { namespace, mongodb, .. } = place;
     let (action, style) = (call.action, call.style);
     let refuse = |error: Error| call.refuse(&error);
@@ -175,27 +178,39 @@ impl Call<'_> {
         database_name(&database).map_err(|problem| invalid(format!("'database' {problem}")))?;
         let collection = required_text(request, "collection")?;
         collection_name(&collection).map_err(|problem| invalid(format!("'collection' {problem}")))?;
+        // As MongoDB has it, and so that what is logged has a bound.
+        if data_source.len() > 128 || database.len() + 1 + collection.len() > 255 {
+            return Err(invalid("a namespace has at most 255 bytes, and a 'dataSource' 128"));
+        }
         not_internal(&database, &collection)?;
         Ok(Place { data_source, namespace: Namespace::new(database, collection), mongodb: Arc::clone(mongodb) })
     }
 
-    /// Refuses what the caller may not do.
-    fn check(&self, place: &Place, request: &RawDocument) -> Outcome<()> {
-        let right = match self.action {
-            Action::FindOne | Action::Find | Action::Aggregate => Right::Read,
-            _ => Right::Write,
-        };
+    /// Refuses what the caller may not do; gives the memory that what it says will take.
+    pub(super) fn check(&self, place: &Place, request: &RawDocument) -> Outcome<usize> {
+        // What a field of a `Document` takes: its name, its place in the map, and its value.
+        const ELEMENT: usize = 224;
+        let right = if self.action.writes() { Right::Write } else { Right::Read };
         let Namespace { database, collection, .. } = &place.namespace;
         self.allowed(right, place, database, collection)?;
         for name in ["filter", "projection", "sort", "update", "pipeline"] {
             if let Some(value) = value(request, name)? {
+                let size = match value {
+                    RawBsonRef::Document(document) => document.as_bytes().len(),
+                    RawBsonRef::Array(array) => array.as_bytes().len(),
+                    _ => 0,
+                };
+                if size > MAX_DOCUMENT_SIZE {
+                    let error = format!("'{name}' is larger than {MAX_DOCUMENT_SIZE} bytes");
+                    return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "InvalidParameter", error));
+                }
                 self.check_value(place, value)?;
             }
         }
         if let Some(RawBsonRef::Array(stages)) = value(request, "pipeline")? {
             self.check_stages(place, stages)?;
         }
-        Ok(())
+        Ok(self.elements.load(Ordering::Relaxed) * ELEMENT)
     }
 
     /// Refuses stages that are not known here: what they tell or do, nobody has looked at.
@@ -209,6 +224,15 @@ impl Call<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The same, of a stage that has a pipeline of its own.
+    fn check_pipeline(&self, place: &Place, stage: RawBsonRef<'_>) -> Outcome<()> {
+        let RawBsonRef::Document(stage) = stage else { return Ok(()) };
+        stage.iter().flatten().try_for_each(|(name, value)| match value {
+            RawBsonRef::Array(stages) if name.as_str() == "pipeline" => self.check_stages(place, stages),
+            _ => Ok(()),
+        })
     }
 
     fn needs(&self, right: Right, place: &Place, name: &str) -> Outcome<()> {
@@ -230,6 +254,7 @@ impl Call<'_> {
 
     /// Looks for operators and stages that need a right of their own, at any depth.
     fn check_value(&self, place: &Place, value: RawBsonRef<'_>) -> Outcome<()> {
+        self.elements.fetch_add(1, Ordering::Relaxed);
         match value {
             RawBsonRef::Document(document) => document.iter().flatten().try_for_each(|(name, value)| {
                 self.check_operator(place, name.as_str(), value)?;
@@ -245,10 +270,6 @@ impl Call<'_> {
         match name {
             _ if RUNS_CODE.contains(&name) => self.needs(Right::Code, place, name),
             _ if TELLS_OF_SERVER.contains(&name) || name.starts_with("$_") => self.needs(Right::Stats, place, name),
-            "pipeline" => match value {
-                RawBsonRef::Array(stages) => self.check_stages(place, stages),
-                _ => Ok(()),
-            },
             "$facet" => match value {
                 RawBsonRef::Document(facets) => facets.iter().flatten().try_for_each(|(_, stages)| match stages {
                     RawBsonRef::Array(stages) => self.check_stages(place, stages),
@@ -269,10 +290,13 @@ impl Call<'_> {
                 let Some((database, collection)) = elsewhere(value, field, database) else {
                     // It has documents of its own, or something that is no name.
                     return match value {
-                        RawBsonRef::Document(stage) if matches!(stage.get(field), Ok(None)) => Ok(()),
+                        RawBsonRef::Document(stage) if last(stage, field).is_none() => {
+                            self.check_pipeline(place, value)
+                        }
                         _ => Err(forbidden(format!("where '{name}' reads from cannot be told"))),
                     };
                 };
+                self.check_pipeline(place, value)?;
                 not_internal(&database, &collection)?;
                 self.allowed(Right::Read, place, &database, &collection)
             }
@@ -281,7 +305,27 @@ impl Call<'_> {
     }
 
     fn refuse(&self, error: &Error) -> Refused {
-        let (status, body) = answer_for(self.action, error);
+        let (status, mut body) = answer_for(self.action, error);
+        // Where MongoDB is, is for the log alone.
+        match error.kind {
+            ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {
+                self.gateway.observer.say("warning", &body.error);
+                body.error = format!("{} failed: MongoDB cannot be reached: try again later", self.action);
+            }
+            _ => {
+                for client in self.gateway.clients.all() {
+                    body.error = body.error.replace(&format!(" at {}", client.1.settings().hosts), "");
+                }
+            }
+        }
+        if let Some(details) = &mut body.details
+            && let Ok(mut shown) = Document::try_from(&*details)
+        {
+            for hidden in ["$clusterTime", "operationTime", "electionId", "opTime"] {
+                shown.remove(hidden);
+            }
+            body.details = RawDocumentBuf::try_from(&shown).ok();
+        }
         Refused::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
     }
 
@@ -318,6 +362,7 @@ impl Call<'_> {
     /// The answer that holds documents: written batch by batch, as its reader takes it.
     async fn documents(&self, mut batches: BoxStream<'static, Result<Batch, Error>>) -> Outcome<Answer> {
         let (style, patience) = (self.style, self.max_time());
+        let room = self.gateway.room.clone();
         let mut count = Count { most: self.gateway.limits.documents, documents: 0 };
         // The first batch tells whether there is an answer at all.
         let mut begun = br#"{"documents":["#.to_vec();
@@ -328,16 +373,21 @@ impl Call<'_> {
             }
             None => batches = stream::empty().boxed(),
         }
-        let rest = stream::unfold((batches, count), move |(mut batches, mut count)| async move {
+        let begun = room.hold(begun)?;
+        let rest = stream::unfold((batches, count, room), move |(mut batches, mut count, room)| async move {
             let batch = match tokio::time::timeout(patience, batches.next()).await {
                 Ok(batch) => batch?,
                 Err(_) => Err(Error::new(ErrorKind::ExecutionTimeout, "the next documents took too long")),
             };
             let mut out = Vec::new();
-            let written = batch.and_then(|batch| count.write(&mut out, batch, style));
-            Some((written.map(|()| out), (batches, count)))
+            let part = match batch.and_then(|batch| count.write(&mut out, batch, style)) {
+                Ok(()) => Ok(room.held(out).await),
+                Err(error) => Err(error),
+            };
+            Some((part, (batches, count, room)))
         });
-        let whole = stream::once(async { Ok(begun) }).chain(rest).chain(stream::once(async { Ok(b"]}".to_vec()) }));
+        let end = stream::once(async { Ok(Bytes::from_static(b"]}")) });
+        let whole = stream::once(async { Ok(begun) }).chain(rest).chain(end);
         Ok(Answer::Stream(Body::from_stream(whole)))
     }
 }
@@ -381,26 +431,26 @@ fn forbidden(error: String) -> Refused {
 }
 
 /// The collection that a stage reads or writes: a name, or a document with it in
-/// `field`, there too as a name or as `{db, coll}`. Of a field that comes twice
-/// the last counts, as in what is sent.
+/// `field`, there too as a name or as `{db, coll}`. Nothing else of it is looked at.
 fn elsewhere(value: RawBsonRef<'_>, field: &str, database: &str) -> Option<(String, String)> {
-    let here = |collection: &str| Some((database.to_owned(), collection.to_owned()));
-    let of_document = |document: &Document, field: &str| {
-        let database = document.get_str("db").unwrap_or(database).to_owned();
-        Some((database, document.get_str(field).ok()?.to_owned()))
+    let named = |document: &RawDocument, collection: &str| {
+        let database = last(document, "db").and_then(|database| database.as_str()).unwrap_or(database);
+        (database.to_owned(), collection.to_owned())
     };
     match value {
-        RawBsonRef::String(collection) => here(collection),
-        RawBsonRef::Document(stage) => {
-            let stage = Document::try_from(stage).ok()?;
-            match stage.get(field)? {
-                Bson::Document(namespace) => of_document(namespace, "coll"),
-                Bson::String(_) => of_document(&stage, field),
-                _ => None,
-            }
-        }
+        RawBsonRef::String(collection) => Some((database.to_owned(), collection.to_owned())),
+        RawBsonRef::Document(stage) => match last(stage, field)? {
+            RawBsonRef::Document(namespace) => Some(named(namespace, last(namespace, "coll")?.as_str()?)),
+            RawBsonRef::String(collection) => Some(named(stage, collection)),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// A field of a document; of one that comes twice the last, as in what is sent.
+fn last<'d>(document: &'d RawDocument, field: &str) -> Option<RawBsonRef<'d>> {
+    document.iter().flatten().filter(|(name, _)| name.as_str() == field).last().map(|(_, value)| value)
 }
 
 fn answer_updated(updated: Updated, style: Style) -> Outcome<Answer> {
@@ -436,7 +486,7 @@ fn flag(request: &RawDocument, name: &str) -> Outcome<Option<bool>> {
 }
 
 /// What runs code on the server.
-const RUNS_CODE: [&str; 3] = ["$where", "$function", "$accumulator"];
+const RUNS_CODE: [&str; 5] = ["$where", "$function", "$accumulator", "$_internalJsEmit", "$_internalJsReduce"];
 
 /// Stages of a pipeline; those that reach elsewhere are looked at by themselves.
 const KNOWN_STAGES: [&str; 34] = [

@@ -25,6 +25,12 @@ pub struct Auth {
     jwt: ArcSwapOption<Jwt>,
 }
 
+/// What the files said.
+pub struct Read {
+    keys: Option<Arc<ApiKeys>>,
+    jwt: Option<Arc<Jwt>>,
+}
+
 /// Why a request is nobody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
@@ -54,20 +60,24 @@ impl Auth {
     /// `Configuration` that names the file at fault.
     pub fn new(keys_file: Option<PathBuf>, jwt_file: Option<JwtFile>, folder: PathBuf) -> Result<Self> {
         let auth = Self { keys_file, jwt_file, folder, keys: ArcSwapOption::empty(), jwt: ArcSwapOption::empty() };
-        auth.reload()?;
+        auth.take_over(auth.read()?);
         Ok(auth)
     }
 
-    /// Reads the files again. What is wrong with one of them leaves all as it was.
+    /// Reads the files, for [`Auth::take_over`].
     ///
     /// # Errors
     /// As [`Auth::new`].
-    pub fn reload(&self) -> Result<()> {
+    pub fn read(&self) -> Result<Read> {
         let keys = self.keys_file.as_deref().map(read_keys).transpose()?;
         let jwt = self.jwt_file.as_ref().map(|file| Jwt::read(file, &self.folder)).transpose()?;
-        self.keys.store(keys.map(Arc::new));
-        self.jwt.store(jwt.map(Arc::new));
-        Ok(())
+        Ok(Read { keys: keys.map(Arc::new), jwt: jwt.map(Arc::new) })
+    }
+
+    /// Uses what was read, for the requests to come.
+    pub fn take_over(&self, read: Read) {
+        self.keys.store(read.keys);
+        self.jwt.store(read.jwt);
     }
 
     /// Who a request is of.

@@ -137,9 +137,9 @@ pub(super) fn toml_fault(what: &str, text: &str, error: &toml_edit::de::Error) -
     let line = error.span().map(|span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
     let line = line.map_or_else(String::new, |line| format!(" (line {line})"));
     // Serde quotes the values that it does not like.
-    let mut message = String::new();
-    for (place, part) in error.message().split('"').enumerate() {
-        message.push_str(if place % 2 == 0 { part } else { "\"…\"" });
+    let mut message = error.message().to_owned();
+    if let (Some(first), Some(last)) = (message.find('"'), message.rfind('"')) {
+        message.replace_range(first..=last, "\"…\"");
     }
     if let Some((variant, expected)) = message.strip_prefix("unknown variant `").and_then(|rest| rest.split_once('`')) {
         message = format!("unknown value of {} characters{expected}", variant.chars().count());
@@ -179,6 +179,10 @@ impl LimitsFile {
             per_second: self.requests_per_second,
             burst: self.burst.or(self.requests_per_second).unwrap_or(1.0).max(1.0),
         };
+        const MOST_REQUESTS: usize = 1_000_000;
+        if limits.requests > MOST_REQUESTS {
+            return wrong(format!("limits.requests must be at most {MOST_REQUESTS}"));
+        }
         if limits.documents == Some(0) {
             return wrong("limits.documents must be at least 1");
         }
@@ -187,8 +191,8 @@ impl LimitsFile {
         }
         if limits.connections > most_connections {
             return wrong(format!(
-                "limits.connections is more than this process may have open: {most_connections}; raise the limit of \
-                 open files"
+                "limits.connections is more than this process may have open: {most_connections}, of at most 1024 and \
+                 what the limit of open files leaves"
             ));
         }
         Ok(limits)
@@ -202,8 +206,14 @@ impl SourceFile {
             (Some(uri), None, None) => uri.clone(),
             (None, Some(variable), None) => match std::env::var(variable) {
                 Ok(uri) => uri,
-                Err(_) => return fault(&format!("the variable {} is not set", excerpt(variable, 64))),
+                Err(_) if variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                    return fault(&format!("the variable {} is not set", excerpt(variable, 64)));
+                }
+                Err(_) => return fault("uri_env must be the name of a variable"),
             },
+            (None, None, Some(path)) if path.to_string_lossy().contains("://") => {
+                return fault("uri_file must be the path of a file");
+            }
             (None, None, Some(path)) => match std::fs::read_to_string(folder.join(path)) {
                 Ok(uri) => uri.trim().to_owned(),
                 Err(error) => return fault(&format!("{} cannot be read ({error})", path.display())),
@@ -278,7 +288,8 @@ impl GatewayOptions {
             sources.insert(name.clone(), source.settings(name, &folder)?);
         }
         for origin in &file.cors.origins {
-            if origin != "*" && !(origin.starts_with("https://") || origin.starts_with("http://")) {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            if origin != "*" && !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
                 return wrong("cors.origins must be origins like https://app.example.com, or \"*\"");
             }
         }

@@ -1,6 +1,7 @@
 //! Requests in, answers out.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +11,7 @@ use axum::extract::{Extension, Path, State};
 use axum::http::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,6 +24,7 @@ use super::observe::Facts;
 use super::openapi;
 use super::permission::Caller;
 use super::server::Peer;
+use super::taking;
 use crate::codec::ejson::{self, Style};
 use crate::data_api::protocol::{Action, EJSON, ErrorBody, JSON};
 
@@ -209,6 +211,7 @@ async fn carry_out(
     facts: &mut Facts,
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
+    let version = head.version;
     let caller = identify(gateway, &head.headers, facts)?;
     if let Some(rates) = &gateway.rates {
         rates.count(&caller.name).map_err(|wait| {
@@ -216,36 +219,40 @@ async fn carry_out(
             refused(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", error).after(wait)
         })?;
     }
-    let _place = Arc::clone(&gateway.places).try_acquire_owned().map_err(|_| {
+    let seat = Arc::clone(&gateway.places).try_acquire_owned().map_err(|_| {
         let error = "as many requests are being carried out as there may be: try again later";
         refused(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", error)
     })?;
     accept_content_type(&head.headers)?;
     let style = answer_style(&head.headers, gateway.style);
-    let (body, room) = gateway.room.read(&gateway.limits, body).await?;
+    let (body, mut room) = gateway.room.read(&gateway.limits, body).await?;
     facts.received = body.len();
     let request = ejson::parse_document(&body).map_err(|error| {
         refused(StatusCode::BAD_REQUEST, "InvalidParameter", format!("the body is {}", error.message))
     })?;
     drop(body);
-    let call = Call { gateway, caller: &caller, action, style, comment: facts.comment() };
+    let call =
+        Call { gateway, caller: &caller, action, style, comment: facts.comment(), elements: AtomicUsize::new(0) };
     let place = call.place(&request)?;
     let namespace = &place.namespace;
     facts.place = Some((place.data_source.clone(), namespace.database.clone(), namespace.collection.clone()));
+    room.grow(&gateway.room, call.check(&place, &request)?)?;
     let answered = tokio::time::timeout(gateway.limits.request + LATE, actions::run(&call, place, &request));
     let answered = answered.await.map_err(|_| {
-        let undone = match action {
-            Action::Find | Action::FindOne | Action::Aggregate => "",
-            _ => "; what it should change may be changed or not",
-        };
+        let undone = if action.writes() { "; what it should change may be changed or not" } else { "" };
         let error = format!("{action} took longer than {} s{undone}", gateway.limits.request.as_secs_f64());
         refused(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", error)
     })??;
-    room.end();
     let (status, body) = match answered {
-        Answer::Whole(status, text) => (status, gateway.room.hold(text)?),
+        // What is written is written: its answer has the room of its request.
+        Answer::Whole(status, text) if action.writes() => (status, Body::from(room.into_part(text))),
+        Answer::Whole(status, text) => {
+            drop(room);
+            (status, Body::from(gateway.room.hold(text)?))
+        }
         Answer::Stream(body) => (StatusCode::OK, body),
     };
+    let body = taking::body(body, seat, (version == Version::HTTP_2).then_some(gateway.limits.stalled));
     Ok(answer(status, if style == Style::Plain { JSON } else { EJSON }, body))
 }
 
@@ -278,17 +285,23 @@ fn accept_content_type(headers: &HeaderMap) -> Result<(), Refused> {
     Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "InvalidParameter", error))
 }
 
-/// Canonical EJSON or plain JSON, for who asks; `default` for who asks for neither.
+/// Canonical EJSON or plain JSON, for who asks; EJSON for who would have either
+/// as much; `default` for who asks for neither.
 fn answer_style(headers: &HeaderMap, default: Style) -> Style {
+    let (mut style, mut liked) = (default, 0.0);
     let asked = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let ranges = asked.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next()).map(str::trim);
-    let mut style = default;
-    for range in ranges {
-        if range.eq_ignore_ascii_case(EJSON) {
-            return Style::Canonical;
-        }
-        if range.eq_ignore_ascii_case(JSON) {
-            style = Style::Plain;
+    for range in asked.flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        let offered = match media_type {
+            _ if media_type.eq_ignore_ascii_case(EJSON) => Style::Canonical,
+            _ if media_type.eq_ignore_ascii_case(JSON) => Style::Plain,
+            _ => continue,
+        };
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        let quality = quality.map_or(1.0, |quality| quality.trim().parse::<f32>().unwrap_or(1.0));
+        if quality > liked || (quality > 0.0 && quality >= liked && offered == Style::Canonical) {
+            (style, liked) = (offered, quality);
         }
     }
     style

@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use super::config::JwtFile;
 use super::permission::{Caller, Permission};
-use crate::error::{Error, ErrorKind, Result, excerpt};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The shortest secret of HS256 that is taken, in bytes: as many as its hash has.
 const SHORTEST_SECRET: usize = 32;
+/// The longest subject that is taken, in bytes.
+const LONGEST_SUBJECT: usize = 200;
 /// How far clocks may differ, in seconds.
 const LEEWAY: u64 = 30;
 
@@ -94,6 +96,9 @@ impl Jwt {
     /// A word for what is wrong with it.
     pub fn caller(&self, token: &str) -> std::result::Result<Caller, &'static str> {
         let header = decode_header(token).map_err(|_| "the token is no JWT")?;
+        if header.crit.is_some() {
+            return Err("the token demands something that is not known here");
+        }
         // The key decides on the algorithm, not the token.
         let usable = self.keys.iter().filter(|key| {
             key.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
@@ -111,10 +116,13 @@ impl Jwt {
 
     fn of_claims(&self, claims: &Value) -> std::result::Result<Caller, &'static str> {
         let subject = claims.get("sub").and_then(Value::as_str).ok_or("the token's sub is no text")?;
+        if subject.is_empty() || subject.len() > LONGEST_SUBJECT {
+            return Err("the token's sub is empty, or too long");
+        }
         let permissions = claims.get(&self.permissions_claim).ok_or("the token has no permissions")?;
         let permissions: Vec<Permission> =
             serde_json::from_value(permissions.clone()).map_err(|_| "the token's permissions cannot be read")?;
-        Ok(Caller { name: excerpt(subject, 64).into(), permissions: permissions.into() })
+        Ok(Caller { name: format!("token:{subject}").into(), permissions: permissions.into() })
     }
 }
 

@@ -11,6 +11,7 @@ mod openapi;
 pub mod permission;
 mod room;
 mod server;
+mod taking;
 pub mod tls;
 
 use std::collections::BTreeMap;
@@ -234,9 +235,16 @@ async fn tell_of_missing(gateway: Arc<Gateway>) {
 /// Reads keys and certificates again with each SIGHUP.
 async fn reload(gateway: Arc<Gateway>, tls: Option<Arc<Certificates>>, mut hangups: Hangups) {
     while hangups.next().await {
-        let reloaded = gateway.auth.reload().and_then(|()| tls.as_ref().map_or(Ok(()), |tls| tls.reload()));
-        match reloaded {
-            Ok(()) => gateway.observer.say("info", "keys and certificates were read again"),
+        // All are read before any is taken over.
+        let read = gateway.auth.read().and_then(|auth| Ok((auth, tls.as_ref().map(|tls| tls.reread()).transpose()?)));
+        match read {
+            Ok((auth, certificates)) => {
+                gateway.auth.take_over(auth);
+                if let (Some(tls), Some(certificates)) = (&tls, certificates) {
+                    tls.take_over(certificates);
+                }
+                gateway.observer.say("info", "keys and certificates were read again");
+            }
             Err(error) => {
                 let message = format!("SIGHUP: {}; what was read before stays in use", error.message);
                 gateway.observer.say("error", &message);

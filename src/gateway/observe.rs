@@ -480,8 +480,12 @@ impl Drop for Observed {
 impl Drop for Facts {
     fn drop(&mut self) {
         if let Some(observer) = self.observer.take() {
-            self.reason = Some("the client went away");
-            observer.ended(self, CLIENT_GONE, 0, false);
+            let (status, reason) = match std::thread::panicking() {
+                true => (500, "a fault of the gateway"),
+                false => (CLIENT_GONE, "the client went away, or the gateway ended"),
+            };
+            self.reason = Some(reason);
+            observer.ended(self, status, 0, false);
         }
     }
 }

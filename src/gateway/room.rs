@@ -1,12 +1,9 @@
 //! How much memory the requests may take in all.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::StatusCode;
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -14,25 +11,34 @@ use tokio::time::timeout;
 use super::http::{Refused, refused};
 use super::server::Limits;
 
-/// An answer is handed to the connection in parts of this size, so that its
-/// room is given back when the client has taken it, and not before.
-const PART: usize = 64 * 1024;
-
 /// The memory for all requests, in KiB.
-pub(super) struct Room(Arc<Semaphore>);
+#[derive(Clone)]
+pub(super) struct Room {
+    room: Arc<Semaphore>,
+    all: u32,
+}
 
 /// What a request has of it.
 pub(super) struct Taken(OwnedSemaphorePermit);
 
 impl Room {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Semaphore::new(limits.bytes_in_all / 1024)))
+        let all = u32::try_from(limits.bytes_in_all / 1024).unwrap_or(u32::MAX);
+        Self { room: Arc::new(Semaphore::new(all as usize)), all }
+    }
+
+    fn kib(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
     }
 
     /// Room for so many bytes.
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| {
+        let kib = self.kib(bytes);
+        if kib > self.all {
+            let error = "this takes more memory than there is for all requests";
+            return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "InvalidParameter", error));
+        }
+        Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| {
             let error = "as much is being carried out as there is room for: try again later";
             refused(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", error)
         })
@@ -49,6 +55,9 @@ impl Room {
         if body.size_hint().lower() > limits.body_bytes as u64 {
             return Err(too_large());
         }
+        // What is known to come, and can never fit, need not come.
+        let known = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        drop(self.take(known.saturating_mul(COPIES))?);
         let mut taken = self.take(0)?;
         let reading = async {
             let mut body = body;
@@ -69,48 +78,41 @@ impl Room {
         Ok((read, Taken(taken)))
     }
 
-    /// The answer as a body that keeps its room until the client has taken it.
-    pub(super) fn hold(&self, answer: Vec<u8>) -> Result<Body, Refused> {
-        if answer.len() <= PART {
-            return Ok(answer.into());
-        }
-        let taken = self.take(answer.len())?;
-        Ok(Body::new(Held { left: answer.into(), _taken: taken }))
+    /// The answer, which keeps its room until the client has taken it.
+    pub(super) fn hold(&self, answer: Vec<u8>) -> Result<Bytes, Refused> {
+        Ok(parted(self.take(answer.len())?, answer))
     }
+
+    /// The same, once there is room: what came before is on its way already.
+    pub(super) async fn held(&self, part: Vec<u8>) -> Bytes {
+        match Arc::clone(&self.room).acquire_many_owned(self.kib(part.len()).min(self.all)).await {
+            Ok(taken) => parted(taken, part),
+            // The semaphore is never closed.
+            Err(_) => part.into(),
+        }
+    }
+}
+
+/// Bytes that give back their room when they go.
+fn parted(taken: OwnedSemaphorePermit, bytes: Vec<u8>) -> Bytes {
+    struct Part(Vec<u8>, #[allow(dead_code)] OwnedSemaphorePermit);
+    impl AsRef<[u8]> for Part {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    Bytes::from_owner(Part(bytes, taken))
 }
 
 impl Taken {
-    /// Ends with the request.
-    pub(super) fn end(self) {
-        drop(self.0);
-    }
-}
-
-struct Held {
-    left: Bytes,
-    _taken: OwnedSemaphorePermit,
-}
-
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.left.is_empty() {
-            return Poll::Ready(None);
-        }
-        let part = self.left.len().min(PART);
-        Poll::Ready(Some(Ok(Frame::data(self.left.split_to(part)))))
+    /// Gives the room to the answer.
+    pub(super) fn into_part(self, answer: Vec<u8>) -> Bytes {
+        parted(self.0, answer)
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.left.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left.len() as u64)
+    /// Takes more, for what is made of the request.
+    pub(super) fn grow(&mut self, room: &Room, bytes: usize) -> Result<(), Refused> {
+        self.0.merge(room.take(bytes)?);
+        Ok(())
     }
 }

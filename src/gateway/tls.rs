@@ -30,13 +30,17 @@ impl Certificates {
         Ok(Self { file, folder, current })
     }
 
-    /// Reads the files again; what is wrong with them leaves the certificate in use.
+    /// Reads the files again, for [`Certificates::take_over`].
     ///
     /// # Errors
     /// As [`Certificates::read`].
-    pub fn reload(&self) -> Result<()> {
-        self.current.store(server_config(&self.file, &self.folder)?);
-        Ok(())
+    pub fn reread(&self) -> Result<Arc<ServerConfig>> {
+        server_config(&self.file, &self.folder)
+    }
+
+    /// Uses what was read, for the connections to come.
+    pub fn take_over(&self, read: Arc<ServerConfig>) {
+        self.current.store(read);
     }
 
     /// For the next connection.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -182,13 +183,14 @@ def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires
     from pymongo.errors import ConfigurationError
 
     rights = [right.strip() for right in allow.split(",")]
-    try:
-        text, made = create_key(
-            _read_keys(path, missing_ok=True), name, rights=rights, places=places, expires=_moment(expires)
-        )
-    except ConfigurationError as error:
-        fail(f"key: {error}")
-    _write_keys(path, text)
+    with _alone_with(path):
+        try:
+            text, made = create_key(
+                _read_keys(path, missing_ok=True), name, rights=rights, places=places, expires=_moment(expires)
+            )
+        except ConfigurationError as error:
+            fail(f"key: {error}")
+        _write_keys(path, text)
     click.echo(made)
 
 
@@ -217,11 +219,12 @@ def revoke_key(path: Path, name: str) -> None:
     from connect.eaas.mongodb._native import revoke_key
     from pymongo.errors import ConfigurationError
 
-    try:
-        text = revoke_key(_read_keys(path), name)
-    except ConfigurationError as error:
-        fail(f"key: {error}")
-    _write_keys(path, text)
+    with _alone_with(path):
+        try:
+            text = revoke_key(_read_keys(path), name)
+        except ConfigurationError as error:
+            fail(f"key: {error}")
+        _write_keys(path, text)
 
 
 def _moment(expires: str | None) -> str | None:
@@ -247,16 +250,39 @@ def _read_keys(path: Path, *, missing_ok: bool = False) -> str:
         fail(f"key: the file {path} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})")
 
 
-def _write_keys(path: Path, text: str) -> None:
-    """Put a new file in the place of the old one, so that no reader sees half of it."""
+@contextlib.contextmanager
+def _alone_with(path: Path) -> Iterator[None]:
+    """Keep other commands from changing the file meanwhile."""
     try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        import fcntl
+    except ImportError:  # Windows has no such locks.
+        yield
+        return
+    try:
+        folder = os.open(path.resolve().parent, os.O_RDONLY)
+    except OSError as error:
+        fail(f"key: the folder of {path} cannot be opened ({error.strerror})")
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _write_keys(path: Path, text: str) -> None:
+    """Put a new file in the place of the old one, its owner's still, so that no reader sees half of it."""
+    path = path.resolve()
+    try:
+        before = path.stat() if path.exists() else None
+        mode = before.st_mode & 0o777 if before else 0o600
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         new = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
             new.chmod(mode)
+            if before and (before.st_uid, before.st_gid) != (new.stat().st_uid, new.stat().st_gid):
+                os.chown(new, before.st_uid, before.st_gid)
             new.replace(path)
         except BaseException:
             new.unlink()
