@@ -218,8 +218,10 @@ impl Call<'_> {
         for stage in stages.into_iter().flatten() {
             let RawBsonRef::Document(stage) = stage else { continue };
             for (name, _) in stage.iter().flatten() {
-                if name.as_str().starts_with('$') && !KNOWN_STAGES.contains(&name.as_str()) {
-                    self.needs(Right::Stats, place, name.as_str())?;
+                let name = name.as_str();
+                // What runs code is looked at by itself.
+                if name.starts_with('$') && !KNOWN_STAGES.contains(&name) && !RUNS_CODE.contains(&name) {
+                    self.needs(Right::Stats, place, name)?;
                 }
             }
         }
