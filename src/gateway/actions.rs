@@ -311,7 +311,7 @@ impl Call<'_> {
         // Where MongoDB is, is for the log alone.
         match error.kind {
             ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {
-                self.gateway.observer.say("warning", &body.error);
+                self.gateway.observer.say_seldom("warning", &body.error);
                 body.error = format!("{} failed: MongoDB cannot be reached: try again later", self.action);
             }
             _ => {

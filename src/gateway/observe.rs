@@ -171,6 +171,9 @@ pub struct Observer {
     /// What ids begin with that are made here.
     process: u64,
     next: AtomicU64,
+    begun: Instant,
+    /// The second in which something was said that may come often.
+    said: AtomicU64,
 }
 
 /// A thread that writes lines to stderr, so that no request waits for who reads them.
@@ -294,7 +297,15 @@ impl Observer {
         let mut process = [0; 8];
         getrandom::fill(&mut process).map_err(std::io::Error::other)?;
         let process = u64::from_le_bytes(process);
-        Ok(Self { metrics: Metrics::new(), access_log, log: Log::start()?, process, next: AtomicU64::new(1) })
+        Ok(Self {
+            metrics: Metrics::new(),
+            access_log,
+            log: Log::start()?,
+            process,
+            next: AtomicU64::new(1),
+            begun: Instant::now(),
+            said: AtomicU64::new(0),
+        })
     }
 
     /// A request has come.
@@ -395,6 +406,15 @@ impl Observer {
         );
         line.extend_from_slice(rest.as_bytes());
         self.write(line);
+    }
+
+    /// Something that its operator should know, and that may come with each
+    /// request: it is said once a second at most.
+    pub fn say_seldom(&self, level: &'static str, message: &str) {
+        let second = self.begun.elapsed().as_secs() + 1;
+        if self.said.swap(second, Ordering::Relaxed) != second {
+            self.say(level, message);
+        }
     }
 
     /// Something that its operator should know.
