@@ -258,6 +258,8 @@ impl DriverClient {
     pub async fn close(&self) {
         self.bulk_sessions.close();
         if let Some(Connected { client, .. }) = self.client.get() {
+            // The last call's session may be on its way back to the driver's pool, which ends those that are in it.
+            drop(self.runtime.spawn(std::future::ready(())).await);
             client.clone().shutdown().immediate(true).await;
         }
     }

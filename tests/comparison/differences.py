@@ -174,9 +174,8 @@ DIFFERENT_FAULTS: dict[str, str] = {
 }
 
 WITH_PYMONGO = os.environ.get("COMPARE_WITH") == "pymongo"
-# Depends on how fast the next batch is there; and on whether the driver has its last call's session back in the
-# pool, when the client that closes ends those.
-MAY_DIFFER = {"cursor: that the server forgot", "a client's options: closed"}
+# Depends on how fast the next batch is there.
+MAY_DIFFER = {"cursor: that the server forgot"}
 
 
 def differing(name: str, different: dict[str, str] = DIFFERENT) -> contextlib.AbstractContextManager[object]:
