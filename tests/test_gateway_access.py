@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -453,6 +454,15 @@ def test_a_key_file_stays_where_and_whose_it_is(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
     assert run("list", "--file", str(link))[1].count("\n") == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_key_file_stays_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    create_key(tmp_path, "k")
+    os.chown(path, 1, 1)
+    assert run("revoke", "--file", str(path), "--name", "k")[0] == 0
+    assert (path.stat().st_uid, path.stat().st_gid) == (1, 1)
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import h2.config
 import h2.connection
 import h2.settings
 import httpx
+import jwt
 import pytest
 import trustme
 from connect.eaas.mongodb.cli import dev
@@ -161,6 +162,14 @@ def test_a_body_that_is_too_large_is_refused(limited: tuple[Gateway, str]) -> No
     assert running.post("insertOne", body, key).status_code == 413
 
 
+def test_what_mongodb_refuses_is_told_without_where_it_is(limited: tuple[Gateway, str], mongodb_port: int) -> None:
+    running, key = limited
+    refused = running.post("find", PLACE | {"filter": {"a": {"$unknown": 1}}}, key)
+    assert (refused.status_code, refused.json()["code"]) == (400, 2)
+    assert str(mongodb_port) not in refused.text
+    assert "clusterTime" not in refused.text
+
+
 def test_a_key_has_its_rate(mongodb_uri: str, tmp_path: Path) -> None:
     key, other = create_key(tmp_path, "k"), create_key(tmp_path, "other")
     limits = "[limits]\nrequests_per_second = 0.01\nburst = 3"
@@ -170,6 +179,22 @@ def test_a_key_has_its_rate(mongodb_uri: str, tmp_path: Path) -> None:
         assert (refused.status_code, refused.json()["error_code"]) == (429, "TooManyRequests")
         assert 1 <= int(refused.headers["retry-after"]) <= 100
         assert running.post("findOne", PLACE, other).status_code == 200
+
+
+def test_a_token_of_a_keys_name_has_a_rate_of_its_own(mongodb_uri: str, tmp_path: Path) -> None:
+    key, secret = create_key(tmp_path, "k"), "s" * 64
+    (tmp_path / "secret").write_text(secret, encoding="utf-8")
+    tables = '[limits]\nrequests_per_second = 0.01\nburst = 1\n[jwt]\nsecret_file = "secret"'
+    with gateway(tmp_path, configured(mongodb_uri, tables=tables)) as running:
+        statuses = []
+        # The second and the third have the first 64 characters in common.
+        for subject in ("k", "x" * 80 + "1", "x" * 80 + "2"):
+            claims = {"sub": subject, "exp": 4_000_000_000, "permissions": [{"allow": ["read"]}]}
+            bearer = f"Bearer {jwt.encode(claims, secret, 'HS256')}"
+            statuses += [running.post("findOne", PLACE, Authorization=bearer).status_code for _ in range(2)]
+        assert statuses == [200, 429] * 3
+        assert running.post("findOne", PLACE, key).status_code == 200
+        assert running.logged(lambda line: line.get("caller") == "token:k")["status"] == 200
 
 
 @pytest.fixture
@@ -215,6 +240,8 @@ def test_mongodb_that_is_not_there_is_told_and_may_come(tmp_path: Path) -> None:
         assert str(port) not in answer.text
         refused = running.post("findOne", PLACE, key)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert str(port) not in refused.text
+        assert str(port) in running.logged(lambda line: line.get("message", "").startswith("findOne failed"))["message"]
         with dev.mongodb(port, str(tmp_path / "data")):
             until(lambda: running.get("/readyz").status_code == 200)
             assert running.post("findOne", PLACE, key).status_code == 200
@@ -271,8 +298,7 @@ def test_who_goes_away_is_counted_and_forgotten(stopped: tuple[dev.Server, str],
 
 def test_a_line_tells_of_each_request_and_of_no_secret(mongodb_uri: str, tmp_path: Path) -> None:
     key = create_key(tmp_path, "shop")
-    uri = mongodb_uri.replace("mongodb://", "mongodb://") + "?appName=hunter2-in-the-uri"
-    with gateway(tmp_path, configured(uri)) as running:
+    with gateway(tmp_path, configured(f"{mongodb_uri}?appName=hunter2-in-the-uri")) as running:
         answer = running.post("insertOne", PLACE | {"document": {"secret": "hunter2-of-the-document"}}, key)
         line = running.logged(lambda line: line.get("request_id") == answer.headers["x-request-id"])
         assert line["caller"] == "shop"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import socket
@@ -168,6 +167,8 @@ def nested(depth: int) -> bytes:
     return head + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
 
 
+# SecantusDB's name of its own.
+REPLICA_SET = "secantus"
 PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
 
 
@@ -191,7 +192,7 @@ def test_the_page_takes_an_operator_from_nothing_to_a_gateway(
     authority.cert_pem.write_to_path("ca.pem")
     leaf.private_key_pem.write_to_path("tls.key")
     Path("tls.crt").write_bytes(b"".join(part.bytes() for part in leaf.cert_chain_pems))
-    monkeypatch.setenv("CLUSTER0_URI", mongodb_uri + "?replicaSet=rs0" if "replicaSet" in os.environ else mongodb_uri)
+    monkeypatch.setenv("CLUSTER0_URI", f"{mongodb_uri}?replicaSet={REPLICA_SET}")
     with gateway(tmp_path, first_toml.replace('listen = "0.0.0.0:8443"\n', "")) as running:
         # The page's own call.
         url, *_ = re.findall(r"https://\S+", commands[2])
