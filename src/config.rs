@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bson::Document;
 use mongodb::options::{
-    Acknowledgment, AuthMechanism, ConnectionString, HostInfo, ReadPreference, ServerAddress, WriteConcern,
+    Acknowledgment, AuthMechanism, ConnectionString, Credential, HostInfo, ReadPreference, ServerAddress, WriteConcern,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -249,14 +249,10 @@ pub fn driver_settings(get: impl Fn(&str) -> Value) -> Result<DriverSettings> {
                 return None;
             }
         };
-        let checked = |uri: &str| {
-            let settings = DriverSettings::from_uri(uri)?;
-            settings.check_oidc(false).map(|()| settings)
-        };
-        match checked(&uri) {
+        match DriverSettings::from_uri(&uri) {
             Ok(settings) => Some(settings),
             // Without the options it is a URI: then the options are at fault.
-            Err(error) if options.is_some() && checked(&without_options(&uri)).is_ok() => {
+            Err(error) if options.is_some() && DriverSettings::from_uri(&without_options(&uri)).is_ok() => {
                 read.fault(DB_OPTIONS, format_args!("cannot be used ({}): give {}", error.message, DB_OPTIONS.help));
                 None
             }
@@ -320,6 +316,14 @@ impl DriverSettings {
     /// # Errors
     /// `InvalidUri` or `Configuration`, with no part of the user information.
     pub fn from_uri(uri: &str) -> Result<Self> {
+        Self::with_callback(uri, false)
+    }
+
+    /// The same, where there may be a callback that gets tokens for MONGODB-OIDC.
+    ///
+    /// # Errors
+    /// As [`DriverSettings::from_uri`].
+    pub fn with_callback(uri: &str, has_callback: bool) -> Result<Self> {
         let uri = if uri.contains("://") { uri.to_owned() } else { format!("mongodb://{uri}") };
         // The driver's own messages quote what they refuse, which may be a part of a password.
         let parsed = ConnectionString::parse(&uri).map_err(|_| uri_fault(&uri))?;
@@ -350,6 +354,7 @@ impl DriverSettings {
                 "the option w=0 is not supported, since a write counts only when MongoDB confirmed it: leave it out, or use w=1",
             ));
         }
+        check_oidc(parsed.credential.as_ref(), has_callback)?;
         Ok(Self {
             uri: Secret::new(uri),
             hosts,
@@ -398,31 +403,6 @@ impl DriverSettings {
         ConnectionString::parse(self.uri.expose()).ok()?.credential?.username
     }
 
-    /// Checks that MONGODB-OIDC, where it is asked for, has a way to a token.
-    ///
-    /// # Errors
-    /// `Configuration`.
-    pub fn check_oidc(&self, has_callback: bool) -> Result<()> {
-        let credential = ConnectionString::parse(self.uri.expose()).ok().and_then(|parsed| parsed.credential);
-        let Some(credential) = credential.filter(|one| one.mechanism == Some(AuthMechanism::MongoDbOidc)) else {
-            return Ok(());
-        };
-        let fault = |what: &str| Err(Error::new(ErrorKind::Configuration, what));
-        let environment = credential.mechanism_properties.as_ref().and_then(|given| given.get_str("ENVIRONMENT").ok());
-        if credential.password.is_some() {
-            return fault("password is not supported by MONGODB-OIDC");
-        }
-        match environment {
-            None if has_callback => Ok(()),
-            None => fault(
-                "authentication with MONGODB-OIDC requires providing either a callback or a environment: give \
-                 authMechanismProperties an OIDC_CALLBACK or an ENVIRONMENT",
-            ),
-            Some("azure" | "gcp" | "k8s") => Ok(()),
-            Some(_) => fault("unrecognized ENVIRONMENT for MONGODB-OIDC: give azure, gcp or k8s"),
-        }
-    }
-
     /// `message`, with the password blotted out where it occurs.
     pub fn without_secrets(&self, message: &str) -> String {
         hide(message, self.uri.expose(), &self.passwords)
@@ -460,6 +440,27 @@ impl DataApiSettings {
     pub fn host(&self) -> &str {
         let rest = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
         rest.split('/').next().unwrap_or(rest)
+    }
+}
+
+/// Checks that MONGODB-OIDC, where it is asked for, has a way to a token.
+fn check_oidc(credential: Option<&Credential>, has_callback: bool) -> Result<()> {
+    let Some(credential) = credential.filter(|one| one.mechanism == Some(AuthMechanism::MongoDbOidc)) else {
+        return Ok(());
+    };
+    let fault = |what: &str| Err(Error::new(ErrorKind::Configuration, what));
+    let environment = credential.mechanism_properties.as_ref().and_then(|given| given.get_str("ENVIRONMENT").ok());
+    if credential.password.is_some() {
+        return fault("password is not supported by MONGODB-OIDC");
+    }
+    match environment {
+        None if has_callback => Ok(()),
+        None => fault(
+            "authentication with MONGODB-OIDC requires providing either a callback or a environment: give \
+             authMechanismProperties an OIDC_CALLBACK or an ENVIRONMENT",
+        ),
+        Some("azure" | "gcp" | "k8s") => Ok(()),
+        Some(_) => fault("unrecognized ENVIRONMENT for MONGODB-OIDC: give azure, gcp or k8s"),
     }
 }
 

@@ -188,6 +188,17 @@ impl BsonWriter {
         self.set_length(mark);
     }
 
+    /// Writes the elements of a document, without what is around them.
+    ///
+    /// # Errors
+    /// `InvalidBson` where it is too short to be one.
+    pub fn elements(&mut self, document: &RawDocument) -> Result<()> {
+        let bytes = document.as_bytes();
+        let elements = bytes.get(4..bytes.len().saturating_sub(1)).ok_or_else(|| invalid_bson("too short"))?;
+        self.buf.extend_from_slice(elements);
+        Ok(())
+    }
+
     fn set_length(&mut self, mark: usize) {
         let length = (self.buf.len() - mark) as u32;
         self.buf[mark..mark + 4].copy_from_slice(&length.to_le_bytes());
@@ -258,13 +269,11 @@ impl Sink for BsonWriter {
     }
 
     fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()> {
-        let bytes = document.as_bytes();
-        let elements = bytes.get(4..bytes.len().saturating_sub(1)).ok_or_else(|| invalid_bson("too short"))?;
         let mark = self.begin_root();
         if let Some(id) = id {
             self.object_id(Key::Name("_id"), id);
         }
-        self.buf.extend_from_slice(elements);
+        self.elements(document)?;
         self.end(mark);
         Ok(())
     }

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bson::spec::ElementType;
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 
 use super::concern::write_concern_document;
@@ -14,6 +13,7 @@ use super::error::{Attempt, Attempted, is_retryable_write};
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::codec::MAX_DOCUMENT_SIZE;
+use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// Which command a statement goes into.
@@ -281,7 +281,11 @@ impl Command<'_> {
 }
 
 fn raw(document: &Document) -> Result<RawDocumentBuf> {
-    RawDocumentBuf::try_from(document).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))
+    RawDocumentBuf::try_from(document).map_err(unreadable)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidBson, error.to_string())
 }
 
 /// A command with an array of documents at its end; each document is copied once.
@@ -290,35 +294,18 @@ fn with_array<'a>(
     field: &str,
     documents: impl Iterator<Item = &'a RawDocumentBuf> + Clone,
 ) -> Result<RawDocumentBuf> {
-    let head = head.as_bytes();
-    // A document: its length, its elements, and a zero.
-    let elements = head.get(4..head.len().saturating_sub(1)).unwrap_or_default();
     // An element: its type, its name (a place, as text), and a zero.
     let size: usize = documents.clone().map(|document| document.as_bytes().len() + 12).sum();
-    let mut bytes = Vec::with_capacity(elements.len() + field.len() + size + 16);
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(elements);
-    bytes.push(ElementType::Array as u8);
-    bytes.extend_from_slice(field.as_bytes());
-    bytes.push(0);
-    let array = bytes.len();
-    bytes.extend_from_slice(&[0; 4]);
+    let mut out = BsonWriter::with_capacity(head.as_bytes().len() + field.len() + size + 16);
+    let root = out.begin_root();
+    out.elements(head)?;
+    let array = out.begin(Key::Name(field), true);
     for (place, document) in documents.enumerate() {
-        bytes.push(ElementType::EmbeddedDocument as u8);
-        bytes.extend_from_slice(place.to_string().as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(document.as_bytes());
+        out.value(Key::Index(place), RawBsonRef::Document(document), document.as_bytes())?;
     }
-    end_document(&mut bytes, array);
-    end_document(&mut bytes, 0);
-    RawDocumentBuf::from_bytes(bytes).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))
-}
-
-/// Ends the document that began at `start`, and says how long it is.
-fn end_document(bytes: &mut Vec<u8>, start: usize) {
-    bytes.push(0);
-    let length = i32::try_from(bytes.len() - start).unwrap_or(i32::MAX);
-    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    out.end(array);
+    out.end(root);
+    RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)
 }
 
 /// A command that writes, made with a write concern and a transaction number.
@@ -432,12 +419,8 @@ pub async fn client_bulk_write(
     session: Option<&Session>,
 ) -> Result<ClientBulkDone> {
     let attempt = Attempt { doing: "write to", namespace: admin, settings: client.settings() };
-    let namespaces: Vec<RawDocumentBuf> = bulk
-        .namespaces
-        .iter()
-        .map(|namespace| RawDocumentBuf::try_from(&doc! { "ns": namespace }))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))?;
+    let namespaces: Vec<RawDocumentBuf> =
+        bulk.namespaces.iter().map(|namespace| raw(&doc! { "ns": namespace })).collect::<Result<_>>()?;
     let overhead: usize = namespaces.iter().map(|namespace| namespace.as_bytes().len() + 12).sum();
     let mut done = ClientBulkDone::default();
     let mut start = 0;

@@ -59,9 +59,8 @@ impl Error {
     /// Whether what only reads may succeed if it is sent once more, as the
     /// retryable reads of MongoDB's drivers have it.
     pub(super) fn is_retryable_read(&self) -> bool {
-        matches!(self.kind, ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout)
+        matches!(self.kind, ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout | ErrorKind::NotPrimary)
             || self.code.is_some_and(|code| RETRYABLE_CODES.contains(&code))
-            || self.kind == ErrorKind::NotPrimary
     }
 }
 

@@ -58,21 +58,21 @@ pub(super) struct Call<'a> {
 /// What a request is about.
 pub(super) struct Place {
     pub(super) data_source: String,
-    pub(super) namespace: Namespace,
+    pub(super) namespace: Arc<Namespace>,
     mongodb: Arc<DriverClient>,
 }
 
 /// Carries an action out, and writes its answer.
-pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) -> Outcome<Answer> {
+pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -> Outcome<Answer> {
     let Place { namespace, mongodb, .. } = place;
     let (action, style) = (call.action, call.style);
-    let refuse = |error: Error| call.refuse(&error);
+    let refuse = |error: Error| call.refuse(place, &error);
     match action {
         Action::InsertOne => {
             let document = with_id(required_document(request, "document")?);
             let id = id_of(&document, style)?;
             let options = InsertOptions { comment: call.comment.clone(), ..InsertOptions::default() };
-            insert_one(&mongodb, &namespace, document, options).await.map_err(refuse)?;
+            insert_one(mongodb, namespace, document, options).await.map_err(refuse)?;
             Ok(Answer::Whole(StatusCode::CREATED, [br#"{"insertedId":"#, id.as_slice(), b"}"].concat()))
         }
         Action::InsertMany => {
@@ -88,12 +88,12 @@ pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) ->
             // Not of Atlas's Data API, whose batches are ordered.
             let ordered = flag(request, "ordered")?.unwrap_or(true);
             let options = BulkOptions { ordered, more: call.options() };
-            insert_many(&mongodb, &namespace, documents, &options, None).await.map_err(refuse)?;
+            insert_many(mongodb, namespace, documents, &options, None).await.map_err(refuse)?;
             Ok(Answer::Whole(StatusCode::CREATED, body))
         }
         Action::FindOne => {
             let query = call.query(request)?;
-            let found = find_one(&mongodb, &namespace, query).await.map_err(refuse)?;
+            let found = find_one(mongodb, namespace, query).await.map_err(refuse)?;
             let mut body = br#"{"document":"#.to_vec();
             match found {
                 Some(found) => write_document(&mut body, &found, style).map_err(refuse)?,
@@ -109,8 +109,8 @@ pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) ->
                 limit: call.limit(whole_number(request, "limit")?)?,
                 ..call.query(request)?
             };
-            let batches = find(mongodb, Arc::new(namespace), query).await.map_err(refuse)?;
-            call.documents(batches).await
+            let batches = find(Arc::clone(mongodb), Arc::clone(namespace), query).await.map_err(refuse)?;
+            call.documents(place, batches).await
         }
         Action::UpdateOne | Action::UpdateMany => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
@@ -134,7 +134,7 @@ pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) ->
             let mut options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
             options.extend(call.options());
             let many = action == Action::UpdateMany;
-            let updated = update(&mongodb, &namespace, many, filter, change, options, None).await.map_err(refuse)?;
+            let updated = update(mongodb, namespace, many, filter, change, options, None).await.map_err(refuse)?;
             answer_updated(updated, style)
         }
         Action::ReplaceOne => {
@@ -145,13 +145,13 @@ pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) ->
             }
             let mut options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
             options.extend(call.options());
-            let updated = replace(&mongodb, &namespace, filter, replacement, options, None).await.map_err(refuse)?;
+            let updated = replace(mongodb, namespace, filter, replacement, options, None).await.map_err(refuse)?;
             answer_updated(updated, style)
         }
         Action::DeleteOne | Action::DeleteMany => {
             let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
             let many = action == Action::DeleteMany;
-            let deleted = delete(&mongodb, &namespace, many, filter, call.options(), None).await.map_err(refuse)?;
+            let deleted = delete(mongodb, namespace, many, filter, call.options(), None).await.map_err(refuse)?;
             let mut body = br#"{"deletedCount":"#.to_vec();
             write_count(&mut body, deleted, style)?;
             body.push(b'}');
@@ -161,8 +161,9 @@ pub(super) async fn run(call: &Call<'_>, place: Place, request: &RawDocument) ->
             let pipeline = pipeline(request)?;
             let mut options = call.options();
             options.insert("maxTimeMS", call.max_time().as_millis() as i64);
-            let batches = aggregate(mongodb, Arc::new(namespace), pipeline, options, None).await.map_err(refuse)?;
-            call.documents(batches).await
+            let batches =
+                aggregate(Arc::clone(mongodb), Arc::clone(namespace), pipeline, options, None).await.map_err(refuse)?;
+            call.documents(place, batches).await
         }
     }
 }
@@ -183,7 +184,11 @@ impl Call<'_> {
             return Err(invalid("a namespace has at most 255 bytes, and a 'dataSource' 128"));
         }
         not_internal(&database, &collection)?;
-        Ok(Place { data_source, namespace: Namespace::new(database, collection), mongodb: Arc::clone(mongodb) })
+        Ok(Place {
+            data_source,
+            namespace: Arc::new(Namespace::new(database, collection)),
+            mongodb: Arc::clone(mongodb),
+        })
     }
 
     /// Refuses what the caller may not do; gives the memory that what it says will take.
@@ -191,7 +196,7 @@ impl Call<'_> {
         // What a field of a `Document` takes: its name, its place in the map, and its value.
         const ELEMENT: usize = 224;
         let right = if self.action.writes() { Right::Write } else { Right::Read };
-        let Namespace { database, collection, .. } = &place.namespace;
+        let Namespace { database, collection, .. } = &*place.namespace;
         self.allowed(right, place, database, collection)?;
         for name in ["filter", "projection", "sort", "update", "pipeline"] {
             if let Some(value) = value(request, name)? {
@@ -238,7 +243,7 @@ impl Call<'_> {
     }
 
     fn needs(&self, right: Right, place: &Place, name: &str) -> Outcome<()> {
-        let Namespace { database, collection, .. } = &place.namespace;
+        let Namespace { database, collection, .. } = &*place.namespace;
         if self.caller.may(right, &place.data_source, database, collection) {
             return Ok(());
         }
@@ -306,7 +311,7 @@ impl Call<'_> {
         }
     }
 
-    fn refuse(&self, error: &Error) -> Refused {
+    fn refuse(&self, place: &Place, error: &Error) -> Refused {
         let (status, mut body) = answer_for(self.action, error);
         // Where MongoDB is, is for the log alone.
         match error.kind {
@@ -314,11 +319,7 @@ impl Call<'_> {
                 self.gateway.observer.say_seldom("warning", &body.error);
                 body.error = format!("{} failed: MongoDB cannot be reached: try again later", self.action);
             }
-            _ => {
-                for client in self.gateway.clients.all() {
-                    body.error = body.error.replace(&format!(" at {}", client.1.settings().hosts), "");
-                }
-            }
+            _ => body.error = body.error.replace(&format!(" at {}", place.mongodb.settings().hosts), ""),
         }
         if let Some(details) = &mut body.details
             && let Ok(mut shown) = Document::try_from(&*details)
@@ -362,7 +363,7 @@ impl Call<'_> {
     }
 
     /// The answer that holds documents: written batch by batch, as its reader takes it.
-    async fn documents(&self, mut batches: BoxStream<'static, Result<Batch, Error>>) -> Outcome<Answer> {
+    async fn documents(&self, place: &Place, mut batches: BoxStream<'static, Result<Batch, Error>>) -> Outcome<Answer> {
         let (style, patience) = (self.style, self.max_time());
         let room = self.gateway.room.clone();
         let mut count = Count { most: self.gateway.limits.documents, documents: 0 };
@@ -370,8 +371,8 @@ impl Call<'_> {
         let mut begun = br#"{"documents":["#.to_vec();
         match batches.next().await {
             Some(batch) => {
-                let batch = batch.map_err(|error| self.refuse(&error))?;
-                count.write(&mut begun, batch, style).map_err(|error| self.refuse(&error))?;
+                let batch = batch.map_err(|error| self.refuse(place, &error))?;
+                count.write(&mut begun, batch, style).map_err(|error| self.refuse(place, &error))?;
             }
             None => batches = stream::empty().boxed(),
         }

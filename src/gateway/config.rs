@@ -17,7 +17,8 @@ use crate::codec::ejson::Style;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
-fn wrong<T>(what: impl Into<String>) -> Result<T> {
+/// A `Configuration` error.
+pub(super) fn wrong<T>(what: impl Into<String>) -> Result<T> {
     Err(Error::new(ErrorKind::Configuration, what))
 }
 
@@ -220,11 +221,7 @@ impl SourceFile {
             },
             _ => return fault("give one of uri, uri_env and uri_file"),
         };
-        let settings = DriverSettings::from_uri(&uri).and_then(|settings| {
-            settings.check_oidc(false)?;
-            Ok(settings)
-        });
-        settings.or_else(|error| fault(&error.message))
+        DriverSettings::from_uri(&uri).or_else(|error| fault(&error.message))
     }
 }
 
@@ -249,7 +246,6 @@ impl GatewayOptions {
     /// `Configuration` that names what is wrong.
     pub fn from_flags(flags: Flags<'_>, most_connections: usize) -> Result<Self> {
         let settings = DriverSettings::from_uri(flags.mongodb_uri)?;
-        settings.check_oidc(false)?;
         let sources = match flags.data_source {
             Some(name) => Sources::Named(BTreeMap::from([(name, settings)])),
             None => Sources::Any(Box::new(settings)),

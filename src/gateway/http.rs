@@ -147,7 +147,7 @@ fn observed(
     response: Response,
     error_code: &str,
 ) -> Response {
-    let mut facts = gateway.observer.begin(None, headers, Some(peer));
+    let mut facts = gateway.observer.begin(None, headers, peer);
     facts.error_code = Some(error_code.to_owned());
     gateway.observer.answered(facts, response)
 }
@@ -189,7 +189,7 @@ async fn run_action(
     let path = path.map(|Path(path)| path).unwrap_or_default();
     let name = path.iter().find(|(name, _)| name == "action").map_or("", |(_, value)| value);
     let action = Action::from_name(name);
-    let mut facts = gateway.observer.begin(action, request.headers(), Some(peer));
+    let mut facts = gateway.observer.begin(action, request.headers(), peer);
     let outcome = match action {
         Some(action) => carry_out(&gateway, action, request, &mut facts).await,
         None => match identify(&gateway, request.headers(), &mut facts) {
@@ -233,11 +233,10 @@ async fn carry_out(
     drop(body);
     let call =
         Call { gateway, caller: &caller, action, style, comment: facts.comment(), elements: AtomicUsize::new(0) };
-    let place = call.place(&request)?;
-    let namespace = &place.namespace;
-    facts.place = Some((place.data_source.clone(), namespace.database.clone(), namespace.collection.clone()));
+    let place = Arc::new(call.place(&request)?);
+    facts.place = Some(Arc::clone(&place));
     room.grow(&gateway.room, call.check(&place, &request)?)?;
-    let answered = tokio::time::timeout(gateway.limits.request + LATE, actions::run(&call, place, &request));
+    let answered = tokio::time::timeout(gateway.limits.request + LATE, actions::run(&call, &place, &request));
     let answered = answered.await.map_err(|_| {
         let undone = if action.writes() { "; what it should change may be changed or not" } else { "" };
         let error = format!("{action} took longer than {} s{undone}", gateway.limits.request.as_secs_f64());

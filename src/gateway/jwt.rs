@@ -7,9 +7,9 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
 
-use super::config::JwtFile;
+use super::config::{JwtFile, wrong};
 use super::permission::{Caller, Permission};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// The shortest secret of HS256 that is taken, in bytes: as many as its hash has.
 const SHORTEST_SECRET: usize = 32;
@@ -29,10 +29,6 @@ struct SigningKey {
     id: Option<String>,
     algorithm: Algorithm,
     key: DecodingKey,
-}
-
-fn wrong<T>(what: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, what))
 }
 
 impl Jwt {

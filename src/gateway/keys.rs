@@ -16,9 +16,9 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use toml_edit::{ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
-use super::config::toml_fault;
+use super::config::{toml_fault, wrong};
 use super::permission::{Caller, Permission};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// The shortest key that is taken, in characters.
 const SHORTEST_KEY: usize = 8;
@@ -28,10 +28,6 @@ const HEAD: &str = "\
 # Keys of the Data API, by `connect-mongodb key`. A key itself is not in here, only its
 # HMAC-SHA-256 under the salt. Permissions may be edited; then send the gateway a SIGHUP.
 ";
-
-fn wrong<T>(what: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, what))
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,16 +140,6 @@ impl ApiKeys {
         }
         let live = |known: &&Known| known.expires.is_none_or(|end| DateTime::now() < end);
         found.filter(live).map(|known| known.caller.clone())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 }
 

@@ -13,6 +13,7 @@ mod room;
 mod server;
 mod taking;
 pub mod tls;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,19 +5,17 @@
 //! a request.
 
 use std::io::Write as _;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use bson::{Bson, DateTime, doc};
-use http_body::{Frame, SizeHint};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -26,6 +24,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::actions::Place;
+use super::watched::{Polled, Watch, watched};
 use crate::codec::ejson::write_text;
 use crate::data_api::protocol::Action;
 use crate::driver::events::{Listener, Told, Wanted};
@@ -220,6 +220,30 @@ impl Log {
     }
 }
 
+/// A line of the log: an object of JSON.
+struct Line(Vec<u8>);
+
+impl Line {
+    fn new(level: &str) -> Self {
+        let mut line = Self(Vec::with_capacity(384));
+        line.text("time", &DateTime::now().try_to_rfc3339_string().unwrap_or_default());
+        line.text("level", level);
+        line
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        write_text(&mut self.0, name);
+        self.0.push(b':');
+        write_text(&mut self.0, value);
+    }
+
+    fn whole(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(b"}\n");
+        self.0
+    }
+}
+
 /// What is known of a request. One whose client goes away before it has an
 /// answer is told of when this goes.
 pub struct Facts {
@@ -228,11 +252,11 @@ pub struct Facts {
     action: Option<Action>,
     request_id: HeaderValue,
     trace: Option<Trace>,
-    peer: Option<std::net::SocketAddr>,
+    peer: SocketAddr,
     /// The caller's name.
     pub caller: Option<Arc<str>>,
     /// Data source, database and collection, once they are known to be names.
-    pub place: Option<(String, String, String)>,
+    pub place: Option<Arc<Place>>,
     /// The body's length.
     pub received: usize,
     /// Why it was refused or failed.
@@ -309,12 +333,7 @@ impl Observer {
     }
 
     /// A request has come.
-    pub fn begin(
-        self: &Arc<Self>,
-        action: Option<Action>,
-        headers: &HeaderMap,
-        peer: Option<std::net::SocketAddr>,
-    ) -> Facts {
+    pub fn begin(self: &Arc<Self>, action: Option<Action>, headers: &HeaderMap, peer: SocketAddr) -> Facts {
         self.metrics.under_way.inc();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let usable =
@@ -347,8 +366,8 @@ impl Observer {
         }
         let status = response.status().as_u16();
         response.map(|body| {
-            let whole = body.size_hint_is_zero();
-            Body::new(Observed { body, facts, status, sent: 0, ended: whole })
+            let ended = http_body::Body::size_hint(&body).exact() == Some(0);
+            watched(body, Outcome { facts, status, sent: 0, ended })
         })
     }
 
@@ -368,43 +387,33 @@ impl Observer {
         if !self.access_log {
             return;
         }
-        let mut line = Vec::with_capacity(384);
-        let mut text = |name: &str, value: &str| {
-            line.extend_from_slice(if line.is_empty() { b"{\"" } else { b",\"" });
-            line.extend_from_slice(name.as_bytes());
-            line.extend_from_slice(b"\":");
-            write_text(&mut line, value);
-        };
-        text("time", &DateTime::now().try_to_rfc3339_string().unwrap_or_default());
-        text("level", "info");
-        text("request_id", facts.request_id.to_str().unwrap_or_default());
+        let mut line = Line::new("info");
+        line.text("request_id", facts.request_id.to_str().unwrap_or_default());
         if let Some(trace) = &facts.trace {
-            text("trace_id", &trace.id);
+            line.text("trace_id", &trace.id);
         }
-        if let Some(peer) = facts.peer {
-            text("peer", &peer.ip().to_string());
-        }
+        line.text("peer", &facts.peer.ip().to_string());
         if let Some(caller) = &facts.caller {
-            text("caller", caller);
+            line.text("caller", caller);
         }
-        text("action", action);
-        if let Some((data_source, database, collection)) = &facts.place {
-            text("data_source", data_source);
-            text("database", database);
-            text("collection", collection);
+        line.text("action", action);
+        if let Some(place) = &facts.place {
+            line.text("data_source", &place.data_source);
+            line.text("database", &place.namespace.database);
+            line.text("collection", &place.namespace.collection);
         }
         if let Some(code) = code {
-            text("error_code", code);
+            line.text("error_code", code);
         }
         if let Some(reason) = facts.reason {
-            text("reason", reason);
+            line.text("reason", reason);
         }
-        let rest = format!(
-            ",\"status\":{status},\"ms\":{:.3},\"received\":{},\"sent\":{sent}}}\n",
+        let figures = format!(
+            ",\"status\":{status},\"ms\":{:.3},\"received\":{},\"sent\":{sent}",
             took.as_secs_f64() * 1e3,
             facts.received,
         );
-        line.extend_from_slice(rest.as_bytes());
+        line.0.extend_from_slice(figures.as_bytes());
         self.write(line);
     }
 
@@ -419,18 +428,13 @@ impl Observer {
 
     /// Something that its operator should know.
     pub fn say(&self, level: &'static str, message: &str) {
-        let mut line = br#"{"time":"#.to_vec();
-        write_text(&mut line, &DateTime::now().try_to_rfc3339_string().unwrap_or_default());
-        line.extend_from_slice(br#","level":"#);
-        write_text(&mut line, level);
-        line.extend_from_slice(br#","message":"#);
-        write_text(&mut line, message);
-        line.extend_from_slice(b"}\n");
+        let mut line = Line::new(level);
+        line.text("message", message);
         self.write(line);
     }
 
-    fn write(&self, line: Vec<u8>) {
-        if !self.log.write(line) {
+    fn write(&self, line: Line) {
+        if !self.log.write(line.whole()) {
             self.metrics.unlogged.inc();
         }
     }
@@ -441,55 +445,28 @@ impl Observer {
     }
 }
 
-trait SizeHintIsZero {
-    fn size_hint_is_zero(&self) -> bool;
-}
-
-impl SizeHintIsZero for Body {
-    fn size_hint_is_zero(&self) -> bool {
-        http_body::Body::size_hint(self).exact() == Some(0)
-    }
-}
-
-/// An answer's body; what is known of its request is told when it goes.
-struct Observed {
-    body: Body,
+/// What came of an answer; told when its body goes.
+struct Outcome {
     facts: Facts,
     status: u16,
     sent: u64,
     ended: bool,
 }
 
-impl http_body::Body for Observed {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        match &polled {
+impl Watch for Outcome {
+    fn polled(&mut self, polled: &Polled, over: bool) {
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.ended = http_body::Body::is_end_stream(&self.body);
+                self.ended = over;
             }
             Poll::Ready(None) => self.ended = true,
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        http_body::Body::size_hint(&self.body)
     }
 }
 
-impl Drop for Observed {
+impl Drop for Outcome {
     fn drop(&mut self) {
         if let Some(observer) = self.facts.observer.take() {
             observer.ended(&self.facts, self.status, self.sent, self.ended);

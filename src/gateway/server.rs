@@ -2,19 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::Request;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use http_body::{Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -27,6 +24,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::tls::Certificates;
+use super::watched::{Watch, watched};
 
 /// What clients may hold at most.
 #[derive(Debug, Clone)]
@@ -205,35 +203,12 @@ impl Drop for UnderWay {
     }
 }
 
+/// Gone when the body has been taken.
+impl Watch for UnderWay {}
+
 async fn count(State(count): State<Arc<AtomicUsize>>, request: Request<Body>, next: Next) -> Response {
     let under_way = UnderWay::new(count);
-    next.run(request).await.map(|body| Body::new(Counted { body, _under_way: under_way }))
-}
-
-/// The body of an answer; gone when it has been taken.
-struct Counted {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    next.run(request).await.map(|body| watched(body, under_way))
 }
 
 async fn accept(

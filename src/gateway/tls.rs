@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-use super::config::TlsFile;
-use crate::error::{Error, ErrorKind, Result};
+use super::config::{TlsFile, wrong};
+use crate::error::Result;
 
 /// The certificate in use, and where it came from.
 pub struct Certificates {
@@ -56,7 +56,7 @@ impl fmt::Debug for Certificates {
 }
 
 fn fault<T>(name: &str, path: &Path, what: impl fmt::Display) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, format!("tls.{name}: {} cannot be used ({what})", path.display())))
+    wrong(format!("tls.{name}: {} cannot be used ({what})", path.display()))
 }
 
 fn certificates(name: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>> {

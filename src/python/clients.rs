@@ -1172,9 +1172,8 @@ macro_rules! driver_constructor {
                     }
                 }
                 let extras = extras_of(&options)?;
-                let (mut settings, codec_options, read_preference) = driver_settings_of(py, host, port, &options)?;
+                let (mut settings, codec_options, read_preference) = driver_settings_of(py, host, port, &options, extras.oidc.has_callback())?;
                 settings.coalesce = coalesce;
-                raised(py, settings.check_oidc(extras.oidc.has_callback()))?;
                 let client = Self::of(Pooled::with_extras(settings, false, extras));
                 let overrides = Overrides {
                     codec_options: codec_options.as_ref(),
@@ -1285,6 +1284,7 @@ fn driver_settings_of<'py>(
     host: Option<&Bound<'py, PyAny>>,
     port: Option<u16>,
     options: &Bound<'py, PyDict>,
+    has_callback: bool,
 ) -> PyResult<ClientOptions<'py>> {
     let mut uri = match host.filter(|host| !host.is_none()) {
         None => "localhost".to_owned(),
@@ -1336,7 +1336,7 @@ fn driver_settings_of<'py>(
     if let Some(user) = taken("username") {
         uri = config::uri_with_credentials(&uri, &user, taken("password").as_deref());
     }
-    let settings = DriverSettings::from_uri(&config::uri_with_options(&uri, &options));
+    let settings = DriverSettings::with_callback(&config::uri_with_options(&uri, &options), has_callback);
     Ok((raised(py, settings)?, codec_options(&codec)?, read_preference))
 }
 

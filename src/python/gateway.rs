@@ -1,6 +1,6 @@
 //! The gateway as the command line starts it, and the files of its keys.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -33,16 +33,15 @@ pub fn run_gateway(
     access_log: bool,
     connections: usize,
 ) -> PyResult<()> {
-    let options = gateway_options(
-        py,
-        config.as_deref(),
-        mongodb_uri,
-        keys_file.as_deref(),
-        listen,
-        data_source,
-        access_log,
-        connections,
-    )?;
+    let options = match (&config, mongodb_uri, &keys_file) {
+        (Some(config), ..) => GatewayOptions::from_file(config, connections),
+        (None, Some(mongodb_uri), Some(keys_file)) => {
+            let flags = Flags { mongodb_uri, keys_file, listen, data_source, access_log };
+            GatewayOptions::from_flags(flags, connections)
+        }
+        _ => Err(Error::new(ErrorKind::Configuration, "give a configuration, or a MongoDB and a file of keys")),
+    };
+    let options = raised(py, options)?;
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let served: Result<(), Error> = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,27 +63,6 @@ pub fn run_gateway(
         ErrorKind::Configuration => to_py(py, error),
         _ => PyRuntimeError::new_err(error.message),
     })
-}
-
-#[allow(clippy::too_many_arguments)]
-fn gateway_options(
-    py: Python<'_>,
-    config: Option<&Path>,
-    mongodb_uri: Option<&str>,
-    keys_file: Option<&Path>,
-    listen: &str,
-    data_source: Option<String>,
-    access_log: bool,
-    connections: usize,
-) -> PyResult<GatewayOptions> {
-    match (config, mongodb_uri, keys_file) {
-        (Some(config), ..) => raised(py, GatewayOptions::from_file(config, connections)),
-        (None, Some(mongodb_uri), Some(keys_file)) => {
-            let flags = Flags { mongodb_uri, keys_file, listen, data_source, access_log };
-            raised(py, GatewayOptions::from_flags(flags, connections))
-        }
-        _ => Err(configuration_error(py, "give a configuration, or a MongoDB and a file of keys")),
-    }
 }
 
 /// The gateway's description of itself: OpenAPI 3.1, as JSON.

@@ -43,7 +43,7 @@ impl PooledClient for DriverClient {
         listener: Option<Arc<dyn Listener>>,
         extras: &Extras,
     ) -> Self {
-        let authentication = extras.oidc.authentication(settings.user().as_deref());
+        let authentication = extras.oidc.authentication(&settings);
         Self::with_listener(
             settings,
             runtime,

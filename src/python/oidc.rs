@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
 use super::errors::configuration_error;
+use crate::config::DriverSettings;
 use crate::driver::Authentication;
 use crate::driver::error::CallbackFailed;
 
@@ -79,9 +80,9 @@ impl Oidc {
     }
 
     /// As the driver has it: with no token yet.
-    pub fn authentication(&self, user: Option<&str>) -> Authentication {
+    pub fn authentication(&self, settings: &DriverSettings) -> Authentication {
         let callback = self.callback.as_ref().map(|callback| {
-            let (callback, user, human) = (Arc::clone(callback), user.unwrap_or_default().to_owned(), self.human);
+            let (callback, user, human) = (Arc::clone(callback), settings.user().unwrap_or_default(), self.human);
             let fetch = move |context: CallbackContext| {
                 let (callback, user) = (Arc::clone(&callback), user.clone());
                 // What is Python waits for the network as it likes: not on a thread of the runtime.

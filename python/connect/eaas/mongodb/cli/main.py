@@ -101,7 +101,6 @@ def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | No
     SIGHUP has it read keys and certificates again. docs/gateway.md has the configuration.
     """
     from connect.eaas.mongodb._native import run_gateway
-    from pymongo.errors import ConfigurationError, InvalidURI
 
     keys_file = options.pop("api_key_file")
     if config is not None:
@@ -115,10 +114,19 @@ def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | No
         arguments = {"mongodb_uri": mongodb_uri, "keys_file": keys_file, **options}
     # The gateway handles Ctrl-C itself; Python's handler would raise afterwards.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
+    with _refusals("gateway"):
         run_gateway(_print_address, connections=_most_connections(), **arguments)
+
+
+@contextlib.contextmanager
+def _refusals(command: str) -> Iterator[None]:
+    """Have what the native module refuses end the command, in a line."""
+    from pymongo.errors import ConfigurationError, InvalidURI
+
+    try:
+        yield
     except (ConfigurationError, InvalidURI, RuntimeError) as error:
-        fail(f"gateway: {error}")
+        fail(f"{command}: {error}")
 
 
 def _is_given(context: click.Context, name: str) -> bool:
@@ -180,16 +188,11 @@ KEY_FILE = click.option(
 def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires: str | None) -> None:
     """Make a key, and print it: it is not kept anywhere else."""
     from connect.eaas.mongodb._native import create_key
-    from pymongo.errors import ConfigurationError
 
     rights = [right.strip() for right in allow.split(",")]
-    with _alone_with(path):
-        try:
-            text, made = create_key(
-                _read_keys(path, missing_ok=True), name, rights=rights, places=places, expires=_moment(expires)
-            )
-        except ConfigurationError as error:
-            fail(f"key: {error}")
+    with _refusals("key"), _alone_with(path):
+        before = _read_keys(path, missing_ok=True)
+        text, made = create_key(before, name, rights=rights, places=places, expires=_moment(expires))
         _write_keys(path, text)
     click.echo(made)
 
@@ -199,12 +202,9 @@ def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires
 def list_keys(path: Path) -> None:
     """Show the keys of a file: their names, what they may do, and until when."""
     from connect.eaas.mongodb._native import list_keys
-    from pymongo.errors import ConfigurationError
 
-    try:
+    with _refusals("key"):
         keys = list_keys(_read_keys(path))
-    except ConfigurationError as error:
-        fail(f"key: {error}")
     for entry in keys:
         until = f"until {entry['expires']}" if entry["expires"] else "without an end"
         state = " (ended)" if entry["expired"] else ""
@@ -217,14 +217,9 @@ def list_keys(path: Path) -> None:
 def revoke_key(path: Path, name: str) -> None:
     """Take a key out of a file. A gateway that runs lets it in until it gets SIGHUP."""
     from connect.eaas.mongodb._native import revoke_key
-    from pymongo.errors import ConfigurationError
 
-    with _alone_with(path):
-        try:
-            text = revoke_key(_read_keys(path), name)
-        except ConfigurationError as error:
-            fail(f"key: {error}")
-        _write_keys(path, text)
+    with _refusals("key"), _alone_with(path):
+        _write_keys(path, revoke_key(_read_keys(path), name))
 
 
 def _moment(expires: str | None) -> str | None:
