@@ -42,3 +42,14 @@ impl fmt::Debug for Secret {
         f.write_str("***")
     }
 }
+
+/// What stands for a value that is not stored or shown.
+pub const REDACTED: &str = "***";
+
+/// What the digest of a value that is not stored begins with.
+pub const REDACTED_DIGEST: &str = "hmac-sha256:";
+
+/// Whether a text stands for a value that was redacted.
+pub fn is_redacted(text: &str) -> bool {
+    text == REDACTED || text.starts_with(REDACTED_DIGEST)
+}

@@ -1,13 +1,14 @@
 //! Connect's events: the objects that they carry, a file per object, and the
 //! types of events. Knows nothing of Python.
 //!
-//! A model says what an object's fields may hold. An object is read as BSON,
-//! where it lies, and stays that: what Connect adds to it is kept.
+//! A model describes what an object's fields hold. It refuses nothing: an object is
+//! kept as it is, as the bytes of [`format`], and is read in place.
 
 pub mod asset_request;
 pub mod billing_request;
 pub mod case;
 pub mod common;
+pub mod format;
 pub mod listing_request;
 pub mod moment;
 pub mod product_event;

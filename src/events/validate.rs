@@ -1,233 +1,318 @@
-//! Whether an object is what its model says. It is read as BSON, where it
-//! lies; nothing is made of it but what is wrong.
+//! What an object has that its model does not describe. Nothing is refused for it: the
+//! object is kept as it is, and the differences are listed.
 
-use bson::raw::{RawArray, RawBsonRef, RawDocument};
-
+use super::format;
 use super::moment;
 use super::schema::{Kind, Model};
+use super::types::model_of_id;
+use super::view::{self, ARRAY, BIG_INTEGER, DOCUMENT, NULL, Place, STRING};
+use crate::secret::is_redacted;
 
-/// The deepest nesting that MongoDB stores.
+/// The deepest nesting that MongoDB stores
+/// (<https://www.mongodb.com/docs/manual/reference/limits/>).
 pub const MAX_DEPTH: usize = 100;
-/// The most problems that are listed.
-const MOST_PROBLEMS: usize = 50;
 
-/// Something that is wrong with an object. It holds nothing of the object's values.
+/// The most deviations, and the most problems, that are listed for an object.
+pub const MAX_LISTED: usize = 50;
+
+/// A value that is not what the model describes. It holds nothing of the object's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deviation {
+    /// Where: `asset.items[2].quantity`.
+    pub path: String,
+    /// The same without positions in lists: `asset.items[].quantity`.
+    pub field: String,
+    /// What the model describes: `a string`.
+    pub expected: String,
+    /// What is there: `int`.
+    pub actual: &'static str,
+}
+
+impl Deviation {
+    /// What is different, in words.
+    pub fn message(&self) -> String {
+        format!("expected {}, got {}", self.expected, self.actual)
+    }
+}
+
+/// Why an object cannot be stored, or is not valid. It holds nothing of the object's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where: `asset.items[2].quantity`; empty for the object itself.
     pub path: String,
-    /// What.
+    /// What is wrong.
     pub message: String,
 }
 
-/// What is wrong with an object of this model.
-pub fn problems(model: &Model, document: &RawDocument) -> Vec<Problem> {
-    let mut check = Check { problems: Vec::new(), path: Vec::new() };
+impl From<Deviation> for Problem {
+    fn from(deviation: Deviation) -> Self {
+        let message = deviation.message();
+        Self { path: deviation.path, message }
+    }
+}
+
+/// How the object that begins at `start` differs from its model: the first 50 deviations.
+/// The bytes are those of [`super::format`].
+pub fn deviations(model: &Model, bytes: &[u8], start: usize) -> Vec<Deviation> {
+    let mut check = Check { bytes, found: Vec::new(), path: Path::default() };
     if model.identified {
-        match document.get("id") {
-            Ok(Some(RawBsonRef::String(""))) => check.add_at("id", "must not be empty"),
-            Ok(Some(RawBsonRef::Null) | None) => check.add_at("id", "is missing"),
-            // Anything else is found with the other fields.
+        check.id(model, start);
+    }
+    check.object(model, start);
+    check.found
+}
+
+/// Why MongoDB cannot store the object: the first 50 problems.
+pub fn unstorable(bytes: &[u8]) -> Vec<Problem> {
+    let mut survey = Survey { bytes, found: Vec::new(), path: Path::default(), text_only: false };
+    survey.container(0, false);
+    survey.found
+}
+
+/// Whether MongoDB's fields cannot hold the object, but its JSON text can: a field name
+/// begins with `$`, which the server, the Data API and drivers take for an operator or
+/// another type, or holds NUL; or text is not valid Unicode.
+pub fn needs_text(bytes: &[u8]) -> bool {
+    let mut survey = Survey { bytes, found: Vec::new(), path: Path::default(), text_only: false };
+    survey.container(0, false);
+    survey.text_only
+}
+
+/// Where a walk is.
+#[derive(Default)]
+struct Path<'b>(Vec<Step<'b>>);
+
+enum Step<'b> {
+    Field(&'b [u8]),
+    Position(usize),
+}
+
+impl Path<'_> {
+    /// As text; with or without positions in lists.
+    fn text(&self, positions: bool) -> String {
+        let mut text = String::new();
+        for step in &self.0 {
+            match step {
+                Step::Field(name) => {
+                    if !text.is_empty() {
+                        text.push('.');
+                    }
+                    let name = format::original_name(name);
+                    text.push_str(&crate::error::excerpt(&String::from_utf8_lossy(&name), 60));
+                }
+                Step::Position(position) if positions => text.push_str(&format!("[{position}]")),
+                Step::Position(_) => text.push_str("[]"),
+            }
+        }
+        text
+    }
+}
+
+struct Check<'b> {
+    bytes: &'b [u8],
+    found: Vec<Deviation>,
+    path: Path<'b>,
+}
+
+impl<'b> Check<'b> {
+    #[cold]
+    fn add(&mut self, expected: String, actual: &'static str) {
+        if self.found.len() < MAX_LISTED {
+            let deviation = Deviation { path: self.path.text(true), field: self.path.text(false), expected, actual };
+            self.found.push(deviation);
+        }
+    }
+
+    /// Every object with ids of its own has one, but for a draft, and one of its own kind.
+    fn id(&mut self, model: &Model, start: usize) {
+        let text = |name| view::field(self.bytes, start, name).and_then(|place| view::text(self.bytes, place));
+        let is_draft = text("status") == Some("draft");
+        let (expected, actual) = match (view::field(self.bytes, start, "id"), text("id")) {
+            (None, _) if !is_draft => ("a string".to_owned(), "nothing"),
+            (Some(Place { element_type: NULL, .. }), _) if !is_draft => ("a string".to_owned(), "None"),
+            (Some(_), Some("")) if !is_draft => ("a string".to_owned(), "an empty string"),
+            (Some(_), Some(id)) => match model_of_id(id).filter(|other| other.name != model.name) {
+                Some(other) => (format!("the id of an object of type {}", model.name), other.name),
+                None => return,
+            },
+            // Any other value is looked at with the other fields.
+            _ => return,
+        };
+        self.path.0.push(Step::Field(b"id"));
+        self.add(expected, actual);
+        self.path.0.pop();
+    }
+
+    fn object(&mut self, model: &Model, start: usize) {
+        let mut near = 0;
+        for (name, place) in view::elements(self.bytes, start) {
+            self.path.0.push(Step::Field(name));
+            match std::str::from_utf8(name).ok().and_then(|name| model.field(name, near)) {
+                Some((position, field)) => {
+                    near = position + 1;
+                    self.value(&field.kind, place);
+                }
+                None => self.any(place),
+            }
+            self.path.0.pop();
+        }
+    }
+
+    fn list(&mut self, start: usize, mut each: impl FnMut(&mut Self, Place)) {
+        for (position, (_, place)) in view::elements(self.bytes, start).enumerate() {
+            self.path.0.push(Step::Position(position));
+            each(self, place);
+            self.path.0.pop();
+        }
+    }
+
+    fn value(&mut self, kind: &Kind, place: Place) {
+        if place.element_type == NULL || self.is_redacted(place) {
+            return;
+        }
+        match kind {
+            Kind::Either(one, other) => {
+                let kind = if fits(one, place.element_type) || !fits(other, place.element_type) { one } else { other };
+                self.value(kind, place);
+            }
+            Kind::Any => self.any(place),
+            kind if !fits(kind, place.element_type) => {
+                self.add(expectation(kind), type_name(place.element_type));
+            }
+            Kind::Moment | Kind::Date => {
+                let fits = |text: &str| text.is_empty() || moment::parse(text).is_some();
+                if !view::text(self.bytes, place).is_some_and(fits) {
+                    self.add(expectation(kind), "another string");
+                }
+            }
+            Kind::Integer if place.element_type == 0x01 => {
+                let number = self.bytes.get(place.start..place.end).and_then(|bytes| bytes.try_into().ok());
+                if number.map(f64::from_le_bytes).is_none_or(|number| number.fract() != 0.0) {
+                    self.add(expectation(kind), "float");
+                }
+            }
+            Kind::Object(model) => self.object(model, place.start),
+            Kind::List(kind) => self.list(place.start, |check, place| check.value(kind, place)),
+            Kind::Mapping => self.any(place),
             _ => {}
         }
     }
-    check.object(model, document);
-    check.problems
-}
 
-/// What is wrong with a JSON object of which no model is known.
-pub fn problems_of_any(document: &RawDocument) -> Vec<Problem> {
-    let mut check = Check { problems: Vec::new(), path: Vec::new() };
-    check.any_object(document);
-    check.problems
-}
-
-enum Step<'d> {
-    Field(&'d str),
-    Place(usize),
-}
-
-struct Check<'d> {
-    problems: Vec<Problem>,
-    path: Vec<Step<'d>>,
-}
-
-impl<'d> Check<'d> {
-    fn add_at(&mut self, field: &'d str, message: &str) {
-        self.path.push(Step::Field(field));
-        self.add(message);
-        self.path.pop();
+    fn any(&mut self, place: Place) {
+        match place.element_type {
+            DOCUMENT => {
+                for (name, place) in view::elements(self.bytes, place.start) {
+                    self.path.0.push(Step::Field(name));
+                    self.any(place);
+                    self.path.0.pop();
+                }
+            }
+            ARRAY => self.list(place.start, Self::any),
+            NULL | STRING | BIG_INTEGER | 0x01 | 0x08 | 0x10 | 0x12 => {}
+            other => self.add(expectation(&Kind::Any), type_name(other)),
+        }
     }
 
+    fn is_redacted(&self, place: Place) -> bool {
+        view::text(self.bytes, place).is_some_and(is_redacted)
+    }
+}
+
+/// Looks for what MongoDB's fields cannot hold.
+struct Survey<'b> {
+    bytes: &'b [u8],
+    found: Vec<Problem>,
+    path: Path<'b>,
+    text_only: bool,
+}
+
+impl Survey<'_> {
     #[cold]
     fn add(&mut self, message: &str) {
-        if self.problems.len() == MOST_PROBLEMS {
-            return;
+        if self.found.len() < MAX_LISTED {
+            self.found.push(Problem { path: self.path.text(true), message: message.to_owned() });
         }
-        let mut path = String::new();
-        for step in &self.path {
-            match step {
-                Step::Field(name) if path.is_empty() => path.push_str(&shown(name)),
-                Step::Field(name) => {
-                    path.push('.');
-                    path.push_str(&shown(name));
+    }
+
+    fn container(&mut self, start: usize, array: bool) {
+        if self.path.0.len() > MAX_DEPTH {
+            return self.add("nested too deep: MongoDB stores up to 100 levels");
+        }
+        for (position, (name, place)) in view::elements(self.bytes, start).enumerate() {
+            if !array {
+                self.text_only |= name.first() == Some(&b'$') || name.contains(&0xc0) || !is_unicode(name);
+            }
+            self.path.0.push(if array { Step::Position(position) } else { Step::Field(name) });
+            match place.element_type {
+                DOCUMENT => self.container(place.start, false),
+                ARRAY => self.container(place.start, true),
+                BIG_INTEGER => self.add("an integer that needs more than 64 bits"),
+                STRING => {
+                    let value = self.bytes.get(place.start..place.end).unwrap_or_default();
+                    self.text_only |= !is_unicode(format::string(value));
                 }
-                Step::Place(place) => path.push_str(&format!("[{place}]")),
+                _ => {}
             }
-        }
-        self.problems.push(Problem { path, message: message.to_owned() });
-    }
-
-    #[cold]
-    fn expected(&mut self, what: &str, value: RawBsonRef<'_>) {
-        self.add(&format!("expected {what}, got {}", name_of(value)));
-    }
-
-    fn object(&mut self, model: &Model, document: &'d RawDocument) {
-        if self.path.len() >= MAX_DEPTH {
-            return self.add("nested too deep");
-        }
-        let mut near = 0;
-        for element in document {
-            let Ok((name, value)) = element else { return self.add("cannot be read") };
-            let name = name.as_str();
-            self.path.push(Step::Field(name));
-            match model.field(name, near) {
-                Some((place, field)) => {
-                    near = place + 1;
-                    self.value(&field.kind, value);
-                }
-                None => self.any(value),
-            }
-            self.path.pop();
-        }
-    }
-
-    fn any_object(&mut self, document: &'d RawDocument) {
-        if self.path.len() >= MAX_DEPTH {
-            return self.add("nested too deep");
-        }
-        for element in document {
-            let Ok((name, value)) = element else { return self.add("cannot be read") };
-            self.path.push(Step::Field(name.as_str()));
-            self.any(value);
-            self.path.pop();
-        }
-    }
-
-    fn list(&mut self, array: &'d RawArray, mut each: impl FnMut(&mut Self, RawBsonRef<'d>)) {
-        if self.path.len() >= MAX_DEPTH {
-            return self.add("nested too deep");
-        }
-        for (place, value) in array.into_iter().enumerate() {
-            let Ok(value) = value else { return self.add("cannot be read") };
-            self.path.push(Step::Place(place));
-            each(self, value);
-            self.path.pop();
-        }
-    }
-
-    fn value(&mut self, kind: &Kind, value: RawBsonRef<'d>) {
-        match (kind, value) {
-            (_, RawBsonRef::Null)
-            | (Kind::Text, RawBsonRef::String(_))
-            | (Kind::Integer, RawBsonRef::Int32(_) | RawBsonRef::Int64(_))
-            | (Kind::Number, RawBsonRef::Int32(_) | RawBsonRef::Int64(_) | RawBsonRef::Double(_))
-            | (Kind::Level, RawBsonRef::Int32(_) | RawBsonRef::Int64(_) | RawBsonRef::String(_))
-            | (
-                Kind::Quantity,
-                RawBsonRef::String(_) | RawBsonRef::Int32(_) | RawBsonRef::Int64(_) | RawBsonRef::Double(_),
-            )
-            | (Kind::Boolean, RawBsonRef::Boolean(_)) => {}
-            (Kind::Integer, RawBsonRef::Double(number)) if number.fract() == 0.0 => {}
-            (Kind::Moment | Kind::Date, RawBsonRef::String(text)) => {
-                if !text.is_empty() && moment::parse(text).is_none() {
-                    self.add("expected a date and time of ISO 8601, got a string that is none");
-                }
-            }
-            (Kind::Object(model), RawBsonRef::Document(document)) => self.object(model, document),
-            (Kind::List(kind), RawBsonRef::Array(array)) => self.list(array, |check, value| check.value(kind, value)),
-            (Kind::Mapping, RawBsonRef::Document(document)) => self.any_object(document),
-            (Kind::Any, value) => self.any(value),
-            (Kind::Either(one, other), value) => {
-                let kind = if fits(one, value) || !fits(other, value) { one } else { other };
-                self.value(kind, value);
-            }
-            (kind, value) => self.expected(&expectation(kind), value),
-        }
-    }
-
-    fn any(&mut self, value: RawBsonRef<'d>) {
-        match value {
-            RawBsonRef::Document(document) => self.any_object(document),
-            RawBsonRef::Array(array) => self.list(array, Self::any),
-            RawBsonRef::Null
-            | RawBsonRef::String(_)
-            | RawBsonRef::Boolean(_)
-            | RawBsonRef::Int32(_)
-            | RawBsonRef::Int64(_)
-            | RawBsonRef::Double(_) => {}
-            other => self.expected("a value of JSON", other),
+            self.path.0.pop();
         }
     }
 }
 
-/// Whether a value is of the outer form that a kind asks for.
-pub fn fits(kind: &Kind, value: RawBsonRef<'_>) -> bool {
+fn is_unicode(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok()
+}
+
+/// Whether a value of this type of BSON is of the outer form that a kind asks for.
+pub fn fits(kind: &Kind, element_type: u8) -> bool {
+    const INT32: u8 = 0x10;
+    const INT64: u8 = 0x12;
+    const DOUBLE: u8 = 0x01;
     match kind {
         Kind::Any => true,
-        Kind::Text | Kind::Moment | Kind::Date => matches!(value, RawBsonRef::String(_)),
-        Kind::Integer | Kind::Number => {
-            matches!(value, RawBsonRef::Int32(_) | RawBsonRef::Int64(_) | RawBsonRef::Double(_))
-        }
-        Kind::Quantity | Kind::Level => {
-            matches!(value, RawBsonRef::String(_) | RawBsonRef::Int32(_) | RawBsonRef::Int64(_) | RawBsonRef::Double(_))
-        }
-        Kind::Boolean => matches!(value, RawBsonRef::Boolean(_)),
-        Kind::Mapping | Kind::Object(_) => matches!(value, RawBsonRef::Document(_)),
-        Kind::List(_) => matches!(value, RawBsonRef::Array(_)),
-        Kind::Either(one, other) => fits(one, value) || fits(other, value),
+        Kind::Text | Kind::Moment | Kind::Date => element_type == STRING,
+        Kind::Integer | Kind::Number => matches!(element_type, INT32 | INT64 | DOUBLE | BIG_INTEGER),
+        Kind::Level => matches!(element_type, STRING | INT32 | INT64 | BIG_INTEGER),
+        Kind::Quantity => matches!(element_type, STRING | INT32 | INT64 | DOUBLE | BIG_INTEGER),
+        Kind::Boolean => element_type == 0x08,
+        Kind::Mapping | Kind::Object(_) => element_type == DOCUMENT,
+        Kind::List(_) => element_type == ARRAY,
+        Kind::Either(one, other) => fits(one, element_type) || fits(other, element_type),
     }
 }
 
 fn expectation(kind: &Kind) -> String {
     match kind {
         Kind::Text => "a string".into(),
-        Kind::Moment | Kind::Date => "a string with a date and time".into(),
+        Kind::Moment | Kind::Date => "a date or a date and time in ISO 8601 format".into(),
         Kind::Integer => "a whole number".into(),
         Kind::Number => "a number".into(),
-        Kind::Quantity => "a number, or a string".into(),
-        Kind::Level => "a whole number, or a string".into(),
+        Kind::Quantity => "a number or a string".into(),
+        Kind::Level => "a whole number or a string".into(),
         Kind::Boolean => "a bool".into(),
-        Kind::Any => "a value of JSON".into(),
+        Kind::Any => "a JSON value".into(),
         Kind::Mapping | Kind::Object(_) => "a dict".into(),
         Kind::List(_) => "a list".into(),
-        Kind::Either(one, other) => format!("{}, or {}", expectation(one), expectation(other)),
+        Kind::Either(one, other) => format!("{} or {}", expectation(one), expectation(other)),
     }
 }
 
-/// A field's name for a message.
-fn shown(name: &str) -> String {
-    crate::error::excerpt(name, 60)
-}
-
-/// A value's type, as Python names it.
-fn name_of(value: RawBsonRef<'_>) -> &'static str {
-    match value {
-        RawBsonRef::Double(_) => "float",
-        RawBsonRef::String(_) => "str",
-        RawBsonRef::Document(_) => "dict",
-        RawBsonRef::Array(_) => "list",
-        RawBsonRef::Boolean(_) => "bool",
-        RawBsonRef::Null => "None",
-        RawBsonRef::Int32(_) | RawBsonRef::Int64(_) => "int",
-        RawBsonRef::DateTime(_) => "datetime",
-        RawBsonRef::ObjectId(_) => "ObjectId",
-        RawBsonRef::Binary(_) => "bytes",
-        RawBsonRef::RegularExpression(_) => "Regex",
-        RawBsonRef::Decimal128(_) => "Decimal128",
-        RawBsonRef::Timestamp(_) => "Timestamp",
-        _ => "another type of BSON",
+/// The name of a type of BSON, as Python has it.
+fn type_name(element_type: u8) -> &'static str {
+    match element_type {
+        0x01 => "float",
+        STRING => "str",
+        DOCUMENT => "dict",
+        ARRAY => "list",
+        0x05 => "bytes",
+        0x07 => "ObjectId",
+        0x08 => "bool",
+        0x09 => "datetime",
+        NULL => "None",
+        0x0b => "Regex",
+        0x10 | 0x12 | BIG_INTEGER => "int",
+        0x11 => "Timestamp",
+        0x13 => "Decimal128",
+        _ => "another BSON type",
     }
 }
 
@@ -237,14 +322,15 @@ mod tests {
     use super::*;
     use crate::events::asset_request::ASSET_REQUEST;
 
-    fn wrong(document: bson::Document) -> Vec<String> {
+    fn different(document: bson::Document) -> Vec<String> {
         let raw = bson::RawDocumentBuf::try_from(&document).unwrap();
-        problems(&ASSET_REQUEST, &raw).into_iter().map(|p| format!("{}: {}", p.path, p.message)).collect()
+        let found = deviations(&ASSET_REQUEST, raw.as_bytes(), 0);
+        found.into_iter().map(|one| format!("{}: {}", one.path, one.message())).collect()
     }
 
     #[test]
-    fn every_problem_is_listed_with_its_path_and_no_value() {
-        let found = wrong(bson::doc! {
+    fn every_deviation_is_listed_with_its_path_and_no_value() {
+        let found = different(bson::doc! {
             "id": "PR-1",
             "status": 5,
             "created": "yesterday, secret",
@@ -255,35 +341,61 @@ mod tests {
             found,
             [
                 "status: expected a string, got int",
-                "created: expected a date and time of ISO 8601, got a string that is none",
-                "asset.items[1].quantity: expected a number, or a string, got list",
+                "created: expected a date or a date and time in ISO 8601 format, got another string",
+                "asset.items[1].quantity: expected a number or a string, got list",
                 "asset.params: expected a list, got dict",
                 "asset.tiers.customer: expected a dict, got str",
-                "unknown.deep[0]: expected a value of JSON, got ObjectId",
+                "unknown.deep[0]: expected a JSON value, got ObjectId",
             ]
         );
     }
 
     #[test]
-    fn an_id_is_needed_and_null_is_allowed_elsewhere() {
-        assert_eq!(wrong(bson::doc! {}), ["id: is missing"]);
-        assert_eq!(wrong(bson::doc! {"id": null}), ["id: is missing"]);
-        assert_eq!(wrong(bson::doc! {"id": ""}), ["id: must not be empty"]);
-        assert_eq!(wrong(bson::doc! {"id": 5}), ["id: expected a string, got int"]);
-        assert!(wrong(bson::doc! {"id": "x", "asset": null, "status": null, "new_field": [1, {"a": 1.5}]}).is_empty());
-        assert!(wrong(bson::doc! {"id": "x", "assignee": ""}).is_empty());
-        assert!(wrong(bson::doc! {"id": "x", "assignee": {"id": "UR-1"}}).is_empty());
-        assert_eq!(wrong(bson::doc! {"id": "x", "assignee": 1}), ["assignee: expected a string, got int"]);
+    fn an_object_has_an_id_unless_it_is_a_draft_and_null_is_allowed() {
+        assert_eq!(different(bson::doc! {}), ["id: expected a string, got nothing"]);
+        assert_eq!(different(bson::doc! {"id": null}), ["id: expected a string, got None"]);
+        assert_eq!(different(bson::doc! {"id": ""}), ["id: expected a string, got an empty string"]);
+        assert_eq!(different(bson::doc! {"id": 5}), ["id: expected a string, got int"]);
+        assert!(different(bson::doc! {"status": "draft"}).is_empty());
+        assert_eq!(
+            different(bson::doc! {"id": "TCR-1"}),
+            ["id: expected the id of an object of type AssetRequest, got TierConfigRequest"]
+        );
+        assert!(different(bson::doc! {"id": "x", "asset": null, "status": null, "new": [1, {"a": 1.5}]}).is_empty());
+        assert!(different(bson::doc! {"id": "x", "assignee": ""}).is_empty());
+        assert!(different(bson::doc! {"id": "x", "assignee": {"id": "UR-1"}}).is_empty());
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn a_redacted_value_is_no_deviation() {
+        assert!(different(bson::doc! {"id": "x", "asset": "***", "created": "hmac-sha256:00"}).is_empty());
+    }
+
+    #[test]
+    fn a_field_without_positions_groups_deviations() {
+        let raw = bson::rawdoc! {"id": "x", "asset": {"items": [{"mpn": 1}]}};
+        assert_eq!(deviations(&ASSET_REQUEST, raw.as_bytes(), 0)[0].field, "asset.items[].mpn");
+    }
+
+    #[test]
+    fn deep_nesting_and_big_integers_cannot_be_stored() {
         let mut deep = bson::doc! {};
         for _ in 0..150 {
             deep = bson::doc! {"a": deep};
         }
-        let found = wrong(bson::doc! {"id": "x", "a": deep});
+        let raw = bson::RawDocumentBuf::try_from(&deep).unwrap();
+        let found = unstorable(raw.as_bytes());
         assert_eq!(found.len(), 1);
-        assert!(found[0].ends_with("nested too deep"));
+        assert!(found[0].message.starts_with("nested too deep"));
+        let raw = bson::RawDocumentBuf::try_from(&bson::doc! {"a": [bson::Bson::Symbol("1".repeat(30))]}).unwrap();
+        assert_eq!(unstorable(raw.as_bytes())[0].path, "a[0]");
+        assert!(unstorable(bson::rawdoc! {"a": {"b": 1}}.as_bytes()).is_empty());
+    }
+
+    #[test]
+    fn operators_and_broken_text_need_the_text_form() {
+        assert!(needs_text(bson::rawdoc! {"a": [{"$oid": "x"}]}.as_bytes()));
+        assert!(needs_text(bson::rawdoc! {"$ref": "x"}.as_bytes()));
+        assert!(!needs_text(bson::rawdoc! {"a$": "$x", "a.b": 1, "": 2}.as_bytes()));
     }
 }

@@ -1,4 +1,4 @@
-//! Reading an object where it lies: BSON of JSON's types only, which has been checked.
+//! Reading an object in place, in the bytes of [`super::format`].
 
 /// A value in the bytes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,11 @@ pub const DOCUMENT: u8 = 0x03;
 pub const ARRAY: u8 = 0x04;
 /// The type of a string.
 pub const STRING: u8 = 0x02;
+/// The type of a null.
+pub const NULL: u8 = 0x0a;
+/// The type of an integer that needs more than 64 bits, as decimal digits
+/// (see [`super::format`]).
+pub const BIG_INTEGER: u8 = 0x0e;
 
 /// The fields of the document, or the values of the array, that begins at `start`.
 pub fn elements(bytes: &[u8], start: usize) -> impl Iterator<Item = (&[u8], Place)> {
@@ -48,15 +53,41 @@ pub fn text(bytes: &[u8], place: Place) -> Option<&str> {
     std::str::from_utf8(bytes.get(place.start + 4..place.end - 1)?).ok()
 }
 
+/// How deep the document that begins at `start` nests; 1 for a flat one.
+pub fn depth(bytes: &[u8], start: usize) -> usize {
+    let below = elements(bytes, start).map(|(_, place)| match place.element_type {
+        DOCUMENT | ARRAY => depth(bytes, place.start),
+        _ => 0,
+    });
+    1 + below.max().unwrap_or(0)
+}
+
 fn size(bytes: &[u8], element_type: u8, at: usize) -> Option<usize> {
     let length = || bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes).map(|length| length as usize);
+    let cstring = |at: usize| bytes.get(at..)?.iter().position(|byte| *byte == 0).map(|length| length + 1);
     match element_type {
-        0x01 | 0x12 => Some(8),
-        STRING => length()?.checked_add(4),
-        DOCUMENT | ARRAY => length(),
+        // double, datetime, timestamp, int64
+        0x01 | 0x09 | 0x11 | 0x12 => Some(8),
+        // string, code, symbol
+        STRING | 0x0d | BIG_INTEGER => length()?.checked_add(4),
+        // document, array, code with scope
+        DOCUMENT | ARRAY | 0x0f => length(),
+        // binary
+        0x05 => length()?.checked_add(5),
+        // undefined, null, max key, min key
+        0x06 | NULL | 0x7f | 0xff => Some(0),
+        // object id
+        0x07 => Some(12),
+        // boolean
         0x08 => Some(1),
-        0x0a => Some(0),
+        // regular expression
+        0x0b => cstring(at).and_then(|pattern| Some(pattern + cstring(at + pattern)?)),
+        // db pointer
+        0x0c => length()?.checked_add(16),
+        // int32
         0x10 => Some(4),
+        // decimal128
+        0x13 => Some(16),
         _ => None,
     }
 }
@@ -78,5 +109,31 @@ mod tests {
         assert_eq!(values.len(), 3);
         assert_eq!(text(bytes, values[1]), Some("é"));
         assert_eq!(field(bytes, 0, "x"), None);
+        assert_eq!(depth(bytes, 0), 3);
+    }
+
+    #[test]
+    fn a_value_of_any_type_is_passed_over() {
+        use bson::spec::BinarySubtype;
+        let values = bson::doc! {
+            "date": bson::DateTime::now(),
+            "id": bson::oid::ObjectId::new(),
+            "binary": bson::Binary { subtype: BinarySubtype::Generic, bytes: vec![1, 2, 3] },
+            "old": bson::Binary { subtype: BinarySubtype::BinaryOld, bytes: vec![1, 2, 3] },
+            "regex": bson::Regex { pattern: bson::raw::CString::try_from("a.*").unwrap(), options: bson::raw::CString::try_from("i").unwrap() },
+            "code": bson::Bson::JavaScriptCode("x".into()),
+            "scope": bson::JavaScriptCodeWithScope { code: "x".into(), scope: bson::doc! {"a": 1} },
+            "symbol": bson::Bson::Symbol("s".into()),
+            "timestamp": bson::Timestamp { time: 1, increment: 2 },
+            "decimal": "1.5".parse::<bson::Decimal128>().unwrap(),
+            "min": bson::Bson::MinKey,
+            "max": bson::Bson::MaxKey,
+            "undefined": bson::Bson::Undefined,
+            "last": true,
+        };
+        let raw = bson::RawDocumentBuf::try_from(&values).unwrap();
+        let names: Vec<_> = elements(raw.as_bytes(), 0).map(|(name, _)| name.to_vec()).collect();
+        let expected: Vec<_> = values.keys().map(|name| name.as_bytes().to_vec()).collect();
+        assert_eq!(names, expected);
     }
 }

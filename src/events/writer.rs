@@ -1,5 +1,5 @@
-//! Writing an object as BSON, and looking on the way whether it is what its
-//! model says. What does not fit at once is looked at again, more closely.
+//! Writing an object as BSON, and checking on the way whether it may deviate from its
+//! model. [`super::validate`] then finds out how.
 
 use bson::{RawBsonRef, RawDocument};
 
@@ -8,7 +8,8 @@ use super::schema::{Kind, Model};
 use crate::codec::writer::{BsonWriter, Key, Sink};
 use crate::error::Result;
 
-/// Writes BSON of what JSON has, and nothing else.
+/// Writes the plain BSON of a JSON object. What that cannot hold is refused, and is then
+/// written in [`super::format`].
 pub struct EventWriter {
     out: BsonWriter,
     /// What is being written, and what that is in.
@@ -34,7 +35,7 @@ impl EventWriter {
         Self { out: BsonWriter::with_capacity(capacity), frames, doubtful: false }
     }
 
-    /// The bytes, and whether they have to be looked at more closely.
+    /// The bytes, and whether they may deviate from the model.
     pub fn finish(self) -> (Vec<u8>, bool) {
         (self.out.buf, self.doubtful)
     }
@@ -134,6 +135,11 @@ impl Sink for EventWriter {
             _ => false,
         });
         self.out.string(key, value);
+    }
+
+    /// Names that begin with `$` need the text form.
+    fn is_wrapper(&self, _name: &str) -> bool {
+        true
     }
 
     fn bytes(&mut self, key: Key<'_>, value: &[u8]) {

@@ -3,20 +3,23 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bson::RawDocument;
 use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyNone, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyNone, PyString, PyTuple, PyType};
 
-use super::codec::{decode_json, encode_event};
+use super::codec::{BsonTypes, decode_json, encode_event, encode_leniently, unicode};
 use super::once::{Once, intern};
-use crate::codec::MAX_DOCUMENT_SIZE;
+use crate::events::format;
 use crate::events::moment::{self, Moment};
 use crate::events::schema::{Kind, Model};
 use crate::events::types::{EVENT_TYPES, model_for, model_of_id};
-use crate::events::validate::{Problem, problems};
-use crate::events::view::{self, ARRAY, DOCUMENT, Place, STRING};
+use crate::events::validate::{Problem, deviations, fits};
+use crate::events::view::{self, ARRAY, BIG_INTEGER, DOCUMENT, Place, STRING};
 use crate::events::{OTHER, models};
+use crate::store::{Form, PAYLOAD};
+
+const INT32: u8 = 0x10;
+const INT64: u8 = 0x12;
 
 /// An object of Connect's, or a part of one.
 #[pyclass(module = "connect.eaas.mongodb._native", subclass, frozen, name = "Model")]
@@ -81,140 +84,69 @@ fn view<'py>(
     class_of(py, model)?.call1((part,))
 }
 
-/// An object's bytes, once they are what the model says.
-pub fn parsed(object: &Bound<'_, PyAny>, model: &'static Model, of_id: bool) -> PyResult<Arc<Vec<u8>>> {
-    let py = object.py();
-    if let Ok(known) = object.cast::<EventModel>() {
-        let known = known.get();
-        if std::ptr::eq(known.model, model) && known.start == 0 {
-            return Ok(Arc::clone(&known.bytes));
-        }
-        if std::ptr::eq(known.model, model) {
-            // A part of an object is one by itself too.
-            return parsed(&known.plain(py, known.document())?, model, of_id);
-        }
-        let message = format!("expected {}, got {}", model.name, known.model.name);
-        return Err(invalid(py, model, vec![Problem { path: String::new(), message }]));
-    }
-    let Ok(dict) = object.cast::<PyDict>() else {
-        let message = format!("expected a dict, got {}", object.get_type().name()?);
-        return Err(invalid(py, model, vec![Problem { path: String::new(), message }]));
-    };
-    let (bytes, doubtful, mut found) = match encode_event(dict, model) {
-        Ok((bytes, doubtful)) => (bytes, doubtful, Vec::new()),
-        // Which values these are, and what else is wrong.
-        Err(error) => {
-            let mut found = Vec::new();
-            let rest = without_foreign(dict.as_any(), &mut String::new(), 0, &mut found)?;
-            match (found.is_empty(), rest.cast::<PyDict>().map(|rest| encode_event(rest, model))) {
-                (false, Ok(Ok((bytes, _)))) => (bytes, true, found),
-                (false, _) => return Err(invalid(py, model, found)),
-                (true, _) => return Err(error),
-            }
-        }
-    };
-    if bytes.len() > MAX_DOCUMENT_SIZE {
-        let message = format!("is larger than MongoDB's limit: {} bytes as BSON, of {MAX_DOCUMENT_SIZE}", bytes.len());
-        found.push(Problem { path: String::new(), message });
-        return Err(invalid(py, model, found));
-    }
-    let id = view::field(&bytes, 0, "id").and_then(|place| view::text(&bytes, place)).unwrap_or_default();
-    let other = model_of_id(id).filter(|other| of_id && model.identified && other.name != model.name);
-    if !doubtful && other.is_none() && (!id.is_empty() || !model.identified) {
-        return Ok(Arc::new(bytes));
-    }
-    match RawDocument::from_bytes(bytes.as_slice()) {
-        Ok(document) => {
-            // What was taken out is named already.
-            let more = problems(model, document);
-            let more = more.into_iter().filter(|problem| !found.iter().any(|known| known.path == problem.path));
-            let more: Vec<Problem> = more.collect();
-            found.extend(more);
-            if let Some(other) = other {
-                let message = format!("is the id of {}, where {} is expected", other.name, model.name);
-                found.push(Problem { path: "id".to_owned(), message });
-            }
-        }
-        Err(_) => found.push(Problem { path: String::new(), message: "cannot be read".to_owned() }),
-    }
-    if found.is_empty() { Ok(Arc::new(bytes)) } else { Err(invalid(py, model, found)) }
+/// What Connect sent, as bytes of [`format`].
+pub struct Payload {
+    /// The document.
+    pub bytes: Arc<Vec<u8>>,
+    /// Whether it is an object, or another JSON value.
+    pub form: Form,
+    /// Whether it is known to be plain BSON that nests at most 100 levels deep.
+    pub is_plain: bool,
+    /// Whether it may deviate from the model.
+    pub may_deviate: bool,
+    /// What is not in the bytes, since neither JSON nor BSON has it.
+    pub refused: Vec<Problem>,
 }
 
-/// The same with `None` for what JSON does not have.
-pub fn without_what_json_lacks<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    without_foreign(value, &mut String::new(), 0, &mut Vec::new())
-}
+impl Payload {
+    /// Any payload of an event with an object of this model.
+    pub fn new(value: &Bound<'_, PyAny>, model: &'static Model) -> PyResult<Self> {
+        if let Ok(known) = value.cast::<EventModel>() {
+            let (bytes, form) = (known.get().whole(), Form::Fields);
+            return Ok(Self { bytes, form, is_plain: false, may_deviate: true, refused: Vec::new() });
+        }
+        let dict = match value.cast::<PyDict>() {
+            Ok(dict) => dict.clone(),
+            Err(_) if value.is_instance(BsonTypes::get(value.py())?.mapping.bind(value.py()))? => {
+                value.py().get_type::<PyDict>().call1((value,))?.cast_into::<PyDict>()?
+            }
+            Err(_) => {
+                let (bytes, refused) = encode_leniently(value, Some(PAYLOAD))?;
+                let (bytes, form) = (Arc::new(bytes), Form::Value);
+                return Ok(Self { bytes, form, is_plain: false, may_deviate: false, refused });
+            }
+        };
+        if let Ok((bytes, may_deviate)) = encode_event(&dict, model) {
+            let id = view::field(&bytes, 0, "id").and_then(|place| view::text(&bytes, place));
+            let may_deviate = may_deviate
+                || model.identified
+                    && id.is_none_or(|id| model_of_id(id).is_none_or(|known| !std::ptr::eq(known, model)));
+            let (bytes, form) = (Arc::new(bytes), Form::Fields);
+            return Ok(Self { bytes, form, is_plain: true, may_deviate, refused: Vec::new() });
+        }
+        // Plain BSON cannot express it, or it is deeper than MongoDB allows.
+        let (bytes, refused) = encode_leniently(&dict, None)?;
+        Ok(Self { bytes: Arc::new(bytes), form: Form::Fields, is_plain: false, may_deviate: true, refused })
+    }
 
-/// The same without what JSON does not have, which is listed.
-fn without_foreign<'py>(
-    value: &Bound<'py, PyAny>,
-    path: &mut String,
-    depth: usize,
-    found: &mut Vec<Problem>,
-) -> PyResult<Bound<'py, PyAny>> {
-    const DEEPEST: usize = 100;
-    const MOST: usize = 50;
-    let py = value.py();
-    let none = || PyNone::get(py).to_owned().into_any();
-    if found.len() >= MOST {
-        return Ok(none());
-    }
-    let mut add = |path: &str, message: String| found.push(Problem { path: path.to_owned(), message });
-    if value.is_none() || value.cast::<PyBool>().is_ok() || value.cast_exact::<PyFloat>().is_ok() {
-        return Ok(value.clone());
-    }
-    if let Ok(text) = value.cast_exact::<PyString>() {
-        if text.to_str().is_ok() {
-            return Ok(value.clone());
+    /// The bytes of an object for its model.
+    fn object(self, value: &Bound<'_, PyAny>, model: &'static Model, strict: bool) -> PyResult<Arc<Vec<u8>>> {
+        let py = value.py();
+        if self.form == Form::Value {
+            let message = format!("expected a dict, got {}", value.get_type().name()?);
+            return Err(invalid(py, model, vec![Problem { path: String::new(), message }]));
         }
-        add(path, "expected valid Unicode, got a str with a lone surrogate".to_owned());
-        return Ok(none());
-    }
-    if value.cast_exact::<PyInt>().is_ok() {
-        if value.extract::<i64>().is_ok() {
-            return Ok(value.clone());
+        if !self.refused.is_empty() {
+            return Err(invalid(py, model, self.refused));
         }
-        add(path, "expected a whole number of at most 64 bits, got a larger one".to_owned());
-        return Ok(none());
-    }
-    if depth > DEEPEST {
-        add(path, "nested too deep".to_owned());
-        return Ok(none());
-    }
-    let length = path.len();
-    if let Ok(list) = value.cast::<PyList>() {
-        let kept = PyList::empty(py);
-        for (place, item) in list.iter().enumerate() {
-            path.push_str(&format!("[{place}]"));
-            kept.append(without_foreign(&item, path, depth + 1, found)?)?;
-            path.truncate(length);
-        }
-        return Ok(kept.into_any());
-    }
-    if let Ok(dict) = value.cast::<PyDict>() {
-        let kept = PyDict::new(py);
-        for (key, item) in dict.iter() {
-            let name = key.cast::<PyString>().ok().and_then(|name| name.to_str().ok().map(str::to_owned));
-            match name.filter(|name| !name.contains('\0')) {
-                Some(name) => {
-                    if length > 0 {
-                        path.push('.');
-                    }
-                    path.push_str(&crate::error::excerpt(&name, 60));
-                    kept.set_item(&key, without_foreign(&item, path, depth + 1, found)?)?;
-                    path.truncate(length);
-                }
-                None => {
-                    let class = key.get_type();
-                    let message = format!("expected names of type str without NUL, got one of type {}", class.name()?);
-                    found.push(Problem { path: path.clone(), message });
-                }
+        if strict && self.may_deviate {
+            let found = deviations(model, &self.bytes, 0);
+            if !found.is_empty() {
+                return Err(invalid(py, model, found.into_iter().map(Problem::from).collect()));
             }
         }
-        return Ok(kept.into_any());
+        Ok(self.bytes)
     }
-    add(path, format!("expected a value of JSON, got {}", value.get_type().name()?));
-    Ok(none())
 }
 
 /// An `EventValidationError`.
@@ -229,8 +161,24 @@ pub fn invalid(py: Python<'_>, model: &Model, problems: Vec<Problem>) -> PyErr {
 }
 
 impl EventModel {
+    /// The object's bytes by themselves.
+    fn whole(&self) -> Arc<Vec<u8>> {
+        let Place { start, end, .. } = self.document();
+        if start == 0 {
+            return Arc::clone(&self.bytes);
+        }
+        // A part of an object is an object too.
+        Arc::new(self.bytes.get(start..end).unwrap_or_default().to_vec())
+    }
+
     fn place(&self, name: &str) -> Option<Place> {
-        view::field(&self.bytes, self.start, name)
+        self.place_of(name.as_bytes())
+    }
+
+    /// `name`: UTF-8, lone surrogates included.
+    fn place_of(&self, name: &[u8]) -> Option<Place> {
+        let name = format::name(name);
+        view::elements(&self.bytes, self.start).find(|(known, _)| **known == *name).map(|(_, place)| place)
     }
 
     fn plain<'py>(&self, py: Python<'py>, place: Place) -> PyResult<Bound<'py, PyAny>> {
@@ -238,7 +186,9 @@ impl EventModel {
         Ok(decode_json(py, place.element_type, value)?.into_bound(py))
     }
 
+    /// A value as its kind has it; as JSON has it where it is of another type.
     fn typed<'py>(&self, py: Python<'py>, kind: &Kind, place: Place) -> PyResult<Bound<'py, PyAny>> {
+        const DOUBLE: u8 = 0x01;
         match (kind, place.element_type) {
             (Kind::Object(model), DOCUMENT) => view(py, &self.bytes, place.start, model),
             (Kind::List(kind), ARRAY) => {
@@ -248,34 +198,39 @@ impl EventModel {
                 }
                 Ok(list.into_any())
             }
-            (Kind::Moment | Kind::Date, STRING) => match view::text(&self.bytes, place).and_then(moment::parse) {
-                Some(moment) => moment_to_py(py, moment, matches!(kind, Kind::Date)),
-                None => Ok(PyNone::get(py).to_owned().into_any()),
+            (Kind::Moment | Kind::Date, STRING) => match view::text(&self.bytes, place) {
+                Some("") => Ok(PyNone::get(py).to_owned().into_any()),
+                Some(text) => match moment::parse(text) {
+                    Some(moment) => moment_to_py(py, moment, matches!(kind, Kind::Date)),
+                    None => self.plain(py, place),
+                },
+                None => self.plain(py, place),
             },
-            (Kind::Quantity, element_type) => {
-                let value = self.plain(py, place)?;
-                match element_type {
-                    STRING if !value.extract::<&str>().is_ok_and(is_number) => Ok(value),
-                    0x0a => Ok(value),
-                    _ => decimal(py, &value.str()?),
-                }
+            (Kind::Quantity, STRING) if view::text(&self.bytes, place).is_some_and(is_number) => {
+                decimal(py, &self.plain(py, place)?.str()?)
             }
-            (Kind::Integer, 0x01) => self.plain(py, place)?.call_method0(intern!(py, "__int__")),
+            (Kind::Quantity, DOUBLE | INT32 | INT64 | BIG_INTEGER) => decimal(py, &self.plain(py, place)?.str()?),
+            (Kind::Integer, DOUBLE) => {
+                let value = self.plain(py, place)?;
+                if value.extract::<f64>().is_ok_and(|number| number.fract() == 0.0) {
+                    return value.call_method0(intern!(py, "__int__"));
+                }
+                Ok(value)
+            }
             (Kind::Either(one, other), element_type) => {
                 // The outer form tells which it is.
-                let is = |kind: &Kind| {
-                    matches!(
-                        (kind, element_type),
-                        (Kind::Object(_) | Kind::Mapping, DOCUMENT)
-                            | (Kind::List(_), ARRAY)
-                            | (Kind::Text, STRING)
-                            | (Kind::Any, _)
-                    )
-                };
-                self.typed(py, if is(one) || !is(other) { one } else { other }, place)
+                let kind = if fits(one, element_type) || !fits(other, element_type) { one } else { other };
+                self.typed(py, kind, place)
             }
             _ => self.plain(py, place),
         }
+    }
+
+    fn place_named(&self, name: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
+        Ok(match name.cast::<PyString>() {
+            Ok(name) => self.place_of(&unicode(name)?),
+            Err(_) => None,
+        })
     }
 
     fn document(&self) -> Place {
@@ -324,19 +279,34 @@ fn moment_to_py<'py>(py: Python<'py>, moment: Moment, date_alone: bool) -> PyRes
 impl EventModel {
     #[new]
     #[classmethod]
-    fn new(cls: &Bound<'_, PyType>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+    #[pyo3(signature = (data, *, strict = false))]
+    fn new(cls: &Bound<'_, PyType>, data: &Bound<'_, PyAny>, strict: bool) -> PyResult<Self> {
         if let Ok(part) = data.cast::<Part>() {
             let part = part.get();
             return Ok(Self { bytes: Arc::clone(&part.bytes), start: part.start, model: part.model });
         }
         let model = model_of_class(cls)?;
-        if let Ok(known) = data.cast::<Self>()
-            && std::ptr::eq(known.get().model, model)
-        {
-            let known = known.get();
-            return Ok(Self { bytes: Arc::clone(&known.bytes), start: known.start, model });
-        }
-        Ok(Self { bytes: parsed(data, model, false)?, start: 0, model })
+        let bytes = Payload::new(data, model)?.object(data, model, strict)?;
+        Ok(Self { bytes, start: 0, model })
+    }
+
+    /// An instance of an object that is what the class describes; raises
+    /// `EventValidationError` otherwise.
+    #[classmethod]
+    fn validate<'py>(cls: &Bound<'py, PyType>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let strict = PyDict::new(cls.py());
+        strict.set_item(intern!(cls.py(), "strict"), true)?;
+        cls.call((data,), Some(&strict))
+    }
+
+    /// How the object differs from what the class describes.
+    #[getter]
+    fn deviations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let class = py.import(intern!(py, "connect.eaas.mongodb.events"))?.getattr(intern!(py, "Deviation"))?;
+        let found = deviations(self.model, &self.bytes, self.start);
+        let made: PyResult<Vec<_>> =
+            found.into_iter().map(|one| class.call1((one.path, one.expected, one.actual))).collect();
+        PyTuple::new(py, made?)
     }
 
     /// The object as a `dict`: equal to what it was made from, in the same order.
@@ -345,7 +315,12 @@ impl EventModel {
     }
 
     fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
-        let name = name.to_str()?;
+        let Ok(name) = name.to_str() else {
+            return match self.place_of(&unicode(name)?) {
+                Some(place) => Ok(self.plain(py, place)?.unbind()),
+                None => Err(PyAttributeError::new_err(format!("{} has no such field", self.model.name))),
+            };
+        };
         let get = |name: &str| -> PyResult<Option<Py<PyAny>>> {
             let known = self.model.field(name, 0);
             match (self.place(name), known) {
@@ -366,28 +341,18 @@ impl EventModel {
     }
 
     fn __getitem__(&self, py: Python<'_>, name: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        match name.extract::<&str>().ok().and_then(|name| self.place(name)) {
+        match self.place_named(&name)? {
             Some(place) => Ok(self.plain(py, place)?.unbind()),
             None => Err(PyKeyError::new_err(name.unbind())),
         }
     }
 
-    /// An instance of an object that was stored: what was redacted in it may
-    /// not be what the model says.
-    #[classmethod]
-    fn _of_stored<'py>(cls: &Bound<'py, PyType>, document: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-        let model = model_of_class(cls)?;
-        let Ok((bytes, _)) = encode_event(document, model) else { return cls.call1((document,)) };
-        view(cls.py(), &Arc::new(bytes), 0, model)
-    }
-
-    fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
-        name.extract::<&str>().is_ok_and(|name| self.place(name).is_some())
+    fn __contains__(&self, name: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.place_named(name)?.is_some())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let names = view::elements(&self.bytes, self.start).map(|(name, _)| String::from_utf8_lossy(name).into_owned());
-        PyList::new(py, names.collect::<Vec<_>>())?.call_method0("__iter__")
+        self.plain(py, self.document())?.call_method0(intern!(py, "__iter__"))
     }
 
     fn __dir__(slf: &Bound<'_, Self>) -> PyResult<Vec<String>> {
@@ -422,7 +387,7 @@ impl EventModel {
         // What tells objects apart; a parameter's value, or a customer's name, is not for a log.
         let mut shown = Vec::new();
         for name in ["id", "type", "status", "state"] {
-            if let Some(place) = self.place(name).filter(|place| place.element_type == STRING) {
+            if let Some(place) = self.place(name).filter(|place| matches!(place.element_type, STRING | INT32 | INT64)) {
                 shown.push(format!("{name}={}", self.plain(py, place)?.repr()?));
             }
         }
@@ -455,22 +420,26 @@ pub fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyR
         let message = "the event type must be a text that is not empty".to_owned();
         return Err(invalid(py, &OTHER, vec![Problem { path: "event_type".to_owned(), message }]));
     }
+    if let Ok(known) = object.cast::<EventModel>() {
+        return Ok(known.get().model);
+    }
     let id = match object.cast::<PyDict>() {
         Ok(dict) => dict.get_item(intern!(py, "id"))?.and_then(|id| id.extract::<String>().ok()),
         Err(_) => None,
     };
-    if let Ok(known) = object.cast::<EventModel>() {
-        return Ok(model_for(name, None).unwrap_or(known.get().model));
-    }
     Ok(model_for(name, id.as_deref()).unwrap_or(&OTHER))
 }
 
 /// The object of an event, as an instance of its class.
 #[pyfunction]
-#[pyo3(signature = (event_type, obj))]
-pub fn parse_event<'py>(event_type: &Bound<'py, PyAny>, obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (event_type, obj, *, strict = false))]
+pub fn parse_event<'py>(
+    event_type: &Bound<'py, PyAny>,
+    obj: &Bound<'py, PyAny>,
+    strict: bool,
+) -> PyResult<Bound<'py, PyAny>> {
     let model = model_of(event_type, obj)?;
-    let bytes = parsed(obj, model, true)?;
+    let bytes = Payload::new(obj, model)?.object(obj, model, strict)?;
     view(obj.py(), &bytes, 0, model)
 }
 

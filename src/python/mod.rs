@@ -53,7 +53,7 @@ pub mod _native {
     #[pymodule_export]
     use super::session::{AsyncClientSession, ClientSession};
     #[pymodule_export]
-    use super::store::{SaveResult, StoreSettings};
+    use super::store::{SaveResult, StoreSettings, count_dead_letter, store_metrics};
     #[pymodule_export]
     use super::watch::{AsyncChangeStream, ChangeStream};
     #[pymodule_export]

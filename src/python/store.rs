@@ -1,4 +1,4 @@
-//! The event store's own part of the binding: an event in, whether it is stored out.
+//! The event store's part of the binding.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,16 +6,16 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::codec::{decode_json, encode_event};
 use super::errors::{configuration_error, to_py};
-use super::events::{EventModel, invalid, model_of, parsed, without_what_json_lacks};
+use super::events::{Payload, invalid, model_of};
+use super::once::intern;
 use crate::error::{ErrorKind, Result};
-use crate::events::OTHER;
-use crate::events::validate::Problem;
-use crate::events::view::DOCUMENT;
+use crate::events::schema::Model;
+use crate::events::validate::{Deviation, Problem};
+use crate::events::{OTHER, format, view};
 use crate::runtime::process;
 use crate::store::redaction::Redaction;
-use crate::store::{Metadata, Record, record};
+use crate::store::{self, Form, Metadata, PAYLOAD, Record, is_installation, metrics, object_id, record};
 
 /// What an event store does to what it stores.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
@@ -28,31 +28,44 @@ pub struct StoreSettings {
 #[pymethods]
 impl StoreSettings {
     #[new]
-    #[pyo3(signature = (redact, redact_paths, redact_key = None, extension_id = None, environment_id = None))]
+    #[pyo3(signature = (redact, redact_paths, keep_paths, redact_key = None, extension_id = None, environment_id = None))]
     fn new(
         redact: bool,
         redact_paths: Vec<String>,
+        keep_paths: Vec<String>,
         redact_key: Option<String>,
         extension_id: Option<String>,
         environment_id: Option<String>,
         py: Python<'_>,
     ) -> PyResult<Self> {
-        let redaction =
-            Redaction::new(redact, &redact_paths, redact_key).map_err(|problem| configuration_error(py, problem))?;
+        let redaction = Redaction::new(redact, &redact_paths, &keep_paths, redact_key)
+            .map_err(|problem| configuration_error(py, problem))?;
         Ok(Self { redaction, extension_id, environment_id })
     }
 
-    /// What is left of an object that is no valid event: what JSON has, without
-    /// what must not be stored. `None` where it is no `dict`.
-    fn remains(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let obj = match obj.cast::<EventModel>() {
-            Ok(model) => model.call_method0("to_dict")?,
-            Err(_) => obj.clone(),
-        };
-        let rest = without_what_json_lacks(&obj)?;
-        let Ok(rest) = rest.cast::<PyDict>() else { return Ok(py.None()) };
-        let (bytes, _) = encode_event(rest, &OTHER)?;
-        decode_json(py, DOCUMENT, &self.redaction.apply_to_remains(&bytes))
+    /// A payload as JSON text, redacted as a record is, and the object's id.
+    fn dead_letter(&self, event_type: &Bound<'_, PyAny>, obj: &Bound<'_, PyAny>) -> PyResult<(String, Option<String>)> {
+        let model = model_of(event_type, obj).unwrap_or(&OTHER);
+        let payload = Payload::new(obj, model)?;
+        let event_type = event_type.extract::<String>().unwrap_or_default();
+        let redacted = self.redaction.apply(&payload.bytes, is_installation(&event_type, model));
+        let bytes = redacted.as_deref().unwrap_or(&payload.bytes);
+        Ok(match payload.form {
+            Form::Fields => (format::document_json(bytes), object_id(bytes)),
+            Form::Value => {
+                let mut text = String::new();
+                if let Some(place) = view::field(bytes, 0, PAYLOAD) {
+                    format::write_json(&mut text, bytes, place);
+                }
+                (text, None)
+            }
+        })
+    }
+
+    /// The extension and the environment that are kept with each event.
+    #[getter]
+    fn context(&self) -> (Option<&str>, Option<&str>) {
+        (self.extension_id.as_deref(), self.environment_id.as_deref())
     }
 }
 
@@ -67,12 +80,18 @@ impl StoreSettings {
     ) -> PyResult<Record> {
         let py = obj.py();
         let model = model_of(event_type, obj)?;
-        let bytes = parsed(obj, model, true)?;
+        let unstorable = |problems| {
+            metrics::UNSTORABLE.increment();
+            invalid(py, model, problems)
+        };
+        let payload = Payload::new(obj, model)?;
+        if !payload.refused.is_empty() {
+            return Err(unstorable(payload.refused));
+        }
         let event_type = event_type.cast::<PyString>()?.to_str()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let metadata = Metadata {
             event_type,
-            object: model.name,
             task_id,
             installation_id,
             extension_id: self.extension_id.as_deref(),
@@ -80,12 +99,60 @@ impl StoreSettings {
             received_at: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             receipt: process().object_id(),
         };
-        record(&bytes, &self.redaction, &metadata)
-            .map_err(|(path, message)| invalid(py, model, vec![Problem { path, message }]))
+        let Payload { bytes, form, is_plain, may_deviate, .. } = &payload;
+        let (form, is_plain, may_deviate) = (*form, *is_plain, *may_deviate);
+        let payload = store::Payload { bytes: bytes.as_slice(), form, is_plain, model, may_deviate };
+        let record = record(payload, &self.redaction, &metadata).map_err(unstorable)?;
+        for deviation in metrics::count_deviations(model.name, &record.deviations) {
+            log_deviation(py, model, deviation)?;
+        }
+        Ok(record)
     }
 }
 
-/// What came of saving an event.
+/// Logs that a field deviates, the first time that it does in this process.
+fn log_deviation(py: Python<'_>, model: &Model, deviation: &Deviation) -> PyResult<()> {
+    let logger = py.import(intern!(py, "logging"))?.call_method1(intern!(py, "getLogger"), (LOGGER,))?;
+    let message = "%s.%s: %s. The object is stored as it is";
+    let arguments = (message, model.name, &deviation.field, deviation.message());
+    logger.call_method1(intern!(py, "info"), arguments)?;
+    Ok(())
+}
+
+/// The logger of the event store.
+const LOGGER: &str = "connect.eaas.mongodb.store";
+
+/// What the event store has counted in this process: `events_stored`, `events_duplicate`,
+/// `events_deviating`, `events_unstorable`, `dead_letters`, and `deviations`, a dict of
+/// `(class, field)` to how often it deviated.
+#[pyfunction]
+pub fn store_metrics(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let counts = PyDict::new(py);
+    for (name, counter) in [
+        ("events_stored", &metrics::STORED),
+        ("events_duplicate", &metrics::DUPLICATES),
+        ("events_deviating", &metrics::DEVIATING),
+        ("events_unstorable", &metrics::UNSTORABLE),
+        ("dead_letters", &metrics::DEAD_LETTERS),
+    ] {
+        counts.set_item(name, counter.value())?;
+    }
+    let fields = PyDict::new(py);
+    for (model, field, count) in metrics::deviations_by_field() {
+        fields.set_item((model, field), count)?;
+    }
+    counts.set_item("deviations", fields)?;
+    Ok(counts)
+}
+
+/// Count a dead letter that was written.
+#[pyfunction]
+#[pyo3(name = "_count_dead_letter")]
+pub fn count_dead_letter() {
+    metrics::DEAD_LETTERS.increment();
+}
+
+/// The result of saving an event.
 #[pyclass(module = "connect.eaas.mongodb", frozen, name = "SaveResult")]
 pub struct SaveResult {
     /// The record's `_id`: the object's id and a digest of its content.
@@ -124,6 +191,7 @@ pub fn saved(py: Python<'_>, result: Result<()>, id: String) -> PyResult<Py<PyAn
         Err(error) if error.kind == ErrorKind::DuplicateId => false,
         Err(error) => return Err(to_py(py, error)),
     };
+    if stored { &metrics::STORED } else { &metrics::DUPLICATES }.increment();
     Ok(Py::new(py, SaveResult { id, stored })?.into_any())
 }
 

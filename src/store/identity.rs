@@ -1,15 +1,20 @@
 //! Which record an object is: the same content is the same record, however
-//! often it is delivered, and in whatever order its fields come.
+//! often it is delivered, and in whatever order its fields are.
 
 use sha2::{Digest, Sha256};
 
+use super::Form;
 use crate::events::view::{self, ARRAY, DOCUMENT};
 
 /// The digest of an object's content, as 32 hexadecimal digits. Of two
 /// objects that differ it is the same with a chance of 2^-128.
-pub fn digest(bytes: &[u8]) -> String {
-    let mut canonical = Vec::with_capacity(bytes.len());
+pub fn digest(bytes: &[u8], form: Form) -> String {
+    let mut canonical = Vec::with_capacity(bytes.len() + 1);
     document(bytes, 0, &mut canonical);
+    if form == Form::Value {
+        // So that the list [1] is not the object {"payload": [1]}.
+        canonical.push(0xff);
+    }
     super::hex(&Sha256::digest(&canonical)[..16])
 }
 
@@ -54,12 +59,16 @@ fn value(bytes: &[u8], place: view::Place, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
+    fn of(document: &bson::RawDocumentBuf) -> String {
+        digest(document.as_bytes(), Form::Fields)
+    }
+
     #[test]
     fn order_of_fields_does_not_matter_and_all_else_does() {
         let a = bson::rawdoc! {"id": "x", "a": {"b": 1, "c": [1, 2]}};
         let b = bson::rawdoc! {"a": {"c": [1, 2], "b": 1}, "id": "x"};
-        assert_eq!(digest(a.as_bytes()), digest(b.as_bytes()));
-        assert_eq!(digest(a.as_bytes()).len(), 32);
+        assert_eq!(of(&a), of(&b));
+        assert_eq!(of(&a).len(), 32);
         for other in [
             bson::rawdoc! {"id": "x", "a": {"b": 1, "c": [2, 1]}},
             bson::rawdoc! {"id": "x", "a": {"b": "1", "c": [1, 2]}},
@@ -68,7 +77,8 @@ mod tests {
             bson::rawdoc! {"id": "x", "a": {"b": 1}, "c": [1, 2]},
             bson::rawdoc! {"id": "x", "a": {"b": 1, "c": [1], "": 2}},
         ] {
-            assert_ne!(digest(a.as_bytes()), digest(other.as_bytes()));
+            assert_ne!(of(&a), of(&other));
         }
+        assert_ne!(of(&a), digest(a.as_bytes(), Form::Value));
     }
 }

@@ -8,11 +8,13 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 
 use super::options::{self, Codec, decode_by_bson};
 use super::types::BsonTypes;
 use crate::codec::MAX_DEPTH;
+use crate::events::format;
+use crate::events::view::BIG_INTEGER;
 
 /// Decodes a document as `bson.decode` does by default.
 pub fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
@@ -31,7 +33,7 @@ pub(super) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py
     decode_by_bson(py, bytes, codec.given())
 }
 
-/// Decodes a value of one of JSON's types, as `json` has it: every integer an `int`.
+/// Decodes a value of [`format`], as `json` has it: every integer an `int`.
 pub fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
     let mut walk = Walk { py, types, bytes, position: 0, json: true, names: Names::take(), codec: &options::DEFAULT };
@@ -156,6 +158,13 @@ fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Walked<Bound<'py, PyString>> {
     PyString::from_bytes(py, bytes).map_err(|_| Leave)
 }
 
+/// A `str` of what UTF-8 does not allow: lone surrogates, as `json` reads them.
+#[cold]
+fn extended_text<'py>(py: Python<'py>, bytes: &[u8]) -> Walked<Bound<'py, PyString>> {
+    let text = PyBytes::new(py, bytes).call_method1("decode", ("utf-8", "surrogatepass"))?;
+    text.cast_into::<PyString>().map_err(|_| Leave)
+}
+
 impl<'b, 'py> Walk<'b, 'py> {
     fn root(&mut self) -> Walked<Bound<'py, PyDict>> {
         let document = self.document(0)?;
@@ -210,7 +219,11 @@ impl<'b, 'py> Walk<'b, 'py> {
             let [element_type] = self.fixed()?;
             let name = self.cstring()?;
             has_ref |= name == b"$ref";
-            let name = self.names.get(self.py, name)?;
+            let name = match self.names.get(self.py, name) {
+                Ok(name) => name,
+                Err(_) if self.json => extended_text(self.py, &format::original_name(name))?,
+                Err(leave) => return Err(leave),
+            };
             let value = self.value(element_type, depth)?;
             dict.set_item(name, value)?;
         }
@@ -246,7 +259,19 @@ impl<'b, 'py> Walk<'b, 'py> {
             0x01 => f64::from_le_bytes(self.fixed()?).into_pyobject(py).map_err(PyErr::from)?.into_any(),
             0x02 => {
                 let value = self.text()?;
-                self.names.text(py, value)?.into_any()
+                match self.names.text(py, value) {
+                    Ok(text) => text.into_any(),
+                    Err(_) if self.json => extended_text(py, value)?.into_any(),
+                    Err(leave) => return Err(leave),
+                }
+            }
+            BIG_INTEGER if self.json => {
+                let digits = self.text()?;
+                match py.get_type::<PyInt>().call1((text(py, digits)?,)) {
+                    Ok(number) => number,
+                    // A symbol of BSON's own.
+                    Err(_) => self.left(element_type, start)?,
+                }
             }
             0x03 => match self.document(depth)? {
                 (dict, false) => dict.into_any(),

@@ -2,11 +2,13 @@
 
 mod decode;
 mod encode;
+mod lenient;
 mod options;
 mod types;
 
 pub use decode::{decode_document, decode_json};
 pub use encode::{Encoded, Id, encode_event};
+pub use lenient::{encode_leniently, unicode};
 pub use options::{Codec, DEFAULT};
 pub use types::BsonTypes;
 

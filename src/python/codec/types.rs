@@ -12,7 +12,7 @@ pub struct BsonTypes {
     pub(super) datetime: Py<PyType>,
     /// The time zone of `tz_aware`.
     pub(super) utc: Py<PyAny>,
-    pub(super) mapping: Py<PyType>,
+    pub mapping: Py<PyType>,
     pub(super) encode: Py<PyAny>,
     pub(super) decode: Py<PyAny>,
 }

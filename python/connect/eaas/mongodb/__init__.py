@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from connect.eaas.mongodb.store import (
         STORE_VARIABLES,
         AsyncEventStore,
+        DeadLetter,
         EventStore,
         SaveResult,
         StoredEvent,
@@ -94,6 +95,7 @@ __all__ = [
     "DataApiDatabase",
     "DataApiError",
     "Database",
+    "DeadLetter",
     "DeleteResult",
     "EventStore",
     "EventValidationError",
@@ -120,6 +122,7 @@ _LATER = {
     "parse_event": "events",
     "STORE_VARIABLES": "store",
     "AsyncEventStore": "store",
+    "DeadLetter": "store",
     "EventStore": "store",
     "SaveResult": "store",
     "StoredEvent": "store",

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, NoReturn, TypeAlias, final, type_check_o
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
 from bson.timestamp import Timestamp
+from connect.eaas.mongodb.events import Deviation
 from connect.eaas.mongodb.variables import Variable
 from pymongo.operations import IndexModel, SearchIndexModel
 from pymongo.read_concern import ReadConcern
@@ -3735,19 +3736,37 @@ class ChangeStream(Generic[_DocumentT]):
 class Model:
     """An object of Connect's, or a part of one. The classes of `connect.eaas.mongodb.events` derive from it."""
 
-    def __new__(cls, data: dict[str, Any] | Self, /) -> Self:
-        """Make an instance of a `dict`.
+    def __new__(cls, data: Mapping[str, Any] | Model, *, strict: bool = False) -> Self:
+        """Make an instance of any JSON object.
+
+        The object may differ from what the class describes: see `deviations`. An attribute
+        whose value is of another type than the class declares returns the value as it is.
+
+        Args:
+            data: the object, or an instance of another class.
+            strict: raise where the object differs.
 
         Raises:
-            connect.eaas.mongodb.events.EventValidationError: the `dict` is not
-                what the model says; lists every problem with its path.
+            connect.eaas.mongodb.events.EventValidationError: it is no JSON object; or, if
+                `strict`, it differs from what the class describes. Lists every problem
+                with its path.
         """
+
+    @classmethod
+    def validate(cls, data: Mapping[str, Any] | Model) -> Self:
+        """Make an instance of an object that is what the class describes, as with `strict`.
+
+        Raises:
+            connect.eaas.mongodb.events.EventValidationError: it is not; lists every problem with its path.
+        """
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """How the object differs from what the class describes: the first 50 deviations."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object as a `dict`: equal to what it was made from, in the same order."""
 
-    @classmethod
-    def _of_stored(cls, document: dict[str, Any]) -> Self: ...
     def __getattr__(self, name: str, /) -> Any: ...
     def __getitem__(self, name: str, /) -> Any: ...
     def __contains__(self, name: object, /) -> bool: ...
@@ -3758,15 +3777,21 @@ class Model:
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any) -> Self: ...
 
-def parse_event(event_type: str, obj: dict[str, Any] | Model) -> Model:
+def parse_event(event_type: str, obj: Mapping[str, Any] | Model, *, strict: bool = False) -> Model:
     """The object of an event, as an instance of its class.
 
-    The class is that of the event type; of a type that is not known, what its
-    name or the object's id tells, or `Other`.
+    The object's id chooses the class, then the event type; `Other` is the class of what
+    neither identifies.
+
+    Args:
+        event_type: the type of the event, known or not.
+        obj: any JSON object.
+        strict: raise where the object differs from what the class describes.
 
     Raises:
-        connect.eaas.mongodb.events.EventValidationError: the object is not what
-            its model says, or of another kind; lists every problem with its path.
+        connect.eaas.mongodb.events.EventValidationError: it is no JSON object; or, if
+            `strict`, it differs from what its class describes. Lists every problem with
+            its path.
     """
 
 def event_models() -> list[tuple[str, str, str | None, list[tuple[str, str, str]]]]: ...
@@ -3778,15 +3803,29 @@ class StoreSettings:
         cls,
         redact: bool,
         redact_paths: list[str],
+        keep_paths: list[str],
         redact_key: str | None = None,
         extension_id: str | None = None,
         environment_id: str | None = None,
     ) -> Self: ...
-    def remains(self, obj: object) -> dict[str, Any] | None: ...
+    @property
+    def context(self) -> tuple[str | None, str | None]: ...
+    def dead_letter(self, event_type: object, obj: object) -> tuple[str, str | None]: ...
+
+def store_metrics() -> dict[str, Any]:
+    """What the event store has counted in this process.
+
+    `events_stored`, `events_duplicate`, `events_deviating` (different from their model),
+    `events_unstorable` and `dead_letters` are counts; `deviations` maps a class and a field,
+    such as `("AssetRequest", "asset.external_id")`, to how often it deviated. At most 1,000
+    fields are counted.
+    """
+
+def _count_dead_letter() -> None: ...
 
 @final
 class SaveResult:
-    """What came of saving an event."""
+    """The result of saving an event."""
 
     @property
     def id(self) -> str:

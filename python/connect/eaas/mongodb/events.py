@@ -1,11 +1,14 @@
 """Connect's events, typed: a class for each object, and the types of events.
 
-`parse_event(event_type, obj)` makes an instance of the object's class of the
-`dict` that a handler gets; so does the class itself. Instances are views: a
-Python object is made of a field when the field is asked for. They do not
-change. Fields that the class does not know are there under their names, fields
-that are known and missing are `None`, and `to_dict()` gives back an equal
-`dict`. Source: CloudBlue Connect's public API, version 37.
+`parse_event(event_type, obj)` makes an instance of the object's class from the
+`dict` that a handler receives; so does the class itself. Instances are immutable
+views: a field becomes a Python object when it is read. A field that the class
+does not declare is an attribute too, a declared field that is missing is `None`,
+and `to_dict()` returns an equal `dict`.
+
+A class describes an object and refuses none: where Connect sends a value of
+another type than the class declares, the attribute returns that value, and
+`deviations` lists it. Source: CloudBlue Connect's public API, version 37.
 
 Written by `scripts/events_module.py` from the models in `src/events/`.
 """
@@ -41,6 +44,7 @@ __all__ = [
     "ContactInfo",
     "Contract",
     "CustomEvent",
+    "Deviation",
     "EventDefinition",
     "EventType",
     "EventValidationError",
@@ -88,10 +92,10 @@ __all__ = [
 
 
 class EventValidationError(ValueError):
-    """An object is not what its model says.
+    """An object cannot be stored, or is not what its class describes where that is asked for.
 
     The message lists every problem with its path, such as
-    `asset.items[2].quantity: expected a number, or a string, got list`, and
+    `asset.items[2].quantity: expected a number or a string, got list`, and
     holds no value of the object.
     """
 
@@ -99,7 +103,7 @@ class EventValidationError(ValueError):
     """The problems: of each its path, empty for the object itself, and what is wrong."""
 
     def __init__(self, model: str, errors: tuple[tuple[str, str], ...]) -> None:
-        """For an object of the model of that name."""
+        """For an object of the class of that name."""
         listed = "; ".join(f"{path}: {message}" if path else message for path, message in errors)
         super().__init__(f"not a valid {model}: {listed}")
         self.model = model
@@ -107,6 +111,17 @@ class EventValidationError(ValueError):
 
     def __reduce__(self) -> tuple[type[EventValidationError], tuple[str, tuple[tuple[str, str], ...]]]:
         return (type(self), (self.model, self.errors))
+
+
+class Deviation(NamedTuple):
+    """A difference between an object and what its class describes."""
+
+    path: str
+    """Where: `asset.items[2].quantity`."""
+    expected: str
+    """What the class describes: `a number or a string`."""
+    actual: str
+    """What is there: `list`. Never the value."""
 
 
 class Reference(Model):
