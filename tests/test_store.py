@@ -14,10 +14,10 @@ import pytest
 from connect.eaas.mongodb import (
     AsyncEventStore,
     AsyncMongoClient,
+    DeadLetter,
     EventStore,
     EventValidationError,
     SaveResult,
-    StoredEvent,
 )
 from connect.eaas.mongodb.events import AssetRequest, TierConfigRequest
 from pymongo.errors import AutoReconnect, ConfigurationError, DuplicateKeyError, PyMongoError
@@ -35,8 +35,8 @@ async def result(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-async def all_of(cursor: Any) -> list[StoredEvent]:
-    found: list[StoredEvent] = await result(cursor.to_list())
+async def all_of(cursor: Any) -> list[Any]:
+    found: list[Any] = await result(cursor.to_list())
     return found
 
 
@@ -74,10 +74,17 @@ async def test_an_event_is_stored_as_it_is_with_what_is_known_of_it(
     assert known["object"] == "AssetRequest"
     assert (known["task_id"], known["installation_id"]) == ("TQ-1", "EIN-1")
     assert known["product_id"] == purchase["asset"]["product"]["id"]
-    assert known["account_ids"] == [purchase["asset"]["tiers"][tier]["id"] for tier in ("customer", "tier1")]
+    tiers, connection = purchase["asset"]["tiers"], purchase["asset"]["connection"]
+    assert known["account_ids"] == [
+        *(tiers[tier]["id"] for tier in ("customer", "tier1")),
+        *(connection[role]["id"] for role in ("vendor", "provider")),
+    ]
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
     assert abs((known["received_at"] - now).total_seconds()) < 60
     assert known["schema_version"] == 1
+    assert known["object_id"] == purchase["id"]
+    assert known["status"] == purchase["status"]
+    assert "deviations" not in known
 
 
 async def test_the_same_content_is_stored_once_and_a_changed_object_again(
@@ -123,35 +130,38 @@ def test_threads_store_once_too(config: dict[str, str], reader: Any) -> None:
     assert reader.count_documents({}) == 20
 
 
-async def test_models_are_taken_too(store: Any, reader: Any, purchase: dict[str, Any]) -> None:
+async def test_instances_of_models_are_stored_too(store: Any, reader: Any, purchase: dict[str, Any]) -> None:
     assert (await result(store.save(PURCHASE, AssetRequest(purchase)))).stored
     assert (await result(store.save(PURCHASE, purchase))).duplicate
-    with pytest.raises(EventValidationError, match="expected AssetRequest"):
-        await result(store.save(PURCHASE, TierConfigRequest(sample("tier-config-setup-request"))))
+    assert (await result(store.save(PURCHASE, TierConfigRequest(sample("tier-config-setup-request"))))).stored
+    assert (await result(store.save(PURCHASE, AssetRequest(purchase).asset))).stored
+    assert reader.find_one({"id": purchase["asset"]["id"]})["product"] == purchase["asset"]["product"]
 
 
 @pytest.mark.parametrize(
     ("obj", "says"),
     [
-        ([], "expected a dict"),
-        (None, "expected a dict"),
-        ({}, "id: is missing"),
-        ({"id": "PR-1", "asset": {"items": [{}, {"quantity": []}]}}, r"asset.items\[1\].quantity"),
-        ({"id": "TCR-1"}, "is the id of TierConfigRequest"),
         ({"id": "PR-1", "note": "x" * 2**24}, "larger than MongoDB's limit"),
-        ({"id": "PR-1", "_id": 1}, "_id: is a name that the event store gives itself"),
-        ({"id": "PR-1", "_connect": 1}, "_connect: is a name"),
+        ({"id": "PR-1", "n": 2**64}, "n: an integer that needs more than 64 bits"),
+        ([[2**64]], r"payload\[0\]\[0\]: an integer"),
+        ({"id": "PR-1", "n": {"x": object()}}, "n.x: expected a JSON value, got object"),
+        ({"id": "PR-1", 5: 1}, "expected a field name of type str, got int"),
     ],
 )
-async def test_bad_objects_are_refused_and_nothing_is_stored(store: Any, reader: Any, obj: Any, says: str) -> None:
+async def test_what_cannot_be_stored_is_refused_with_its_path(store: Any, reader: Any, obj: Any, says: str) -> None:
     with pytest.raises(EventValidationError, match=says):
         await result(store.save(PURCHASE, obj))
     with pytest.raises(EventValidationError, match="event_type"):
         await result(store.save(5, {"id": "PR-1"}))
     cycle: dict[str, Any] = {"id": "PR-1"}
     cycle["self"] = cycle
-    with pytest.raises(EventValidationError, match="nested too deep"):
+    with pytest.raises(EventValidationError, match="self: the object contains itself"):
         await result(store.save(PURCHASE, cycle))
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    with pytest.raises(EventValidationError, match="nested too deep"):
+        await result(store.save(PURCHASE, {"id": "PR-1", "deep": deep}))
     assert reader.count_documents({}) == 0
 
 
@@ -252,7 +262,7 @@ async def test_cursors_iterate(store: Any) -> None:
 async def test_many_are_saved_with_a_result_each(store: Any, reader: Any) -> None:
     requests = purchase_requests(1200)
     events: list[Any] = [(PURCHASE, request) for request in requests]
-    events[5] = (PURCHASE, {"id": 5})
+    events[5] = (PURCHASE, {"id": 2**64})
     events[7] = (PURCHASE, requests[6])
     outcomes = await result(store.save_many(events))
     assert len(outcomes) == 1200
@@ -267,7 +277,9 @@ async def test_many_are_saved_with_a_result_each(store: Any, reader: Any) -> Non
 
 
 @pytest.mark.parametrize("cls", STORES)
-async def test_indexes_are_made_and_a_new_time_to_live_is_taken(cls: Any, config: dict[str, str], reader: Any) -> None:
+async def test_indexes_are_created_and_a_changed_time_to_live_is_applied(
+    cls: Any, config: dict[str, str], reader: Any, pymongo_client: Any, names: tuple[str, str]
+) -> None:
     store = cls.from_config({**config, "EVENTS_TTL_DAYS": "30"})
     await result(store.ensure_indexes())
     await result(store.ensure_indexes())
@@ -278,8 +290,16 @@ async def test_indexes_are_made_and_a_new_time_to_live_is_taken(cls: Any, config
     assert reader.index_information()["connect_ttl"]["expireAfterSeconds"] == 43_200
     await result(cls.from_config(config).ensure_indexes())
     assert "connect_ttl" not in reader.index_information()
+    letters = pymongo_client[names[0]][f"{names[1]}_dead_letters"]
+    assert letters.index_information()["connect_ttl"]["expireAfterSeconds"] == 90 * 86_400
+    await result(cls.from_config({**config, "EVENTS_DEAD_LETTER_TTL_DAYS": "1"}).ensure_indexes())
+    assert letters.index_information()["connect_ttl"]["expireAfterSeconds"] == 86_400
+    await result(cls.from_config({**config, "EVENTS_DEAD_LETTER_TTL_DAYS": "0"}).ensure_indexes())
+    assert "connect_ttl" not in letters.index_information()
     with pytest.raises(NotImplementedError, match="driver path"):
         await result(cls.from_config(config, path="data_api").ensure_indexes())
+    with pytest.raises(ConfigurationError, match="EVENTS_DEAD_LETTER_TTL_DAYS"):
+        cls.from_config({**config, "EVENTS_DEAD_LETTER_TTL_DAYS": "-1"})
     for days in ("x", "0", "-1", "1e9"):
         with pytest.raises(ConfigurationError, match="EVENTS_TTL_DAYS"):
             cls.from_config({**config, "EVENTS_TTL_DAYS": days})
@@ -363,17 +383,54 @@ async def test_events_without_ids_and_of_unknown_types_are_stored_too(store: Any
     assert {document["_connect"]["object"] for document in reader.find()} == {"ProductAction", "Other"}
 
 
-async def test_dead_letters_keep_what_is_not_valid(store: Any, pymongo_client: Any, names: tuple[str, str]) -> None:
-    obj = {**with_password(), "status": 5, "created": object()}
+async def letter_for(store: Any, obj: Any, **ids: str) -> None:
+    with pytest.raises(EventValidationError) as refused:
+        await result(store.save(PURCHASE, obj))
+    await result(store.add_dead_letter(PURCHASE, obj, refused.value, **ids))
+
+
+async def test_a_dead_letter_keeps_the_whole_object_redacted_as_a_record_is(store: Any, reader: Any) -> None:
+    obj = {**with_password(), "value": "kept", "list": [1, [2]], "number": 2**70, "activation_key": "hunter2"}
     for _ in range(2):
-        with pytest.raises(EventValidationError) as refused:
-            await result(store.save(PURCHASE, obj))
-        await result(store.add_dead_letter(PURCHASE, obj, refused.value, task_id="TQ-1"))
-    (letter,) = pymongo_client[names[0]][f"{names[1]}_dead_letters"].find()
-    assert {error["path"] for error in letter["errors"]} == {"status", "created"}
-    assert json.loads(letter["object"])["status"] == 5
+        await letter_for(store, obj, task_id="TQ-1", installation_id="EIN-1")
+    (letter,) = await all_of(store.dead_letters())
+    assert isinstance(letter, DeadLetter)
+    expected = with_password("***")
+    expected["asset"]["params"][0]["structured_value"] = "***"
+    assert letter.payload == {**expected, "value": "kept", "list": [1, [2]], "number": 2**70, "activation_key": "***"}
     assert "hunter2" not in str(letter)
-    assert (letter["event_type"], letter["task_id"]) == (PURCHASE, "TQ-1")
+    assert letter.errors == (("number", "an integer that needs more than 64 bits"),)
+    assert (letter.event_type, letter.object_id) == (PURCHASE, "PR-1")
+    assert (letter.task_id, letter.installation_id) == ("TQ-1", "EIN-1")
+    assert letter.received_at.utcoffset() == datetime.timedelta(0)
+    assert reader.count_documents({}) == 0
+
+
+async def test_a_dead_letter_is_replayed_once_the_object_can_be_stored(store: Any, reader: Any) -> None:
+    await letter_for(store, {"id": "PR-1", "n": 2**70}, task_id="TQ-1")
+    await letter_for(store, {"id": "PR-2", "n": 2**70}, task_id="TQ-2")
+    (letter,) = await all_of(store.dead_letters(object_id="PR-1"))
+    with pytest.raises(EventValidationError, match="64 bits"):
+        await result(store.replay(letter))
+    assert len(await all_of(store.dead_letters())) == 2
+    saved = await result(store.replay(letter, {**letter.payload, "n": str(letter.payload["n"])}))
+    assert saved.stored
+    assert reader.find_one({"id": "PR-1"})["_connect"]["task_id"] == "TQ-1"
+    assert [one.object_id for one in await all_of(store.dead_letters())] == ["PR-2"]
+    assert await all_of(store.dead_letters(task_id="TQ-1")) == []
+    assert len(await all_of(store.dead_letters(event_type=PURCHASE, since=letter.received_at, limit=5))) == 1
+
+
+async def test_a_dead_letter_of_any_size_is_whole(store: Any, pymongo_client: Any, names: tuple[str, str]) -> None:
+    obj = {"id": "PR-5", "note": '"é' * (9 << 20)}
+    await letter_for(store, obj)
+    (letter,) = await all_of(store.dead_letters())
+    assert letter.payload == obj
+    letters = pymongo_client[names[0]][f"{names[1]}_dead_letters"]
+    assert letters.count_documents({}) > 20
+    assert len(letter.data) > 16 << 20
+    await result(store.replay(letter, {**obj, "note": "short"}))
+    assert letters.count_documents({}) == 0
 
 
 async def test_draining_waits_for_what_is_under_way(config: dict[str, str], reader: Any) -> None:
@@ -393,30 +450,16 @@ async def test_commands_run(config: dict[str, str], reader: Any, names: tuple[st
     assert (await database.command({"count": names[1]}, query={"x": 1}))["n"] == 0
 
 
-@pytest.mark.parametrize("kind", [str, type("Kind", (str,), {})])
-async def test_dead_letters_hold_no_password_whose_type_was_lost(
-    store: Any, pymongo_client: Any, names: tuple[str, str], kind: Any
-) -> None:
+@pytest.mark.parametrize("kind", [str, type("Kind", (str,), {}), lambda _: object()])
+async def test_dead_letters_hold_no_password_whose_type_was_lost(store: Any, kind: Any) -> None:
     choices = [2**70] * 60
     param = {"id": "p", "value": "hunter2", "value_choices": choices, "type": kind("password")}
-    obj = {"id": "PR-5", "asset": {"params": [param]}}
-    with pytest.raises(EventValidationError) as refused:
-        await result(store.save(PURCHASE, obj))
-    await result(store.add_dead_letter(PURCHASE, obj, refused.value))
-    (letter,) = pymongo_client[names[0]][f"{names[1]}_dead_letters"].find()
+    await letter_for(store, {"id": "PR-5", "asset": {"params": [param]}})
+    (letter,) = await all_of(store.dead_letters())
     assert "hunter2" not in str(letter)
 
 
-async def test_dead_letters_of_large_objects_are_cut(store: Any, pymongo_client: Any, names: tuple[str, str]) -> None:
-    obj = {"id": "PR-5", "status": 5, "note": '"' * (9 << 20)}
-    with pytest.raises(EventValidationError) as refused:
-        await result(store.save(PURCHASE, obj))
-    await result(store.add_dead_letter(PURCHASE, obj, refused.value))
-    (letter,) = pymongo_client[names[0]][f"{names[1]}_dead_letters"].find()
-    assert letter["cut"] is True
-
-
-async def test_the_newest_is_told_within_a_millisecond(store: Any) -> None:
+async def test_the_order_within_a_millisecond_is_kept(store: Any) -> None:
     for n in range(30):
         await result(store.save(PURCHASE, {"id": "PR-1", "note": str(n)}))
     assert (await result(store.latest("PR-1"))).document["note"] == "29"
@@ -435,7 +478,8 @@ async def test_a_redacted_event_is_still_typed(path: Any, config: dict[str, str]
     assert stored is not None
     event: Any = stored.event
     assert event.asset.tiers.customer.contact_info == "***"
-    assert event.created is None
+    assert event.created == "***"
+    assert event.deviations == ()
     assert event.asset.params[0].value == "***"
     assert event.asset.params[0].value_choices == []
 

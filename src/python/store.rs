@@ -48,7 +48,8 @@ impl StoreSettings {
         let model = model_of(event_type, obj).unwrap_or(&OTHER);
         let payload = Payload::new(obj, model)?;
         let event_type = event_type.extract::<String>().unwrap_or_default();
-        let redacted = self.redaction.apply(&payload.bytes, is_installation(&event_type, model));
+        let is_installation = is_installation(&event_type, model);
+        let redacted = self.redaction.apply(&payload.bytes, is_installation, !payload.refused.is_empty());
         let bytes = redacted.as_deref().unwrap_or(&payload.bytes);
         Ok(match payload.form {
             Form::Fields => (format::document_json(bytes), object_id(bytes)),

@@ -102,7 +102,7 @@ pub fn record(payload: Payload<'_>, redaction: &Redaction, metadata: &Metadata<'
             return Err(problems);
         }
     }
-    let redacted = redaction.apply(bytes, is_installation(metadata.event_type, model));
+    let redacted = redaction.apply(bytes, is_installation(metadata.event_type, model), false);
     let object = redacted.as_deref().unwrap_or(bytes);
     // Of what is stored, so that nothing shows of what is not.
     let deviations = match form {

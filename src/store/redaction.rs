@@ -88,14 +88,16 @@ impl Redaction {
 
     /// The object without what must not be stored; `None` where that is nothing.
     /// `is_installation`: whether it is an installation, whose `settings` are secret.
-    pub fn apply(&self, bytes: &[u8], is_installation: bool) -> Option<Vec<u8>> {
+    /// `has_stand_ins`: whether values that could not be encoded were replaced; a
+    /// parameter that lost its type may be a password.
+    pub fn apply(&self, bytes: &[u8], is_installation: bool, has_stand_ins: bool) -> Option<Vec<u8>> {
         if !self.defaults && self.redact.is_empty() {
             return None;
         }
         // A string named "type" with the value "password".
         const PASSWORD: &[u8] = b"\x02type\0\x09\0\0\0password\0";
-        let has_password = self.defaults && memchr::memmem::find(bytes, PASSWORD).is_some();
-        let mut walk = Walk { redaction: self, bytes, has_password, is_installation, edits: Vec::new() };
+        let has_password = has_stand_ins || memchr::memmem::find(bytes, PASSWORD).is_some();
+        let mut walk = Walk { redaction: self, bytes, has_password, has_stand_ins, is_installation, edits: Vec::new() };
         let redact: Vec<&[Segment]> = self.redact.iter().map(Vec::as_slice).collect();
         let keep: Vec<&[Segment]> = self.keep.iter().map(Vec::as_slice).collect();
         walk.document(0, if self.defaults { Area::Root } else { Area::Kept }, &redact, &keep);
@@ -146,6 +148,7 @@ struct Walk<'a> {
     redaction: &'a Redaction,
     bytes: &'a [u8],
     has_password: bool,
+    has_stand_ins: bool,
     is_installation: bool,
     edits: Vec<Edit>,
 }
@@ -154,7 +157,9 @@ impl Walk<'_> {
     fn document(&mut self, start: usize, area: Area, redact: &[&[Segment]], keep: &[&[Segment]]) {
         let bytes = self.bytes;
         let is_password = self.has_password
-            && view::field(bytes, start, "type").and_then(|place| view::text(bytes, place)) == Some("password");
+            && view::field(bytes, start, "type")
+                .and_then(|place| view::text(bytes, place))
+                .is_some_and(|name| name == "password" || self.has_stand_ins && name.starts_with('<'));
         // A header as an object of its own: {"name": "Authorization", "value": "…"}.
         let is_secret_pair = area == Area::Http
             && [&b"name"[..], b"key"].into_iter().any(|name| {
@@ -355,7 +360,7 @@ mod tests {
 
     fn redacted_as(redaction: &Redaction, document: &Document, is_installation: bool) -> Document {
         let raw = RawDocumentBuf::try_from(document).unwrap();
-        match redaction.apply(raw.as_bytes(), is_installation) {
+        match redaction.apply(raw.as_bytes(), is_installation, false) {
             Some(bytes) => Document::try_from(&RawDocumentBuf::from_bytes(bytes).unwrap()).unwrap(),
             None => document.clone(),
         }
@@ -432,6 +437,16 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_that_lost_its_type_may_be_a_password() {
+        let raw = bson::rawdoc! {"a": {"type": "<object>", "value": "s"}, "b": {"type": "text", "value": "seen"}};
+        let bytes = redaction(&[], &[], None).apply(raw.as_bytes(), false, true).unwrap();
+        assert_eq!(
+            Document::try_from(&RawDocumentBuf::from_bytes(bytes).unwrap()).unwrap(),
+            doc! {"a": {"type": "<object>", "value": "***"}, "b": {"type": "text", "value": "seen"}}
+        );
+    }
+
+    #[test]
     fn what_is_redacted_stays_as_it_is() {
         let redaction = redaction(&["a"], &[], Some("k"));
         let once = redacted(&redaction, &doc! {"a": 1, "password": "s"});
@@ -475,9 +490,9 @@ mod tests {
     #[test]
     fn an_object_without_secrets_is_not_copied() {
         let raw = bson::rawdoc! {"id": "PR-1", "type": "purchase", "value": "password", "activation_key": ""};
-        assert!(redaction(&[], &[], None).apply(raw.as_bytes(), false).is_none());
+        assert!(redaction(&[], &[], None).apply(raw.as_bytes(), false, false).is_none());
         let raw = bson::rawdoc! {"type": "password", "value": "x"};
-        assert!(Redaction::new(false, &[], &[], None).unwrap().apply(raw.as_bytes(), false).is_none());
+        assert!(Redaction::new(false, &[], &[], None).unwrap().apply(raw.as_bytes(), false, false).is_none());
     }
 
     #[test]
