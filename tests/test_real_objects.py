@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from connect.eaas.mongodb import AsyncEventStore, EventStore, events
 from connect.eaas.mongodb._native import event_models
 from connect.eaas.mongodb.events import EVENT_TYPES, Model, parse_event
-from connect.eaas.mongodb.store import StoredEvent, store_metrics
+from connect.eaas.mongodb.store import StoredEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ def example(name: str, within: tuple[str, ...] = ()) -> dict[str, Any]:
         value: Any = "x"
         inner = annotation.removeprefix("list[").rstrip("]").split(" | ")[0]
         if inner in MODELS:
-            value = example(inner, (*within, name)) if inner not in (*within, name) and len(within) < 4 else {}
+            value = example(inner, (*within, name)) if inner not in (*within, name) and len(within) < 3 else {}
         elif inner in ("datetime", "date"):
             value = "2020-05-21T08:19:37+00:00"
         elif inner in ("int", "float"):
@@ -70,8 +71,8 @@ def variations(name: str) -> Iterator[dict[str, Any]]:
             yield from paths(item, (*path, key))
 
     for number, path in enumerate(paths(whole)):
-        # Near the top every kind of value; further down they take turns.
-        values = VALUES if len(path) < 3 else [VALUES[number % len(VALUES)]]
+        # At the top every kind of value; further down they take turns.
+        values = VALUES if len(path) == 1 else [VALUES[number % len(VALUES)]]
         for value in values:
             changed = copy.deepcopy(whole)
             target: Any = changed
@@ -103,8 +104,8 @@ def test_every_field_with_every_kind_of_value_is_read_and_stored(
     outcomes = store.save_many((event_type, obj) for obj in objects)
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
     assert reader.count_documents({}) == len(objects)
-    stored = {event.document["unknown"]: event.document for event in store.find()}
-    assert all(same(plain(stored[obj["unknown"]]), redacted(obj)) for obj in objects)
+    stored = {event.document["unknown"]: plain(event.document) for event in store.find()}
+    assert [obj["unknown"] for obj in objects if not same(stored[obj["unknown"]], redacted(obj))] == []
 
 
 def plain(value: Any) -> Any:
@@ -127,7 +128,7 @@ def redacted(value: Any, path: tuple[str, ...] = ()) -> Any:
         return value
     kept = {}
     for name, item in value.items():
-        secret = name in SECRET_NAMES or path == ("headers",) or path == ("query",)
+        secret = name in SECRET_NAMES
         kept[name] = "***" if secret and item not in (None, "", {}, []) else redacted(item, (*path, name))
     return kept
 
@@ -176,24 +177,41 @@ async def test_real_objects_are_stored_with_their_deviations(
     read_all(event.event)
 
 
-async def test_a_field_that_deviates_is_counted_and_logged_once(
-    config: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    store = AsyncEventStore.from_config(config)
-    field = ("AssetRequest", "asset.items[].display_name")
-    before = store_metrics()
-    with caplog.at_level(logging.INFO, logger="connect.eaas.mongodb.store"):
-        for number in range(3):
-            items = [{"display_name": number}, {"display_name": ["secret"]}]
-            await store.save(PURCHASE, {"id": f"PR-{number}", "asset": {"items": items}})
-    after = store_metrics()
-    assert after["events_deviating"] - before["events_deviating"] == 3
-    assert after["events_stored"] - before["events_stored"] == 3
-    assert after["deviations"][field] - before["deviations"].get(field, 0) == 6
-    lines = [record.getMessage() for record in caplog.records if "display_name" in record.getMessage()]
-    assert lines == [
-        "AssetRequest.asset.items[].display_name: expected a string, got int. The object is stored as it is"
-    ]
+DEVIATING = """
+import json, logging, sys
+from connect.eaas.mongodb import EventStore
+from connect.eaas.mongodb.store import store_metrics
+
+lines = []
+handler = logging.Handler()
+handler.emit = lambda record: lines.append((record.levelname, record.getMessage()))
+logging.getLogger("connect.eaas.mongodb.store").addHandler(handler)
+logging.getLogger("connect.eaas.mongodb.store").setLevel(logging.INFO)
+store = EventStore.from_config(json.loads(sys.argv[1]))
+for number in (0, 1, 2, 2):
+    items = [{"display_name": number}, {"display_name": ["secret"]}]
+    store.save("asset_purchase_request_processing", {"id": f"PR-{number}", "asset": {"items": items}})
+counts = store_metrics()
+counts["deviations"] = [[*field, count] for field, count in counts["deviations"].items()]
+print(json.dumps([lines, counts]))
+"""
+
+
+def test_a_field_that_deviates_is_counted_and_logged_once(config: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DEVIATING, json.dumps(config)], capture_output=True, text=True, check=True, timeout=60
+    )
+    lines, counts = json.loads(done.stdout)
+    field = "asset.items[].display_name"
+    assert lines == [["INFO", f"AssetRequest.{field}: expected a string, got int. The object is stored as it is"]]
+    assert counts == {
+        "events_stored": 3,
+        "events_duplicate": 1,
+        "events_deviating": 4,
+        "events_unstorable": 0,
+        "dead_letters": 0,
+        "deviations": [["AssetRequest", field, 8]],
+    }
 
 
 @pytest.mark.parametrize("path", ["driver", "data_api"])

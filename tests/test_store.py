@@ -204,7 +204,8 @@ async def test_redaction_is_configurable(path: Any, config: dict[str, str], read
 
 
 async def test_history_latest_and_find(store: Any, reader: Any) -> None:
-    requests = purchase_requests(30)
+    # The key is redacted, and makes no difference here.
+    requests = [{**request, "activation_key": ""} for request in purchase_requests(30)]
     for request in requests[:3]:
         await result(store.save(PURCHASE, request))
     for status in ("approved", "failed"):

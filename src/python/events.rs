@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyNone, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyNone, PySet, PyString, PyTuple, PyType};
 
 use super::codec::{BsonTypes, decode_json, encode_event, encode_leniently, unicode};
 use super::once::{Once, intern};
@@ -355,18 +355,19 @@ impl EventModel {
         self.plain(py, self.document())?.call_method0(intern!(py, "__iter__"))
     }
 
-    fn __dir__(slf: &Bound<'_, Self>) -> PyResult<Vec<String>> {
+    fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
-        let mut names: Vec<String> =
-            py.import("builtins")?.getattr("object")?.call_method1("__dir__", (slf,))?.extract::<Vec<String>>()?;
+        let names = py.import("builtins")?.getattr("object")?.call_method1("__dir__", (slf,))?;
         let this = slf.get();
-        names.extend(this.model.fields.iter().map(|field| field.name.to_owned()));
-        names.extend(
-            view::elements(&this.bytes, this.start).map(|(name, _)| String::from_utf8_lossy(name).into_owned()),
-        );
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
+        let fields = PyList::new(py, this.model.fields.iter().map(|field| field.name))?;
+        let own = this.plain(py, this.document())?.call_method0("keys")?;
+        let all = PySet::empty(py)?;
+        all.call_method1("update", (names, fields, own))?;
+        let list = PyList::empty(py);
+        for name in all {
+            list.append(name)?;
+        }
+        Ok(list)
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
