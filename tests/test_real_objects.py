@@ -250,7 +250,7 @@ async def test_any_object_comes_back_as_it_was(path: Any, obj: dict[str, Any], c
     assert (await store.save(PURCHASE, obj)).duplicate
     # Whatever path reads it.
     for reading in ("driver", "data_api"):
-        events = await AsyncEventStore.from_config(config, path=reading).history(obj["id"]).to_list()  # type: ignore[arg-type]
+        events = await AsyncEventStore.from_config(config, path=reading).history(obj["id"]).to_list()
         assert [event.id for event in events] == [saved.id]
         assert same(plain(events[0].document), obj)
         assert same(plain(events[0].event.to_dict()), obj)

@@ -485,7 +485,7 @@ def _is_missing(error: Exception) -> bool:
 class _Store:
     """What both stores have in common."""
 
-    collection: Any
+    collection: AsyncCollection | AsyncDataApiCollection | Collection | DataApiCollection
 
     def __init__(
         self,
@@ -563,7 +563,7 @@ class AsyncEventStore(_Store):
             pymongo.errors.ConfigurationError: a path that cannot be redacted.
         """
         super().__init__(**options)
-        self.collection = collection
+        self.collection: AsyncCollection | AsyncDataApiCollection = collection
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, path: Path | None = None, **options: Any) -> Self:
@@ -758,7 +758,7 @@ class EventStore(_Store):
     def __init__(self, collection: Collection | DataApiCollection, **options: Any) -> None:
         """A store in a collection of either path; arguments and errors as `AsyncEventStore`'s."""
         super().__init__(**options)
-        self.collection = collection
+        self.collection: Collection | DataApiCollection = collection
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, path: Path | None = None, **options: Any) -> Self:
