@@ -191,9 +191,7 @@ class _Policy:
                 return info
         return None
 
-    def event_object(
-        self, application: Any, event: _Event, arguments: tuple[Any, ...], more: dict[str, Any]
-    ) -> Any:
+    def event_object(self, application: Any, event: _Event, arguments: tuple[Any, ...], more: dict[str, Any]) -> Any:
         """What to store: what the handler is called with, but of a transformation its request, and not each row."""
         if event.category == "transformation":
             return getattr(application, "transformation_request", None)
