@@ -87,7 +87,9 @@ class LocalConnect:
         options = {"task_id": task_id, "task_category": category}
         if installation is not None:
             self.objects[installation["id"]] = installation
-            options |= {"installation_id": installation["id"], "api_key": "ApiKey SU-000-000-001:local"}
+            options["installation_id"] = installation["id"]
+        if installation is not None or category == "transformation":
+            options["api_key"] = "ApiKey SU-000-000-001:local"
         await runners[runner % len(runners)].send_json(
             {
                 "version": 2,
@@ -183,7 +185,8 @@ class LocalConnect:
 
     async def _output_file(self, request: web.Request) -> web.Response:
         self.files[f"{request.match_info['batch']}-output"] = await request.read()
-        return web.json_response({"id": "MFL-0000-0000-0000"}, status=201)
+        # The runner parses it itself: as JSON, its client would have done so already.
+        return web.Response(text='{"id": "MFL-0000-0000-0000"}', status=201)
 
     async def _transformed(self, request: web.Request) -> web.Response:
         """A step of a transformation request: `process` or `fail`, or what the runner reports meanwhile."""
