@@ -236,7 +236,7 @@ async def test_the_manager_of_transformations_reads_every_answer(
     event_type = "billing_transformation_request"
     request = {"id": f"TFR-{next(_numbers)}", "number": 2**70 if outcome.startswith("invalid") else 1}
 
-    class Application(TransformationsApplicationBase):  # type: ignore[misc]
+    class Application(TransformationsApplicationBase):
         @transformation("Name", "Description", "/static/dialog.html")
         @store_event(**policy_of(outcome))
         async def awaited(self, row: Any) -> Any:
@@ -248,7 +248,7 @@ async def test_the_manager_of_transformations_reads_every_answer(
             assert row_styles == {"a": None}
             return RowTransformationResponse.done(row)
 
-    class Handler(TfnApp):  # type: ignore[misc]
+    class Handler(TfnApp):
         def get_application(self) -> Any:
             return Application
 
@@ -257,7 +257,7 @@ async def test_the_manager_of_transformations_reads_every_answer(
     method = handler.get_method(event_type, "TQ-1", style, transformation_request=request, api_key="ApiKey")
     assert inspect.iscoroutinefunction(method) == (style == "awaited")
     rows = [manager.transform_row(method, number, {"a": number}, {"a": None}) for number in range(5)]
-    answers = await asyncio.gather(*rows, return_exceptions=True)
+    answers: list[Any] = await asyncio.gather(*rows, return_exceptions=True)
     said = {
         "away": "row transformation failed: the event could not be stored",
         "silent": "row transformation failed: the event could not be stored, and was not handled: it was not stored",
@@ -283,7 +283,7 @@ async def test_an_answer_to_an_event_of_an_unknown_category_is_read_by_both_mana
     """Its name and its statuses may mislead."""
     application = application_for("made_up_processing", "background", "awaited", outcome)
 
-    class Handler(EventsApp):  # type: ignore[misc]
+    class Handler(EventsApp):
         def get_application(self) -> Any:
             return application
 
