@@ -183,7 +183,7 @@ async def test_the_manager_makes_a_result_of_every_answer(
             continue
         application = application_for(event_type, category, style, outcome)
 
-        class Handler(EventsApp):  # type: ignore[misc]
+        class Handler(EventsApp):
             def get_application(self, application: Any = application) -> Any:
                 return application
 
