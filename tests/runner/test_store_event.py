@@ -313,7 +313,8 @@ async def test_an_object_that_can_never_be_stored_becomes_a_dead_letter_and_is_h
     assert (await application(config).purchase(large)).status == "success"
     assert Application.handled == [large]
     assert stored(config) == []
-    letters = stored(config, "_dead_letters")
+    # A large one may be kept in several documents.
+    letters = [letter for letter in stored(config, "_dead_letters") if "event_type" in letter]
     assert sorted(letter["event_type"] for letter in letters) == [
         "asset_change_request_processing",
         "asset_purchase_request_processing",
@@ -324,7 +325,8 @@ async def test_an_object_that_can_never_be_stored_becomes_a_dead_letter_and_is_h
 async def test_or_its_task_fails(config: dict[str, str]) -> None:
     answer = await application(config).renew(NEVER_STORED)
     assert answer.status == "fail"
-    assert "note: expected a whole number of at most 64 bits" in answer.output
+    assert "note: " in answer.output
+    assert "64 bits" in answer.output
     assert Application.handled == []
     assert len(stored(config, "_dead_letters")) == 1
 
