@@ -16,6 +16,7 @@ import trustme
 from aiohttp import WSMsgType, web
 
 EVENT_TYPE = "asset_purchase_request_processing"
+SERVICE = "SRVC-0000-0000"
 
 
 @dataclass
@@ -33,36 +34,70 @@ class LocalConnect:
 
     variables: dict[str, str]
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    event_types: dict[str, str] = field(default_factory=lambda: {EVENT_TYPE: "status"})
+    """The background events that there are, and the field with the status of their objects, if they have any."""
     tasks: dict[str, Task] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """The files of transformations, by name."""
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    """The transformation requests that were processed or failed."""
     setup_requests: list[dict[str, Any]] = field(default_factory=list)
     ws_port: int = 0
     rest_port: int = 0
     ca_file: Path = Path()
 
     def __post_init__(self) -> None:
-        self._runners: dict[str, web.WebSocketResponse] = {}
+        self._runners: dict[tuple[str, str], web.WebSocketResponse] = {}
         self._changed = asyncio.Condition()
 
-    async def connected(self, runners: int = 1) -> None:
-        """Wait until so many runners' background connections have been set up."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: len(self._runners) >= runners)
+    def _workers(self, kind: str) -> list[web.WebSocketResponse]:
+        return [socket for (_, known), socket in self._runners.items() if known == kind]
 
-    async def send_task(self, task_id: str, obj: dict[str, Any], event_type: str = EVENT_TYPE, runner: int = 0) -> Task:
-        """Hand a background task to one of the runners; its `result` is the task's output."""
-        self.objects[obj["id"]] = obj
+    async def connected(self, runners: int = 1, kind: str = "background") -> None:
+        """Wait until so many runners' connections of a kind have been set up."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._workers(kind)) >= runners)
+
+    async def send_task(
+        self,
+        task_id: str,
+        obj: Any,
+        event_type: str = EVENT_TYPE,
+        runner: int = 0,
+        *,
+        category: str = "background",
+        data: Any = None,
+        installation: dict[str, Any] | None = None,
+    ) -> Task:
+        """Hand a task to one of the runners; its `result` is the task's output.
+
+        The runner asks for the object by its id, but finds that of an
+        interactive task in the task itself, as Connect has it.
+        """
+        if category == "interactive":
+            object_id, data = "PRD-000-000-000", obj
+        else:
+            object_id = obj["id"]
+            self.objects[object_id] = obj
         result: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        task = self.tasks[task_id] = Task(task_id, obj["id"], result)
-        await self.connected()
-        runners = list(self._runners.values())
+        task = self.tasks[task_id] = Task(task_id, object_id, result)
+        kind = {"interactive": "interactive", "transformation": "tfnapp"}.get(category, "background")
+        await self.connected(kind=kind)
+        runners = self._workers(kind)
+        options = {"task_id": task_id, "task_category": category}
+        if installation is not None:
+            self.objects[installation["id"]] = installation
+            options["installation_id"] = installation["id"]
+        if installation is not None or category == "transformation":
+            options["api_key"] = "ApiKey SU-000-000-001:local"
         await runners[runner % len(runners)].send_json(
             {
                 "version": 2,
                 "message_type": "task",
                 "data": {
                     "model_type": "task",
-                    "options": {"task_id": task_id, "task_category": "background"},
-                    "input": {"event_type": event_type, "object_id": obj["id"]},
+                    "options": options,
+                    "input": {"event_type": event_type, "object_id": object_id, "data": data},
                 },
             }
         )
@@ -71,8 +106,8 @@ class LocalConnect:
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(max_msg_size=2**24)
         await socket.prepare(request)
-        background = request.query.get("runner_type") != "interactive"
-        instance = request.match_info["instance"]
+        kind = request.query.get("runner_type") or request.match_info.get("kind", "background")
+        key = (request.match_info["instance"], kind)
         async for message in socket:
             if message.type != WSMsgType.TEXT:
                 continue
@@ -80,14 +115,13 @@ class LocalConnect:
             if received["message_type"] == "setup_request":
                 self.setup_requests.append(received["data"])
                 await socket.send_json(self._setup_response())
-                if background:
-                    async with self._changed:
-                        self._runners[instance] = socket
-                        self._changed.notify_all()
+                async with self._changed:
+                    self._runners[key] = socket
+                    self._changed.notify_all()
             elif received["message_type"] == "task":
                 self._take_result(received["data"])
-        if self._runners.get(instance) is socket:
-            del self._runners[instance]
+        if self._runners.get(key) is socket:
+            del self._runners[key]
         return socket
 
     def _take_result(self, data: dict[str, Any]) -> None:
@@ -112,18 +146,21 @@ class LocalConnect:
                     "meta": {
                         "account_id": "VA-000-000",
                         "account_name": "Vendor",
-                        "service_id": "SRVC-0000-0000",
+                        "service_id": SERVICE,
                         "products": ["PRD-000-000-000"],
                         "hub_id": "HB-0000-0000",
                     },
                 },
                 "event_definitions": [
                     {
-                        "event_type": EVENT_TYPE,
+                        "event_type": event_type,
                         "api_resource_endpoint": "requests/{pk}",
                         "api_collection_endpoint": "requests",
-                        "api_collection_filter": "and(eq(id,${_object_id_}),in(status,${_statuses_}))",
+                        "api_collection_filter": f"and(eq(id,${{_object_id_}}),in({field},${{_statuses_}}))"
+                        if field
+                        else "eq(id,${_object_id_})",
                     }
+                    for event_type, field in self.event_types.items()
                 ],
             },
         }
@@ -132,9 +169,9 @@ class LocalConnect:
         """Answer `…/requests?and(eq(id,…),in(status,(…)))&limit=0`."""
         query = request.query_string
         object_id = re.search(r"eq\(id,([^)]+)\)", query)
-        statuses = re.search(r"in\(status,\(([^)]*)\)\)", query)
+        statuses = re.search(r"in\((\w+),\(([^)]*)\)\)", query)
         obj = self.objects.get(object_id[1]) if object_id else None
-        found = int(obj is not None and (statuses is None or obj["status"] in statuses[1].split(",")))
+        found = int(obj is not None and (statuses is None or obj[statuses[1]] in statuses[2].split(",")))
         return web.json_response([], headers={"Content-Range": f"items 0-{max(found - 1, 0)}/{found}"})
 
     async def _object(self, request: web.Request) -> web.Response:
@@ -142,6 +179,21 @@ class LocalConnect:
         if obj is None:
             return web.json_response({"error_code": "NOT_FOUND", "errors": ["Not found."]}, status=404)
         return web.json_response(obj)
+
+    async def _input_file(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.files[request.match_info["name"]])
+
+    async def _output_file(self, request: web.Request) -> web.Response:
+        self.files[f"{request.match_info['batch']}-output"] = await request.read()
+        # The runner parses it itself: as JSON, its client would have done so already.
+        return web.Response(text='{"id": "MFL-0000-0000-0000"}', status=201)
+
+    async def _transformed(self, request: web.Request) -> web.Response:
+        """A step of a transformation request: `process` or `fail`, or what the runner reports meanwhile."""
+        step = request.match_info.get("step")
+        if step is not None:
+            self.steps.append((request.match_info["pk"], step))
+        return web.json_response({})
 
 
 @asynccontextmanager
@@ -157,9 +209,18 @@ async def local_connect(variables: dict[str, str], folder: Path) -> AsyncIterato
 
     sockets = web.Application()
     sockets.router.add_get("/public/v1/devops/ws/{environment}/{instance}", connect._socket)
+    sockets.router.add_get("/public/v1/devops/ws/{environment}/{instance}/{kind}", connect._socket)
     rest = web.Application()
     rest.router.add_get("/public/v1/requests", connect._count)
     rest.router.add_get("/public/v1/requests/{pk}", connect._object)
+    service = f"/public/v1/devops/services/{SERVICE}"
+    rest.router.add_get(service + "/environments/{environment}/schedules/{pk}", connect._object)
+    rest.router.add_get(service + "/installations/{pk}", connect._object)
+    rest.router.add_get("/files/{name}", connect._input_file)
+    rest.router.add_post("/public/v1/media/folders/streams_batches/{batch}/files", connect._output_file)
+    rest.router.add_put("/public/v1/{stream}/requests/{pk}", connect._transformed)
+    rest.router.add_post("/public/v1/{stream}/requests/{pk}/{step}", connect._transformed)
+    rest.router.add_post("/public/v1/conversations/{pk}/messages", connect._transformed)
     runners = [
         web.AppRunner(sockets, access_log=None, shutdown_timeout=1),
         web.AppRunner(rest, access_log=None, shutdown_timeout=1),

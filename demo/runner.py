@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +33,10 @@ class Runner:
         """What it has logged so far."""
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
+    def kill(self) -> None:
+        """End it at once. It then hands in nothing more, and its application does not shut down."""
+        _kill_session(self.process)
+
 
 def runner_environment(connect: LocalConnect, instance: str) -> dict[str, str]:
     """The variables that Connect gives a runner's container."""
@@ -51,8 +55,13 @@ def runner_environment(connect: LocalConnect, instance: str) -> dict[str, str]:
 
 
 @contextmanager
-def cextrun(connect: LocalConnect, folder: Path, instance: str = "local") -> Iterator[Runner]:
-    """Run `cextrun` with the example extension; it logs into `folder`."""
+def cextrun(
+    connect: LocalConnect, folder: Path, instance: str = "local", environment: Mapping[str, str] | None = None
+) -> Iterator[Runner]:
+    """Run `cextrun` with the example extension; it logs into `folder`.
+
+    A `PYTHONPATH` in `environment` may lead to another extension.
+    """
     command = RUNNER_ENVIRONMENT / "bin" / "cextrun"
     if not command.exists():
         raise RuntimeError(f"the runner is not installed in {RUNNER_ENVIRONMENT}: run make setup")
@@ -61,7 +70,7 @@ def cextrun(connect: LocalConnect, folder: Path, instance: str = "local") -> Ite
         process = subprocess.Popen(
             [str(command), "-u", "-n", "--no-rich-logging"],
             cwd=folder,
-            env=runner_environment(connect, instance),
+            env=runner_environment(connect, instance) | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -81,7 +81,7 @@ class EventType(NamedTuple):
     name: str
     """Its name, as `@event` takes it."""
     category: str
-    """How it is delivered: `background`, `interactive` or `scheduled`."""
+    """How it is delivered: `background`, `interactive`, `scheduled` or `transformation`."""
     model: type[Model]
     """The class of the object that it is about."""
     statuses: tuple[str, ...]

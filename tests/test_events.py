@@ -21,16 +21,23 @@ from connect.eaas.mongodb.events import (
     AssetRequest,
     BillingRequest,
     Case,
+    Contract,
     Deviation,
     EventDefinition,
     EventValidationError,
+    Installation,
     Item,
+    Listing,
     ListingRequest,
     Model,
     Param,
+    PriceListVersion,
+    Product,
     Task,
     TierAccountRequest,
     TierConfigRequest,
+    TransformationRequest,
+    Translation,
     UsageChunkFile,
     UsageFile,
     parse_event,
@@ -249,13 +256,34 @@ def test_the_module_is_what_the_models_say() -> None:
 # What Connect adds, and what it leaves out.
 
 
-def test_all_25_types_of_events_are_known() -> None:
-    assert len(EVENT_TYPES) == 25
+OF_THE_ENUMERATION = 25
+"""The types of `connect.eaas.core.enums.EventType`. Connect offers more."""
+
+
+def test_all_types_of_events_that_extensions_handle_are_known() -> None:
+    more = {
+        "listing_request_processing": ("background", ListingRequest, "completed"),
+        "listing_processing": ("background", Listing, "unlisted"),
+        "helpdesk_case_processing": ("background", Case, "resolved"),
+        "product_changed": ("background", Product, "endofsale"),
+        "contract_changed": ("background", Contract, "enrolling"),
+        "pricelist_version_changed": ("background", PriceListVersion, "scheduled"),
+        "translation_change": ("background", Translation, "active"),
+        "installation_status_change": ("background", Installation, "uninstalled"),
+        "billing_transformation_request": ("transformation", TransformationRequest, "pending"),
+        "pricing_transformation_request": ("transformation", TransformationRequest, "pending"),
+    }
+    assert len(EVENT_TYPES) == OF_THE_ENUMERATION + len(more)
+    for name, (category, model, status) in more.items():
+        assert (EVENT_TYPES[name].category, EVENT_TYPES[name].model) == (category, model)
+        assert status in EVENT_TYPES[name].statuses
     known = EVENT_TYPES["asset_purchase_request_processing"]
     assert (known.category, known.model) == ("background", AssetRequest)
     assert "pending" in known.statuses
     assert EVENT_TYPES["product_action_execution"].category == "interactive"
     assert EVENT_TYPES["scheduled_execution"].category == "scheduled"
+    assert EVENT_TYPES["asset_change_request_validation"].statuses == ("draft", "inquiring")
+    assert "processed" in EVENT_TYPES["usage_file_request_processing"].statuses
 
 
 @pytest.mark.parametrize(
@@ -266,10 +294,153 @@ def test_all_25_types_of_events_are_known() -> None:
         ("made_up", "TCR-1", TierConfigRequest),
         ("made_up", "BRV-1", BillingRequest),
         ("made_up", "XX-1", events.Other),
+        ("asset_made_up", "AS-1", Asset),
+        ("made_up", "TA-1", events.TierAccount),
+        ("made_up", "TC-1", events.TierConfig),
+        ("listing_processing", "LST-1", Listing),
+        ("listing_processing", "LSTR-1", ListingRequest),
+        ("listing_request_processing", "LST-1", Listing),
+        ("listing_made_up", "XX-1", Listing),
+        ("asset_purchase_request_processing", "TCR-1", TierConfigRequest),
+        ("asset_purchase_request_processing", "XX-1", AssetRequest),
+        ("usage_transformation_request", "XX-1", TransformationRequest),
+        ("product_custom_event_processing", "PR-1", events.CustomEvent),
     ],
 )
-def test_a_type_that_is_not_known_is_taken_by_its_name_or_the_id(event_type: str, key: str, model: Any) -> None:
+def test_an_objects_class_is_told_by_its_id_and_else_by_the_types_name(event_type: str, key: str, model: Any) -> None:
     assert type(parse_event(event_type, {"id": key})) is model
+
+
+def test_a_real_listing_is_no_listing_request() -> None:
+    obj = {
+        "id": "LST-000-000-000",
+        "status": "unlisted",
+        "contract": {"id": "CRD-00000-00000-00000", "marketplace": {"id": "MP-00000", "name": "Marketplace"}},
+        "product": {"id": "PRD-000-000-000", "version": 2, "status": "published"},
+        "created": "2023-06-27T12:29:06+00:00",
+        "upgrade_available": True,
+    }
+    listing = parse_event("listing_processing", obj)
+    assert isinstance(listing, Listing)
+    assert listing.product is not None
+    assert (listing.product.version, listing.upgrade_available) == (2, True)
+    assert same(listing.to_dict(), obj)
+
+
+def test_a_real_installation_is_typed() -> None:
+    account = {"id": "PA-000-000", "name": "Provider account 00", "icon": "/media/icon.png", "role": "distributor"}
+    obj = {
+        "id": "EIN-8436-7221-8308",
+        "environment": {
+            "id": "ENV-2244-9935-01",
+            "type": "development",
+            "icon": "googleExtensionBaseline",
+            "extension": {"id": "SRVC-2244-9935", "name": "ext", "owner": account, "extension_id": "EXT-426-640"},
+            "hostname": "srvc-2244-9935-dev",
+            "domain": "ext.example",
+            "git": {},
+            "runtime": "local",
+        },
+        "owner": account,
+        "settings": {"account_info": {"any": ["thing"]}},
+        "events": {"installed": {"at": "2023-06-27T11:22:01+00:00", "by": {"id": "UR-000-000-000", "name": "Name"}}},
+        "status": "installed",
+    }
+    installation = parse_event("installation_status_change", obj)
+    assert isinstance(installation, Installation)
+    assert installation.environment is not None
+    assert installation.environment.extension is not None
+    assert installation.environment.extension.owner is not None
+    assert installation.environment.extension.owner.role == "distributor"
+    assert installation.events is not None
+    assert installation.events.installed is not None
+    assert installation.events.installed.at == datetime.datetime(2023, 6, 27, 11, 22, 1, tzinfo=datetime.timezone.utc)
+    assert same(installation.to_dict(), obj)
+
+
+def test_a_real_translation_is_typed() -> None:
+    obj = {
+        "id": "TRN-8100-3865-4869",
+        "context": {"id": "LCX-2604-7704-5548", "instance_id": "PRD-746-555-769", "name": "Name", "type": "product"},
+        "owner": {"id": "VA-063-000", "name": "Vendor account 00"},
+        "locale": {"id": "ES-AR", "name": "Argentinian Spanish"},
+        "stats": {"total": 30, "translated": 20},
+        "auto": {"enabled": False, "status": "off"},
+        "status": "active",
+        "primary": False,
+    }
+    translation = parse_event("translation_change", obj)
+    assert isinstance(translation, Translation)
+    assert translation.context is not None
+    assert translation.locale is not None
+    assert translation.stats is not None
+    assert (translation.context.instance_id, translation.locale.id) == ("PRD-746-555-769", "ES-AR")
+    assert translation.stats.translated == 20
+    assert same(translation.to_dict(), obj)
+
+
+def test_a_real_transformation_request_is_typed() -> None:
+    obj = {
+        "id": "TFR-000",
+        "status": "pending",
+        "files": {"input": {"id": "MFL-0001", "name": "/path/to/input.xlsx"}, "output": {"id": None, "name": None}},
+        "batch": {"id": "TRB-0001"},
+        "transformation": {
+            "columns": {"input": [{"name": "price", "type": "str", "nullable": True}], "output": [{"name": "id"}]},
+            "settings": [{"from": "ColumnA", "to": "NewColC"}],
+        },
+        "stats": {"rows": {"total": 7, "processed": 0}},
+    }
+    request = parse_event("billing_transformation_request", obj)
+    assert isinstance(request, TransformationRequest)
+    assert request.files is not None
+    assert request.files.input is not None
+    assert request.files.input.name == "/path/to/input.xlsx"
+    assert request.transformation is not None
+    assert request.transformation.columns is not None
+    assert request.transformation.columns.input is not None
+    assert request.transformation.columns.input[0].nullable is True
+    assert request.transformation.settings == [{"from": "ColumnA", "to": "NewColC"}]
+    assert same(request.to_dict(), obj)
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (events.Constraints, {"meta": {"a": 1}, "hint": "a", "placeholder": "b", "default": [1]}),
+        (
+            UsageFile,
+            {
+                "id": "UF-1",
+                "created_by": "a@example.com",
+                "uploaded_by": {"id": "UR-1"},
+                "submitted_by": "b",
+                "note": "c",
+            },
+        ),
+        (events.TierAccount, {"marketplace": {"id": "MP-1"}}),
+        (AssetRequest, {"id": "PR-1", "external_attributes": {"a": {"b": 1}}}),
+        (events.Template, {"representation": "a"}),
+        (Product, {"version": 2, "public": True, "capabilities": {"ppu": None}}),
+        (events.Hub, {"account_id": "PA-1", "uuid": "u", "instance_id": "i"}),
+        (Param, {"reconciliation": True}),
+        (events.Reference, {"type": "a", "icon": "b"}),
+        (events.TierConfig, {"tiers": {"tier1": {"id": "TA-1"}}}),
+        (Listing, {"upgrade_available": False}),
+    ],
+)
+def test_fields_that_connect_has_added_have_a_type(model: type[Model], fields: dict[str, Any]) -> None:
+    obj: Any = model(fields)
+    for name, value in fields.items():
+        assert name in model.__annotations__
+        found = getattr(obj, name)
+        assert (found.to_dict() if isinstance(found, Model) else found) == value
+
+
+def test_moments_of_usage_files_are_moments() -> None:
+    names = ("created_at", "uploaded_at", "submitted_at")
+    file: Any = UsageFile({"id": "UF-1", **dict.fromkeys(names, "2020-05-21T08:19:37+00:00")})
+    assert {getattr(file, name).year for name in names} == {2020}
 
 
 def test_unknown_fields_statuses_and_values_are_kept() -> None:

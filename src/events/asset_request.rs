@@ -41,6 +41,7 @@ model! {
     "note": Text, "What was noted.";
     "reason": Text, "Why it failed.";
     "activation_key": Text, "What the customer is told, as a text.";
+    "external_attributes": Mapping, "What the distributor's system has added.";
     "params_form_url": Text, "Where parameters that were asked for can be given.";
     "previous_approved_request": Object(&REFERENCE), "The approved request before this one.";
     "assignee": Either(&Text, &Object(&ACTOR)), "Who works on it.";

@@ -8,6 +8,7 @@ model! {
     "id": Text, "The account's id, as `VA-610-138`.";
     "name": Text, "Its name.";
     "icon": Text, "The path of its icon.";
+    "role": Text, "`vendor`, `distributor` or `reseller`.";
 }
 
 model! {
@@ -47,6 +48,8 @@ model! {
     "pending": Object(&MOMENT), "It began to wait.";
     "inquiring": Object(&MOMENT), "More was asked about it.";
     "resolved": Object(&MOMENT), "It was resolved.";
+    "installed": Object(&MOMENT), "It was installed.";
+    "uninstalled": Object(&MOMENT), "It was uninstalled.";
 }
 
 model! {
@@ -92,6 +95,7 @@ model! {
     "owner": Object(&ACCOUNT), "The account of Connect that it belongs to.";
     "scopes": List(&Text), "What it is used as: `customer`, `tier1`, `tier2`.";
     "hub": Object(&HUB), "The hub that it came through.";
+    "marketplace": Object(&MARKETPLACE), "The marketplace that it belongs to.";
     "tax_id": Text, "Its tax id.";
     "contact_info": Object(&CONTACT_INFO), "Its address, and who is there.";
     "environment": Text, "`production`, `test` or `preview`.";
@@ -112,6 +116,9 @@ model! {
     HUB = "Hub" (prefix "HB-");
     "id": Text, "The hub's id, as `HB-0000-0000`.";
     "name": Text, "Its name.";
+    "account_id": Text, "The id of the account that it belongs to.";
+    "uuid": Text, "Its UUID.";
+    "instance_id": Text, "The id of the distributor's system.";
 }
 
 model! {
@@ -128,8 +135,10 @@ model! {
     "id": Text, "The contract's id, as `CRD-00000-00000-00000`.";
     "name": Text, "Its name.";
     "type": Text, "What it is about, as `distribution`.";
+    "status": Text, "`new`, `enrolling`, `pending`, `active`, `terminated` or `rejected`.";
     "marketplace": Object(&MARKETPLACE), "The marketplace that it is for.";
     "owner": Object(&ACCOUNT), "Whose it is.";
+    "events": Object(&EVENTS), "What happened to it, and when.";
 }
 
 model! {
@@ -158,9 +167,25 @@ model! {
     "id": Text, "The product's id, as `PRD-521-843-700`.";
     "name": Text, "Its name.";
     "icon": Text, "The path of its icon.";
-    "status": Text, "`draft`, `published` or `endofsale`.";
+    "version": Integer, "The number of its version.";
+    "status": Text, "`draft`, `indevelopment`, `oncertification`, `published`, `initializationfailed`, `deleted` or `endofsale`.";
+    "owner": Object(&ACCOUNT), "The vendor.";
     "category": Object(&CATEGORY), "What kind of product it is.";
     "description": Text, "What it is.";
+    "short_description": Text, "What it is, in a few sentences.";
+    "detailed_description": Text, "What it is, as Markdown.";
+    "changes_description": Text, "What is new in this version.";
+    "published_at": Moment, "When it was published.";
+    "latest": Boolean, "Whether this is the latest version.";
+    "public": Boolean, "Whether this version is public.";
+    "configurations": Mapping, "Its settings.";
+    "capabilities": Mapping, "What it supports.";
+    "customer_ui_settings": Mapping, "What customers see of it.";
+    "visibility": Mapping, "Where it is visible.";
+    "media": Any, "Images and videos.";
+    "usage_rule": Mapping, "How its usage is reported.";
+    "stats": Mapping, "Counts, such as that of its versions.";
+    "events": Object(&EVENTS), "What happened to it, and when.";
 }
 
 model! {
@@ -170,6 +195,7 @@ model! {
     "name": Text, "Its name.";
     "type": Text, "What it is for.";
     "message": Text, "Its text.";
+    "representation": Text, "Its text, with the parameters filled in.";
 }
 
 model! {
@@ -177,6 +203,8 @@ model! {
     REFERENCE = "Reference";
     "id": Text, "The object's id.";
     "name": Text, "The object's name.";
+    "type": Text, "The object's type.";
+    "icon": Text, "The path of the object's icon.";
 }
 
 model! {
@@ -199,6 +227,10 @@ model! {
     "choices": List(&Either(&Object(&CHOICE), &Text)), "The values to choose from.";
     "min_length": Integer, "The fewest characters.";
     "max_length": Integer, "The most characters.";
+    "hint": Text, "A hint for whoever gives the value.";
+    "placeholder": Text, "An example of a value.";
+    "default": Any, "The value, unless another is given.";
+    "meta": Any, "More that the parameter's type needs.";
 }
 
 model! {
@@ -219,6 +251,7 @@ model! {
     "hint": Text, "A hint for whoever gives the value.";
     "placeholder": Text, "An example of a value.";
     "constraints": Object(&CONSTRAINTS), "What the value must be like.";
+    "reconciliation": Boolean, "Whether it serves to find the subscription again.";
     "events": Object(&EVENTS), "What happened to it, and when.";
     "item": Object(&REFERENCE), "The item that it belongs to.";
     "marketplace": Object(&MARKETPLACE), "The marketplace that it belongs to.";

@@ -32,7 +32,7 @@ model! {
     /// A product in a marketplace.
     LISTING = "Listing" (prefix "LST-");
     "id": Text, "The listing's id, as `LST-212-458-762`.";
-    "status": Text, "How far it is.";
+    "status": Text, "`listed` or `unlisted`.";
     "contract": Object(&CONTRACT), "The contract that it is under.";
     "product": Object(&PRODUCT), "The product.";
     "created": Moment, "When it was created.";
@@ -44,6 +44,18 @@ model! {
     "pricelist": Object(&PRICE_LIST), "Its prices.";
     "alt_pricelist_1": Object(&PRICE_LIST), "Other prices.";
     "alt_pricelist_2": Object(&PRICE_LIST), "Yet other prices.";
+    "upgrade_available": Boolean, "Whether the product has a newer version than the one that is listed.";
+}
+
+model! {
+    /// A version of a price list.
+    PRICE_LIST_VERSION = "PriceListVersion" (prefix "PLV-");
+    "id": Text, "The version's id.";
+    "version": Level, "The number of the version.";
+    "status": Text, "`draft`, `processing`, `scheduled`, `active` or `expired`.";
+    "description": Text, "What it is.";
+    "pricelist": Object(&PRICE_LIST), "The price list.";
+    "events": Object(&EVENTS), "What happened to it, and when.";
 }
 
 model! {

@@ -14,6 +14,7 @@ model! {
     "account": Object(&TIER_ACCOUNT), "The reseller.";
     "product": Object(&PRODUCT), "The product.";
     "tier_level": Level, "The reseller's level: 1 or 2.";
+    "tiers": Object(&TIERS), "The resellers.";
     "connection": Object(&CONNECTION), "How the product is connected to the distributor's hub.";
     "events": Object(&EVENTS), "What happened to it, and when.";
     "params": List(&Object(&PARAM)), "Its parameters.";

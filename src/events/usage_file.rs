@@ -1,6 +1,6 @@
 //! Usage files, and the chunks that they are cut into.
 
-use super::common::{ACCOUNT, CONTRACT, EVENTS, HUB, MARKETPLACE, PRODUCT};
+use super::common::{ACCOUNT, ACTOR, CONTRACT, EVENTS, HUB, MARKETPLACE, PRODUCT};
 use super::schema::model;
 
 model! {
@@ -35,7 +35,7 @@ model! {
     "id": Text, "The file's id, as `UF-2018-11-9878764342`.";
     "name": Text, "Its name.";
     "external_id": Text, "Its id in the system that it came from.";
-    "status": Text, "`draft`, `uploading`, `uploaded`, `invalid`, `processing`, `ready`, `rejected`, `pending`, `accepted`, `closed` or `deleted`.";
+    "status": Text, "`draft`, `uploading`, `uploaded`, `invalid`, `processing`, `processed`, `ready`, `rejected`, `pending`, `accepted`, `closed` or `deleted`.";
     "sub_status": Text, "`processing` or `processed`.";
     "vendor": Object(&ACCOUNT), "The vendor.";
     "provider": Object(&ACCOUNT), "The distributor.";
@@ -45,6 +45,7 @@ model! {
     "product": Object(&PRODUCT), "The product.";
     "error_detail": Text, "What is wrong with it.";
     "description": Text, "What it is.";
+    "note": Text, "What was noted.";
     "acceptance_note": Text, "What was said when it was accepted.";
     "rejection_note": Text, "What was said when it was rejected.";
     "schema": Text, "How its records are to be read: `tr`, `pr`, `qt` or `cr`.";
@@ -56,6 +57,12 @@ model! {
     "processed_file_uri": Text, "Where it can be had as it was processed.";
     "reconciliation_file_uri": Text, "Where the reconciliation can be had.";
     "records": Object(&USAGE_RECORDS), "How many records are valid.";
+    "created_at": Moment, "When it was created.";
+    "created_by": Either(&Text, &Object(&ACTOR)), "Who created it.";
+    "uploaded_at": Moment, "When it was uploaded.";
+    "uploaded_by": Either(&Text, &Object(&ACTOR)), "Who uploaded it.";
+    "submitted_at": Moment, "When it was submitted.";
+    "submitted_by": Either(&Text, &Object(&ACTOR)), "Who submitted it.";
     "start_datetime_utc": Moment, "When the time that it is for begins.";
     "end_datetime_utc": Moment, "When the time that it is for ends.";
 }

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import itertools
 import json
 import logging
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import MagicMock
 
 import pytest
-from connect.eaas.core.decorators import event, schedulable, variables
-from connect.eaas.core.extension import EventsApplicationBase
+from connect.client import ConnectClient
+from connect.eaas.core.decorators import event, schedulable, transformation, variables
+from connect.eaas.core.extension import EventsApplicationBase, TransformationsApplicationBase
 from connect.eaas.core.responses import (
     BackgroundResponse,
     InteractiveResponse,
+    RowTransformationResponse,
     ScheduledExecutionResponse,
     ValidationResponse,
 )
@@ -33,6 +38,7 @@ from connect.eaas.mongodb import (
     store_event,
 )
 from connect.eaas.mongodb.cli import dev
+from connect.eaas.mongodb.events import EVENT_TYPES
 from pymongo.errors import ConfigurationError, ServerSelectionTimeoutError
 
 SAMPLES = Path(__file__).parent.parent.parent / "demo" / "samples"
@@ -96,6 +102,24 @@ class Application(EventsApplicationBase):
     async def made_up(self, request: Any) -> Any:
         return BackgroundResponse.done()
 
+    @event("asset_renew_request_processing", statuses=["pending"])
+    @store_event(on_invalid="fail")
+    async def renew(self, request: Any) -> Any:
+        self.handled.append(request)
+        return BackgroundResponse.done()
+
+    @event("asset_transfer_request_processing", statuses=["pending"])
+    @store_event(on_invalid="reschedule", countdown=90)
+    def transfer(self, request: Any) -> Any:
+        self.handled.append(request)
+        return BackgroundResponse.done()
+
+    @event("asset_change_request_validation")
+    @store_event(on_invalid="reschedule")
+    async def validate_change(self, request: Any) -> Any:
+        self.handled.append(request)
+        return ValidationResponse.done(request)
+
     @schedulable("Name", "Description")
     @store_event
     async def scheduled(self, schedule: Any) -> Any:
@@ -111,9 +135,12 @@ def servers() -> Iterator[dict[str, str]]:
         yield {"DB_HOST": uri, "DATA_API_ENDPOINT": url, "API_KEY": key, "CLUSTER": "Cluster0"}
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture
 def config(servers: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
-    name = request.node.name.replace("[", "_").rstrip("]")[:40]
+    name = f"{request.node.originalname[:40]}_{next(_numbers)}"
     names = {"DB": f"store_event_{os.getpid()}", "HTTP_COLLECTION": f"{name}_http", "DRIVER_COLLECTION": name}
     return {**servers, **names, "DB_USER": "", "DB_PASSWORD": "", "DB_OPTIONS": ""}
 
@@ -144,7 +171,7 @@ def test_the_runner_sees_the_handlers_as_before() -> None:
         "event_type": "asset_purchase_request_processing",
         "statuses": ["pending", "approved"],
     }
-    assert len(events) == 9
+    assert len(events) == 12
     assert Application.get_schedulables() == [{"method": "scheduled", "name": "Name", "description": "Description"}]
     assert inspect.iscoroutinefunction(Application.purchase)
     assert inspect.iscoroutinefunction(Application.cancel)
@@ -256,12 +283,6 @@ async def test_unusual_contexts_and_loggers_do_no_harm(config: dict[str, str]) -
     assert (await unusual.purchase(PURCHASE)).status == "success"
 
 
-async def test_objects_that_are_too_large_fail(config: dict[str, str]) -> None:
-    answer = await application(config).purchase({"id": "PR-big", "note": "a" * (17 << 20)})
-    assert answer.status == "fail"
-    assert "larger than MongoDB's limit" in answer.output
-
-
 async def test_scheduled_events_fail(config: dict[str, str], away: dict[str, str]) -> None:
     schedule = {"id": "EFS-1", "parameter": {"a": 1}}
     assert (await application(away).scheduled(schedule)).status == "fail"
@@ -275,28 +296,71 @@ async def test_other_policies(away: dict[str, str]) -> None:
     with pytest.raises(ServerSelectionTimeoutError):
         await application(away).resume(PURCHASE)
     wrong: Any = "panic"
-    for arguments in ({"on_error": wrong}, {"countdown": 0}, {"timeout": 0}):
+    for arguments in ({"on_error": wrong}, {"on_invalid": wrong}, {"countdown": 0}, {"timeout": 0}):
         with pytest.raises(ValueError, match=next(iter(arguments))):
             store_event(**arguments)
 
 
-async def test_invalid_objects_become_dead_letters_and_fail(config: dict[str, str]) -> None:
-    wrong = {**PURCHASE, "status": ["pending"], "created": "never"}
+NEVER_STORED = {**PURCHASE, "note": 2**70}
+
+
+async def test_an_object_that_can_never_be_stored_becomes_a_dead_letter_and_is_handled(config: dict[str, str]) -> None:
     for _ in range(2):
-        answer = await application(config).purchase(wrong)
-        assert answer.status == "fail"
-        assert "status: expected a string, got list" in answer.output
-    assert application(config).change([]).status == "fail"
-    assert (await application(config).action([])).http_status == 503
-    assert Application.handled == []
+        assert (await application(config).purchase(NEVER_STORED)).status == "success"
+        assert Application.handled == [NEVER_STORED]
+    assert application(config).change({**NEVER_STORED, "id": "PR-change"}).status == "success"
+    large = {"id": "PR-large", "note": "a" * (17 << 20)}
+    assert (await application(config).purchase(large)).status == "success"
+    assert Application.handled == [large]
     assert stored(config) == []
-    letters = stored(config, "_dead_letters")
-    assert len(letters) == 3
-    assert sorted(letter["errors"][0]["path"] for letter in letters) == ["", "", "created"]
+    # A large one may be kept in several documents.
+    letters = [letter for letter in stored(config, "_dead_letters") if "event_type" in letter]
+    assert sorted(letter["event_type"] for letter in letters) == [
+        "asset_change_request_processing",
+        "asset_purchase_request_processing",
+        "asset_purchase_request_processing",
+    ]
+
+
+async def test_or_its_task_fails(config: dict[str, str]) -> None:
+    answer = await application(config).renew(NEVER_STORED)
+    assert answer.status == "fail"
+    assert "note: " in answer.output
+    assert "64 bits" in answer.output
+    assert Application.handled == []
+    assert len(stored(config, "_dead_letters")) == 1
+
+
+async def test_or_it_is_delivered_again(config: dict[str, str]) -> None:
+    request = {**NEVER_STORED, "id": "PR-delivered-again"}
+    answers = [application(config).transfer(request) for _ in range(2)]
+    assert [(answer.status, answer.countdown) for answer in answers] == [("reschedule", 90), ("reschedule", 180)]
+    assert Application.handled == []
+    # Nobody delivers an interactive event again.
+    validation = await application(config).validate_change(request)
+    assert (validation.status, validation.http_status, validation.body) == ("fail", 400, request)
+    assert len(stored(config, "_dead_letters")) == 2
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_dead_letter_that_mongodb_refuses_stops_no_handler(config: dict[str, str], blocking: bool) -> None:
+    name = config["DRIVER_COLLECTION"] + "_dead_letters"
+    with MongoClient(config["DB_HOST"]) as client:
+        # A view takes no documents.
+        client[config["DB"]].command({"create": name, "viewOn": config["DRIVER_COLLECTION"], "pipeline": []})
+    if blocking:
+        assert application(config).change(NEVER_STORED).status == "success"
+    else:
+        assert (await application(config).purchase(NEVER_STORED)).status == "success"
+    assert Application.handled == [NEVER_STORED]
+    assert (await application(config).renew(NEVER_STORED)).status == "fail"
 
 
 async def test_a_dead_letter_that_cannot_be_kept_is_delivered_again(away: dict[str, str]) -> None:
-    assert (await application(away).purchase({**PURCHASE, "status": 5})).status == "reschedule"
+    assert (await application(away).purchase({**NEVER_STORED, "id": "PR-a"})).status == "reschedule"
+    assert application(away).change({**NEVER_STORED, "id": "PR-b"}).status == "reschedule"
+    assert (await application(away).renew({**NEVER_STORED, "id": "PR-c"})).status == "reschedule"
+    assert Application.handled == []
 
 
 async def test_the_store_opens_early_and_drains(config: dict[str, str], away: dict[str, str]) -> None:
@@ -309,3 +373,264 @@ async def test_the_store_opens_early_and_drains(config: dict[str, str], away: di
     assert len(stored(config)) == 50
     await asyncio.gather(*saving)
     assert len(await AsyncEventStore.from_config(config).history(PURCHASE["id"]).to_list()) == 50
+
+
+class Declared(EventsApplicationBase):
+    """Its handlers are declared in `extension.json`, as before there was `@event`."""
+
+    handled: ClassVar[list[Any]] = []
+
+    @classmethod
+    def get_descriptor(cls) -> dict[str, Any]:
+        return {
+            "capabilities": {"asset_purchase_request_processing": ["pending"]},
+            "schedulables": [{"method": "refresh", "name": "Name", "description": "Description"}],
+        }
+
+    @store_event
+    async def process_asset_purchase_request(self, request: Any) -> Any:
+        return BackgroundResponse.done()
+
+    @store_event
+    def validate_tier_config_setup_request(self, request: Any) -> Any:
+        return ValidationResponse.done(request)
+
+    @store_event
+    def process_usage_chunk_file(self, request: Any) -> Any:
+        return BackgroundResponse.done()
+
+    @store_event
+    def execute_product_action(self, request: Any) -> Any:
+        return InteractiveResponse.done()
+
+    @store_event
+    async def refresh(self, schedule: Any) -> Any:
+        return ScheduledExecutionResponse.done()
+
+    @store_event
+    async def of_another_name(self, request: Any) -> Any:
+        return BackgroundResponse.done()
+
+
+def client_for(event_type: str, task_id: str = "TQ-1") -> ConnectClient:
+    """A client of Connect as the runner makes it for a task."""
+    headers = {"EAAS_EXT_ID": "SRVC-1", "EAAS_TASK_ID": task_id, "EAAS_TASK_TYPE": event_type}
+    return ConnectClient("ApiKey", endpoint="https://localhost/public/v1", use_specs=False, default_headers=headers)
+
+
+async def answer_of(method: Any, *arguments: Any, **more: Any) -> Any:
+    answer = method(*arguments, **more)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+@pytest.mark.parametrize(
+    ("method", "event_type"),
+    [
+        ("process_asset_purchase_request", "asset_purchase_request_processing"),
+        ("validate_tier_config_setup_request", "tier_config_setup_request_validation"),
+        ("process_usage_chunk_file", "part_usage_file_request_processing"),
+        ("execute_product_action", "product_action_execution"),
+        ("refresh", "scheduled_execution"),
+    ],
+)
+@pytest.mark.parametrize("in_the_runner", [True, False])
+async def test_a_handler_without_a_decorator_is_stored_under_the_type_that_it_is_for(
+    config: dict[str, str], away: dict[str, str], method: str, event_type: str, in_the_runner: bool
+) -> None:
+    client = client_for(event_type) if in_the_runner else None
+    name = EVENT_TYPES[event_type].model.__name__
+    obj = {"id": {"AssetRequest": "PR-1", "TierConfigRequest": "TCR-1", "UsageChunkFile": "UFC-1"}.get(name, "EFS-1")}
+    logger = logging.getLogger("tests")
+    assert (await answer_of(getattr(Declared(client, logger, config), method), obj)).status == "success"
+    (document,) = stored(config)
+    known = document["_connect"]
+    assert (known["event_type"], known["object"]) == (event_type, name)
+    assert known.get("task_id") == ("TQ-1" if in_the_runner else None)
+    # What it answers by itself is for that type too.
+    answer = await answer_of(getattr(Declared(client, logger, away), method), obj)
+    classes = {
+        "background": BackgroundResponse,
+        "interactive": InteractiveResponse,
+        "scheduled": ScheduledExecutionResponse,
+    }
+    assert type(answer) is classes[EVENT_TYPES[event_type].category]
+
+
+async def test_the_runner_says_what_a_handler_of_any_name_is_for(config: dict[str, str]) -> None:
+    client = client_for("tier_config_change_request_processing")
+    await Declared(client, logging.getLogger("tests"), config).of_another_name({"id": "TCR-1"})
+    assert stored(config)[0]["_connect"]["event_type"] == "tier_config_change_request_processing"
+
+
+async def test_the_decorator_says_more_than_the_runner(config: dict[str, str]) -> None:
+    """A schedule that goes through requests calls the handler of a request."""
+    await Application(client_for("scheduled_execution"), logging.getLogger("tests"), config).purchase(PURCHASE)
+    assert stored(config)[0]["_connect"]["event_type"] == "asset_purchase_request_processing"
+
+
+async def test_decorators_that_rename_a_handler_are_seen_through(config: dict[str, str]) -> None:
+    def renamed(handler: Any) -> Any:
+        async def another_name(self: Any, request: Any) -> Any:
+            return await handler(self, request)
+
+        another_name.__dict__.update(handler.__dict__)
+        return another_name
+
+    class Renamed(EventsApplicationBase):
+        @renamed
+        @event("usage_file_request_processing", statuses=["ready"])
+        @store_event(path="driver")
+        @store_event(path="driver", redact=False)
+        async def handle(self, request: Any) -> Any:
+            return BackgroundResponse.done()
+
+    await Renamed(None, logging.getLogger("tests"), config).handle({"id": "UF-1"})
+    assert [document["_connect"]["event_type"] for document in stored(config)] == ["usage_file_request_processing"]
+
+
+async def test_an_interactive_event_that_is_not_known_may_list_statuses(away: dict[str, str]) -> None:
+    class Unknown(EventsApplicationBase):
+        @event("made_up_validation", statuses=["draft"])
+        @store_event
+        async def validate(self, request: Any) -> Any: ...
+
+        @event("made_up_execution")
+        @store_event
+        async def execute(self, request: Any) -> Any: ...
+
+        @event("made_up_without_statuses", statuses=[])
+        @store_event
+        async def without_statuses(self, request: Any) -> Any: ...
+
+    unknown = Unknown(None, logging.getLogger("tests"), away)
+    validation = await unknown.validate({"id": "MU-1"})
+    assert (validation.status, validation.data["http_status"], validation.data["body"]) == ("fail", 400, {"id": "MU-1"})
+    execution = await unknown.execute({"id": "MU-1"})
+    assert (execution.status, execution.data["http_status"]) == ("fail", 503)
+    # Background events without statuses have an empty list, for example those of translations.
+    background = await unknown.without_statuses({"id": "MU-2"})
+    assert (background.status, background.countdown) == ("reschedule", 60)
+    # An interactive task could read it as well.
+    assert background.data["http_status"] == 503
+
+
+class Transformations(TransformationsApplicationBase):
+    rows: ClassVar[list[Any]] = []
+
+    @transformation("Name", "Description", "/static/dialog.html")
+    @store_event
+    async def awaited(self, row: Any) -> Any:
+        self.rows.append(row)
+        return RowTransformationResponse.done(row)
+
+    @transformation("Name", "Description", "/static/dialog.html")
+    @store_event
+    def blocking(self, row: Any, row_styles: Any = None) -> Any:
+        self.rows.append((row, row_styles))
+        return RowTransformationResponse.done(row)
+
+
+TRANSFORMATION_REQUEST = {"id": "TFR-000", "status": "pending", "batch": {"id": "TRB-0001"}}
+
+
+def transformations(config: Any, **more: Any) -> Any:
+    Transformations.rows = []
+    client = client_for("pricing_transformation_request")
+    arguments = {"transformation_request": TRANSFORMATION_REQUEST, **more}
+    return Transformations(client, logging.getLogger("tests"), config, **arguments)
+
+
+async def test_a_transformation_request_is_stored_once_for_all_its_rows(config: dict[str, str]) -> None:
+    app = transformations(config)
+    answers = await asyncio.gather(*(app.awaited({"a": n}) for n in range(20)))
+    assert {answer.status for answer in answers} == {"success"}
+    assert len(Transformations.rows) == 20
+    (document,) = stored(config)
+    known = document["_connect"]
+    assert (known["event_type"], known["object"]) == ("pricing_transformation_request", "TransformationRequest")
+    assert {name: document[name] for name in TRANSFORMATION_REQUEST} == TRANSFORMATION_REQUEST
+
+
+def test_blocking_rows_too(config: dict[str, str]) -> None:
+    app = transformations(config)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda n: app.blocking({"a": n}, row_styles={}), range(20)))
+    assert {answer.status for answer in answers} == {"success"}
+    assert len(Transformations.rows) == 20
+    assert len(stored(config)) == 1
+
+
+async def test_rows_of_a_request_that_could_not_be_stored_fail(away: dict[str, str]) -> None:
+    app = transformations(away)
+    answers = [await app.awaited({"a": 1}), await app.awaited({"a": 2}), app.blocking({"a": 3})]
+    for answer in answers:
+        assert isinstance(answer, RowTransformationResponse)
+        assert answer.status == "fail"
+        assert "could not be stored" in answer.output
+    assert Transformations.rows == []
+
+
+async def test_handlers_may_be_called_by_keyword(config: dict[str, str]) -> None:
+    assert (await application(config).scheduled(schedule={"id": "EFS-1"})).status == "success"
+    assert application(config).change(request=PURCHASE).status == "success"
+    assert {document["id"] for document in stored(config)} == {"EFS-1", PURCHASE["id"]}
+
+
+# The tests that Connect's CLI writes for an extension.
+
+
+@pytest.mark.parametrize("handler", ["awaited", "blocking"])
+@pytest.mark.parametrize("event_type", [*EVENT_TYPES, "made_up_processing"])
+async def test_the_tests_that_the_cli_writes_pass(event_type: str, handler: str) -> None:
+    known = EVENT_TYPES.get(event_type)
+    category = known.category if known else "background"
+    request = {"id": 1}
+    answers = {
+        "background": BackgroundResponse.done(),
+        "interactive": InteractiveResponse.done(http_status=200, headers={"X-Custom-Header": "value"}, body=request),
+        "scheduled": ScheduledExecutionResponse.done(),
+        "transformation": RowTransformationResponse.done(request),
+    }
+    marks = {
+        "background": event(event_type, statuses=["pending"]),
+        "interactive": event(event_type),
+        "scheduled": schedulable("Schedulable method", "It can be used to test DevOps scheduler."),
+        "transformation": transformation("Name", "Description", "/static/dialog.html"),
+    }
+    base = TransformationsApplicationBase if category == "transformation" else EventsApplicationBase
+
+    class Extension(base):  # type: ignore[valid-type,misc]
+        @marks[category]
+        @store_event
+        async def awaited(self, request: Any) -> Any:
+            self.logger.info(f"Obtained request with id {request['id']}")
+            return answers[category]
+
+        @marks[category]
+        @store_event
+        def blocking(self, request: Any) -> Any:
+            self.logger.info(f"Obtained request with id {request['id']}")
+            return answers[category]
+
+    client = ConnectClient("ApiKey fake_api_key", endpoint="https://localhost/public/v1")
+    ext = Extension(client, MagicMock(), {})
+    result = await answer_of(getattr(ext, handler), request)
+    assert result.status == "success"
+    if category == "interactive":
+        assert result.body == request
+    # An application that is no more than a mock, with its variables.
+    bare = MagicMock()
+    assert (await answer_of(getattr(Extension, handler), bare, request)).status == "success"
+    bare.logger.warning.assert_called()
+
+
+async def test_the_request_of_the_clis_tests_is_handled_with_variables_too(config: dict[str, str]) -> None:
+    client = ConnectClient("ApiKey fake_api_key", endpoint="https://localhost/public/v1")
+    assert (await Application(client, MagicMock(), config).purchase({"id": 1})).status == "success"
+
+
+async def test_a_task_of_the_runner_without_variables_is_not_taken_for_a_test() -> None:
+    with pytest.raises(ConfigurationError, match="DATA_API_ENDPOINT"):
+        await application({}).purchase(PURCHASE)
+    with pytest.raises(ConfigurationError, match="DATA_API_ENDPOINT"):
+        await Application(client_for("x"), logging.getLogger("tests"), {}).purchase(PURCHASE)

@@ -30,6 +30,7 @@ __all__ = [
     "Asset",
     "AssetRequest",
     "Attributes",
+    "AutoTranslation",
     "BillingPeriod",
     "BillingRequest",
     "Binding",
@@ -51,11 +52,15 @@ __all__ = [
     "Events",
     "Failure",
     "Hub",
+    "Installation",
+    "InstallationEnvironment",
+    "InstalledExtension",
     "Item",
     "ItemBilling",
     "Listing",
     "ListingRequest",
     "ListingRequestReference",
+    "Locale",
     "Marketplace",
     "Model",
     "Moment",
@@ -64,6 +69,7 @@ __all__ = [
     "Param",
     "PhoneNumber",
     "PriceList",
+    "PriceListVersion",
     "Product",
     "ProductAction",
     "Reference",
@@ -81,6 +87,14 @@ __all__ = [
     "TierConfig",
     "TierConfigRequest",
     "Tiers",
+    "Transformation",
+    "TransformationColumn",
+    "TransformationColumns",
+    "TransformationFiles",
+    "TransformationRequest",
+    "Translation",
+    "TranslationContext",
+    "TranslationStats",
     "UsageChunkFile",
     "UsageFile",
     "UsageFileReference",
@@ -135,6 +149,10 @@ class Reference(Model):
     """The object's id."""
     name: str | None
     """The object's name."""
+    type: str | None
+    """The object's type."""
+    icon: str | None
+    """The path of the object's icon."""
 
 
 class Actor(Model):
@@ -169,40 +187,8 @@ class Template(Model):
     """What it is for."""
     message: str | None
     """Its text."""
-
-
-class Category(Model):
-    """A kind of products."""
-
-    __slots__ = ()
-    __match_args__ = ("id",)
-    _model = "Category"
-
-    id: str | None
-    """The category's id."""
-    name: str | None
-    """Its name."""
-
-
-class Product(Model):
-    """A product. Their ids begin with `PRD-`."""
-
-    __slots__ = ()
-    __match_args__ = ("id",)
-    _model = "Product"
-
-    id: str | None
-    """The product's id, as `PRD-521-843-700`."""
-    name: str | None
-    """Its name."""
-    icon: str | None
-    """The path of its icon."""
-    status: str | None
-    """`draft`, `published` or `endofsale`."""
-    category: Category | None
-    """What kind of product it is."""
-    description: str | None
-    """What it is."""
+    representation: str | None
+    """Its text, with the parameters filled in."""
 
 
 class Account(Model):
@@ -218,44 +204,21 @@ class Account(Model):
     """Its name."""
     icon: str | None
     """The path of its icon."""
+    role: str | None
+    """`vendor`, `distributor` or `reseller`."""
 
 
-class Hub(Model):
-    """A system of a distributor's that orders through Connect. Their ids begin with `HB-`."""
+class Category(Model):
+    """A kind of products."""
 
     __slots__ = ()
     __match_args__ = ("id",)
-    _model = "Hub"
+    _model = "Category"
 
     id: str | None
-    """The hub's id, as `HB-0000-0000`."""
+    """The category's id."""
     name: str | None
     """Its name."""
-
-
-class Connection(Model):
-    """How a product is connected to a hub. Their ids begin with `CT-`."""
-
-    __slots__ = ()
-    __match_args__ = ("id",)
-    _model = "Connection"
-
-    id: str | None
-    """The connection's id, as `CT-0000-0000-0000`."""
-    type: str | None
-    """`preview`, `test` or `production`."""
-    status: str | None
-    """How far it is: `pending`, `approved`, `rejected`, `revoked` or `active`."""
-    provider: Account | None
-    """The distributor."""
-    vendor: Account | None
-    """The vendor."""
-    hub: Hub | None
-    """The distributor's hub."""
-    created_at: datetime | None
-    """When it was made."""
-    product_version_type: str | None
-    """`public` or `staging`."""
 
 
 class Moment(Model):
@@ -312,6 +275,109 @@ class Events(Model):
     """More was asked about it."""
     resolved: Moment | None
     """It was resolved."""
+    installed: Moment | None
+    """It was installed."""
+    uninstalled: Moment | None
+    """It was uninstalled."""
+
+
+class Product(Model):
+    """A product. Their ids begin with `PRD-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Product"
+
+    id: str | None
+    """The product's id, as `PRD-521-843-700`."""
+    name: str | None
+    """Its name."""
+    icon: str | None
+    """The path of its icon."""
+    version: int | None
+    """The number of its version."""
+    status: str | None
+    """`draft`, `indevelopment`, `oncertification`, `published`, `initializationfailed`, `deleted` or
+    `endofsale`.
+    """
+    owner: Account | None
+    """The vendor."""
+    category: Category | None
+    """What kind of product it is."""
+    description: str | None
+    """What it is."""
+    short_description: str | None
+    """What it is, in a few sentences."""
+    detailed_description: str | None
+    """What it is, as Markdown."""
+    changes_description: str | None
+    """What is new in this version."""
+    published_at: datetime | None
+    """When it was published."""
+    latest: bool | None
+    """Whether this is the latest version."""
+    public: bool | None
+    """Whether this version is public."""
+    configurations: dict[str, Any] | None
+    """Its settings."""
+    capabilities: dict[str, Any] | None
+    """What it supports."""
+    customer_ui_settings: dict[str, Any] | None
+    """What customers see of it."""
+    visibility: dict[str, Any] | None
+    """Where it is visible."""
+    media: Any
+    """Images and videos."""
+    usage_rule: dict[str, Any] | None
+    """How its usage is reported."""
+    stats: dict[str, Any] | None
+    """Counts, such as that of its versions."""
+    events: Events | None
+    """What happened to it, and when."""
+
+
+class Hub(Model):
+    """A system of a distributor's that orders through Connect. Their ids begin with `HB-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Hub"
+
+    id: str | None
+    """The hub's id, as `HB-0000-0000`."""
+    name: str | None
+    """Its name."""
+    account_id: str | None
+    """The id of the account that it belongs to."""
+    uuid: str | None
+    """Its UUID."""
+    instance_id: str | None
+    """The id of the distributor's system."""
+
+
+class Connection(Model):
+    """How a product is connected to a hub. Their ids begin with `CT-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Connection"
+
+    id: str | None
+    """The connection's id, as `CT-0000-0000-0000`."""
+    type: str | None
+    """`preview`, `test` or `production`."""
+    status: str | None
+    """How far it is: `pending`, `approved`, `rejected`, `revoked` or `active`."""
+    provider: Account | None
+    """The distributor."""
+    vendor: Account | None
+    """The vendor."""
+    hub: Hub | None
+    """The distributor's hub."""
+    created_at: datetime | None
+    """When it was made."""
+    product_version_type: str | None
+    """`public` or `staging`."""
 
 
 class Choice(Model):
@@ -352,6 +418,14 @@ class Constraints(Model):
     """The fewest characters."""
     max_length: int | None
     """The most characters."""
+    hint: str | None
+    """A hint for whoever gives the value."""
+    placeholder: str | None
+    """An example of a value."""
+    default: Any
+    """The value, unless another is given."""
+    meta: Any
+    """More that the parameter's type needs."""
 
 
 class Marketplace(Model):
@@ -404,6 +478,8 @@ class Param(Model):
     """An example of a value."""
     constraints: Constraints | None
     """What the value must be like."""
+    reconciliation: bool | None
+    """Whether it serves to find the subscription again."""
     events: Events | None
     """What happened to it, and when."""
     item: Reference | None
@@ -534,6 +610,8 @@ class TierAccount(Model):
     """What it is used as: `customer`, `tier1`, `tier2`."""
     hub: Hub | None
     """The hub that it came through."""
+    marketplace: Marketplace | None
+    """The marketplace that it belongs to."""
     tax_id: str | None
     """Its tax id."""
     contact_info: ContactInfo | None
@@ -583,10 +661,14 @@ class Contract(Model):
     """Its name."""
     type: str | None
     """What it is about, as `distribution`."""
+    status: str | None
+    """`new`, `enrolling`, `pending`, `active`, `terminated` or `rejected`."""
     marketplace: Marketplace | None
     """The marketplace that it is for."""
     owner: Account | None
     """Whose it is."""
+    events: Events | None
+    """What happened to it, and when."""
 
 
 class Asset(Model):
@@ -659,6 +741,8 @@ class AssetRequest(Model):
     """Why it failed."""
     activation_key: str | None
     """What the customer is told, as a text."""
+    external_attributes: dict[str, Any] | None
+    """What the distributor's system has added."""
     params_form_url: str | None
     """Where parameters that were asked for can be given."""
     previous_approved_request: Reference | None
@@ -746,6 +830,8 @@ class TierConfig(Model):
     """The product."""
     tier_level: int | str | None
     """The reseller's level: 1 or 2."""
+    tiers: Tiers | None
+    """The resellers."""
     connection: Connection | None
     """How the product is connected to the distributor's hub."""
     events: Events | None
@@ -923,7 +1009,7 @@ class Listing(Model):
     id: str | None
     """The listing's id, as `LST-212-458-762`."""
     status: str | None
-    """How far it is."""
+    """`listed` or `unlisted`."""
     contract: Contract | None
     """The contract that it is under."""
     product: Product | None
@@ -946,6 +1032,8 @@ class Listing(Model):
     """Other prices."""
     alt_pricelist_2: PriceList | None
     """Yet other prices."""
+    upgrade_available: bool | None
+    """Whether the product has a newer version than the one that is listed."""
 
 
 class ListingRequest(Model):
@@ -1090,8 +1178,8 @@ class UsageFile(Model):
     external_id: str | None
     """Its id in the system that it came from."""
     status: str | None
-    """`draft`, `uploading`, `uploaded`, `invalid`, `processing`, `ready`, `rejected`, `pending`, `accepted`,
-    `closed` or `deleted`.
+    """`draft`, `uploading`, `uploaded`, `invalid`, `processing`, `processed`, `ready`, `rejected`, `pending`,
+    `accepted`, `closed` or `deleted`.
     """
     sub_status: str | None
     """`processing` or `processed`."""
@@ -1111,6 +1199,8 @@ class UsageFile(Model):
     """What is wrong with it."""
     description: str | None
     """What it is."""
+    note: str | None
+    """What was noted."""
     acceptance_note: str | None
     """What was said when it was accepted."""
     rejection_note: str | None
@@ -1133,6 +1223,18 @@ class UsageFile(Model):
     """Where the reconciliation can be had."""
     records: UsageRecords | None
     """How many records are valid."""
+    created_at: datetime | None
+    """When it was created."""
+    created_by: str | Actor | None
+    """Who created it."""
+    uploaded_at: datetime | None
+    """When it was uploaded."""
+    uploaded_by: str | Actor | None
+    """Who uploaded it."""
+    submitted_at: datetime | None
+    """When it was submitted."""
+    submitted_by: str | Actor | None
+    """Who submitted it."""
     start_datetime_utc: datetime | None
     """When the time that it is for begins."""
     end_datetime_utc: datetime | None
@@ -1207,6 +1309,325 @@ class UsageChunkFile(Model):
     """The distributor."""
     external_id: str | None
     """Its id in the distributor's system."""
+
+
+class CaseParty(Model):
+    """One side of a case."""
+
+    __slots__ = ()
+    _model = "CaseParty"
+
+    account: Account | None
+    """The account."""
+    agent: Actor | None
+    """Who works on it."""
+    recipients: list[Actor] | None
+    """Who else is told of what happens."""
+
+
+class Case(Model):
+    """A case of the helpdesk. Their ids begin with `CA-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Case"
+
+    id: str | None
+    """The case's id, as `CA-000-000-000`."""
+    product: Product | None
+    """The product that it is about."""
+    subject: str | None
+    """What it is about, in short."""
+    description: str | None
+    """What it is about."""
+    priority: int | str | None
+    """0 low, 1 medium, 2 high, 3 urgent."""
+    state: str | None
+    """`pending`, `inquiring`, `resolved` or `closed`."""
+    type: str | None
+    """`technical` or `business`."""
+    issuer: CaseParty | None
+    """Who opened it."""
+    receiver: CaseParty | None
+    """Who is asked."""
+    events: Events | None
+    """What happened to it, and when."""
+    rating: int | str | None
+    """How it was judged in the end: 1 very poor to 5 very good."""
+    feedback: str | None
+    """What was said of it in the end."""
+
+
+class PriceListVersion(Model):
+    """A version of a price list. Their ids begin with `PLV-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "PriceListVersion"
+
+    id: str | None
+    """The version's id."""
+    version: int | str | None
+    """The number of the version."""
+    status: str | None
+    """`draft`, `processing`, `scheduled`, `active` or `expired`."""
+    description: str | None
+    """What it is."""
+    pricelist: PriceList | None
+    """The price list."""
+    events: Events | None
+    """What happened to it, and when."""
+
+
+class TranslationContext(Model):
+    """The object that a translation is of. Their ids begin with `LCX-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "TranslationContext"
+
+    id: str | None
+    """The context's id, as `LCX-0000-0000-0000`."""
+    instance_id: str | None
+    """The id of the object that is translated."""
+    name: str | None
+    """The object's name."""
+    icon: str | None
+    """The path of the object's icon."""
+    type: str | None
+    """The object's kind, as `product`."""
+
+
+class Locale(Model):
+    """A language."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Locale"
+
+    id: str | None
+    """Its code, as `ES-AR`."""
+    name: str | None
+    """Its name."""
+
+
+class AutoTranslation(Model):
+    """Automatic translation."""
+
+    __slots__ = ()
+    _model = "AutoTranslation"
+
+    enabled: bool | None
+    """Whether it is enabled."""
+    status: str | None
+    """Its state: `on`, `off`, …"""
+
+
+class TranslationStats(Model):
+    """How many texts are translated."""
+
+    __slots__ = ()
+    _model = "TranslationStats"
+
+    total: int | None
+    """How many there are."""
+    translated: int | None
+    """How many are translated."""
+
+
+class Translation(Model):
+    """A translation of an object's texts. Their ids begin with `TRN-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Translation"
+
+    id: str | None
+    """The translation's id, as `TRN-0000-0000-0000`."""
+    context: TranslationContext | None
+    """The object that it is of."""
+    owner: Account | None
+    """The account that it belongs to."""
+    locale: Locale | None
+    """The language."""
+    description: str | None
+    """What it is."""
+    status: str | None
+    """`active`, `inactive`, …"""
+    primary: bool | None
+    """Whether this is the language that the others are translated from."""
+    auto: AutoTranslation | None
+    """Automatic translation."""
+    stats: TranslationStats | None
+    """How many texts are translated."""
+    events: Events | None
+    """What happened to it, and when."""
+
+
+class InstalledExtension(Model):
+    """An extension that is installed."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "InstalledExtension"
+
+    id: str | None
+    """The extension's id, as `SRVC-0000-0000`."""
+    extension_id: str | None
+    """Its id in the catalog, as `EXT-000-000`."""
+    name: str | None
+    """Its name."""
+    icon: str | None
+    """The path of its icon."""
+    owner: Account | None
+    """The account that it belongs to."""
+
+
+class InstallationEnvironment(Model):
+    """An environment of an extension."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "InstallationEnvironment"
+
+    id: str | None
+    """The environment's id, as `ENV-0000-0000-01`."""
+    type: str | None
+    """`development`, `test` or `production`."""
+    icon: str | None
+    """The path of its icon."""
+    extension: InstalledExtension | None
+    """The extension."""
+    hostname: str | None
+    """The first part of its host name."""
+    domain: str | None
+    """The rest of its host name."""
+    runtime: str | None
+    """Where it runs: `cloud` or `local`."""
+    git: dict[str, Any] | None
+    """The source that it was deployed from."""
+
+
+class Installation(Model):
+    """An installation of an extension in an account. Their ids begin with `EIN-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Installation"
+
+    id: str | None
+    """The installation's id, as `EIN-0000-0000-0000`."""
+    status: str | None
+    """`installed` or `uninstalled`."""
+    environment: InstallationEnvironment | None
+    """The extension's environment."""
+    owner: Account | None
+    """The account that it is installed in."""
+    settings: dict[str, Any] | None
+    """Its settings. They may hold secrets."""
+    events: Events | None
+    """What happened to it, and when."""
+
+
+class TransformationColumn(Model):
+    """A column of a file that is transformed."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "TransformationColumn"
+
+    id: str | None
+    """The column's id."""
+    name: str | None
+    """Its name."""
+    type: str | None
+    """The type of its values."""
+    description: str | None
+    """What it is."""
+    position: int | None
+    """Its place among the columns."""
+    nullable: bool | None
+    """Whether a value may be missing."""
+    required: bool | None
+    """Whether there must be such a column."""
+    precision: int | None
+    """How many decimal places its values have."""
+    output: bool | None
+    """Whether it is in the output too."""
+
+
+class TransformationColumns(Model):
+    """The columns that a transformation reads and writes."""
+
+    __slots__ = ()
+    _model = "TransformationColumns"
+
+    input: list[TransformationColumn] | None
+    """The columns that it reads."""
+    output: list[TransformationColumn] | None
+    """The columns that it writes."""
+
+
+class Transformation(Model):
+    """A transformation, with its settings. Their ids begin with `STRA-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "Transformation"
+
+    id: str | None
+    """The transformation's id."""
+    function: Reference | None
+    """The function of the extension."""
+    description: str | None
+    """What it does."""
+    overview: str | None
+    """What it does, in short."""
+    columns: TransformationColumns | None
+    """The columns that it reads and writes."""
+    settings: Any
+    """Its settings, as its dialog made them."""
+    position: int | None
+    """Its place among the stream's transformations."""
+
+
+class TransformationFiles(Model):
+    """The files of a transformation request."""
+
+    __slots__ = ()
+    _model = "TransformationFiles"
+
+    input: Reference | None
+    """The file to transform; its `name` is its path."""
+    output: Reference | None
+    """The transformed file; its `name` is its path."""
+
+
+class TransformationRequest(Model):
+    """A request to transform a file. Their ids begin with `TFR-`."""
+
+    __slots__ = ()
+    __match_args__ = ("id",)
+    _model = "TransformationRequest"
+
+    id: str | None
+    """The request's id, as `TFR-0000-0000-0000`."""
+    status: str | None
+    """`pending`, `processed`, `failed`, …"""
+    transformation: Transformation | None
+    """The transformation."""
+    stream: Reference | None
+    """The stream."""
+    batch: Reference | None
+    """The batch of the stream."""
+    files: TransformationFiles | None
+    """The files."""
+    stats: dict[str, Any] | None
+    """How many rows are processed."""
+    owner: Account | None
+    """The account that it belongs to."""
+    events: Events | None
+    """What happened to it, and when."""
 
 
 class BillingPeriod(Model):
@@ -1319,53 +1740,6 @@ class BillingRequest(Model):
     """What was added to it."""
     period: BillingPeriod | None
     """The time that is billed."""
-
-
-class CaseParty(Model):
-    """One side of a case."""
-
-    __slots__ = ()
-    _model = "CaseParty"
-
-    account: Account | None
-    """The account."""
-    agent: Actor | None
-    """Who works on it."""
-    recipients: list[Actor] | None
-    """Who else is told of what happens."""
-
-
-class Case(Model):
-    """A case of the helpdesk. Their ids begin with `CA-`."""
-
-    __slots__ = ()
-    __match_args__ = ("id",)
-    _model = "Case"
-
-    id: str | None
-    """The case's id, as `CA-000-000-000`."""
-    product: Product | None
-    """The product that it is about."""
-    subject: str | None
-    """What it is about, in short."""
-    description: str | None
-    """What it is about."""
-    priority: int | str | None
-    """0 low, 1 medium, 2 high, 3 urgent."""
-    state: str | None
-    """`pending`, `inquiring`, `resolved` or `closed`."""
-    type: str | None
-    """`technical` or `business`."""
-    issuer: CaseParty | None
-    """Who opened it."""
-    receiver: CaseParty | None
-    """Who is asked."""
-    events: Events | None
-    """What happened to it, and when."""
-    rating: int | str | None
-    """How it was judged in the end: 1 very poor to 5 very good."""
-    feedback: str | None
-    """What was said of it in the end."""
 
 
 class TaskOptions(Model):
@@ -1488,7 +1862,7 @@ class EventType(NamedTuple):
     name: str
     """Its name, as `@event` takes it."""
     category: str
-    """How it is delivered: `background`, `interactive` or `scheduled`."""
+    """How it is delivered: `background`, `interactive`, `scheduled` or `transformation`."""
     model: type[Model]
     """The class of the object that it is about."""
     statuses: tuple[str, ...]
