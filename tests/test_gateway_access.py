@@ -664,6 +664,11 @@ def test_a_token_may_do_what_its_claims_say(guarded: Gateway, arguments: tuple[A
     assert status(guarded, bearer, database="elsewhere") == 403
 
 
+def raw_token(**more: Any) -> str:
+    """A token with claims that PyJWT does not write."""
+    return jwt.api_jws.encode(json.dumps(claims(**more)).encode(), SECRET, "HS256", headers={"typ": "JWT"})
+
+
 def demanding() -> str:
     return jwt.encode(claims(), SECRET, "HS256", headers={"crit": ["b64x"], "b64x": True})
 
@@ -686,6 +691,20 @@ def unsigned() -> str:
         ("without permissions", token(permissions=None)),
         ("with other permissions", token(permissions="all")),
         ("with a right that is none", token(permissions=[{"allow": ["root"]}])),
+        ("with a right that is a document", token(permissions=[{"allow": [{"read": None}]}])),
+        ("with one right that is no list", token(permissions=[{"allow": "read"}])),
+        ("with a permission that is a list", token(permissions=[["*", "*", "*", ["read"]]])),
+        ("with permissions that are one", token(permissions={"allow": ["read"]})),
+        ("with a database that is null", token(permissions=[{"database": None, "allow": ["read"]}])),
+        ("with databases in a list", token(permissions=[{"database": ["app"], "allow": ["read"]}])),
+        ("with a database that is a document", token(permissions=[{"database": {"$ne": "x"}, "allow": ["read"]}])),
+        ("with an unknown field", token(permissions=[{"databases": "app", "allow": ["read"]}])),
+        ("with an end that is text", raw_token(exp=str(int(time.time()) + 600))),
+        ("with a beginning that is text", raw_token(nbf=str(int(time.time()) - 600))),
+        ("with a beginning that is a list", raw_token(nbf=[int(time.time()) - 600])),
+        ("with several issuers", raw_token(iss=[ISSUER, "https://evil.example.com"])),
+        ("with an audience that is a document", raw_token(aud={"data-api": 1})),
+        ("of a number", raw_token(sub=5)),
         ("signed by another", token(OTHER_RSA_KEY, "RS256", "rsa-1")),
         ("of another key id", token(RSA_KEY, "RS256", "rsa-2")),
         ("of another secret", token("another-" + SECRET)),

@@ -520,3 +520,101 @@ fn invalid(error: impl Into<String>) -> Refused {
 fn forbidden(error: String) -> Refused {
     refused(StatusCode::FORBIDDEN, "OperationNotAllowed", error)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::codec::ejson;
+    use std::cell::RefCell;
+
+    /// What a pipeline accesses, or the status and the words by which it is refused.
+    fn accessed(stages: &str) -> Result<Vec<String>, (u16, String)> {
+        let request = ejson::parse_document(format!(r#"{{"pipeline": {stages}}}"#).as_bytes()).unwrap();
+        let seen = RefCell::new(Vec::new());
+        let access = |access: Access<'_>| {
+            seen.borrow_mut().push(match access {
+                Access::Read(target) => format!("read {}.{}", target.database, target.collection),
+                Access::Write(target) => format!("write {}.{}", target.database, target.collection),
+                Access::Use(right, name) => format!("{right} {name}"),
+            });
+            Ok(())
+        };
+        let walk = Walk { database: "app", access: &access };
+        let outcome = walk.aggregation(request.get_array("pipeline").unwrap());
+        outcome.map_err(|refused| (refused.status.as_u16(), refused.body.error))?;
+        Ok(seen.into_inner())
+    }
+
+    #[test]
+    fn every_collection_that_a_pipeline_names_is_accessed() {
+        let cases: [(&str, &[&str]); 12] = [
+            ("[]", &[]),
+            (r#"[{"$match": {"from": "x", "into": "y"}}, {"$limit": 1}]"#, &[]),
+            (r#"[{"$out": "b"}]"#, &["out $out", "write app.b"]),
+            (r#"[{"$out": {"db": "x", "coll": "b", "timeseries": {"timeField": "t"}}}]"#, &["out $out", "write x.b"]),
+            (r#"[{"$merge": {"into": {"db": "x", "coll": "b"}, "on": ["a"]}}]"#, &["out $merge", "write x.b"]),
+            (r#"[{"$lookup": {"from": "b", "localField": "a", "foreignField": "b", "as": "c"}}]"#, &["read app.b"]),
+            (r#"[{"$lookup": {"pipeline": [{"$documents": []}, {"$unionWith": "b"}], "as": "c"}}]"#, &["read app.b"]),
+            (
+                r#"[{"$unionWith": {"db": "x", "coll": "b", "pipeline": [{"$unionWith": "c"}]}}]"#,
+                &["read x.b", "read app.c"],
+            ),
+            (
+                r#"[{"$facet": {"a": [{"$collStats": {}}], "b": [{"$unionWith": "c"}]}}]"#,
+                &["stats $collStats", "read app.c"],
+            ),
+            (r#"[{"$rankFusion": {"input": {"pipelines": {"a": [{"$unionWith": "c"}]}}}}]"#, &["read app.c"]),
+            (
+                r#"[{"$set": {"a": {"$function": {}, "b": {"$_internalX": 1}}}}]"#,
+                &["code $function", "stats $_internalX"],
+            ),
+            (r#"[{"$match": {"a": {"$code": "x", "$scope": {"$where": 1}}}}]"#, &["code $where"]),
+        ];
+        for (stages, expected) in cases {
+            assert_eq!(accessed(stages).unwrap(), expected, "{stages}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_is_refused_with_its_place() {
+        let cases = [
+            (r#"[{"$out": {"db": {"$symbol": "x"}, "coll": "b"}}]"#, "'$out.db' must be a string"),
+            (r#"[{"$merge": {"into": {"db": null, "coll": "b"}}}]"#, "'$merge.into.db' must be a string"),
+            (r#"[{"$merge": {"into": 1}}]"#, "'$merge.into' must be a string or a document"),
+            (r#"[{"$merge": {"on": "a"}}]"#, "'$merge' must have the field 'into'"),
+            (r#"[{"$lookup": {"from": {"db": "x"}, "as": "a"}}]"#, "'$lookup.from' must have the field 'coll'"),
+            (r#"[{"$lookup": {"as": "a", "pipeline": [{"$match": {}}]}}]"#, "'$lookup' must have the field 'from'"),
+            (r#"[{"$facet": {"a": {"0": {}}}}]"#, "'$facet.a' must be an array of stages"),
+            (r#"[{"$facet": {"a": [1]}}]"#, "'$facet[0]' must be a document"),
+            (r#"[{"$match": {}, "$out": "b"}]"#, "'pipeline[0]' must have one field, the name of a stage"),
+            (r#"[{"$out": {"coll": "b", "s3": {}}}]"#, "'$out' has no field 's3'"),
+            (r#"[{"$unionWith": {"coll": "b", "coll": "c"}}]"#, "a document has the field 'coll' more than once"),
+            (
+                r#"[{"$unionWith": {"db": "a.b", "coll": "c"}}]"#,
+                "the database of '$unionWith' has '.', which a database's name may not have",
+            ),
+            (r#"[{"$set": {"a": {"$lookup": {}}}}]"#, "'$lookup' is a stage of a pipeline, and cannot be used here"),
+            (r#"[{"$facet": {"a": [{"$out": "b"}]}}]"#, "'$out' must be the last stage of the whole pipeline"),
+        ];
+        for (stages, words) in cases {
+            assert_eq!(accessed(stages).unwrap_err(), (400, words.to_owned()), "{stages}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_found_among_many() {
+        let many: String = (0..100).map(|number| format!(r#""f{number}": 1, "#)).collect();
+        assert!(accessed(&format!(r#"[{{"$set": {{{many}"g": 1}}}}]"#)).is_ok());
+        for again in [3, 15, 16, 17, 99] {
+            assert!(accessed(&format!(r#"[{{"$set": {{{many}"f{again}": 1}}}}]"#)).is_err(), "{again}");
+        }
+    }
+
+    #[test]
+    fn a_stage_that_is_not_known_is_forbidden() {
+        for name in ["$mergeCursors", "$_internalX", "$Out", "$where", "", "out"] {
+            assert_eq!(accessed(&format!(r#"[{{"{name}": {{}}}}]"#)).unwrap_err().0, 403, "{name}");
+        }
+    }
+}
