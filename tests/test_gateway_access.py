@@ -571,7 +571,8 @@ def test_only_the_last_stage_writes(guarded: Gateway, keys: dict[str, str]) -> N
 
 
 def test_an_update_has_the_stages_of_an_update(guarded: Gateway, keys: dict[str, str]) -> None:
-    for stage in ({"$lookup": JOIN}, {"$unionWith": "events_1"}, {"$match": {}}, {"$out": "events_2"}):
+    stages: list[dict[str, Any]] = [{"$lookup": JOIN}, {"$unionWith": "events_1"}, {"$match": {}}, {"$out": "events_2"}]
+    for stage in stages:
         answer = guarded.post("updateOne", place() | {"filter": {}, "update": [stage]}, keys["out"])
         assert (answer.status_code, answer.json()["error_code"]) == (400, "InvalidParameter")
 
