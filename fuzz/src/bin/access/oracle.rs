@@ -157,17 +157,20 @@ impl Within<'_> {
         for element in statement {
             match element.map_err(|error| error.to_string())? {
                 (name, value) if name.as_str() == "q" => self.any(value)?,
-                (name, RawBsonRef::Document(update)) if name.as_str() == "u" => {
-                    // A replacement is not evaluated; it has no operator at all.
-                    if update.iter().flatten().any(|(name, _)| name.as_str().starts_with('$')) {
-                        self.any(RawBsonRef::Document(update))?;
-                    }
-                }
+                (name, RawBsonRef::Document(update)) if name.as_str() == "u" => self.update(update)?,
                 (name, stages) if name.as_str() == "u" => self.stages(stages)?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Update operators; a replacement is not evaluated, and has no operator at all.
+    fn update(&self, update: &RawDocument) -> Result<(), String> {
+        match update.iter().flatten().any(|(name, _)| name.as_str().starts_with('$')) {
+            true => self.any(RawBsonRef::Document(update)),
+            false => Ok(()),
+        }
     }
 
     /// A pipeline: an array of documents, each of one stage that is known.
