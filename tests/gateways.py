@@ -33,6 +33,10 @@ class Gateway:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return httpx.post(f"{self.url}/action/{action}", content=content, headers=sent, verify=False, timeout=30)
 
+    def client(self, key: str) -> httpx.Client:
+        """A client for many calls with one key."""
+        return httpx.Client(base_url=f"{self.url}/action/", headers={"api-key": key}, timeout=30)
+
     def get(self, path: str, **options: Any) -> httpx.Response:
         """Get a page."""
         return httpx.get(f"{self.url}{path}", timeout=30, **options)

@@ -1,7 +1,6 @@
 //! The actions: a parsed request ► MongoDB ► the answer's body.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -11,6 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
 use super::Gateway;
+use super::access::{self, Access, LONGEST_NAMESPACE, Target, Walk, not_internal};
 use super::http::{Refused, refused};
 use super::permission::{Caller, Right};
 use crate::codec::MAX_DOCUMENT_SIZE;
@@ -25,11 +25,8 @@ use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, insert_one};
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{DriverClient, Namespace};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, excerpt};
 use crate::runtime::process;
-
-/// MongoDB's own databases, which are not for applications.
-const INTERNAL_DATABASES: [&str; 3] = ["admin", "config", "local"];
 
 /// The most documents of one `insertMany`: what MongoDB takes in one command.
 const MOST_DOCUMENTS: usize = 100_000;
@@ -51,8 +48,6 @@ pub(super) struct Call<'a> {
     pub(super) style: Style,
     /// What MongoDB's log shows of it.
     pub(super) comment: Option<Bson>,
-    /// The fields and items of what is no document to store: each of them takes memory of its own.
-    pub(super) elements: AtomicUsize,
 }
 
 /// What a request is about.
@@ -62,9 +57,126 @@ pub(super) struct Place {
     mongodb: Arc<DriverClient>,
 }
 
+/// An update, as MongoDB takes it.
+enum Change<'r> {
+    Operators(&'r RawDocument),
+    Pipeline(&'r RawArray),
+}
+
+/// A request whose parts are of the types that MongoDB takes.
+pub(super) struct Parts<'r> {
+    request: &'r RawDocument,
+    filter: Option<&'r RawDocument>,
+    projection: Option<&'r RawDocument>,
+    sort: Option<&'r RawDocument>,
+    update: Option<Change<'r>>,
+    pipeline: Option<&'r RawArray>,
+}
+
+/// A request that the caller may make: the only one that [`run`] takes.
+pub(super) struct Checked<'r>(Parts<'r>);
+
+/// The fields of a request; others are not looked at and not sent.
+const FIELDS: [&str; 15] = [
+    "dataSource",
+    "database",
+    "collection",
+    "document",
+    "documents",
+    "filter",
+    "limit",
+    "ordered",
+    "pipeline",
+    "projection",
+    "replacement",
+    "skip",
+    "sort",
+    "update",
+    "upsert",
+];
+
+impl<'r> Parts<'r> {
+    /// The parts of a request that its action sends and that MongoDB evaluates.
+    pub(super) fn of(action: Action, request: &'r RawDocument) -> Outcome<Self> {
+        let mut parts = Self { request, filter: None, projection: None, sort: None, update: None, pipeline: None };
+        match action {
+            Action::InsertOne | Action::InsertMany => {}
+            Action::FindOne | Action::Find => {
+                parts.filter = optional_document(request, "filter")?;
+                parts.projection = optional_document(request, "projection")?;
+                if action == Action::Find {
+                    parts.sort = optional_document(request, "sort")?;
+                }
+            }
+            Action::UpdateOne | Action::UpdateMany => {
+                parts.filter = Some(required_document(request, "filter")?);
+                parts.update = Some(match value(request, "update")? {
+                    Some(RawBsonRef::Document(operators)) => Change::Operators(operators),
+                    Some(RawBsonRef::Array(stages)) => Change::Pipeline(stages),
+                    Some(_) => return Err(invalid("'update' must be a document or an array")),
+                    None => return Err(missing("update")),
+                });
+            }
+            Action::ReplaceOne | Action::DeleteOne | Action::DeleteMany => {
+                parts.filter = Some(required_document(request, "filter")?);
+            }
+            Action::Aggregate => {
+                parts.pipeline = Some(match value(request, "pipeline")? {
+                    Some(RawBsonRef::Array(stages)) => stages,
+                    Some(_) => return Err(invalid("'pipeline' must be an array")),
+                    None => return Err(missing("pipeline")),
+                });
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The parts by their names.
+    fn values(&self) -> impl Iterator<Item = (&'static str, RawBsonRef<'r>)> {
+        let document = |document: Option<&'r RawDocument>| document.map(RawBsonRef::Document);
+        let update = self.update.as_ref().map(|update| match update {
+            Change::Operators(operators) => RawBsonRef::Document(operators),
+            Change::Pipeline(stages) => RawBsonRef::Array(stages),
+        });
+        let parts = [
+            ("filter", document(self.filter)),
+            ("projection", document(self.projection)),
+            ("sort", document(self.sort)),
+            ("update", update),
+            ("pipeline", self.pipeline.map(RawBsonRef::Array)),
+        ];
+        parts.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)))
+    }
+
+    /// The memory that these parts take once they are read.
+    pub(super) fn memory(&self) -> Outcome<usize> {
+        // What a field of a `Document` takes: its name, its place in the map, and its value.
+        const ELEMENT: usize = 224;
+        let mut elements = 0;
+        for (name, value) in self.values() {
+            let size = match value {
+                RawBsonRef::Document(document) => document.as_bytes().len(),
+                RawBsonRef::Array(array) => array.as_bytes().len(),
+                _ => 0,
+            };
+            if size > MAX_DOCUMENT_SIZE {
+                let error = format!("'{name}' is larger than {MAX_DOCUMENT_SIZE} bytes");
+                return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "InvalidParameter", error));
+            }
+            elements += access::elements(value)?;
+        }
+        Ok(elements * ELEMENT)
+    }
+
+    fn filter(&self) -> Outcome<Document> {
+        Ok(document(self.filter)?.unwrap_or_default())
+    }
+}
+
 /// Carries an action out, and writes its answer.
-pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -> Outcome<Answer> {
+pub(super) async fn run(call: &Call<'_>, place: &Place, Checked(parts): &Checked<'_>) -> Outcome<Answer> {
     let Place { namespace, mongodb, .. } = place;
+    let request = parts.request;
     let (action, style) = (call.action, call.style);
     let refuse = |error: Error| call.refuse(place, &error);
     match action {
@@ -92,7 +204,7 @@ pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -
             Ok(Answer::Whole(StatusCode::CREATED, body))
         }
         Action::FindOne => {
-            let query = call.query(request)?;
+            let query = call.query(parts)?;
             let found = find_one(mongodb, namespace, query).await.map_err(refuse)?;
             let mut body = br#"{"document":"#.to_vec();
             match found {
@@ -104,32 +216,21 @@ pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -
         }
         Action::Find => {
             let query = Find {
-                sort: document(optional_document(request, "sort")?)?,
+                sort: document(parts.sort)?,
                 skip: whole_number(request, "skip")?.map(u64::from),
                 limit: call.limit(whole_number(request, "limit")?)?,
-                ..call.query(request)?
+                ..call.query(parts)?
             };
             let batches = find(Arc::clone(mongodb), Arc::clone(namespace), query).await.map_err(refuse)?;
             call.documents(place, batches).await
         }
         Action::UpdateOne | Action::UpdateMany => {
-            let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
-            let change = match value(request, "update")? {
-                Some(RawBsonRef::Document(change)) => {
-                    let operators = change.iter().flatten().all(|(name, _)| name.as_str().starts_with('$'));
-                    if change.is_empty() || !operators {
-                        return Err(invalid("'update' must have update operators, such as $set, and nothing else"));
-                    }
-                    Bson::Document(document(Some(change))?.unwrap_or_default())
+            let filter = parts.filter()?;
+            let change = match parts.update.as_ref().ok_or_else(|| missing("update"))? {
+                Change::Operators(operators) => Bson::Document(document(Some(operators))?.unwrap_or_default()),
+                Change::Pipeline(stages) => {
+                    Bson::Array((*stages).try_into().map_err(|_| invalid("'update' cannot be read"))?)
                 }
-                Some(RawBsonRef::Array(stages)) => {
-                    if !stages.into_iter().flatten().all(|stage| matches!(stage, RawBsonRef::Document(_))) {
-                        return Err(invalid("each stage in 'update' must be a document"));
-                    }
-                    Bson::Array(stages.try_into().map_err(|_| invalid("'update' cannot be read"))?)
-                }
-                Some(_) => return Err(invalid("'update' must be a document or an array")),
-                None => return Err(missing("update")),
             };
             let mut options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
             options.extend(call.options());
@@ -138,9 +239,10 @@ pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -
             answer_updated(updated, style)
         }
         Action::ReplaceOne => {
-            let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
+            let filter = parts.filter()?;
             let replacement = required_document(request, "replacement")?.to_owned();
-            if replacement.iter().flatten().any(|(name, _)| name.as_str().starts_with('$')) {
+            let mut names = replacement.iter().map(|field| field.map(|(name, _)| name.as_str().starts_with('$')));
+            if names.any(|operator| operator.unwrap_or(true)) {
                 return Err(invalid("'replacement' must not have update operators, such as $set: use updateOne"));
             }
             let mut options = doc! { "upsert": flag(request, "upsert")?.unwrap_or(false) };
@@ -149,7 +251,7 @@ pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -
             answer_updated(updated, style)
         }
         Action::DeleteOne | Action::DeleteMany => {
-            let filter = document(Some(required_document(request, "filter")?))?.unwrap_or_default();
+            let filter = parts.filter()?;
             let many = action == Action::DeleteMany;
             let deleted = delete(mongodb, namespace, many, filter, call.options(), None).await.map_err(refuse)?;
             let mut body = br#"{"deletedCount":"#.to_vec();
@@ -158,7 +260,7 @@ pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -
             Ok(Answer::Whole(StatusCode::OK, body))
         }
         Action::Aggregate => {
-            let pipeline = pipeline(request)?;
+            let pipeline = pipeline(parts.pipeline.ok_or_else(|| missing("pipeline"))?)?;
             let mut options = call.options();
             options.insert("maxTimeMS", call.max_time().as_millis() as i64);
             let batches =
@@ -171,6 +273,7 @@ pub(super) async fn run(call: &Call<'_>, place: &Place, request: &RawDocument) -
 impl Call<'_> {
     /// What the request is about, if that is served and open.
     pub(super) fn place(&self, request: &RawDocument) -> Outcome<Place> {
+        each_once(request)?;
         let data_source = required_text(request, "dataSource")?;
         let Some(mongodb) = self.gateway.clients.named(&data_source) else {
             return Err(invalid("this 'dataSource' is not served here"));
@@ -180,8 +283,8 @@ impl Call<'_> {
         let collection = required_text(request, "collection")?;
         collection_name(&collection).map_err(|problem| invalid(format!("'collection' {problem}")))?;
         // As MongoDB has it, and so that what is logged has a bound.
-        if data_source.len() > 128 || database.len() + 1 + collection.len() > 255 {
-            return Err(invalid("a namespace has at most 255 bytes, and a 'dataSource' 128"));
+        if data_source.len() > 128 || database.len() + 1 + collection.len() > LONGEST_NAMESPACE {
+            return Err(invalid(format!("a namespace has at most {LONGEST_NAMESPACE} bytes, and a 'dataSource' 128")));
         }
         not_internal(&database, &collection)?;
         Ok(Place {
@@ -191,55 +294,35 @@ impl Call<'_> {
         })
     }
 
-    /// Refuses what the caller may not do; gives the memory that what it says will take.
-    pub(super) fn check(&self, place: &Place, request: &RawDocument) -> Outcome<usize> {
-        // What a field of a `Document` takes: its name, its place in the map, and its value.
-        const ELEMENT: usize = 224;
+    /// Refuses a request in a collection that is not the caller's.
+    pub(super) fn admit(&self, place: &Place) -> Outcome<()> {
         let right = if self.action.writes() { Right::Write } else { Right::Read };
         let Namespace { database, collection, .. } = &*place.namespace;
-        self.allowed(right, place, database, collection)?;
-        for name in ["filter", "projection", "sort", "update", "pipeline"] {
-            if let Some(value) = value(request, name)? {
-                let size = match value {
-                    RawBsonRef::Document(document) => document.as_bytes().len(),
-                    RawBsonRef::Array(array) => array.as_bytes().len(),
-                    _ => 0,
-                };
-                if size > MAX_DOCUMENT_SIZE {
-                    let error = format!("'{name}' is larger than {MAX_DOCUMENT_SIZE} bytes");
-                    return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "InvalidParameter", error));
-                }
-                self.check_value(place, value)?;
-            }
-        }
-        if let Some(RawBsonRef::Array(stages)) = value(request, "pipeline")? {
-            self.check_stages(place, stages)?;
-        }
-        Ok(self.elements.load(Ordering::Relaxed) * ELEMENT)
+        self.allowed(right, place, Target { database, collection })
     }
 
-    /// Refuses stages that are not known here: what they tell or do, nobody has looked at.
-    fn check_stages(&self, place: &Place, stages: &RawArray) -> Outcome<()> {
-        for stage in stages.into_iter().flatten() {
-            let RawBsonRef::Document(stage) = stage else { continue };
-            for (name, _) in stage.iter().flatten() {
-                let name = name.as_str();
-                // What runs code is looked at by itself.
-                if name.starts_with('$') && !KNOWN_STAGES.contains(&name) && !RUNS_CODE.contains(&name) {
-                    self.needs(Right::Stats, place, name)?;
-                }
+    /// Refuses what the caller may not do.
+    pub(super) fn check<'r>(&self, place: &Place, parts: Parts<'r>) -> Outcome<Checked<'r>> {
+        let access = |access: Access<'_>| match access {
+            Access::Read(target) => self.allowed(Right::Read, place, target),
+            Access::Write(target) => self.allowed(Right::Write, place, target),
+            Access::Use(right, name) => self.needs(right, place, name),
+        };
+        let walk = Walk { database: &place.namespace.database, access: &access };
+        for (name, value) in parts.values() {
+            match value {
+                RawBsonRef::Array(stages) if name == "pipeline" => walk.aggregation(stages)?,
+                RawBsonRef::Array(stages) => walk.update_pipeline(stages)?,
+                other => walk.value(other)?,
             }
         }
-        Ok(())
-    }
-
-    /// The same, of a stage that has a pipeline of its own.
-    fn check_pipeline(&self, place: &Place, stage: RawBsonRef<'_>) -> Outcome<()> {
-        let RawBsonRef::Document(stage) = stage else { return Ok(()) };
-        stage.iter().flatten().try_for_each(|(name, value)| match value {
-            RawBsonRef::Array(stages) if name.as_str() == "pipeline" => self.check_stages(place, stages),
-            _ => Ok(()),
-        })
+        if let Some(Change::Operators(operators)) = parts.update {
+            let mut names = operators.iter().map(|field| field.map(|(name, _)| name.as_str().starts_with('$')));
+            if operators.is_empty() || !names.all(|operator| operator.unwrap_or(false)) {
+                return Err(invalid("'update' must have update operators, such as $set, and nothing else"));
+            }
+        }
+        Ok(Checked(parts))
     }
 
     fn needs(&self, right: Right, place: &Place, name: &str) -> Outcome<()> {
@@ -247,68 +330,18 @@ impl Call<'_> {
         if self.caller.may(right, &place.data_source, database, collection) {
             return Ok(());
         }
+        let name = excerpt(name, 64);
         let error = format!("'{name}' needs the right to {right} in {database}.{collection}");
         Err(refused(StatusCode::FORBIDDEN, "OperationNotAllowed", error))
     }
 
-    fn allowed(&self, right: Right, place: &Place, database: &str, collection: &str) -> Outcome<()> {
+    fn allowed(&self, right: Right, place: &Place, target: Target<'_>) -> Outcome<()> {
+        let Target { database, collection } = target;
         if self.caller.may(right, &place.data_source, database, collection) {
             return Ok(());
         }
         let error = format!("this key has no right to {right} in {database}.{collection}");
         Err(refused(StatusCode::FORBIDDEN, "NoMatchingRuleFound", error))
-    }
-
-    /// Looks for operators and stages that need a right of their own, at any depth.
-    fn check_value(&self, place: &Place, value: RawBsonRef<'_>) -> Outcome<()> {
-        self.elements.fetch_add(1, Ordering::Relaxed);
-        match value {
-            RawBsonRef::Document(document) => document.iter().flatten().try_for_each(|(name, value)| {
-                self.check_operator(place, name.as_str(), value)?;
-                self.check_value(place, value)
-            }),
-            RawBsonRef::Array(array) => array.into_iter().flatten().try_for_each(|one| self.check_value(place, one)),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_operator(&self, place: &Place, name: &str, value: RawBsonRef<'_>) -> Outcome<()> {
-        let database = &place.namespace.database;
-        match name {
-            _ if RUNS_CODE.contains(&name) => self.needs(Right::Code, place, name),
-            _ if TELLS_OF_SERVER.contains(&name) || name.starts_with("$_") => self.needs(Right::Stats, place, name),
-            "$facet" => match value {
-                RawBsonRef::Document(facets) => facets.iter().flatten().try_for_each(|(_, stages)| match stages {
-                    RawBsonRef::Array(stages) => self.check_stages(place, stages),
-                    _ => Ok(()),
-                }),
-                _ => Ok(()),
-            },
-            "$out" | "$merge" => {
-                self.needs(Right::Out, place, name)?;
-                let field = if name == "$out" { "coll" } else { "into" };
-                let (database, collection) = elsewhere(value, field, database)
-                    .ok_or_else(|| forbidden(format!("where '{name}' writes to cannot be told")))?;
-                not_internal(&database, &collection)?;
-                self.allowed(Right::Write, place, &database, &collection)
-            }
-            "$lookup" | "$graphLookup" | "$unionWith" => {
-                let field = if name == "$unionWith" { "coll" } else { "from" };
-                let Some((database, collection)) = elsewhere(value, field, database) else {
-                    // It has documents of its own, or something that is no name.
-                    return match value {
-                        RawBsonRef::Document(stage) if last(stage, field).is_none() => {
-                            self.check_pipeline(place, value)
-                        }
-                        _ => Err(forbidden(format!("where '{name}' reads from cannot be told"))),
-                    };
-                };
-                self.check_pipeline(place, value)?;
-                not_internal(&database, &collection)?;
-                self.allowed(Right::Read, place, &database, &collection)
-            }
-            _ => Ok(()),
-        }
     }
 
     fn refuse(&self, place: &Place, error: &Error) -> Refused {
@@ -342,10 +375,10 @@ impl Call<'_> {
         self.comment.clone().map_or_else(Document::new, |comment| doc! { "comment": comment })
     }
 
-    fn query(&self, request: &RawDocument) -> Outcome<Find> {
+    fn query(&self, parts: &Parts<'_>) -> Outcome<Find> {
         Ok(Find {
-            filter: document(optional_document(request, "filter")?)?.unwrap_or_default(),
-            projection: document(optional_document(request, "projection")?)?,
+            filter: parts.filter()?,
+            projection: document(parts.projection)?,
             max_time: Some(self.max_time()),
             comment: self.comment.clone(),
             ..Find::default()
@@ -418,44 +451,6 @@ impl Count {
     }
 }
 
-fn not_internal(database: &str, collection: &str) -> Outcome<()> {
-    if collection.starts_with("system.") {
-        return Err(forbidden(format!("the collection '{collection}' is MongoDB's own and not open here")));
-    }
-    if INTERNAL_DATABASES.contains(&database) {
-        let error = format!("the database '{database}' is MongoDB's own and not open through the Data API");
-        return Err(refused(StatusCode::FORBIDDEN, "InvalidParameter", error));
-    }
-    Ok(())
-}
-
-fn forbidden(error: String) -> Refused {
-    refused(StatusCode::FORBIDDEN, "OperationNotAllowed", error)
-}
-
-/// The collection that a stage reads or writes: a name, or a document with it in
-/// `field`, there too as a name or as `{db, coll}`. Nothing else of it is looked at.
-fn elsewhere(value: RawBsonRef<'_>, field: &str, database: &str) -> Option<(String, String)> {
-    let named = |document: &RawDocument, collection: &str| {
-        let database = last(document, "db").and_then(|database| database.as_str()).unwrap_or(database);
-        (database.to_owned(), collection.to_owned())
-    };
-    match value {
-        RawBsonRef::String(collection) => Some((database.to_owned(), collection.to_owned())),
-        RawBsonRef::Document(stage) => match last(stage, field)? {
-            RawBsonRef::Document(namespace) => Some(named(namespace, last(namespace, "coll")?.as_str()?)),
-            RawBsonRef::String(collection) => Some(named(stage, collection)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// A field of a document; of one that comes twice the last, as in what is sent.
-fn last<'d>(document: &'d RawDocument, field: &str) -> Option<RawBsonRef<'d>> {
-    document.iter().flatten().filter(|(name, _)| name.as_str() == field).last().map(|(_, value)| value)
-}
-
 fn answer_updated(updated: Updated, style: Style) -> Outcome<Answer> {
     let mut body = br#"{"matchedCount":"#.to_vec();
     write_count(&mut body, updated.matched, style)?;
@@ -488,71 +483,8 @@ fn flag(request: &RawDocument, name: &str) -> Outcome<Option<bool>> {
     }
 }
 
-/// What runs code on the server.
-const RUNS_CODE: [&str; 5] = ["$where", "$function", "$accumulator", "$_internalJsEmit", "$_internalJsReduce"];
-
-/// Stages of a pipeline; those that reach elsewhere are looked at by themselves.
-const KNOWN_STAGES: [&str; 34] = [
-    "$addFields",
-    "$bucket",
-    "$bucketAuto",
-    "$count",
-    "$densify",
-    "$documents",
-    "$facet",
-    "$fill",
-    "$geoNear",
-    "$graphLookup",
-    "$group",
-    "$limit",
-    "$lookup",
-    "$match",
-    "$merge",
-    "$out",
-    "$project",
-    "$rankFusion",
-    "$redact",
-    "$replaceRoot",
-    "$replaceWith",
-    "$sample",
-    "$scoreFusion",
-    "$search",
-    "$searchMeta",
-    "$set",
-    "$setWindowFields",
-    "$skip",
-    "$sort",
-    "$sortByCount",
-    "$unionWith",
-    "$unset",
-    "$unwind",
-    "$vectorSearch",
-];
-
-/// Stages that tell of the server, its sessions and how collections are kept.
-const TELLS_OF_SERVER: [&str; 13] = [
-    "$changeStream",
-    "$changeStreamSplitLargeEvent",
-    "$collStats",
-    "$currentOp",
-    "$indexStats",
-    "$listLocalSessions",
-    "$listSampledQueries",
-    "$listSearchIndexes",
-    "$listSessions",
-    "$planCacheStats",
-    "$querySettings",
-    "$queryStats",
-    "$shardedDataDistribution",
-];
-
 /// The stages of `aggregate`.
-fn pipeline(request: &RawDocument) -> Outcome<Vec<Document>> {
-    let stages: &RawArray = match value(request, "pipeline")? {
-        Some(RawBsonRef::Array(stages)) => stages,
-        Some(_) => return Err(invalid("'pipeline' must be an array")),
-        None => return Err(missing("pipeline")),
-    };
+fn pipeline(stages: &RawArray) -> Outcome<Vec<Document>> {
     let mut pipeline = Vec::new();
     for (place, stage) in stages.into_iter().enumerate() {
         let Ok(RawBsonRef::Document(stage)) = stage else {
@@ -584,6 +516,19 @@ fn invalid(what: impl Into<String>) -> Refused {
 
 fn missing(name: &str) -> Refused {
     refused(StatusCode::BAD_REQUEST, "MissingParameter", format!("'{name}' is missing"))
+}
+
+/// Refuses a request that has a field twice: of the two, a server in front may read the other.
+fn each_once(request: &RawDocument) -> Outcome<()> {
+    let mut seen = [false; FIELDS.len()];
+    for field in request {
+        let (name, _) = field.map_err(|_| invalid("the body cannot be read"))?;
+        let Some(place) = FIELDS.iter().position(|known| *known == name.as_str()) else { continue };
+        if std::mem::replace(&mut seen[place], true) {
+            return Err(invalid(format!("'{}' is given more than once", FIELDS[place])));
+        }
+    }
+    Ok(())
 }
 
 fn value<'r>(request: &'r RawDocument, name: &str) -> Outcome<Option<RawBsonRef<'r>>> {

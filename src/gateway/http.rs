@@ -1,7 +1,6 @@
 //! Requests in, answers out.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +17,7 @@ use axum::routing::{get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Gateway;
-use super::actions::{self, Answer, Call};
+use super::actions::{self, Answer, Call, Parts};
 use super::auth::Unknown;
 use super::observe::Facts;
 use super::openapi;
@@ -231,12 +230,14 @@ async fn carry_out(
         refused(StatusCode::BAD_REQUEST, "InvalidParameter", format!("the body is {}", error.message))
     })?;
     drop(body);
-    let call =
-        Call { gateway, caller: &caller, action, style, comment: facts.comment(), elements: AtomicUsize::new(0) };
+    let call = Call { gateway, caller: &caller, action, style, comment: facts.comment() };
     let place = Arc::new(call.place(&request)?);
     facts.place = Some(Arc::clone(&place));
-    room.grow(&gateway.room, call.check(&place, &request)?)?;
-    let answered = tokio::time::timeout(gateway.limits.request + LATE, actions::run(&call, &place, &request));
+    call.admit(&place)?;
+    let parts = Parts::of(action, &request)?;
+    room.grow(&gateway.room, parts.memory()?)?;
+    let checked = call.check(&place, parts)?;
+    let answered = tokio::time::timeout(gateway.limits.request + LATE, actions::run(&call, &place, &checked));
     let answered = answered.await.map_err(|_| {
         let undone = if action.writes() { "; what it should change may be changed or not" } else { "" };
         let error = format!("{action} took longer than {} s{undone}", gateway.limits.request.as_secs_f64());

@@ -115,6 +115,10 @@ impl Jwt {
         if subject.is_empty() || subject.len() > LONGEST_SUBJECT {
             return Err("the token's sub is empty, or too long");
         }
+        // One that is a list is compared item by item, so that it could name another issuer as well.
+        if claims.get("iss").is_some_and(|issuer| !issuer.is_string()) {
+            return Err("the token's iss is no text");
+        }
         let permissions = claims.get(&self.permissions_claim).ok_or("the token has no permissions")?;
         let permissions: Vec<Permission> =
             serde_json::from_value(permissions.clone()).map_err(|_| "the token's permissions cannot be read")?;

@@ -365,6 +365,33 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_other_types_is_none() {
+        let read = Permission::at("*/app/*", vec![Right::Read]).unwrap();
+        let (text, _) = create("", "k", Some("2999-01-01"), &[read]).unwrap();
+        assert!(ApiKeys::parse(&text).is_ok());
+        let changes = [
+            ("expires = 2999-01-01", "expires = \"2020-01-01\""),
+            ("expires = 2999-01-01", "expires = false"),
+            ("expires = 2999-01-01", "expires = 07:32:00"),
+            ("expires = 2999-01-01", "expire = 2999-01-01"),
+            ("database = \"app\"", "database = [\"app\"]"),
+            ("database = \"app\"", "database = true"),
+            ("database = \"app\"", "database = { name = \"app\" }"),
+            ("database = \"app\"", "Database = \"app\""),
+            ("database = \"app\"", "database = \"app\", database = \"*\""),
+            ("allow = [\"read\"]", "allow = \"read\""),
+            ("allow = [\"read\"]", "allow = [{ read = 1 }]"),
+            ("allow = [\"read\"]", "allow = [0]"),
+            ("permissions = [", "permissions = [[\"*\", \"*\", \"*\", [\"read\"]], "),
+            ("name = \"k\"", "name = 1"),
+        ];
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from} is not in {text}");
+            assert!(ApiKeys::parse(&text.replacen(from, to, 1)).is_err(), "{to}");
+        }
+    }
+
+    #[test]
     fn files_that_are_none_are_refused_without_what_is_in_them() {
         let (text, _) = create("", "k", None, &[Permission::all()]).unwrap();
         let text = text.strip_prefix(HEAD).unwrap();

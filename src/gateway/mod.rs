@@ -1,5 +1,6 @@
 //! The Data API's server: HTTP in front, the MongoDB driver behind.
 
+mod access;
 mod actions;
 pub mod auth;
 pub mod config;

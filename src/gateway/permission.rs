@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A thing that a caller may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Right {
     /// `findOne`, `find` and `aggregate`.
     Read,
@@ -39,6 +41,15 @@ impl Right {
     /// The right of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|right| right.name() == name)
+    }
+}
+
+// From a string alone: what is derived also takes `{"read": null}`.
+impl TryFrom<String> for Right {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::from_name(&name).ok_or("a right is one of read, write, code, out, stats")
     }
 }
 
@@ -89,20 +100,51 @@ impl fmt::Display for Pattern {
 }
 
 /// Some rights, for some collections.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Permission {
     /// Of which data sources.
-    #[serde(default)]
     pub data_source: Pattern,
     /// Of which databases.
-    #[serde(default)]
     pub database: Pattern,
     /// Of which collections.
-    #[serde(default)]
     pub collection: Pattern,
     /// What may be done there.
     pub allow: Vec<Right>,
+}
+
+/// A permission by the names of its fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    #[serde(default)]
+    data_source: Pattern,
+    #[serde(default)]
+    database: Pattern,
+    #[serde(default)]
+    collection: Pattern,
+    allow: Vec<Right>,
+}
+
+// What is derived also takes an array, whose items mean something by their places.
+impl<'de> Deserialize<'de> for Permission {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        struct Named;
+
+        impl<'de> Visitor<'de> for Named {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a permission with allow, data_source, database and collection")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Fields, A::Error> {
+                Fields::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        let Fields { data_source, database, collection, allow } = source.deserialize_map(Named)?;
+        Ok(Self { data_source, database, collection, allow })
+    }
 }
 
 impl Permission {
@@ -164,6 +206,25 @@ mod tests {
         let others = [("", "a"), ("a", "ab"), ("a*", "b"), ("*c", "cb"), ("a*a", "a"), ("ab*bc", "abc"), ("a", "A")];
         for (pattern, name) in others.into_iter().chain([("a*b*c", "acb"), ("a?c", "abc"), ("[a]", "a")]) {
             assert!(!Pattern::new(pattern).matches(name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_permission_of_other_types_is_none() {
+        let read = |text: &str| serde_json::from_str::<Permission>(text);
+        assert_eq!(read(r#"{"allow": ["read"]}"#).unwrap().to_string(), "read on */*/*");
+        for field in ["data_source", "database", "collection"] {
+            for value in ["null", "1", "true", r#"["app"]"#, r#"{"$symbol": "app"}"#, "{}"] {
+                assert!(read(&format!(r#"{{"{field}": {value}, "allow": ["read"]}}"#)).is_err(), "{field} {value}");
+            }
+            let twice = format!(r#"{{"{field}": "app", "{field}": "*", "allow": ["read"]}}"#);
+            assert!(read(&twice).is_err(), "{twice}");
+        }
+        for allow in ["null", "1", r#""read""#, r#"{"read": null}"#, r#"[{"read": null}]"#, "[0]", r#"["Read"]"#] {
+            assert!(read(&format!(r#"{{"allow": {allow}}}"#)).is_err(), "{allow}");
+        }
+        for whole in ["null", "{}", "[]", r#"["*", "*", "*", ["read"]]"#, r#"{"allow": [], "databases": "app"}"#] {
+            assert!(read(whole).is_err(), "{whole}");
         }
     }
 

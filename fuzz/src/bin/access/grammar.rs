@@ -1,0 +1,365 @@
+//! Requests by a grammar: every stage that names a collection, within one another, and at each
+//! place a value of each type of BSON; fields that are there twice, are missing or are unknown.
+
+use std::fmt::Write as _;
+
+use libfuzzer_sys::arbitrary::{Result, Unstructured};
+
+use crate::oracle::KEYS;
+
+const DATABASES: [&str; 12] =
+    ["mine", "other", "public", "mine", "admin", "local", "config", "Mine", "mine.x", "", "mine\0other", "$external"];
+const COLLECTIONS: [&str; 12] =
+    ["a", "b", "a1", "c", "secret", "system.users", "a.b", "", "$cmd", "A", "a\0b", "system.buckets.a"];
+const ACTIONS: [&str; 10] = [
+    "aggregate",
+    "find",
+    "updateOne",
+    "updateMany",
+    "findOne",
+    "deleteOne",
+    "deleteMany",
+    "replaceOne",
+    "insertOne",
+    "insertMany",
+];
+/// The deepest that stages are within one another.
+const DEEPEST: u32 = 4;
+
+/// JSON, in which a name may come twice.
+enum Json {
+    /// Text that is JSON already.
+    Raw(&'static str),
+    Text(String),
+    List(Vec<Self>),
+    Object(Vec<(String, Self)>),
+}
+
+impl Json {
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Raw(text) => out.push_str(text),
+            Self::Text(text) => quote(out, text),
+            Self::List(items) => {
+                out.push('[');
+                for (place, item) in items.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    item.write(out);
+                }
+                out.push(']');
+            }
+            Self::Object(fields) => {
+                out.push('{');
+                for (place, (name, value)) in fields.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    quote(out, name);
+                    out.push(':');
+                    value.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn text(text: &str) -> Json {
+    Json::Text(text.to_owned())
+}
+
+fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
+    Json::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// A request: the key's place, the action and the body.
+pub fn request(u: &mut Unstructured<'_>) -> Result<(usize, String, Vec<u8>)> {
+    let key = u.choose_index(KEYS.len())?;
+    let action = *u.choose(&ACTIONS)?;
+    let mut fields = vec![
+        ("dataSource".to_owned(), text("x")),
+        ("database".to_owned(), own(u, "mine", &DATABASES)?),
+        ("collection".to_owned(), own(u, "a", &COLLECTIONS)?),
+    ];
+    let mut add = |name: &str, value: Json| fields.push((name.to_owned(), value));
+    match action {
+        "aggregate" => add("pipeline", pipeline(u, DEEPEST)?),
+        "insertOne" => add("document", object([("a", expression(u, 2)?)])),
+        "insertMany" => add("documents", Json::List(vec![object([("a", expression(u, 2)?)])])),
+        _ => {
+            add("filter", filter(u)?);
+            match action {
+                "updateOne" | "updateMany" if u.ratio(1, 2)? => add("update", pipeline(u, 2)?),
+                "updateOne" | "updateMany" => add("update", object([("$set", object([("a", expression(u, 2)?)]))])),
+                "replaceOne" => add("replacement", object([("a", expression(u, 2)?)])),
+                "find" | "findOne" => {
+                    add("projection", object([("a", expression(u, 2)?)]));
+                    add("sort", object([("a", expression(u, 1)?)]));
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut body = String::new();
+    disturbed(u, fields, "mine")?.write(&mut body);
+    Ok((key, action.to_owned(), body.into_bytes()))
+}
+
+/// Mostly the name itself, so that most requests get as far as their pipeline.
+fn own(u: &mut Unstructured<'_>, name: &str, others: &[&str]) -> Result<Json> {
+    if u.ratio(1, 16)? { named(u, others) } else { Ok(text(name)) }
+}
+
+/// A name, as a string or as something else.
+fn named(u: &mut Unstructured<'_>, names: &[&str]) -> Result<Json> {
+    let name = *u.choose(names)?;
+    typed(u, name)
+}
+
+/// A name in a value of any type.
+fn typed(u: &mut Unstructured<'_>, name: &str) -> Result<Json> {
+    const ID: &str = r#"{"$oid":"6193504e1be4ab27791c8133"}"#;
+    Ok(match u.int_in_range(0..=47)? {
+        0 => object([("$symbol", text(name))]),
+        1 => object([("$code", text(name))]),
+        2 => object([("$code", text(name)), ("$scope", object([(name, text(name))]))]),
+        3 => object([("$dbPointer", object([("$ref", text(name)), ("$id", Json::Raw(ID))]))]),
+        4 => object([("$regularExpression", object([("pattern", text(name)), ("options", text(""))]))]),
+        5 => Json::Raw(r#"{"$binary":{"base64":"b3RoZXI=","subType":"00"}}"#),
+        6 => Json::Raw(ID),
+        7 => Json::Raw(r#"{"$date":"2026-01-01T00:00:00Z"}"#),
+        8 => Json::Raw(r#"{"$timestamp":{"t":1,"i":1}}"#),
+        9 => Json::Raw(r#"{"$numberDecimal":"1"}"#),
+        10 => Json::Raw(r#"{"$numberLong":"1"}"#),
+        11 => Json::Raw("1"),
+        12 => Json::Raw("1.5"),
+        13 => Json::Raw("true"),
+        14 => Json::Raw("null"),
+        15 => Json::Raw(r#"{"$undefined":true}"#),
+        16 => Json::Raw(r#"{"$minKey":1}"#),
+        17 => Json::Raw(r#"{"$maxKey":1}"#),
+        18 => Json::List(vec![text(name)]),
+        19 => Json::List(vec![]),
+        20 => object([]),
+        21 => object([("0", text(name))]),
+        22 => object([("a", text(name)), ("$symbol", text(name))]),
+        23 => object([(name, text(name))]),
+        24 => namespace(u)?,
+        _ => text(name),
+    })
+}
+
+/// `{db, coll}`.
+fn namespace(u: &mut Unstructured<'_>) -> Result<Json> {
+    let mut fields = Vec::new();
+    if u.ratio(7, 8)? {
+        fields.push(("db".to_owned(), named(u, &DATABASES)?));
+    }
+    if u.ratio(7, 8)? {
+        fields.push(("coll".to_owned(), named(u, &COLLECTIONS)?));
+    }
+    disturbed(u, fields, "other")
+}
+
+/// A collection: by its name, or by that of its database too.
+fn collection(u: &mut Unstructured<'_>) -> Result<Json> {
+    if u.ratio(1, 2)? { namespace(u) } else { named(u, &COLLECTIONS) }
+}
+
+/// An object of these fields; sometimes one is there twice, in another order, missing, or of another name.
+fn disturbed(u: &mut Unstructured<'_>, mut fields: Vec<(String, Json)>, name: &str) -> Result<Json> {
+    if !fields.is_empty() && u.ratio(1, 8)? {
+        let place = u.choose_index(fields.len())?;
+        match u.int_in_range(0..=5)? {
+            0 => drop(fields.remove(place)),
+            1 => {
+                let again = (fields[place].0.clone(), typed(u, name)?);
+                fields.push(again);
+            }
+            2 => {
+                let again = (fields[place].0.clone(), typed(u, name)?);
+                fields.insert(0, again);
+            }
+            3 => fields[place].0 = fields[place].0.to_uppercase(),
+            4 => {
+                let unknown = *u.choose(&["db", "coll", "from", "into", "atlas", "s3", "pipeline", "$db", "x"])?;
+                fields.push((unknown.to_owned(), typed(u, name)?));
+            }
+            _ => fields.reverse(),
+        }
+    }
+    Ok(Json::Object(fields))
+}
+
+fn pipeline(u: &mut Unstructured<'_>, depth: u32) -> Result<Json> {
+    if u.ratio(1, 32)? {
+        return typed(u, "secret");
+    }
+    let count = u.int_in_range(0..=3)?;
+    let mut stages = Vec::new();
+    for _ in 0..count {
+        stages.push(stage(u, depth)?);
+    }
+    Ok(Json::List(stages))
+}
+
+fn stage(u: &mut Unstructured<'_>, depth: u32) -> Result<Json> {
+    const STAGES: [&str; 24] = [
+        "$match",
+        "$out",
+        "$merge",
+        "$lookup",
+        "$unionWith",
+        "$graphLookup",
+        "$facet",
+        "$rankFusion",
+        "$scoreFusion",
+        "$set",
+        "$project",
+        "$group",
+        "$documents",
+        "$limit",
+        "$replaceWith",
+        "$collStats",
+        "$changeStream",
+        "$currentOp",
+        "$_internalSomething",
+        "$mergeCursors",
+        "$listCatalog",
+        "$where",
+        "$geoNear",
+        "$search",
+    ];
+    if u.ratio(1, 32)? {
+        return typed(u, "secret");
+    }
+    let name = *u.choose(&STAGES)?;
+    let value = if depth == 0 { expression(u, 1)? } else { argument(u, name, depth - 1)? };
+    disturbed(u, vec![(name.to_owned(), value)], "secret")
+}
+
+fn argument(u: &mut Unstructured<'_>, name: &str, depth: u32) -> Result<Json> {
+    let mut fields = Vec::new();
+    let mut add = |name: &str, value: Json| fields.push((name.to_owned(), value));
+    match name {
+        "$out" | "$unionWith" => {
+            if u.ratio(1, 3)? {
+                return named(u, &COLLECTIONS);
+            }
+            if u.ratio(1, 2)? {
+                add("db", named(u, &DATABASES)?);
+            }
+            add("coll", named(u, &COLLECTIONS)?);
+            match name {
+                "$out" if u.ratio(1, 4)? => add("timeseries", typed(u, "a")?),
+                "$unionWith" if u.ratio(1, 2)? => add("pipeline", pipeline(u, depth)?),
+                _ => {}
+            }
+        }
+        "$merge" => {
+            if u.ratio(1, 4)? {
+                return named(u, &COLLECTIONS);
+            }
+            add("into", collection(u)?);
+            if u.ratio(1, 4)? {
+                add("on", typed(u, "_id")?);
+            }
+            if u.ratio(1, 4)? {
+                add("let", object([("a", expression(u, depth)?)]));
+            }
+            match u.int_in_range(0..=3)? {
+                0 => add("whenMatched", pipeline(u, depth)?),
+                1 => add("whenMatched", typed(u, "replace")?),
+                _ => {}
+            }
+            if u.ratio(1, 4)? {
+                add("whenNotMatched", typed(u, "insert")?);
+            }
+        }
+        "$lookup" => {
+            if u.ratio(7, 8)? {
+                add("from", collection(u)?);
+            }
+            add("as", typed(u, "x")?);
+            if u.ratio(1, 2)? {
+                add("let", object([("a", expression(u, depth)?)]));
+                add("pipeline", pipeline(u, depth)?);
+            } else {
+                add("localField", typed(u, "a")?);
+                add("foreignField", typed(u, "b")?);
+            }
+        }
+        "$graphLookup" => {
+            add("from", collection(u)?);
+            add("startWith", expression(u, depth)?);
+            add("connectFromField", typed(u, "a")?);
+            add("connectToField", typed(u, "b")?);
+            add("as", typed(u, "x")?);
+            if u.ratio(1, 4)? {
+                add("restrictSearchWithMatch", filter(u)?);
+            }
+        }
+        "$facet" => {
+            for facet in ["a", "b"] {
+                if u.ratio(3, 4)? {
+                    add(facet, pipeline(u, depth)?);
+                }
+            }
+        }
+        "$rankFusion" | "$scoreFusion" => {
+            let pipelines = vec![("a".to_owned(), pipeline(u, depth)?), ("b".to_owned(), pipeline(u, depth)?)];
+            let pipelines = disturbed(u, pipelines, "secret")?;
+            add("input", disturbed(u, vec![("pipelines".to_owned(), pipelines)], "secret")?);
+        }
+        "$match" => return filter(u),
+        _ => return expression(u, depth.min(2)),
+    }
+    disturbed(u, fields, "other")
+}
+
+fn filter(u: &mut Unstructured<'_>) -> Result<Json> {
+    if u.ratio(1, 32)? { typed(u, "secret") } else { Ok(object([("a", expression(u, 2)?)])) }
+}
+
+/// What a stage computes, or a condition; with operators that have no place there.
+fn expression(u: &mut Unstructured<'_>, depth: u32) -> Result<Json> {
+    if depth == 0 || u.ratio(1, 2)? {
+        return typed(u, "secret");
+    }
+    const OPERATORS: [&str; 14] = [
+        "$gt",
+        "$add",
+        "a",
+        "$where",
+        "$function",
+        "$accumulator",
+        "$_internalJsEmit",
+        "$_internalOther",
+        "$literal",
+        "$expr",
+        "$collStats",
+        "$lookup",
+        "$out",
+        "$unionWith",
+    ];
+    let name = *u.choose(&OPERATORS)?;
+    let value = match name {
+        "$lookup" | "$out" | "$unionWith" => argument(u, name, depth - 1)?,
+        _ => expression(u, depth - 1)?,
+    };
+    disturbed(u, vec![(name.to_owned(), value)], "secret")
+}

@@ -1,0 +1,127 @@
+//! Rights: whatever a request is, the gateway asks MongoDB for nothing that its key does not cover.
+//!
+//! The router talks to a recorder that speaks MongoDB's wire protocol, and the oracle reads the
+//! commands as they came over the connection. An input is text, a line with the key and the action
+//! and then the body, or else the choices of a grammar of requests.
+#![no_main]
+
+mod grammar;
+mod oracle;
+mod recorder;
+
+use std::sync::OnceLock;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, StatusCode};
+use connect_eaas_mongodb::gateway::permission::{Permission, Right};
+use connect_eaas_mongodb::gateway::{GatewayOptions, config::Flags, keys, router};
+use http_body_util::BodyExt as _;
+use libfuzzer_sys::arbitrary::Unstructured;
+use libfuzzer_sys::fuzz_target;
+use tokio::runtime::Runtime;
+use tower::ServiceExt as _;
+
+use oracle::KEYS;
+use recorder::Recorder;
+
+struct Gateway {
+    runtime: Runtime,
+    router: Router,
+    recorder: Recorder,
+    /// As in [`KEYS`].
+    keys: Vec<HeaderValue>,
+}
+
+fn gateway() -> &'static Gateway {
+    static GATEWAY: OnceLock<Gateway> = OnceLock::new();
+    GATEWAY.get_or_init(|| {
+        let gateway = start();
+        oracle::finds_what_is_not_covered();
+        finds_what_is_sent(&gateway);
+        gateway
+    })
+}
+
+fn start() -> Gateway {
+    let (mut file, mut made) = (String::new(), Vec::new());
+    for key in &KEYS {
+        let permissions = key.grants.iter().map(|grant| {
+            let rights = grant.rights.iter().map(|right| Right::from_name(right).expect("a right")).collect();
+            Permission::at(&format!("*/{}/{}", grant.database, grant.collection), rights).expect("a place")
+        });
+        let (text, secret) = keys::create(&file, key.name, None, &permissions.collect::<Vec<_>>()).expect("a key");
+        file = text;
+        made.push(HeaderValue::try_from(secret).expect("a header"));
+    }
+    let path = std::env::temp_dir().join(format!("connect-mongodb-fuzz-access-{}", std::process::id()));
+    std::fs::write(&path, file).expect("a key file");
+    let recorder = Recorder::start().expect("a port");
+    let uri = format!("mongodb://{}/?serverSelectionTimeoutMS=5000", recorder.address);
+    let flags =
+        Flags { mongodb_uri: &uri, keys_file: &path, listen: "127.0.0.1:0", data_source: None, access_log: false };
+    let options = GatewayOptions::from_flags(flags, 16).expect("options");
+    drop(std::fs::remove_file(&path));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
+    let router = runtime.block_on(async { router(options).expect("a router") });
+    Gateway { runtime, router, recorder, keys: made }
+}
+
+impl Gateway {
+    /// Sends a request; the status, the answer, and the commands that MongoDB got.
+    fn post(&self, key: usize, action: &str, body: &[u8]) -> Option<(StatusCode, Vec<u8>, Vec<recorder::Command>)> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/action/{action}"))
+            .header("api-key", &self.keys[key])
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_vec()))
+            .ok()?;
+        self.recorder.take();
+        let (status, answer) = self.runtime.block_on(async {
+            let answer = match self.router.clone().oneshot(request).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            };
+            let status = answer.status();
+            (status, answer.into_body().collect().await.expect("a body").to_bytes())
+        });
+        Some((status, answer.to_vec(), self.recorder.take()))
+    }
+}
+
+/// A target that sees nothing would pass as well.
+fn finds_what_is_sent(gateway: &Gateway) {
+    let body = br#"{"dataSource":"x","database":"mine","collection":"a","pipeline":[{"$match":{"a":1}},{"$out":"b"}]}"#;
+    let out = KEYS.iter().position(|key| key.name == "out").expect("a key");
+    let (status, answer, commands) = gateway.post(out, "aggregate", body).expect("a request");
+    assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer));
+    let [command] = &commands[..] else { panic!("{} commands came", commands.len()) };
+    assert!(oracle::covered(command, &KEYS[out]).is_ok());
+    let reader = KEYS.iter().find(|key| key.name == "reader").expect("a key");
+    assert!(oracle::covered(command, reader).is_err());
+}
+
+/// A request in text: `KEY ACTION`, a line break, the body.
+fn of_text(input: &[u8]) -> Option<(usize, String, Vec<u8>)> {
+    let end = input.iter().position(|byte| *byte == b'\n')?;
+    let (name, action) = std::str::from_utf8(&input[..end]).ok()?.split_once(' ')?;
+    let key = KEYS.iter().position(|key| key.name == name)?;
+    Some((key, action.to_owned(), input[end + 1..].to_vec()))
+}
+
+fuzz_target!(|input: &[u8]| {
+    let request = of_text(input).or_else(|| grammar::request(&mut Unstructured::new(input)).ok());
+    let Some((key, action, body)) = request else { return };
+    let Some((status, answer, commands)) = gateway().post(key, &action, &body) else { return };
+    let shown = || format!("{} {action} {}", KEYS[key].name, String::from_utf8_lossy(&body));
+    for command in &commands {
+        if let Err(problem) = oracle::covered(command, &KEYS[key]) {
+            panic!("{problem}\nrequest: {}\ncommand: {:?}", shown(), command);
+        }
+    }
+    match commands.is_empty() {
+        true => assert!(status.is_client_error(), "{status} without a command: {}", shown()),
+        false => assert!(status.is_success(), "{status}: {}\n{}", String::from_utf8_lossy(&answer), shown()),
+    }
+});

@@ -1,0 +1,332 @@
+//! What a command has MongoDB read, write and run, seen from the command alone: with rules of its
+//! own, that know nothing of how the gateway looks at a request, and take the worse of two readings.
+
+use bson::{RawBsonRef, RawDocument, rawdoc};
+
+use crate::recorder::Command;
+
+/// A key, and what it is for.
+pub struct Key {
+    pub name: &'static str,
+    pub grants: &'static [Grant],
+}
+
+/// Rights in collections.
+pub struct Grant {
+    pub database: &'static str,
+    /// A name, or the beginning of one with a star.
+    pub collection: &'static str,
+    pub rights: &'static [&'static str],
+}
+
+const fn grant(database: &'static str, collection: &'static str, rights: &'static [&'static str]) -> Grant {
+    Grant { database, collection, rights }
+}
+
+pub const KEYS: [Key; 6] = [
+    Key { name: "out", grants: &[grant("mine", "*", &["read", "write", "out"])] },
+    Key { name: "reader", grants: &[grant("mine", "*", &["read"])] },
+    Key { name: "writer", grants: &[grant("mine", "*", &["read", "write"])] },
+    Key { name: "narrow", grants: &[grant("mine", "a*", &["read", "write", "out"]), grant("mine", "b", &["read"])] },
+    Key { name: "code", grants: &[grant("mine", "*", &["read", "code", "stats"])] },
+    Key { name: "two", grants: &[grant("mine", "*", &["read", "write", "out"]), grant("public", "*", &["read"])] },
+];
+
+impl Key {
+    fn may(&self, right: &str, database: &str, collection: &str) -> Result<(), String> {
+        let matches = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(beginning) => collection.starts_with(beginning),
+            None => collection == pattern,
+        };
+        let closed = ["admin", "config", "local"].contains(&database) || collection.starts_with("system.");
+        let covers =
+            |grant: &&Grant| grant.database == database && matches(grant.collection) && grant.rights.contains(&right);
+        match !closed && self.grants.iter().any(|grant| covers(&grant)) {
+            true => Ok(()),
+            false => Err(format!("{} may not {right} in {database:?}.{collection:?}", self.name)),
+        }
+    }
+}
+
+/// Operators by the right that they need.
+const CODE: [&str; 5] = ["$where", "$function", "$accumulator", "$_internalJsEmit", "$_internalJsReduce"];
+const STATS: [&str; 13] = [
+    "$collStats",
+    "$indexStats",
+    "$planCacheStats",
+    "$listSearchIndexes",
+    "$listSessions",
+    "$listLocalSessions",
+    "$listSampledQueries",
+    "$currentOp",
+    "$changeStream",
+    "$changeStreamSplitLargeEvent",
+    "$queryStats",
+    "$querySettings",
+    "$shardedDataDistribution",
+];
+/// Stages that name a collection, with whether they write.
+const NAMING: [(&str, bool); 5] =
+    [("$out", true), ("$merge", true), ("$lookup", false), ("$graphLookup", false), ("$unionWith", false)];
+/// Fields of theirs that name nothing.
+const NAMES_NOTHING: [&str; 15] = [
+    "as",
+    "connectFromField",
+    "connectToField",
+    "depthField",
+    "foreignField",
+    "let",
+    "localField",
+    "maxDepth",
+    "on",
+    "pipeline",
+    "restrictSearchWithMatch",
+    "startWith",
+    "timeseries",
+    "whenMatched",
+    "whenNotMatched",
+];
+/// Stages that only see what comes to them, and those that hold pipelines.
+const HARMLESS: &str = " $addFields $bucket $bucketAuto $count $densify $documents $facet $fill $geoNear $group $limit \
+    $match $project $rankFusion $redact $replaceRoot $replaceWith $sample $scoreFusion $search $searchMeta $set \
+    $setWindowFields $skip $sort $sortByCount $unset $unwind $vectorSearch ";
+
+/// Where something is evaluated.
+struct Within<'a> {
+    key: &'a Key,
+    database: &'a str,
+    collection: &'a str,
+}
+
+/// Whether a key covers all that a command asks for; what it does not, otherwise.
+pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
+    let document = &command.document;
+    let Some(Ok((name, RawBsonRef::String(collection)))) = document.iter().next() else {
+        return Err("the command's collection is no string".to_owned());
+    };
+    let database = document.get_str("$db").map_err(|_| "the command's $db is no string".to_owned())?;
+    let within = Within { key, database, collection };
+    let known = |part: &str, known: &[&str]| {
+        let common = ["$db", "lsid", "comment", "maxTimeMS", "txnNumber", "$clusterTime", "readConcern"];
+        match known.contains(&part) || common.contains(&part) {
+            true => Ok(()),
+            false => Err(format!("the command has the field {part:?}")),
+        }
+    };
+    let (right, parts): (_, &[&str]) = match name.as_str() {
+        "find" => ("read", &["find", "filter", "projection", "sort", "skip", "limit", "singleBatch", "batchSize"]),
+        "aggregate" => ("read", &["aggregate", "pipeline", "cursor"]),
+        "insert" => ("write", &["insert", "documents", "ordered"]),
+        "update" => ("write", &["update", "updates", "ordered"]),
+        "delete" => ("write", &["delete", "deletes", "ordered"]),
+        other => return Err(format!("the command is {other:?}")),
+    };
+    key.may(right, database, collection)?;
+    for element in document {
+        let (part, value) = element.map_err(|error| error.to_string())?;
+        known(part.as_str(), parts)?;
+        within.part(part.as_str(), value)?;
+    }
+    for (part, documents) in &command.sequences {
+        known(part, parts)?;
+        documents.iter().try_for_each(|one| within.statement(part, one))?;
+    }
+    Ok(())
+}
+
+impl Within<'_> {
+    fn part(&self, part: &str, value: RawBsonRef<'_>) -> Result<(), String> {
+        match (part, value) {
+            ("filter" | "projection" | "sort", value) => self.any(value),
+            ("pipeline", value) => self.stages(value),
+            ("updates" | "deletes" | "documents", RawBsonRef::Array(statements)) => {
+                statements.into_iter().try_for_each(|one| match one.map_err(|error| error.to_string())? {
+                    RawBsonRef::Document(one) => self.statement(part, one),
+                    other => Err(format!("a statement is {other:?}")),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A document to insert, an update, or a deletion.
+    fn statement(&self, part: &str, statement: &RawDocument) -> Result<(), String> {
+        if part == "documents" {
+            return Ok(());
+        }
+        for element in statement {
+            match element.map_err(|error| error.to_string())? {
+                (name, value) if name.as_str() == "q" => self.any(value)?,
+                (name, RawBsonRef::Document(update)) if name.as_str() == "u" => self.update(update)?,
+                (name, stages) if name.as_str() == "u" => self.stages(stages)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Update operators; a replacement is not evaluated, and has no operator at all.
+    fn update(&self, update: &RawDocument) -> Result<(), String> {
+        match update.iter().flatten().any(|(name, _)| name.as_str().starts_with('$')) {
+            true => self.any(RawBsonRef::Document(update)),
+            false => Ok(()),
+        }
+    }
+
+    /// A pipeline: an array of documents, each of one stage that is known.
+    fn stages(&self, value: RawBsonRef<'_>) -> Result<(), String> {
+        let RawBsonRef::Array(stages) = value else { return Err(format!("a pipeline is {value:?}")) };
+        for stage in stages {
+            let RawBsonRef::Document(stage) = stage.map_err(|error| error.to_string())? else {
+                return Err("a stage is no document".to_owned());
+            };
+            let mut names = stage.iter().flatten().map(|(name, _)| name.as_str());
+            let (Some(name), None) = (names.next(), names.next()) else {
+                return Err("a stage has not one field".to_owned());
+            };
+            let naming = NAMING.iter().any(|(naming, _)| *naming == name);
+            if !naming && !STATS.contains(&name) && !HARMLESS.contains(&format!(" {name} ")) {
+                return Err(format!("a stage that nobody knows: {name:?}"));
+            }
+            self.any(RawBsonRef::Document(stage))?;
+        }
+        Ok(())
+    }
+
+    /// Pipelines by names.
+    fn pipelines(&self, value: RawBsonRef<'_>) -> Result<(), String> {
+        let RawBsonRef::Document(pipelines) = value else { return Err(format!("pipelines are {value:?}")) };
+        pipelines.iter().flatten().try_for_each(|(_, stages)| self.stages(stages))
+    }
+
+    /// Whatever MongoDB evaluates, at any depth.
+    fn any(&self, value: RawBsonRef<'_>) -> Result<(), String> {
+        match value {
+            RawBsonRef::Document(document) => {
+                let mut before: Vec<&str> = Vec::new();
+                for element in document {
+                    let (name, value) = element.map_err(|error| error.to_string())?;
+                    let name = name.as_str();
+                    if before.contains(&name) {
+                        return Err(format!("{name:?} comes twice"));
+                    }
+                    before.push(name);
+                    self.operator(name, value)?;
+                    self.any(value)?;
+                }
+                Ok(())
+            }
+            RawBsonRef::Array(array) => {
+                array.into_iter().try_for_each(|one| self.any(one.map_err(|error| error.to_string())?))
+            }
+            RawBsonRef::JavaScriptCodeWithScope(code) => self.any(RawBsonRef::Document(code.scope)),
+            _ => Ok(()),
+        }
+    }
+
+    fn operator(&self, name: &str, value: RawBsonRef<'_>) -> Result<(), String> {
+        if CODE.contains(&name) {
+            self.key.may("code", self.database, self.collection)?;
+        } else if STATS.contains(&name) || name.starts_with("$_") {
+            self.key.may("stats", self.database, self.collection)?;
+        }
+        match (name, value) {
+            ("$facet", pipelines) => self.pipelines(pipelines)?,
+            ("$rankFusion" | "$scoreFusion", RawBsonRef::Document(fusion)) => {
+                for (_, input) in fusion.iter().flatten().filter(|(name, _)| name.as_str() == "input") {
+                    let RawBsonRef::Document(input) = input else { return Err(format!("{name} of {input:?}")) };
+                    for (_, pipelines) in input.iter().flatten().filter(|(name, _)| name.as_str() == "pipelines") {
+                        self.pipelines(pipelines)?;
+                    }
+                }
+            }
+            ("$rankFusion" | "$scoreFusion", other) => return Err(format!("{name} of {other:?}")),
+            _ => {}
+        }
+        let Some((_, writes)) = NAMING.iter().find(|(naming, _)| *naming == name) else { return Ok(()) };
+        if *writes {
+            self.key.may("out", self.database, self.collection)?;
+        }
+        let mut names = Names::default();
+        match value {
+            RawBsonRef::Document(stage) => {
+                for (field, value) in stage.iter().flatten() {
+                    match (field.as_str(), value) {
+                        ("pipeline", stages) => self.stages(stages)?,
+                        ("whenMatched", RawBsonRef::Array(_)) => self.stages(value)?,
+                        (field, _) if NAMES_NOTHING.contains(&field) => {}
+                        (field, value) => names.add(field, value)?,
+                    }
+                }
+            }
+            other => names.add("coll", other)?,
+        }
+        let databases = if names.databases.is_empty() { vec![self.database] } else { names.databases };
+        let right = if *writes { "write" } else { "read" };
+        if names.collections.is_empty() && (*writes || databases != [self.database]) {
+            return Err(format!("{name} names no collection"));
+        }
+        for database in databases {
+            for collection in &names.collections {
+                let usable = |name: &str| !name.is_empty() && !name.contains(['\0', '$']);
+                if !usable(database) || database.contains('.') || !usable(collection) {
+                    return Err(format!("{name} names {database:?}.{collection:?}"));
+                }
+                self.key.may(right, database, collection)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All that a stage could mean as the name of a database or of a collection.
+#[derive(Default)]
+struct Names<'a> {
+    databases: Vec<&'a str>,
+    collections: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn add(&mut self, field: &str, value: RawBsonRef<'a>) -> Result<(), String> {
+        match (field, value) {
+            ("db", RawBsonRef::String(name)) => self.databases.push(name),
+            ("coll" | "from" | "into", RawBsonRef::String(name)) => self.collections.push(name),
+            ("from" | "into", RawBsonRef::Document(namespace)) => {
+                namespace.iter().flatten().try_for_each(|(field, value)| match field.as_str() {
+                    field @ ("db" | "coll") => self.add(field, value),
+                    other => Err(format!("a namespace with {other:?}")),
+                })?;
+            }
+            (field, other) => return Err(format!("{field:?} is {other:?}")),
+        }
+        Ok(())
+    }
+}
+
+/// An oracle that finds nothing would pass as well.
+pub fn finds_what_is_not_covered() {
+    let symbol = || RawBsonRef::Symbol("other");
+    let mut hidden = rawdoc! {};
+    hidden.append(bson::cstr!("db"), symbol());
+    hidden.append(bson::cstr!("coll"), "a");
+    let stages = [
+        rawdoc! { "$out": hidden.clone() },
+        rawdoc! { "$merge": { "into": hidden } },
+        rawdoc! { "$out": { "db": "other", "coll": "a" } },
+        rawdoc! { "$out": { "db": "mine", "coll": "a", "db": "other" } },
+        rawdoc! { "$out": "system.users" },
+        rawdoc! { "$facet": { "x": [{ "$unionWith": { "db": "other", "coll": "a" } }] } },
+        rawdoc! { "$lookup": { "from": "a", "as": "x", "pipeline": [{ "$lookup": { "from": { "db": "other", "coll": "a" } } }] } },
+        rawdoc! { "$match": { "a": { "$where": "1" } } },
+        rawdoc! { "$group": { "_id": 1, "x": { "$accumulator": {} } } },
+        rawdoc! { "$collStats": {} },
+        rawdoc! { "$someOther": "a" },
+        rawdoc! { "$match": {}, "$out": "a" },
+        rawdoc! { "$merge": "a\0" },
+    ];
+    for stage in stages {
+        let shown = format!("{stage:?}");
+        let document = rawdoc! { "aggregate": "a", "pipeline": [stage], "cursor": {}, "$db": "mine" };
+        assert!(covered(&Command { document, sequences: Vec::new() }, &KEYS[0]).is_err(), "{shown}");
+    }
+}

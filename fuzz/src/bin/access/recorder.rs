@@ -1,0 +1,147 @@
+//! A server that speaks as much of MongoDB's wire protocol as a client needs to send commands, and
+//! keeps the bytes of each.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use bson::{RawDocument, RawDocumentBuf, rawdoc};
+
+/// A command as it came: its document, and the documents that came beside it under a name.
+#[derive(Debug)]
+pub struct Command {
+    pub document: RawDocumentBuf,
+    pub sequences: Vec<(String, Vec<RawDocumentBuf>)>,
+}
+
+impl Command {
+    /// Its name, which is that of its first field.
+    pub fn name(&self) -> &str {
+        self.document.iter().next().and_then(Result::ok).map_or("", |(name, _)| name.as_str())
+    }
+}
+
+pub struct Recorder {
+    pub address: SocketAddr,
+    commands: Arc<Mutex<Vec<Command>>>,
+}
+
+/// What clients send for themselves.
+const OF_CLIENTS: [&str; 5] = ["hello", "ismaster", "isMaster", "ping", "endSessions"];
+
+const OP_REPLY: i32 = 1;
+const OP_QUERY: i32 = 2004;
+const OP_MSG: i32 = 2013;
+
+impl Recorder {
+    pub fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let recorder = Self { address: listener.local_addr()?, commands: Arc::default() };
+        let commands = Arc::clone(&recorder.commands);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let commands = Arc::clone(&commands);
+                std::thread::spawn(move || drop(serve(stream, &commands)));
+            }
+        });
+        Ok(recorder)
+    }
+
+    /// The commands since the last call.
+    pub fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.commands.lock().expect("the commands"))
+    }
+}
+
+fn serve(mut stream: TcpStream, commands: &Mutex<Vec<Command>>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    loop {
+        let mut head = [0; 16];
+        stream.read_exact(&mut head)?;
+        let number = |place: usize| i32::from_le_bytes(head[place..place + 4].try_into().expect("four bytes"));
+        let (length, id, code) = (number(0), number(4), number(12));
+        let mut body = vec![0; usize::try_from(length).unwrap_or_default().saturating_sub(16)];
+        stream.read_exact(&mut body)?;
+        let command = match code {
+            OP_MSG => message(&body),
+            OP_QUERY => query(&body),
+            other => panic!("an opcode that is not known: {other}"),
+        };
+        let command = command.unwrap_or_else(|| panic!("a message that cannot be read: {body:?}"));
+        let document = answer(&command);
+        if !OF_CLIENTS.contains(&command.name()) {
+            commands.lock().expect("the commands").push(command);
+        }
+        stream.write_all(&reply(id, code, &document))?;
+    }
+}
+
+fn reply(to: i32, code: i32, document: &RawDocument) -> Vec<u8> {
+    let (code, head): (i32, Vec<u8>) = match code {
+        // Flags, a cursor, where it begins, and one document.
+        OP_QUERY => (OP_REPLY, [&8_i32.to_le_bytes()[..], &[0; 12], &1_i32.to_le_bytes()].concat()),
+        // Flags, and a section of one document.
+        _ => (OP_MSG, vec![0; 5]),
+    };
+    let length = i32::try_from(16 + head.len() + document.as_bytes().len()).expect("a length");
+    let numbers = [length, 0, to, code].map(i32::to_le_bytes).concat();
+    [numbers, head, document.as_bytes().to_vec()].concat()
+}
+
+fn query(body: &[u8]) -> Option<Command> {
+    // Flags, the collection's name, how many to skip and to return, the query.
+    let name = body.get(4..)?.iter().position(|byte| *byte == 0)?;
+    let (document, _) = document(body.get(4 + name + 1 + 8..)?)?;
+    Some(Command { document, sequences: Vec::new() })
+}
+
+fn message(body: &[u8]) -> Option<Command> {
+    let flags = u32::from_le_bytes(body.get(..4)?.try_into().ok()?);
+    let checksum = if flags & 1 == 1 { 4 } else { 0 };
+    let mut rest = body.get(4..body.len() - checksum)?;
+    let (mut whole, mut sequences) = (None, Vec::new());
+    while let Some((kind, section)) = rest.split_first() {
+        if *kind == 0 {
+            let (document, after) = document(section)?;
+            (whole, rest) = (Some(document), after);
+            continue;
+        }
+        let size = usize::try_from(i32::from_le_bytes(section.get(..4)?.try_into().ok()?)).ok()?;
+        let (content, after) = (section.get(4..size)?, section.get(size..)?);
+        let name = content.iter().position(|byte| *byte == 0)?;
+        let (mut documents, mut left) = (Vec::new(), &content[name + 1..]);
+        while !left.is_empty() {
+            let (document, after) = document(left)?;
+            documents.push(document);
+            left = after;
+        }
+        sequences.push((String::from_utf8(content[..name].to_vec()).ok()?, documents));
+        rest = after;
+    }
+    Some(Command { document: whole?, sequences })
+}
+
+fn document(bytes: &[u8]) -> Option<(RawDocumentBuf, &[u8])> {
+    let length = usize::try_from(i32::from_le_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
+    Some((RawDocumentBuf::from_bytes(bytes.get(..length)?.to_vec()).ok()?, &bytes[length..]))
+}
+
+fn answer(command: &Command) -> RawDocumentBuf {
+    match command.name() {
+        "hello" | "ismaster" | "isMaster" => rawdoc! {
+            "ok": 1.0, "helloOk": true, "ismaster": true, "isWritablePrimary": true, "minWireVersion": 0,
+            "maxWireVersion": 21, "maxBsonObjectSize": 16 * 1024 * 1024, "maxMessageSizeBytes": 48_000_000,
+            "maxWriteBatchSize": 100_000, "logicalSessionTimeoutMinutes": 30, "readOnly": false,
+        },
+        "find" | "aggregate" => {
+            rawdoc! { "ok": 1.0, "cursor": { "id": 0_i64, "ns": "mine.a", "firstBatch": bson::RawArrayBuf::new() } }
+        }
+        "insert" => {
+            let beside: usize = command.sequences.iter().map(|(_, documents)| documents.len()).sum();
+            let within = command.document.get_array("documents").map_or(0, |documents| documents.into_iter().count());
+            rawdoc! { "ok": 1.0, "n": i32::try_from(beside + within).unwrap_or(i32::MAX) }
+        }
+        "update" => rawdoc! { "ok": 1.0, "n": 0, "nModified": 0 },
+        _ => rawdoc! { "ok": 1.0, "n": 0 },
+    }
+}
