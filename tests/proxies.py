@@ -51,8 +51,8 @@ class Proxy:
 
     @property
     def uri(self) -> str:
-        """A connection string of MongoDB."""
-        return f"mongodb://127.0.0.1:{self.port}/"
+        """A connection string of a MongoDB, which would otherwise tell of its own port."""
+        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
 
     @property
     def commands(self) -> list[str]:
@@ -105,7 +105,7 @@ class Proxy:
             return writer.transport.abort()
         connection = _Connection(writer, server)
         self._connections.add(connection)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(self._requests(connection, reader), self._answers(connection, answers))
         self._connections.discard(connection)
         connection.abort(False)

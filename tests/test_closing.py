@@ -141,7 +141,7 @@ async def test_data_api_clients_close(data_api: Proxy, names: tuple[str, str]) -
 async def test_a_client_whose_settings_are_replaced_holds_nobody_up(
     server: Proxy, config: dict[str, str], mongodb_port: int
 ) -> None:
-    behind = config | {"DB_HOST": f"127.0.0.1:{server.port}"}
+    behind = config | {"DB_HOST": f"127.0.0.1:{server.port}", "DB_OPTIONS": "directConnection=true"}
     old = AsyncMongoClient.from_config(behind)
     collection = old.get_default_collection()
     await collection.insert_one({})
@@ -160,7 +160,7 @@ async def test_a_client_whose_settings_are_replaced_holds_nobody_up(
 
 
 async def test_the_store_is_drained_within_bounds(server: Proxy, config: dict[str, str]) -> None:
-    behind = config | {"DB_HOST": f"127.0.0.1:{server.port}"}
+    behind = config | {"DB_HOST": f"127.0.0.1:{server.port}", "DB_OPTIONS": "directConnection=true"}
     store = AsyncEventStore.from_config(behind)
     request = {"id": "PR-0000-0000-0000-001", "type": "purchase", "status": "pending"}
     await store.save("asset_purchase_request_processing", request)

@@ -52,6 +52,8 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
     }
     let exiting = PyCFunction::new_closure(py, None, None, |_, _| exiting())?;
     // What `atexit` calls comes after the wait, but is all that other Pythons than CPython have.
+    // Pools of threads have theirs called when they were registered later: it waits for their threads.
+    py.import("concurrent.futures.thread")?;
     let registered =
         py.import("threading")?.getattr("_register_atexit").and_then(|register| register.call1((&exiting,)));
     if registered.is_err() {

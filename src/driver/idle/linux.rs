@@ -32,8 +32,8 @@ pub(super) struct Watched {
 
 struct Sockets {
     epoll: OwnedFd,
-    /// The cookie of the socket that had a descriptor when it was added.
-    cookies: Mutex<HashMap<RawFd, u64>>,
+    /// The descriptor that a socket had when it was added, by its cookie.
+    descriptors: Mutex<HashMap<u64, RawFd>>,
     closed: Arc<AtomicBool>,
 }
 
@@ -51,7 +51,7 @@ impl Watched {
         let readable = epoll.try_clone()?;
         // SAFETY: the descriptor stays open, and the same, for as long as its owner is in there.
         let readable = unsafe { AsyncFd::register_with_interest(readable, Interest::READABLE) }?;
-        let sockets = Arc::new(Sockets { epoll, cookies: Mutex::default(), closed });
+        let sockets = Arc::new(Sockets { epoll, descriptors: Mutex::default(), closed });
         let looking = Arc::clone(&sockets);
         let task = runtime.spawn(async move {
             while let Ok(mut ready) = readable.readable().await {
@@ -82,16 +82,17 @@ impl Drop for Watched {
 impl Sockets {
     fn add(&self, port: u16) {
         let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") else { return };
-        let mut cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.descriptors.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known, descriptor| cookie(*descriptor) == Some(*known));
         for descriptor in descriptors.flatten() {
             let number = descriptor.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
             let Some(descriptor) = number else { continue };
             let Some(cookie) = drivers_socket(descriptor, port) else { continue };
-            if cookies.insert(descriptor, cookie) == Some(cookie) {
+            if known.insert(cookie, descriptor) == Some(descriptor) {
                 continue;
             }
             let events = libc::EPOLLRDHUP | libc::EPOLLET | libc::EPOLLONESHOT;
-            let mut event = libc::epoll_event { events: events as u32, u64: descriptor as u64 };
+            let mut event = libc::epoll_event { events: events as u32, u64: cookie };
             // SAFETY: the pointer is to a value that outlives the call. Should the number be
             // another file's by now, that is watched, and left alone by `shut_down`.
             unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor, &raw mut event) };
@@ -108,10 +109,7 @@ impl Sockets {
             let count = usize::try_from(count).unwrap_or(0);
             for event in &events[..count] {
                 // SAFETY: the call has written so many.
-                let descriptor = unsafe { event.assume_init_ref() }.u64;
-                if let Ok(descriptor) = RawFd::try_from(descriptor) {
-                    self.shut_down(descriptor);
-                }
+                self.shut_down(unsafe { event.assume_init_ref() }.u64);
             }
             if count < AT_ONCE {
                 return;
@@ -119,9 +117,9 @@ impl Sockets {
         }
     }
 
-    fn shut_down(&self, descriptor: RawFd) {
-        let known = self.cookies.lock().unwrap_or_else(PoisonError::into_inner).remove(&descriptor);
-        let Some(known) = known.filter(|known| cookie(descriptor) == Some(*known)) else { return };
+    fn shut_down(&self, known: u64) {
+        let descriptor = self.descriptors.lock().unwrap_or_else(PoisonError::into_inner).remove(&known);
+        let Some(descriptor) = descriptor.filter(|descriptor| cookie(*descriptor) == Some(known)) else { return };
         // SAFETY: the call takes no pointers, and gives a descriptor of ours or -1.
         let own = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
         if own < 0 {
@@ -248,8 +246,9 @@ mod tests {
         let watched = Watched::new(runtime.handle(), Arc::clone(&closed)).unwrap();
         let (mut socket, other, _) = pair();
         let descriptor = socket.as_raw_fd();
-        watched.sockets.cookies.lock().unwrap().insert(descriptor, cookie(descriptor).unwrap() + 1);
-        watched.sockets.shut_down(descriptor);
+        let before = cookie(descriptor).unwrap() + 1_000_000;
+        watched.sockets.descriptors.lock().unwrap().insert(before, descriptor);
+        watched.sockets.shut_down(before);
         socket.write_all(b"x").unwrap();
         assert!(!closed.load(Ordering::Acquire));
         drop(other);
