@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import httpx
@@ -46,6 +46,11 @@ def data_api(gateway_url: str) -> Iterator[Proxy]:
         yield running
 
 
+async def within(call: Awaitable[Any]) -> Any:
+    """The result of a call, within the bound."""
+    return await asyncio.wait_for(call, BOUND_SECONDS)
+
+
 def in_threads(*calls: Any) -> tuple[list[threading.Thread], list[Any]]:
     """Begin calls that may hang; what came of them."""
     outcomes: list[Any] = []
@@ -70,9 +75,7 @@ def join(*threads: threading.Thread) -> None:
 
 @pytest.mark.parametrize("coalesce", [True, False])
 @pytest.mark.parametrize("in_flight", ["nothing", "cancelled", "waiting"])
-async def test_an_awaited_client_closes(
-    server: Proxy, names: tuple[str, str], in_flight: str, coalesce: bool
-) -> None:
+async def test_an_awaited_client_closes(server: Proxy, names: tuple[str, str], in_flight: str, coalesce: bool) -> None:
     client = AsyncMongoClient(server.uri, coalesce=coalesce)
     collection = client[names[0]][names[1]]
     await collection.insert_one({})
@@ -80,19 +83,22 @@ async def test_an_awaited_client_closes(
     server.silence()
     calls: list[asyncio.Future[Any]] = []
     if in_flight != "nothing":
-        work = (collection.insert_one({}), collection.update_many({}, {"$set": {"a": 1}}), collection.find({}).to_list())
+        work = (
+            collection.insert_one({}),
+            collection.update_many({}, {"$set": {"a": 1}}),
+            collection.find({}).to_list(),
+        )
         calls = [asyncio.ensure_future(call) for call in work]
         await asyncio.sleep(0.2)
     if in_flight == "cancelled":
         for call in calls:
             call.cancel()
         await asyncio.wait(calls)
-    async with asyncio.timeout(BOUND_SECONDS):
-        await client.close()
-        if in_flight == "waiting":
-            for call in calls:
-                with pytest.raises(AutoReconnect, match="not known"):
-                    await call
+    await within(client.close())
+    if in_flight == "waiting":
+        for call in calls:
+            with pytest.raises(AutoReconnect, match="not known"):
+                await within(call)
 
 
 def test_a_blocking_client_closes(server: Proxy, names: tuple[str, str]) -> None:
@@ -122,9 +128,9 @@ def test_calls_under_way_end_well_where_the_server_answers(server: Proxy, names:
 
 
 async def test_data_api_clients_close(data_api: Proxy, names: tuple[str, str]) -> None:
-    options = {"api_key": API_KEY, "data_source": "Cluster0"}
     url = f"http://127.0.0.1:{data_api.port}"
-    client, blocking = AsyncDataApiClient(url, **options), DataApiClient(url, **options)
+    client = AsyncDataApiClient(url, api_key=API_KEY, data_source="Cluster0")
+    blocking = DataApiClient(url, api_key=API_KEY, data_source="Cluster0")
     await client[names[0]][names[1]].insert_one({})
     blocking[names[0]][names[1]].insert_one({})
     data_api.silence()
@@ -132,8 +138,7 @@ async def test_data_api_clients_close(data_api: Proxy, names: tuple[str, str]) -
     in_threads(lambda: blocking[names[0]][names[1]].insert_one({}))
     await asyncio.sleep(0.2)
     call.cancel()
-    async with asyncio.timeout(BOUND_SECONDS):
-        await client.close()
+    await within(client.close())
     closing, _ = in_threads(blocking.close)
     join(*closing)
 
@@ -150,13 +155,12 @@ async def test_a_client_whose_settings_are_replaced_holds_nobody_up(
     await asyncio.sleep(0.2)
     call.cancel()
     await asyncio.wait([call])
-    async with asyncio.timeout(BOUND_SECONDS):
-        # A shared client is not closed by its users.
-        await old.close()
-        new = AsyncMongoClient.from_config(config)
-        del old, collection, call
-        gc.collect()
-        await new.get_default_collection().insert_one({})
+    # A shared client is not closed by its users.
+    await within(old.close())
+    new = AsyncMongoClient.from_config(config)
+    del old, collection, call
+    gc.collect()
+    await within(new.get_default_collection().insert_one({}))
 
 
 async def test_the_store_is_drained_within_bounds(server: Proxy, config: dict[str, str]) -> None:
@@ -168,8 +172,7 @@ async def test_the_store_is_drained_within_bounds(server: Proxy, config: dict[st
     server.silence()
     saving = asyncio.ensure_future(store.save("asset_purchase_request_processing", request | {"note": "x"}))
     await asyncio.sleep(0.2)
-    async with asyncio.timeout(BOUND_SECONDS):
-        await drain_store(behind)
+    await within(drain_store(behind))
     saving.cancel()
     await asyncio.wait([saving])
 

@@ -333,11 +333,11 @@ async def test_a_call_of_the_data_api_after_a_pause_succeeds_at_the_first_try(
             await asyncio.sleep(PAUSE_SECONDS)
             await ended_async(CALLS[call](collection))
         with DataApiClient(url, api_key=API_KEY, data_source="Cluster0") as blocking:
-            collection = blocking[reader.database.name][reader.name]
+            same = blocking[reader.database.name][reader.name]
             server.delay(DELAY_SECONDS)
             with ThreadPoolExecutor(POOL) as threads:
-                list(threads.map(lambda _: collection.find_one({}), range(POOL)))
+                list(threads.map(lambda _: same.find_one({}), range(POOL)))
             server.delay(0)
             close(server, reset)
             await asyncio.sleep(PAUSE_SECONDS)
-            ended(CALLS[call](collection))
+            ended(CALLS[call](same))
