@@ -1,6 +1,8 @@
 //! Calls that end although the network does not let them: where their client
 //! is closed, and where the interpreter ends.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -43,20 +45,29 @@ impl GivingUp {
     }
 
     /// Gives up if calls are under way while the server leaves two pings in a row unanswered.
-    pub async fn at_exit(&self, mut is_there: impl FnMut() -> BoxFuture<'static, bool> + Send) {
-        const PINGS: u32 = 2;
+    pub async fn at_exit(&self, is_there: impl FnMut() -> BoxFuture<'static, bool> + Send) {
+        self.if_silent(EXIT_TIME / PINGS, PING_TIME, is_there).await;
+    }
+
+    async fn if_silent(
+        &self,
+        pause: Duration,
+        ping_time: Duration,
+        mut is_there: impl FnMut() -> BoxFuture<'static, bool> + Send,
+    ) {
         let mut unanswered = 0;
-        loop {
-            sleep(EXIT_TIME / PINGS).await;
+        while unanswered < PINGS {
+            sleep(pause).await;
             let under_way = self.0.receiver_count() > 0;
-            let answered = !under_way || timeout(PING_TIME, is_there()).await.unwrap_or(false);
+            let answered = !under_way || timeout(ping_time, is_there()).await.unwrap_or(false);
             unanswered = if answered { 0 } else { unanswered + 1 };
-            if unanswered == PINGS {
-                return self.give_up();
-            }
         }
+        self.give_up();
     }
 }
+
+/// How many pings in a row have to be left unanswered.
+const PINGS: u32 = 2;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -75,16 +86,20 @@ mod tests {
         assert!(giving_up.until(pending::<Result<()>>()).await.is_err());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn at_exit_calls_are_given_up_only_if_nothing_is_answered() {
         let giving_up = GivingUp::default();
-        let forever = std::time::Duration::from_secs(600);
+        let (forever, short) = (Duration::from_millis(200), Duration::from_millis(1));
         let hanging = giving_up.until(pending::<Result<()>>());
-        assert!(timeout(forever, giving_up.at_exit(|| ready(true).boxed())).await.is_err());
+        assert!(timeout(forever, giving_up.if_silent(short, short, || ready(true).boxed())).await.is_err());
         let mut answers = [false, true, false, true].into_iter().cycle();
-        assert!(timeout(forever, giving_up.at_exit(move || ready(answers.next().unwrap()).boxed())).await.is_err());
-        giving_up.at_exit(|| pending().boxed()).await;
+        assert!(
+            timeout(forever, giving_up.if_silent(short, short, move || ready(answers.next().unwrap()).boxed()))
+                .await
+                .is_err()
+        );
+        giving_up.if_silent(short, short, || pending().boxed()).await;
         assert!(hanging.await.is_err());
-        assert!(timeout(forever, GivingUp::default().at_exit(|| ready(false).boxed())).await.is_err());
+        assert!(timeout(forever, GivingUp::default().if_silent(short, short, || ready(false).boxed())).await.is_err());
     }
 }
