@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 
 use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::DRAIN_TIME;
 use crate::mailbox::Wakeup;
 
 /// What bounds merging.
@@ -106,6 +108,8 @@ struct State<D> {
     bytes_waiting: usize,
     /// How many have come.
     come: u64,
+    /// How many commands have ended.
+    ended: u64,
 }
 
 /// The inserts of one client that wait, by collection.
@@ -116,7 +120,10 @@ pub struct Coalescer<C: SendBatch> {
 
 impl<C: SendBatch> Default for Coalescer<C> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { queues: HashMap::new(), bytes_waiting: 0, come: 0 }), room: Notify::new() }
+        Self {
+            state: Mutex::new(State { queues: HashMap::new(), bytes_waiting: 0, come: 0, ended: 0 }),
+            room: Notify::new(),
+        }
     }
 }
 
@@ -187,10 +194,31 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
     }
 
     /// Waits until nothing waits and nothing is in flight.
-    pub async fn drained(&self) {
+    ///
+    /// # Errors
+    /// `NetworkTimeout` where the server answers nothing for [`DRAIN_TIME`].
+    pub async fn drained(&self) -> Result<()> {
         const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
-        while !self.state.lock().unwrap_or_else(PoisonError::into_inner).queues.is_empty() {
-            tokio::time::sleep(PAUSE).await;
+        let mut seen = (0, Instant::now());
+        loop {
+            let (empty, ended) = {
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                (state.queues.is_empty(), state.ended)
+            };
+            if empty {
+                return Ok(());
+            }
+            if ended != seen.0 {
+                seen = (ended, Instant::now());
+            }
+            if seen.1.elapsed() >= DRAIN_TIME {
+                let seconds = DRAIN_TIME.as_secs();
+                return Err(Error::new(
+                    ErrorKind::NetworkTimeout,
+                    format!("inserts are still on their way, and the server has answered none for {seconds} s"),
+                ));
+            }
+            sleep(PAUSE).await;
         }
     }
 
@@ -208,6 +236,7 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
             if matches!(&outcome, Outcome::Same(Err(error)) if late.contains(&error.kind)) {
                 callers.extend((*client).as_ref().waited_since(&namespace, come));
             }
+            (*client).as_ref().state.lock().unwrap_or_else(PoisonError::into_inner).ended += 1;
             // The place is free before its callers know, who may have their next insert ready.
             next = (*client).as_ref().next_batch(&namespace);
             settle(callers, outcome);

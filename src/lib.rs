@@ -11,6 +11,8 @@ pub mod driver;
 pub mod error;
 pub mod events;
 pub mod gateway;
+pub mod giving_up;
+pub mod limits;
 pub mod mailbox;
 #[cfg(feature = "python")]
 pub mod python;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::runtime::Handle;
@@ -28,6 +28,7 @@ use crate::cursor::Batch;
 use crate::driver::Namespace;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result, excerpt};
+use crate::giving_up::GivingUp;
 
 /// How often a call is tried at most.
 const TRIES: u32 = 3;
@@ -63,6 +64,7 @@ pub struct DataApiClient {
     coalescer: Coalescer<Self>,
     /// Whether the server takes `insertOne` but no `insertMany`.
     no_insert_many: AtomicBool,
+    giving_up: GivingUp,
 }
 
 /// What is known of the tries of a call.
@@ -190,7 +192,24 @@ impl DataApiClient {
             http: OnceCell::new(),
             coalescer: Coalescer::default(),
             no_insert_many: AtomicBool::new(false),
+            giving_up: GivingUp::default(),
         }
+    }
+
+    /// For an interpreter that ends: gives up if calls are under way, and the server answers nothing.
+    pub async fn give_up_if_silent(&self) {
+        let is_there = || {
+            let http = self.http.get().map(|http| http.get(&self.settings.endpoint));
+            // Whatever it says to that, it is there.
+            async move {
+                match http {
+                    Some(request) => request.send().await.is_ok(),
+                    None => false,
+                }
+            }
+            .boxed()
+        };
+        self.giving_up.at_exit(is_there).await;
     }
 
     /// What it was made from.
@@ -419,7 +438,8 @@ impl DataApiClient {
     ) -> Result<Answer> {
         let mut pause = PAUSE;
         for tried in 1.. {
-            let (error, again) = match timeout_at(deadline, self.try_once(action, body.clone())).await {
+            let trying = timeout_at(deadline, self.try_once(action, body.clone()));
+            let (error, again) = match self.giving_up.until(async { Ok(trying.await) }).await? {
                 Ok(Try::Done(answer)) => return Ok(answer),
                 Ok(Try::Failed { error, again }) => (error, again),
                 Err(_) => return Err(self.late(action)),

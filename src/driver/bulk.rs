@@ -10,6 +10,7 @@ use mongodb::ClientSession;
 
 use super::concern::write_concern_document;
 use super::error::{Attempt, Attempted, is_retryable_write};
+use super::idle::{ByDriver, Repeats};
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::codec::MAX_DOCUMENT_SIZE;
@@ -331,15 +332,26 @@ async fn send(
     if let Some(held) = &mut explicit
         && session.is_some_and(|session| session.in_transaction() || session.is_snapshot())
     {
-        return database.run_raw_command(body(None, None)?).session(&mut **held).await.attempted(attempt);
+        let mut repeats = Repeats::new(client, session, ByDriver::Never);
+        return loop {
+            let answer = database.run_raw_command(body(None, None)?).session(&mut **held).await;
+            if !repeats.again(&answer) {
+                break answer.attempted(attempt);
+            }
+        };
     }
     if !(retryable && connected.retry_writes) || client.bulk_sessions.are_refused() {
-        let sending = database.run_raw_command(body(concern, None)?);
-        return match &mut explicit {
-            Some(held) => sending.session(&mut **held).await,
-            None => sending.await,
-        }
-        .attempted(attempt);
+        let mut repeats = Repeats::new(client, session, ByDriver::Never);
+        return loop {
+            let sending = database.run_raw_command(body(concern.clone(), None)?);
+            let answer = match &mut explicit {
+                Some(held) => sending.session(&mut **held).await,
+                None => sending.await,
+            };
+            if !repeats.again(&answer) {
+                break answer.attempted(attempt);
+            }
+        };
     }
     let own = match client.bulk_sessions.take() {
         Some(own) => own,

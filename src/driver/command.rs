@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf};
+use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use mongodb::options::{SelectionCriteria, WriteConcern};
 
 use super::concern::write_concern_document;
 use super::error::{Attempt, Attempted};
+use super::idle::{ByDriver, Repeats};
 use super::session::{Session, batches};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
@@ -127,20 +128,23 @@ async fn open(
     let repeated = how.is_repeated(connected);
     let database = connected.client.database(&namespace.database);
     let opening = async {
-        let mut action = database.run_cursor_command(command.clone());
-        if let Some(criteria) = &how.read_preference {
-            action = action.selection_criteria(criteria.clone());
-        }
-        if let Some(batch_size) = more.batch_size {
-            action = action.batch_size(batch_size);
-        }
-        if let Some(time) = more.max_await_time {
-            action = action.max_time(time);
-        }
-        if let Some(comment) = &more.comment {
-            action = action.comment(comment.clone());
-        }
-        Ok(batches!(how.session.clone(), Arc::clone(client), &attempt, DOING, Arc::clone(namespace), action))
+        let action = || {
+            let mut action = database.run_cursor_command(command.clone());
+            if let Some(criteria) = &how.read_preference {
+                action = action.selection_criteria(criteria.clone());
+            }
+            if let Some(batch_size) = more.batch_size {
+                action = action.batch_size(batch_size);
+            }
+            if let Some(time) = more.max_await_time {
+                action = action.max_time(time);
+            }
+            if let Some(comment) = &more.comment {
+                action = action.comment(comment.clone());
+            }
+            action
+        };
+        Ok(batches!(how.session.clone(), Arc::clone(client), &attempt, DOING, Arc::clone(namespace), action()))
     };
     opening.await.map_err(|error: Error| {
         let again = repeated && error.is_retryable_read();
@@ -166,6 +170,7 @@ pub async fn run_command(
         command.insert("writeConcern", concern);
     }
     let mut tried = false;
+    let mut repeats = Repeats::new(client, how.session.as_deref(), ByDriver::Never);
     let answer = loop {
         let mut action = database.run_command(command.clone());
         if let Some(criteria) = &how.read_preference {
@@ -178,6 +183,9 @@ pub async fn run_command(
             }
             None => action.await,
         };
+        if repeats.again(&answer) {
+            continue;
+        }
         match answer.attempted(&attempt) {
             Err(error) if !tried && how.is_repeated(connected) && error.is_retryable_read() => tried = true,
             answer => break answer?,

@@ -13,6 +13,8 @@ use mongodb::options::{ClientOptions, ServerAddress};
 use mongodb::{ServerInfo, ServerType, TopologyType};
 use tokio::sync::watch;
 
+use super::idle::Connections;
+
 /// Who made the call that an event is of.
 pub type Caller = Arc<dyn Any + Send + Sync>;
 
@@ -75,6 +77,7 @@ pub(super) fn listen(
     options: &mut ClientOptions,
     listener: Option<&Arc<dyn Listener>>,
     topology: watch::Sender<Option<TopologyDescription>>,
+    connections: Arc<Connections>,
 ) {
     let wanted = listener.map(|listener| listener.wanted()).unwrap_or_default();
     if let Some(listener) = listener.filter(|_| wanted.commands) {
@@ -85,14 +88,15 @@ pub(super) fn listen(
             }
         }));
     }
-    if let Some(listener) = listener.filter(|_| wanted.pools) {
-        let listener = Arc::clone(listener);
-        options.cmap_event_handler = Some(EventHandler::callback(move |event| {
-            if let Some(told) = of_pool(event) {
-                listener.told(told);
-            }
-        }));
-    }
+    let of_pools = listener.filter(|_| wanted.pools).cloned();
+    options.cmap_event_handler = Some(EventHandler::callback(move |event| {
+        connections.note(&event);
+        if let Some(listener) = &of_pools
+            && let Some(told) = of_pool(event)
+        {
+            listener.told(told);
+        }
+    }));
     let listener = listener.filter(|_| wanted.servers).cloned();
     options.sdam_event_handler = Some(EventHandler::callback(move |event| {
         if let SdamEvent::TopologyDescriptionChanged(changed) = &event {

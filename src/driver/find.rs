@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf};
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use mongodb::options::{Collation, CursorType, FindOneOptions, FindOptions, Hint};
 
@@ -115,8 +114,8 @@ pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find)
     options.allow_partial_results = query.allow_partial_results;
     options.return_key = query.return_key;
     options.show_record_id = query.show_record_id;
-    let action = collection.find_one(query.filter).with_options(options);
-    send!(query.session, client, &attempt, action).attempted(&attempt)
+    send!(query.session, client, &attempt, collection.find_one(query.filter.clone()).with_options(options.clone()))
+        .attempted(&attempt)
 }
 
 /// All documents that match, batch by batch. Each command is repeated once by
@@ -152,8 +151,14 @@ pub async fn find(
     options.show_record_id = query.show_record_id;
     options.cursor_type = query.tailable;
     options.max_await_time = query.max_await_time;
-    let action = collection.find(query.filter).with_options(options);
-    Ok(batches!(query.session, Arc::clone(&client), &attempt, DOING, Arc::clone(&namespace), action))
+    Ok(batches!(
+        query.session,
+        Arc::clone(&client),
+        &attempt,
+        DOING,
+        Arc::clone(&namespace),
+        collection.find(query.filter.clone()).with_options(options.clone())
+    ))
 }
 
 fn hint(hint: Option<Bson>) -> Option<Hint> {

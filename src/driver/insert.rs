@@ -48,7 +48,8 @@ impl SendBatch for DriverClient {
 
     async fn send(&self, namespace: &Namespace, outgoing: Vec<Outgoing>) -> Outcome {
         let (documents, ids): (Vec<_>, Vec<_>) = outgoing.into_iter().map(|one| (one.document, one.content_id)).unzip();
-        let mut outcome = send(self, namespace, documents).await;
+        let sending = async { Ok(send(self, namespace, documents).await) };
+        let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| Outcome::Same(Err(error)));
         let results = match &mut outcome {
             Outcome::Each(results) => results.as_mut_slice(),
             Outcome::Same(result) if ids.len() == 1 => std::slice::from_mut(result),

@@ -7,6 +7,7 @@ pub mod concern;
 pub mod error;
 pub mod events;
 pub mod find;
+mod idle;
 pub mod insert;
 pub mod session;
 pub mod watch;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
+use futures_util::FutureExt as _;
 use mongodb::event::sdam::TopologyDescription;
 use mongodb::options::oidc::Callback;
 use mongodb::options::{
@@ -28,14 +30,18 @@ use mongodb::options::{
 use mongodb::{Client, Collection};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch as watch_channel};
+use tokio::time::timeout;
 
 use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::giving_up::GivingUp;
+use crate::limits::CLOSE_TIME;
 use bulk::BulkSessions;
 use concern::Concerns;
 use error::Attempt;
 use events::Listener;
+use idle::Connections;
 use session::Session;
 
 /// PyMongo's default, where the connection string does not say.
@@ -78,6 +84,8 @@ pub struct DriverClient {
     client: OnceCell<Connected>,
     coalescer: Coalescer<Self>,
     bulk_sessions: BulkSessions,
+    connections: Arc<Connections>,
+    giving_up: GivingUp,
     listener: Option<Arc<dyn Listener>>,
     topology: watch_channel::Sender<Option<TopologyDescription>>,
     beyond: Beyond,
@@ -122,12 +130,15 @@ impl DriverClient {
         beyond: Beyond,
     ) -> Self {
         warm_up(&runtime);
+        let connections = Arc::new(Connections::new(&runtime));
         Self {
             settings,
             runtime,
             client: OnceCell::new(),
             coalescer: Coalescer::default(),
             bulk_sessions: BulkSessions::default(),
+            connections,
+            giving_up: GivingUp::default(),
             listener,
             topology: watch_channel::Sender::new(None),
             beyond,
@@ -175,6 +186,7 @@ impl DriverClient {
     }
 
     async fn connected(&self, attempt: &Attempt<'_>) -> Result<&Connected> {
+        self.connections.look();
         self.client.get_or_try_init(|| self.connect(attempt)).await
     }
 
@@ -193,7 +205,9 @@ impl DriverClient {
         options.server_api = self.beyond.server_api.clone().or(options.server_api);
         self.beyond.authentication.add_to(&mut options);
         trust_ssl_cert_file(&mut options);
-        events::listen(&mut options, self.listener.as_ref(), self.topology.clone());
+        Connections::prepare(&mut options);
+        let connections = Arc::clone(&self.connections);
+        events::listen(&mut options, self.listener.as_ref(), self.topology.clone(), connections);
         let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
         let client = Client::with_options(options).map_err(|error| attempt.failed(&error))?;
         Ok(Connected { client, retry_reads, retry_writes })
@@ -254,14 +268,46 @@ impl DriverClient {
         Ok(self.database(&namespace.database, attempt).await?.collection_with_options(&namespace.collection, options))
     }
 
-    /// Closes all connections; calls that are under way fail.
+    /// Closes all connections. Calls under way have [`CLOSE_TIME`] to end, and fail then.
     pub async fn close(&self) {
         self.bulk_sessions.close();
         if let Some(Connected { client, .. }) = self.client.get() {
             // The last call's session may be on its way back to the driver's pool, which ends those that are in it.
             drop(self.runtime.spawn(std::future::ready(())).await);
-            client.clone().shutdown().immediate(true).await;
+            let client = client.clone();
+            // The driver waits for the server's answer to `endSessions`, and for calls under way. In a task of its
+            // own it gets to its end even if that comes after the time that a caller is to wait.
+            let closing = self.runtime.spawn(async move { client.shutdown().immediate(true).await });
+            if timeout(CLOSE_TIME, closing).await.is_err() {
+                self.giving_up.give_up();
+            }
         }
+    }
+
+    /// A call of this client: it fails where the client gives up.
+    pub fn until_given_up<T, F: Future<Output = Result<T>> + Send>(
+        &self,
+        call: F,
+    ) -> impl Future<Output = Result<T>> + Send + use<T, F> {
+        self.giving_up.until(call)
+    }
+
+    /// For an interpreter that ends: gives up if calls are under way, and the server answers nothing.
+    pub async fn give_up_if_silent(&self) {
+        use mongodb::error::ErrorKind as Driver;
+        let is_there = || {
+            let client = self.client.get().map(|connected| connected.client.clone());
+            let is_there = async move {
+                let Some(client) = client else { return false };
+                match client.database("admin").run_command(bson::doc! { "ping": 1 }).await {
+                    // Also one that refuses is there.
+                    Err(error) => !matches!(*error.kind, Driver::Io(_) | Driver::ServerSelection { .. }),
+                    Ok(_) => true,
+                }
+            };
+            is_there.boxed()
+        };
+        self.giving_up.at_exit(is_there).await;
     }
 }
 

@@ -95,6 +95,8 @@ impl Session {
             held.advance_operation_time(time);
         }
         if let Some(options) = starting {
+            // Its first command cannot be sent again: the driver takes the transaction as begun.
+            client.purge().await;
             held.start_transaction().with_options(options).await.attempted(attempt)?;
         }
         Ok(held)
@@ -144,12 +146,15 @@ impl Session {
         let namespace = Namespace::new("admin", name);
         let attempt = Attempt { doing: "run the command", namespace: &namespace, settings: client.settings() };
         self.noted().in_transaction = false;
-        let mut held = self.hold(client, &attempt).await?;
-        let finished = match commit {
-            true => held.commit_transaction().await,
-            false => held.abort_transaction().await,
+        let finishing = async {
+            let mut held = self.hold(client, &attempt).await?;
+            let finished = match commit {
+                true => held.commit_transaction().await,
+                false => held.abort_transaction().await,
+            };
+            finished.attempted(&attempt)
         };
-        finished.attempted(&attempt)
+        client.until_given_up(finishing).await
     }
 
     /// Ends it: the server's session goes back to the driver's pool.
@@ -202,16 +207,28 @@ impl Session {
     }
 }
 
-/// Sends an action of the driver's, in a session where there is one.
+/// Sends an action of the driver's, in a session where there is one; once more
+/// where it did not leave as a whole. The action is made anew each time.
 macro_rules! send {
-    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
-        let action = $action;
-        match $session {
-            Some(session) => {
-                let mut held = session.hold($client, $attempt).await?;
-                action.session(&mut *held).await
+    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {
+        $crate::driver::session::send!(Never, $session, $client, $attempt, $action)
+    };
+    ($by_driver:ident, $session:expr, $client:expr, $attempt:expr, $action:expr) => {{
+        let session = &$session;
+        let by_driver = $crate::driver::idle::ByDriver::$by_driver;
+        let mut repeats = $crate::driver::idle::Repeats::new($client, session.as_deref(), by_driver);
+        loop {
+            let action = $action;
+            let answer = match session {
+                Some(session) => {
+                    let mut held = session.hold($client, $attempt).await?;
+                    action.session(&mut *held).await
+                }
+                None => action.await,
+            };
+            if !repeats.again(&answer) {
+                break answer;
             }
-            None => action.await,
         }
     }};
 }
@@ -220,28 +237,62 @@ macro_rules! send {
 /// next batch only when that is wanted: calls of a session do not overlap.
 macro_rules! batches {
     ($session:expr, $client:expr, $attempt:expr, $doing:expr, $namespace:expr, $action:expr) => {{
-        let action = $action;
-        match $session {
+        let (session, client) = ($session, $client);
+        let by_driver = $crate::driver::idle::ByDriver::Never;
+        let mut repeats = $crate::driver::idle::Repeats::new(&client, session.as_deref(), by_driver);
+        match session {
             Some(session) => {
-                let mut held = session.hold(&$client, $attempt).await?;
-                let cursor = action.session(&mut *held).batch().await.attempted($attempt)?;
-                drop(held);
-                $crate::driver::session::in_session($client, $namespace, $doing, cursor, session)
+                let cursor = loop {
+                    let action = $action;
+                    let opening = async {
+                        let mut held = session.hold(&client, $attempt).await?;
+                        Ok(action.session(&mut *held).batch().await)
+                    };
+                    let cursor = client.until_given_up(opening).await?;
+                    if !repeats.again(&cursor) {
+                        break cursor.attempted($attempt)?;
+                    }
+                };
+                $crate::driver::session::in_session(client, $namespace, $doing, cursor, session)
             }
             None => {
-                let cursor = action.batch().await.attempted($attempt)?;
-                let (client, namespace) = ($client, $namespace);
-                let batches = cursor.map(move |batch| {
-                    let attempt = Attempt { doing: $doing, namespace: &namespace, settings: client.settings() };
-                    Batch::of_mongodb(batch.attempted(&attempt)?)
-                });
-                batches.boxed()
+                let cursor = loop {
+                    let action = $action;
+                    let cursor = client.until_given_up(async { Ok(action.batch().await) }).await?;
+                    if !repeats.again(&cursor) {
+                        break cursor.attempted($attempt)?;
+                    }
+                };
+                $crate::driver::session::without_session(client, $namespace, $doing, cursor)
             }
         }
     }};
 }
 
 pub(super) use {batches, send};
+
+/// The batches of a cursor.
+pub(super) fn without_session(
+    client: Arc<DriverClient>,
+    namespace: Arc<Namespace>,
+    doing: &'static str,
+    cursor: mongodb::raw_batch_cursor::RawBatchCursor,
+) -> futures_util::stream::BoxStream<'static, Result<crate::cursor::Batch>> {
+    use futures_util::StreamExt as _;
+    let batches = futures_util::stream::unfold((cursor, client, namespace), move |(mut cursor, client, namespace)| {
+        async move {
+            let next = async {
+                // The driver does not ask for a batch again.
+                client.purge().await;
+                let attempt = Attempt { doing, namespace: &namespace, settings: client.settings() };
+                cursor.next().await.transpose().attempted(&attempt)?.map(crate::cursor::Batch::of_mongodb).transpose()
+            };
+            let next = client.until_given_up(next).await.transpose();
+            next.map(|batch| (batch, (cursor, client, namespace)))
+        }
+    });
+    batches.boxed()
+}
 
 /// The batches of a cursor in a session.
 pub(super) fn in_session(
@@ -254,14 +305,15 @@ pub(super) fn in_session(
     use futures_util::StreamExt as _;
     let state = (cursor, session, client, namespace);
     let batches = futures_util::stream::unfold(state, move |(mut cursor, session, client, namespace)| async move {
-        let next = {
+        let next = async {
+            // The driver does not ask for a batch again.
+            client.purge().await;
             let attempt = Attempt { doing, namespace: &namespace, settings: client.settings() };
-            let batch = match session.hold(&client, &attempt).await {
-                Ok(mut held) => cursor.stream(&mut held).next().await.map(|batch| batch.attempted(&attempt)),
-                Err(error) => Some(Err(error)),
-            };
-            batch.map(|batch| batch.and_then(crate::cursor::Batch::of_mongodb))
+            let mut held = session.hold(&client, &attempt).await?;
+            let batch = cursor.stream(&mut held).next().await.transpose().attempted(&attempt)?;
+            batch.map(crate::cursor::Batch::of_mongodb).transpose()
         };
+        let next = client.until_given_up(next).await.transpose();
         next.map(|batch| (batch, (cursor, session, client, namespace)))
     });
     batches.boxed()

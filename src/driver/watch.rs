@@ -76,7 +76,7 @@ impl Watching {
         let watching = async move {
             let namespace = Arc::clone(&watch.namespace);
             let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-            let mut stream = match open(&client, watch, &attempt).await {
+            let mut stream = match client.until_given_up(open(&client, watch, &attempt)).await {
                 Ok(stream) => stream,
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
@@ -86,7 +86,7 @@ impl Watching {
             }
             while let Ok(place) = sender.reserve().await {
                 wanted.wanted().await;
-                let document = stream.next_if_any(&client, &attempt).await;
+                let document = client.until_given_up(stream.next_if_any(&client, &attempt)).await;
                 // What came with the last batch is still there.
                 let over = !matches!(document, Ok(Some(_))) && (document.is_err() || !stream.is_alive());
                 let (token, alive) = (stream.token(), stream.is_alive());
@@ -142,6 +142,8 @@ fn ended() -> Error {
 async fn open(client: &DriverClient, watch: Watch, attempt: &Attempt<'_>) -> Result<Stream> {
     macro_rules! opened {
         ($watch:expr) => {{
+            // The driver's retry is enough for what only reads, if it begins with a new pool.
+            client.purge().await;
             let action = $watch.pipeline(watch.pipeline).with_options(watch.options);
             match watch.session {
                 None => Stream::Implicit(action.await.attempted(attempt)?.with_type()),
@@ -184,6 +186,7 @@ impl Stream {
     }
 
     async fn next_if_any(&mut self, client: &DriverClient, attempt: &Attempt<'_>) -> Result<Option<RawDocumentBuf>> {
+        client.purge().await;
         match self {
             Self::Implicit(stream) => stream.next_if_any().await.attempted(attempt),
             Self::Explicit(stream, session) => {

@@ -74,9 +74,20 @@ pub async fn update(
     let (update, given) = (modifications(update)?, options::<UpdateOptions>(given)?);
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let updated = if many {
-        send!(session, client, &attempt, collection.update_many(filter, update).with_options(given))
+        send!(
+            session,
+            client,
+            &attempt,
+            collection.update_many(filter.clone(), update.clone()).with_options(given.clone())
+        )
     } else {
-        send!(session, client, &attempt, collection.update_one(filter, update).with_options(given))
+        send!(
+            Numbered,
+            session,
+            client,
+            &attempt,
+            collection.update_one(filter.clone(), update.clone()).with_options(given.clone())
+        )
     };
     updated.attempted(&attempt).map(Updated::from)
 }
@@ -96,8 +107,15 @@ pub async fn replace(
     let attempt = Attempt { doing: "replace in", namespace, settings: client.settings() };
     let given = options::<ReplaceOptions>(given)?;
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
-    let action = collection.replace_one(filter, replacement).with_options(given);
-    send!(session, client, &attempt, action).attempted(&attempt).map(Updated::from)
+    send!(
+        Numbered,
+        session,
+        client,
+        &attempt,
+        collection.replace_one(filter.clone(), replacement.clone()).with_options(given.clone())
+    )
+    .attempted(&attempt)
+    .map(Updated::from)
 }
 
 /// Deletes the first document that matches, or all that do; gives how many.
@@ -116,9 +134,9 @@ pub async fn delete(
     let given = options::<DeleteOptions>(given)?;
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let deleted = if many {
-        send!(session, client, &attempt, collection.delete_many(filter).with_options(given))
+        send!(session, client, &attempt, collection.delete_many(filter.clone()).with_options(given.clone()))
     } else {
-        send!(session, client, &attempt, collection.delete_one(filter).with_options(given))
+        send!(Numbered, session, client, &attempt, collection.delete_one(filter.clone()).with_options(given.clone()))
     };
     deleted.attempted(&attempt).map(|deleted| deleted.deleted_count)
 }
@@ -169,23 +187,37 @@ pub async fn find_one_and(
             let mut given = options::<FindOneAndUpdateOptions>(given)?;
             given.return_document = Some(which);
             given.max_time = max_time;
+            let update = modifications(update)?;
             send!(
+                Numbered,
                 session,
                 client,
                 &attempt,
-                collection.find_one_and_update(filter, modifications(update)?).with_options(given)
+                collection.find_one_and_update(filter.clone(), update.clone()).with_options(given.clone())
             )
         }
         Then::Replace(replacement) => {
             let mut given = options::<FindOneAndReplaceOptions>(given)?;
             given.return_document = Some(which);
             given.max_time = max_time;
-            send!(session, client, &attempt, collection.find_one_and_replace(filter, replacement).with_options(given))
+            send!(
+                Numbered,
+                session,
+                client,
+                &attempt,
+                collection.find_one_and_replace(filter.clone(), replacement.clone()).with_options(given.clone())
+            )
         }
         Then::Delete => {
             let mut given = options::<FindOneAndDeleteOptions>(given)?;
             given.max_time = max_time;
-            send!(session, client, &attempt, collection.find_one_and_delete(filter).with_options(given))
+            send!(
+                Numbered,
+                session,
+                client,
+                &attempt,
+                collection.find_one_and_delete(filter.clone()).with_options(given.clone())
+            )
         }
     }
     .attempted(&attempt)

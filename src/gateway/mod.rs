@@ -30,6 +30,7 @@ use crate::config::DriverSettings;
 use crate::driver::command::{How, run_command};
 use crate::driver::{Beyond, DriverClient};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::PING_TIME;
 use auth::{Auth, Rates};
 use observe::Observer;
 pub use openapi::description as openapi_description;
@@ -120,8 +121,6 @@ struct Gateway {
     ready: Mutex<Option<(Instant, bool)>>,
 }
 
-/// How long a MongoDB has to say that it is there.
-const PING: Duration = Duration::from_secs(2);
 /// How long it is taken to be as it was seen.
 const READY_FOR: Duration = Duration::from_millis(500);
 
@@ -147,7 +146,7 @@ impl Gateway {
         let mut missing = Vec::new();
         for (name, client) in self.clients.all() {
             let ping = run_command(client, "admin".to_owned(), bson::doc! { "ping": 1 }, How::once(None));
-            match tokio::time::timeout(PING, ping).await {
+            match tokio::time::timeout(PING_TIME, ping).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => missing.push((name.to_owned(), error.message)),
                 Err(_) => missing.push((name.to_owned(), "no answer in time".to_owned())),
@@ -189,10 +188,8 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
     server::serve_connections(listener, router, &gateway.limits, front, stop, grace).await;
     reloading.abort();
     looking.abort();
-    for (_, client) in gateway.clients.all() {
-        // A MongoDB that does not answer is not waited for.
-        drop(tokio::time::timeout(PING, client.close()).await);
-    }
+    // Each ends within its own bound.
+    futures_util::future::join_all(gateway.clients.all().into_iter().map(|(_, client)| client.close())).await;
     observer.end();
     Ok(())
 }

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::errors::to_py;
+use super::pooled::PooledClient;
 use crate::coalesce::{Flush, More, Settle, awaited};
 use crate::driver::events::{Heard, Listener};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,6 +61,9 @@ pub trait Startable: Send + 'static {
     /// The same, of which a listener hears.
     #[must_use]
     fn heard_by(self, heard: Option<Heard>) -> Self;
+    /// The same, which fails where its client gives up.
+    #[must_use]
+    fn of_client(self, client: &impl PooledClient) -> Self;
 }
 
 /// `finish`, once listeners have heard what was told until then.
@@ -89,6 +93,10 @@ impl<T: Send + 'static> Startable for Call<T> {
         let Some(heard) = heard else { return self };
         let finish = after_listeners(Arc::clone(&heard.listener), self.finish);
         Self { running: Box::pin(Heard::scope(Some(heard), self.running)), finish }
+    }
+
+    fn of_client(self, client: &impl PooledClient) -> Self {
+        Self { running: client.until_given_up(self.running), finish: self.finish }
     }
 }
 
@@ -156,6 +164,14 @@ impl Startable for Insert {
                 Self::Merged { hand_over, finish: after_listeners(heard.listener, finish) }
             }
             (merged, None) => merged,
+        }
+    }
+
+    fn of_client(self, client: &impl PooledClient) -> Self {
+        match self {
+            Self::Alone(call) => Self::Alone(call.of_client(client)),
+            // What merges inserts sees to that.
+            merged @ Self::Merged { .. } => merged,
         }
     }
 }

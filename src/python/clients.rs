@@ -141,7 +141,8 @@ impl<C: PooledClient> Here<C> {
     ) -> PyResult<S> {
         let at = self.at(py)?;
         let heard = heard(py, at.client.listener())?;
-        Ok(call(py, at)?.heard_by(heard))
+        let client = Arc::clone(&at.client);
+        Ok(call(py, at)?.heard_by(heard).of_client(&*client))
     }
 }
 
@@ -1005,10 +1006,7 @@ macro_rules! path_classes {
             fn _drain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
                 self.run(py, "EventStore.drain", |_, at| {
                     let client = at.client;
-                    let drained = async move {
-                        AsRef::<Coalescer<$path>>::as_ref(&*client).drained().await;
-                        Ok(())
-                    };
+                    let drained = async move { AsRef::<Coalescer<$path>>::as_ref(&*client).drained().await };
                     Ok(Call::new(drained, |py, _| Ok(py.None())))
                 })
             }

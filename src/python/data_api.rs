@@ -1,5 +1,6 @@
 //! The Data API path's calls.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bson::{RawBsonRef, RawDocumentBuf};
@@ -46,6 +47,15 @@ impl PooledClient for DataApiClient {
 
     fn listener(&self) -> Option<&Arc<dyn Listener>> {
         None
+    }
+
+    fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {
+        // Each of its requests is one that does.
+        call
+    }
+
+    fn give_up_if_silent(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { Self::give_up_if_silent(&self).await })
     }
 }
 

@@ -12,6 +12,7 @@ mod driver_api;
 mod driver_calls;
 mod errors;
 mod events;
+mod exit;
 mod flavor;
 mod gateway;
 mod mongo;
@@ -91,6 +92,7 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
 #[pyo3(name = "_forked")]
 fn forked() {
     crate::runtime::forked();
+    exit::forked();
 }
 
 /// The list for `@variables`: of each variable its name, its initial value and

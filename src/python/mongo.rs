@@ -1,5 +1,6 @@
 //! The driver path's calls.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,14 @@ impl PooledClient for DriverClient {
             listener,
             Beyond { server_api: extras.server_api.clone(), authentication },
         )
+    }
+
+    fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {
+        Box::pin(DriverClient::until_given_up(self, call))
+    }
+
+    fn give_up_if_silent(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { DriverClient::give_up_if_silent(&self).await })
     }
 
     fn listener(&self) -> Option<&Arc<dyn Listener>> {

@@ -1,13 +1,15 @@
 //! A Python client's hold on its pooled client of the core.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mongodb::options::ServerApi;
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
-use super::call::raised;
+use super::call::{Running, raised};
 use super::errors::invalid_operation;
+use super::exit;
 use super::monitoring::Dispatcher;
 use super::oidc::Oidc;
 use crate::driver::events::Listener;
@@ -23,6 +25,12 @@ pub trait PooledClient: Send + Sync + Sized + 'static {
 
     /// Who is told what happens.
     fn listener(&self) -> Option<&Arc<dyn Listener>>;
+
+    /// A call that fails where the client gives up.
+    fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T>;
+
+    /// For an interpreter that ends: gives up if calls are under way, and the server answers nothing.
+    fn give_up_if_silent(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// What a client may have beyond its settings.
@@ -80,6 +88,7 @@ impl<C: PooledClient> Pooled<C> {
                 Slot::Unmade | Slot::Made { .. } => {}
             }
         }
+        exit::prepare(py)?;
         let listener = Dispatcher::listener(py, &self.extras.listeners)?;
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have made it, or closed it, meanwhile.
@@ -91,6 +100,7 @@ impl<C: PooledClient> Pooled<C> {
             }
             Slot::Unmade | Slot::Made { .. } => {
                 let client = Arc::new(C::make(self.settings.clone(), runtime.clone(), listener, &self.extras));
+                exit::made(&client);
                 let made = Slot::Made { pid: process.pid, client: Arc::clone(&client) };
                 leave_to_parent(std::mem::replace(&mut *slot, made));
                 Ok(client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 import multiprocessing
 import traceback
 from collections import OrderedDict
@@ -602,16 +603,21 @@ async def open_store(config: Mapping[str, Any], *, logger: Any = None, **options
 async def drain_store(config: Mapping[str, Any], **options: Any) -> None:
     """Wait until nothing is on its way to MongoDB, for an application's `on_shutdown`.
 
+    Where the server answers nothing for five seconds, a warning is logged and the wait ends.
+
     Args:
         config: the extension's variables.
         **options: as `AsyncEventStore.from_config` takes them.
     """
     from connect.eaas.mongodb.store import AsyncEventStore
-    from pymongo.errors import ConfigurationError
+    from pymongo.errors import ConfigurationError, NetworkTimeout
 
     try:
         store = AsyncEventStore.from_config(config, **options)
     except ConfigurationError:
         # Then nothing is on its way.
         return
-    await store.drain()
+    try:
+        await store.drain()
+    except NetworkTimeout as error:
+        logging.getLogger(__name__).warning("the event store was not drained: %s", error)
