@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document};
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
+use super::answer::{Cursor, Repeats};
 use super::error::{Attempt, Attempted};
-use super::session::{Session, batches, send};
+use super::session::{Session, batches, opened, send};
 use super::write::options;
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
@@ -42,8 +42,10 @@ pub async fn aggregate(
     let mut given = options::<AggregateOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
     let collection = client.collection_in(&namespace, &attempt, session.as_deref()).await?;
-    let action = collection.aggregate(pipeline).with_options(given);
-    Ok(batches!(session, Arc::clone(&client), &attempt, DOING, Arc::clone(&namespace), action))
+    let action = || collection.aggregate(pipeline.clone()).with_options(given.clone());
+    let source = opened!(session, &client, &attempt, action());
+    let cursor = Cursor::of_collection(&namespace);
+    Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
 }
 
 /// How many documents match.
@@ -62,7 +64,8 @@ pub async fn count(
     let mut given = options::<CountOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
-    send!(session, client, &attempt, collection.count_documents(filter).with_options(given)).attempted(&attempt)
+    send!(session, client, &attempt, collection.count_documents(filter.clone()).with_options(given.clone()))
+        .attempted(&attempt)
 }
 
 /// How many documents there are, as the collection's metadata say.
@@ -75,7 +78,13 @@ pub async fn estimated_count(client: &DriverClient, namespace: &Namespace, given
     let mut given = options::<EstimatedDocumentCountOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
     let collection = client.collection(namespace, &attempt).await?;
-    collection.estimated_document_count().with_options(given).await.attempted(&attempt)
+    let mut repeats = Repeats::new(client);
+    loop {
+        match collection.estimated_document_count().with_options(given.clone()).await {
+            Err(error) if repeats.again(&error).await => {}
+            counted => return counted.attempted(&attempt),
+        }
+    }
 }
 
 /// The values that a field has in the documents that match.
@@ -95,5 +104,6 @@ pub async fn distinct(
     let mut given = options::<DistinctOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
-    send!(session, client, &attempt, collection.distinct(field, filter).with_options(given)).attempted(&attempt)
+    send!(session, client, &attempt, collection.distinct(field, filter.clone()).with_options(given.clone()))
+        .attempted(&attempt)
 }

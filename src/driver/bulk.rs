@@ -1,13 +1,32 @@
 //! Many writes to one collection in few commands, as PyMongo's `bulk_write`
 //! and `insert_many` send them.
+//!
+//! The driver gives a command that it is handed no transaction number, so that these writes have numbers of their own,
+//! from 2^40. A server refuses a number that is lower than the last that it saw in a session, and the driver's own count
+//! from 0. Hence the invariant: **a session that ever carried one of our numbers never comes into the driver's pool while
+//! a call can be made.** It holds by construction:
+//!
+//! - The driver takes a session into its pool when its `ClientSession` is dropped, and only then. (It leaves out those that
+//!   it marked itself, after an error on a connection in use, and those that are about to expire by the timeout that the
+//!   server tells. Neither can be relied on: an error while a connection is being made marks nothing.)
+//! - A session gets a number in [`send`] alone, where [`Lent`] owns it. Whatever ends the call (an answer, an error,
+//!   cancellation, a panic) drops the `Lent`, which puts the session back into [`BulkSessions`]; nothing but `Lent` takes
+//!   one out.
+//! - [`BulkSessions`] drops its sessions when the [`DriverClient`] is dropped, which every call holds on to. Closing a
+//!   client ends them on the server by id, and keeps them.
+//!
+//! So they are used again after an error, and after the server has forgotten them. Both are safe: the numbers of a session
+//! only grow, and a server makes a session of any id that it does not know. There are as many as were ever in use at once.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
-use mongodb::ClientSession;
+use mongodb::options::{ReadPreference, SelectionCriteria};
+use mongodb::{Client, ClientSession, Database};
 
+use super::answer::{Expected, Repeats, time_of};
 use super::concern::write_concern_document;
 use super::error::{Attempt, Attempted, is_retryable_write};
 use super::session::Session;
@@ -226,7 +245,7 @@ pub async fn bulk_write(
         let retryable = run.places.iter().all(|place| statements[*place].retryable);
         let command = Command { kind: run.kind, places: &run.places, statements, options };
         let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
-        let answer = send(client, namespace, &attempt, session, retryable, &body).await?;
+        let answer = send(client, namespace, &attempt, session, retryable, command.expected(), &body).await?;
         done.add(run.kind, &run.places, &answer);
         let given = answer.get_array("errorLabels").into_iter().flatten().filter_map(Bson::as_str);
         labels.extend(given.map(str::to_owned));
@@ -260,6 +279,16 @@ struct Command<'a> {
 }
 
 impl Command<'_> {
+    /// What its answer must look like.
+    fn expected(&self) -> Expected {
+        let count = self.places.len();
+        match self.kind {
+            Kind::Insert => Expected::Insert { count, ordered: self.options.ordered },
+            Kind::Update => Expected::Update(count),
+            Kind::Delete => Expected::Delete(count),
+        }
+    }
+
     /// The command, its fields in PyMongo's order.
     fn body(
         &self,
@@ -318,6 +347,7 @@ async fn send(
     attempt: &Attempt<'_>,
     session: Option<&Session>,
     retryable: bool,
+    expected: Expected,
     body: Body<'_>,
 ) -> Result<Document> {
     let connected = client.connected(attempt).await?;
@@ -331,56 +361,128 @@ async fn send(
     if let Some(held) = &mut explicit
         && session.is_some_and(|session| session.in_transaction() || session.is_snapshot())
     {
-        return database.run_raw_command(body(None, None)?).session(&mut **held).await.attempted(attempt);
+        let answer = database.run_raw_command(body(None, None)?).session(&mut **held).await;
+        return fitting(client, attempt, expected, answer).await;
     }
     if !(retryable && connected.retry_writes) || client.bulk_sessions.are_refused() {
-        let sending = database.run_raw_command(body(concern, None)?);
-        return match &mut explicit {
-            Some(held) => sending.session(&mut **held).await,
-            None => sending.await,
+        let mut repeats = Repeats::new(client);
+        loop {
+            let sending = database.run_raw_command(body(concern.clone(), None)?);
+            let answer = match &mut explicit {
+                Some(held) => sending.session(&mut **held).await,
+                None => sending.await,
+            };
+            match answer {
+                Err(error) if repeats.again(&error).await => {}
+                answer => return fitting(client, attempt, expected, answer).await,
+            }
         }
-        .attempted(attempt);
     }
     let own = match client.bulk_sessions.take() {
         Some(own) => own,
-        None => OwnSession::new(connected.client.start_session().await.attempted(attempt)?),
+        None => connected.client.start_session().await.attempted(attempt)?,
     };
-    let mut own = Lent { own: Some(own), sessions: &client.bulk_sessions, broken: false };
-    let Some(OwnSession { session: own_session, .. }) = &mut own.own else {
+    let mut own = Lent { own: Some(own), sessions: &client.bulk_sessions, last: false };
+    let Some(session) = &mut own.own else {
         return Err(Error::new(ErrorKind::InvalidOperation, "a session was lost"));
     };
     if let Some(held) = &explicit {
-        follow(own_session, held);
+        follow(session, held);
     }
+    let known = client.times.newest();
     let transaction = next_transaction();
-    let mut answer =
-        database.run_raw_command(body(concern.clone(), Some(transaction))?).session(&mut *own_session).await;
+    let mut numbered = Numbered { database: &database, transaction, concern: concern.as_ref(), body, repeated: false };
+    let mut answer = numbered.send(client, session).await?;
     if is_no_replica_set(&answer) {
         client.bulk_sessions.refuse();
-        return database.run_raw_command(body(concern, None)?).await.attempted(attempt);
+        let answer = database.run_raw_command(body(concern, None)?).await;
+        return fitting(client, attempt, expected, answer).await;
     }
-    let mut broken = is_broken(&answer);
-    if answer_is_retryable(&answer) {
-        let again = database.run_raw_command(body(concern, Some(transaction))?).session(&mut *own_session).await;
-        broken |= is_broken(&again);
-        // What the first attempt met with tells more than that there is no server now.
-        if !matches!(&again, Err(error) if is_selection(error)) {
-            answer = again;
-        }
-    }
-    if let Some(held) = &mut explicit {
-        follow(held, own_session);
-    }
-    own.broken = broken;
-    answer.map_err(|error| {
-        let mut failed = attempt.failed(&error);
-        if (is_retryable_write(&error) || is_selection(&error))
-            && !failed.labels.iter().any(|label| label == "RetryableWriteError")
+    if let Ok(told) = &answer
+        && expected.check(told) == Ok(true)
+        && !client.is_newer(attempt, known, time_of(told)).await?
+    {
+        // No connection is out of step now, so that the same number gets the true answer.
+        answer = numbered.send(client, session).await?;
+        if let Ok(told) = &answer
+            && expected.check(told) == Ok(true)
         {
-            failed.labels.push("RetryableWriteError".to_owned());
+            client.check_time(attempt, known, time_of(told)).await?;
         }
-        failed
-    })
+    }
+    own.last = matches!(&answer, Err(error) if is_broken(error)) || numbered.repeated;
+    if let (Some(held), Some(session)) = (&mut explicit, &own.own) {
+        follow(held, session);
+    }
+    match answer {
+        Ok(_) => fitting(client, attempt, expected, answer).await,
+        Err(error) => {
+            client.doubt(&error).await;
+            let mut failed = attempt.failed(&error);
+            if (is_retryable_write(&error) || is_selection(&error))
+                && !failed.labels.iter().any(|label| label == "RetryableWriteError")
+            {
+                failed.labels.push("RetryableWriteError".to_owned());
+            }
+            Err(failed)
+        }
+    }
+}
+
+/// An answer that fits what was sent.
+async fn fitting(
+    client: &DriverClient,
+    attempt: &Attempt<'_>,
+    expected: Expected,
+    answer: mongodb::error::Result<Document>,
+) -> Result<Document> {
+    match answer {
+        Ok(answer) => match expected.check(&answer) {
+            Ok(_) => Ok(answer),
+            Err(wrong) => Err(client.misfit(attempt, wrong).await),
+        },
+        Err(error) => {
+            client.doubt(&error).await;
+            Err(attempt.failed(&error))
+        }
+    }
+}
+
+/// A write with a transaction number.
+struct Numbered<'a> {
+    database: &'a Database,
+    transaction: i64,
+    concern: Option<&'a Document>,
+    body: Body<'a>,
+    /// Whether it was sent twice.
+    repeated: bool,
+}
+
+impl Numbered<'_> {
+    /// Sends it; once more where its connection broke, or the server says that this may help. What was never sent does
+    /// not count.
+    async fn send(
+        &mut self,
+        client: &DriverClient,
+        session: &mut ClientSession,
+    ) -> Result<mongodb::error::Result<Document>> {
+        let mut repeats = Repeats::new(client);
+        let mut first = None;
+        loop {
+            let body = (self.body)(self.concern.cloned(), Some(self.transaction))?;
+            let answer = self.database.run_raw_command(body).session(&mut *session).await;
+            match answer {
+                Err(error) if repeats.again(&error).await => {}
+                answer if first.is_none() && answer_is_retryable(&answer) => {
+                    self.repeated = true;
+                    first = Some(answer);
+                }
+                // What the first attempt met with tells more than that there is no server now.
+                Err(error) if is_selection(&error) => return Ok(first.unwrap_or(Err(error))),
+                answer => return Ok(answer),
+            }
+        }
+    }
 }
 
 /// Writes to any collections, in few commands (`bulkWrite`, MongoDB 8.0).
@@ -448,7 +550,7 @@ pub async fn client_bulk_write(
             with_array(&command, "nsInfo", namespaces.iter())
         };
         let retryable = operations.iter().all(|operation| operation.retryable);
-        let answer = send(client, admin, &attempt, session, retryable, &body).await?;
+        let answer = send(client, admin, &attempt, session, retryable, Expected::Bulk, &body).await?;
         let count = i64::try_from(operations.len()).unwrap_or(i64::MAX);
         let refused = done.add(start, count, answer, client, &attempt, session).await?;
         if refused && bulk.options.ordered {
@@ -508,23 +610,8 @@ impl ClientBulkDone {
     }
 }
 
-/// A session of the driver's that only many writes use, with transaction
-/// numbers of their own: the driver does not number what it is given as a
-/// command.
-pub(super) struct OwnSession {
-    session: ClientSession,
-    last_use: Instant,
-}
-
-impl OwnSession {
-    fn new(session: ClientSession) -> Self {
-        Self { session, last_use: Instant::now() }
-    }
-}
-
-/// A transaction number that was not used before, in any session: a server
-/// takes a write of the same number for the same write. The driver's own count
-/// from 0, and it may have used a session before it came here.
+/// A transaction number that was not used before, in any session: a server takes a write of the same number for the
+/// same write. The driver's own count from 0, and it may have used a session before it came here.
 fn next_transaction() -> i64 {
     static NEXT: AtomicI64 = AtomicI64::new(1 << 40);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -540,85 +627,84 @@ fn follow(session: &mut ClientSession, other: &ClientSession) {
     }
 }
 
-/// A session in use. It comes back here, whatever becomes of its call: in the
-/// driver's pool its numbers would be too high for the driver's writes. One
-/// whose connection broke the driver does not use again, and so it is let go.
+/// A session in use. It comes back here when it is dropped: after an answer or an error, and where its call is cancelled
+/// or panics.
 struct Lent<'a> {
-    own: Option<OwnSession>,
+    own: Option<ClientSession>,
     sessions: &'a BulkSessions,
-    broken: bool,
+    /// Whether others are to be used before it, since the server may still be at work on what its connection lost.
+    last: bool,
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        if let Some(mut own) = self.own.take().filter(|_| !self.broken) {
-            own.last_use = Instant::now();
-            self.sessions.give_back(own);
+        if let Some(own) = self.own.take() {
+            self.sessions.give_back(own, self.last);
         }
     }
 }
 
 /// Whether the connection broke.
-fn is_broken(answer: &mongodb::error::Result<Document>) -> bool {
+fn is_broken(error: &mongodb::error::Error) -> bool {
     use mongodb::error::ErrorKind as Driver;
-    matches!(answer, Err(error) if matches!(&*error.kind, Driver::Io(_) | Driver::ConnectionPoolCleared { .. }))
+    matches!(&*error.kind, Driver::Io(_) | Driver::ConnectionPoolCleared { .. })
 }
 
-/// The sessions of many writes.
+/// The sessions whose writes have transaction numbers of this module. Nothing takes one out but [`Lent`], which brings it
+/// back.
 #[derive(Default)]
 pub(super) struct BulkSessions {
-    idle: Mutex<Idle>,
-}
-
-#[derive(Default)]
-struct Idle {
-    sessions: Vec<OwnSession>,
+    idle: Mutex<VecDeque<ClientSession>>,
     /// Whether the server has no transaction numbers: it is no replica set.
-    refused: bool,
-    /// Whether the client is closed.
-    closed: bool,
+    refused: AtomicBool,
 }
 
-/// A server forgets a session after 30 minutes.
-const SESSION_LIFE: Duration = Duration::from_secs(28 * 60);
-/// When the driver does not take a session back into its pool either, where
-/// its numbers would be too high for it.
-const SESSION_DEAD: Duration = Duration::from_secs(31 * 60);
+/// The most session ids in one `endSessions`.
+const ENDED_AT_ONCE: usize = 10_000;
 
 impl BulkSessions {
-    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<ClientSession>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<OwnSession> {
-        let mut idle = self.idle();
-        idle.sessions.retain(|own| own.last_use.elapsed() < SESSION_DEAD);
-        let place = idle.sessions.iter().rposition(|own| own.last_use.elapsed() < SESSION_LIFE)?;
-        Some(idle.sessions.swap_remove(place))
+    fn take(&self) -> Option<ClientSession> {
+        self.idle().pop_back()
     }
 
-    fn give_back(&self, own: OwnSession) {
+    fn give_back(&self, own: ClientSession, last: bool) {
         let mut idle = self.idle();
-        if !idle.closed {
-            idle.sessions.push(own);
-        }
+        if last { idle.push_front(own) } else { idle.push_back(own) }
     }
 
     fn refuse(&self) {
-        self.idle().refused = true;
+        self.refused.store(true, Ordering::Relaxed);
     }
 
     fn are_refused(&self) -> bool {
-        self.idle().refused
+        self.refused.load(Ordering::Relaxed)
     }
 
-    /// Ends them, with their client.
-    pub(super) fn close(&self) {
-        let sessions = {
-            let mut idle = self.idle();
-            idle.closed = true;
-            std::mem::take(&mut idle.sessions)
-        };
+    /// Has the server end those that are not in use. They stay here, where no one else gets them.
+    pub(super) async fn end(&self, client: &Client) {
+        let Some(own) = self.take() else { return };
+        let mut own = Lent { own: Some(own), sessions: self, last: true };
+        let Some(session) = &mut own.own else { return };
+        let mut ids: Vec<Document> = self.idle().iter().map(|idle| idle.id().clone()).collect();
+        ids.push(session.id().clone());
+        let admin = client.database("admin");
+        for ids in ids.chunks(ENDED_AT_ONCE) {
+            let ending = admin
+                .run_command(doc! { "endSessions": ids })
+                .selection_criteria(SelectionCriteria::from(ReadPreference::PrimaryPreferred { options: None }));
+            if ending.session(&mut *session).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lets them go, when no call can be under way any more.
+    pub(super) fn clear(&self) {
+        let sessions = std::mem::take(&mut *self.idle());
         drop(sessions);
     }
 }
@@ -656,7 +742,7 @@ pub(super) async fn insert_once(
     let places: Vec<usize> = (0..statements.len()).collect();
     let command = Command { kind: Kind::Insert, places: &places, statements, options };
     let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
-    send(client, namespace, &attempt, session, true, &body).await
+    send(client, namespace, &attempt, session, true, command.expected(), &body).await
 }
 
 /// The statements of an insert.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf};
+use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use mongodb::options::{SelectionCriteria, WriteConcern};
 
+use super::answer::Cursor;
 use super::concern::write_concern_document;
 use super::error::{Attempt, Attempted};
-use super::session::{Session, batches};
+use super::session::{Session, batches, opened, send};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
@@ -126,7 +127,7 @@ async fn open(
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
     let repeated = how.is_repeated(connected);
     let database = connected.client.database(&namespace.database);
-    let opening = async {
+    let action = || {
         let mut action = database.run_cursor_command(command.clone());
         if let Some(criteria) = &how.read_preference {
             action = action.selection_criteria(criteria.clone());
@@ -140,7 +141,11 @@ async fn open(
         if let Some(comment) = &more.comment {
             action = action.comment(comment.clone());
         }
-        Ok(batches!(how.session.clone(), Arc::clone(client), &attempt, DOING, Arc::clone(namespace), action))
+        action
+    };
+    let opening = async {
+        let source = opened!(how.session, client, &attempt, action());
+        Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, Cursor::of_database(namespace)))
     };
     opening.await.map_err(|error: Error| {
         let again = repeated && error.is_retryable_read();
@@ -167,18 +172,14 @@ pub async fn run_command(
     }
     let mut tried = false;
     let answer = loop {
-        let mut action = database.run_command(command.clone());
-        if let Some(criteria) = &how.read_preference {
-            action = action.selection_criteria(criteria.clone());
-        }
-        let answer = match &how.session {
-            Some(session) => {
-                let mut held = session.hold(client, &attempt).await?;
-                action.session(&mut *held).await
+        let action = || {
+            let action = database.run_command(command.clone());
+            match &how.read_preference {
+                Some(criteria) => action.selection_criteria(criteria.clone()),
+                None => action,
             }
-            None => action.await,
         };
-        match answer.attempted(&attempt) {
+        match send!(how.session, client, &attempt, action()).attempted(&attempt) {
             Err(error) if !tried && how.is_repeated(connected) && error.is_retryable_read() => tried = true,
             answer => break answer?,
         }

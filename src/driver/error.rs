@@ -52,6 +52,14 @@ pub(super) fn is_retryable_write(error: &DriverError) -> bool {
     }
 }
 
+/// Whether nothing of a call has left this machine: it got no connection, since the pool was cleared after an error of
+/// another call. Where an earlier attempt of the driver's may have been sent, its error is the one that is given.
+pub(super) fn was_never_sent(error: &DriverError) -> bool {
+    // The driver has the same kind for a command that was under way when a server was found to be silent.
+    matches!(&*error.kind, DriverErrorKind::ConnectionPoolCleared { message, .. }
+        if message.contains("cleared because another operation failed"))
+}
+
 /// Not primary, node recovering, host not found or not reached, and the like.
 const RETRYABLE_CODES: [i32; 13] = [11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262, 134];
 

@@ -1,6 +1,7 @@
 //! The driver path: one pooled MongoDB client for one setting.
 
 pub mod aggregate;
+mod answer;
 pub mod bulk;
 pub mod command;
 pub mod concern;
@@ -25,13 +26,14 @@ use mongodb::options::{
     AuthMechanism, ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress,
     ServerApi, Tls,
 };
-use mongodb::{Client, Collection};
+use mongodb::{Client, Collection, ServerType};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch as watch_channel};
 
 use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result};
+use answer::Times;
 use bulk::BulkSessions;
 use concern::Concerns;
 use error::Attempt;
@@ -40,6 +42,9 @@ use session::Session;
 
 /// PyMongo's default, where the connection string does not say.
 const MAX_POOL_SIZE: u32 = 100;
+
+/// How long a client that closes waits for the server to end its sessions.
+const END_SESSIONS: Duration = Duration::from_secs(2);
 
 /// A database and a collection in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,6 +83,7 @@ pub struct DriverClient {
     client: OnceCell<Connected>,
     coalescer: Coalescer<Self>,
     bulk_sessions: BulkSessions,
+    times: Times,
     listener: Option<Arc<dyn Listener>>,
     topology: watch_channel::Sender<Option<TopologyDescription>>,
     beyond: Beyond,
@@ -128,6 +134,7 @@ impl DriverClient {
             client: OnceCell::new(),
             coalescer: Coalescer::default(),
             bulk_sessions: BulkSessions::default(),
+            times: Times::default(),
             listener,
             topology: watch_channel::Sender::new(None),
             beyond,
@@ -254,10 +261,20 @@ impl DriverClient {
         Ok(self.database(&namespace.database, attempt).await?.collection_with_options(&namespace.collection, options))
     }
 
+    /// Whether a server can be asked without waiting for one.
+    fn knows_a_server(&self) -> bool {
+        let known = self.topology.borrow();
+        known.as_ref().is_some_and(|topology| {
+            topology.servers().values().any(|server| server.server_type() != ServerType::Unknown)
+        })
+    }
+
     /// Closes all connections; calls that are under way fail.
     pub async fn close(&self) {
-        self.bulk_sessions.close();
         if let Some(Connected { client, .. }) = self.client.get() {
+            if self.knows_a_server() {
+                drop(tokio::time::timeout(END_SESSIONS, self.bulk_sessions.end(client)).await);
+            }
             // The last call's session may be on its way back to the driver's pool, which ends those that are in it.
             drop(self.runtime.spawn(std::future::ready(())).await);
             client.clone().shutdown().immediate(true).await;
@@ -296,7 +313,8 @@ impl Drop for DriverClient {
     fn drop(&mut self) {
         // The driver's own clean-up spawns tasks, which needs the runtime's context.
         let _context = self.runtime.enter();
-        self.bulk_sessions.close();
+        // No call is under way: each holds on to this.
+        self.bulk_sessions.clear();
         self.client = OnceCell::new();
     }
 }

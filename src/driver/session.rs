@@ -4,12 +4,17 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bson::{Document, Timestamp};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use mongodb::options::{SessionOptions, TransactionOptions};
+use mongodb::raw_batch_cursor::{RawBatchCursor, SessionRawBatchCursor};
 use mongodb::{ClientSession, ClusterTime};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
+use super::answer::{Cursor, Repeats};
 use super::error::{Attempt, Attempted};
 use super::{DriverClient, Namespace};
+use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A session of PyMongo's. The driver's own is made with the first call, so
@@ -202,67 +207,153 @@ impl Session {
     }
 }
 
-/// Sends an action of the driver's, in a session where there is one.
+/// Sends an action of the driver's, in a session where there is one; the action is made anew where it was not sent,
+/// since the connections were cleared for another call.
 macro_rules! send {
     ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
-        let action = $action;
-        match $session {
-            Some(session) => {
-                let mut held = session.hold($client, $attempt).await?;
-                action.session(&mut *held).await
-            }
-            None => action.await,
-        }
-    }};
-}
-
-/// Opens a cursor of the driver's; its batches. One in a session asks for the
-/// next batch only when that is wanted: calls of a session do not overlap.
-macro_rules! batches {
-    ($session:expr, $client:expr, $attempt:expr, $doing:expr, $namespace:expr, $action:expr) => {{
-        let action = $action;
-        match $session {
-            Some(session) => {
-                let mut held = session.hold(&$client, $attempt).await?;
-                let cursor = action.session(&mut *held).batch().await.attempted($attempt)?;
-                drop(held);
-                $crate::driver::session::in_session($client, $namespace, $doing, cursor, session)
-            }
-            None => {
-                let cursor = action.batch().await.attempted($attempt)?;
-                let (client, namespace) = ($client, $namespace);
-                let batches = cursor.map(move |batch| {
-                    let attempt = Attempt { doing: $doing, namespace: &namespace, settings: client.settings() };
-                    Batch::of_mongodb(batch.attempted(&attempt)?)
-                });
-                batches.boxed()
+        let mut repeats = $crate::driver::answer::Repeats::new($client);
+        loop {
+            let action = $action;
+            let (answer, in_transaction) = match &$session {
+                Some(session) => {
+                    let mut held = session.hold($client, $attempt).await?;
+                    (action.session(&mut *held).await, session.in_transaction())
+                }
+                None => (action.await, false),
+            };
+            match answer {
+                Err(error) if !in_transaction && repeats.again(&error).await => {}
+                Err(error) => {
+                    $client.doubt(&error).await;
+                    break Err(error);
+                }
+                answer => break answer,
             }
         }
     }};
 }
 
-pub(super) use {batches, send};
+/// The same, for an action that writes: its answer must be newer than those before, where it `changed` something.
+macro_rules! send_write {
+    ($session:expr, $client:expr, $attempt:expr, $action:expr, $changed:expr) => {{
+        if $session.is_some() {
+            send!($session, $client, $attempt, $action)
+        } else {
+            let known = $client.times.newest();
+            let (mut time, mut options) = (None, mongodb::options::SessionOptions::default());
+            options.causal_consistency = Some(false);
+            let mut repeats = $crate::driver::answer::Repeats::new($client);
+            let answer = loop {
+                let driver = $client.client($attempt).await?;
+                let session = driver.start_session().with_options(options.clone()).await;
+                let mut session = session.attempted($attempt)?;
+                let answer = $action.session(&mut session).await;
+                match answer {
+                    Err(error) if repeats.again(&error).await => {}
+                    Err(error) => {
+                        $client.doubt(&error).await;
+                        break Err(error);
+                    }
+                    Ok(answer) => {
+                        time = session.cluster_time().and(session.operation_time());
+                        break Ok(answer);
+                    }
+                }
+            };
+            let changed: fn(&_) -> bool = $changed;
+            if answer.as_ref().is_ok_and(changed) {
+                $client.check_time($attempt, known, time).await?;
+            }
+            answer
+        }
+    }};
+}
 
-/// The batches of a cursor in a session.
-pub(super) fn in_session(
+/// Opens a cursor of the driver's, anew where the command was not sent.
+macro_rules! opened {
+    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
+        let mut repeats = $crate::driver::answer::Repeats::new($client);
+        loop {
+            let action = $action;
+            let (opened, in_transaction) = match &$session {
+                Some(session) => {
+                    let mut held = session.hold($client, $attempt).await?;
+                    let opened = action.session(&mut *held).batch().await;
+                    let in_session =
+                        |cursor| $crate::driver::session::Source::InSession(Box::new(cursor), Arc::clone(session));
+                    (opened.map(in_session), session.in_transaction())
+                }
+                None => {
+                    let opened = action.batch().await;
+                    (opened.map(|cursor| $crate::driver::session::Source::Alone(Box::new(cursor))), false)
+                }
+            };
+            match opened {
+                Err(error) if !in_transaction && repeats.again(&error).await => {}
+                Err(error) => {
+                    $client.doubt(&error).await;
+                    return Err($attempt.failed(&error));
+                }
+                Ok(source) => break source,
+            }
+        }
+    }};
+}
+
+pub(super) use {opened, send, send_write};
+
+/// A cursor of the driver's.
+pub(super) enum Source {
+    /// In a session of its own.
+    Alone(Box<RawBatchCursor>),
+    /// In a session of the caller's.
+    InSession(Box<SessionRawBatchCursor>, Arc<Session>),
+}
+
+impl Source {
+    /// The next batch. One in a session asks for it only when it is wanted: calls of a session do not overlap.
+    pub(super) async fn next(
+        &mut self,
+        client: &DriverClient,
+        attempt: &Attempt<'_>,
+        cursor: &mut Cursor,
+    ) -> Option<Result<Batch>> {
+        let mut repeats = Repeats::new(client);
+        loop {
+            let (next, in_transaction) = match self {
+                Self::Alone(source) => (source.next().await, false),
+                Self::InSession(source, session) => match session.hold(client, attempt).await {
+                    Ok(mut held) => (source.stream(&mut held).next().await, session.in_transaction()),
+                    Err(error) => return Some(Err(error)),
+                },
+            };
+            match next? {
+                Ok(batch) => return Some(cursor.take(client, attempt, batch).await),
+                Err(error) if !in_transaction && repeats.again(&error).await => {}
+                Err(error) => {
+                    client.doubt(&error).await;
+                    return Some(Err(attempt.failed(&error)));
+                }
+            }
+        }
+    }
+}
+
+/// The batches of a cursor.
+pub(super) fn batches(
     client: Arc<DriverClient>,
     namespace: Arc<Namespace>,
     doing: &'static str,
-    cursor: mongodb::raw_batch_cursor::SessionRawBatchCursor,
-    session: Arc<Session>,
-) -> futures_util::stream::BoxStream<'static, Result<crate::cursor::Batch>> {
-    use futures_util::StreamExt as _;
-    let state = (cursor, session, client, namespace);
-    let batches = futures_util::stream::unfold(state, move |(mut cursor, session, client, namespace)| async move {
+    source: Source,
+    cursor: Cursor,
+) -> BoxStream<'static, Result<Batch>> {
+    let state = (source, cursor, client, namespace);
+    let batches = futures_util::stream::unfold(state, move |(mut source, mut cursor, client, namespace)| async move {
         let next = {
             let attempt = Attempt { doing, namespace: &namespace, settings: client.settings() };
-            let batch = match session.hold(&client, &attempt).await {
-                Ok(mut held) => cursor.stream(&mut held).next().await.map(|batch| batch.attempted(&attempt)),
-                Err(error) => Some(Err(error)),
-            };
-            batch.map(|batch| batch.and_then(crate::cursor::Batch::of_mongodb))
+            source.next(&client, &attempt, &mut cursor).await
         };
-        next.map(|batch| (batch, (cursor, session, client, namespace)))
+        next.map(|batch| (batch, (source, cursor, client, namespace)))
     });
     batches.boxed()
 }

@@ -8,10 +8,11 @@ use mongodb::options::{
     DeleteOptions, FindOneAndDeleteOptions, FindOneAndReplaceOptions, FindOneAndUpdateOptions, ReplaceOptions,
     ReturnDocument, UpdateModifications, UpdateOptions,
 };
+use mongodb::results::{DeleteResult, UpdateResult};
 use serde_core::de::DeserializeOwned;
 
 use super::error::{Attempt, Attempted};
-use super::session::{Session, send};
+use super::session::{Session, send, send_write};
 use super::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,10 +27,15 @@ pub struct Updated {
     pub upserted: Option<Bson>,
 }
 
-impl From<mongodb::results::UpdateResult> for Updated {
-    fn from(result: mongodb::results::UpdateResult) -> Self {
+impl From<UpdateResult> for Updated {
+    fn from(result: UpdateResult) -> Self {
         Self { matched: result.matched_count, modified: result.modified_count, upserted: result.upserted_id }
     }
+}
+
+/// Whether an update changed anything.
+fn has_changed(result: &UpdateResult) -> bool {
+    result.modified_count > 0 || result.upserted_id.is_some()
 }
 
 /// The driver's options of MongoDB's own names for them.
@@ -74,9 +80,21 @@ pub async fn update(
     let (update, given) = (modifications(update)?, options::<UpdateOptions>(given)?);
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let updated = if many {
-        send!(session, client, &attempt, collection.update_many(filter, update).with_options(given))
+        send_write!(
+            session,
+            client,
+            &attempt,
+            collection.update_many(filter.clone(), update.clone()).with_options(given.clone()),
+            has_changed
+        )
     } else {
-        send!(session, client, &attempt, collection.update_one(filter, update).with_options(given))
+        send_write!(
+            session,
+            client,
+            &attempt,
+            collection.update_one(filter.clone(), update.clone()).with_options(given.clone()),
+            has_changed
+        )
     };
     updated.attempted(&attempt).map(Updated::from)
 }
@@ -96,8 +114,15 @@ pub async fn replace(
     let attempt = Attempt { doing: "replace in", namespace, settings: client.settings() };
     let given = options::<ReplaceOptions>(given)?;
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
-    let action = collection.replace_one(filter, replacement).with_options(given);
-    send!(session, client, &attempt, action).attempted(&attempt).map(Updated::from)
+    send_write!(
+        session,
+        client,
+        &attempt,
+        collection.replace_one(filter.clone(), replacement.clone()).with_options(given.clone()),
+        has_changed
+    )
+    .attempted(&attempt)
+    .map(Updated::from)
 }
 
 /// Deletes the first document that matches, or all that do; gives how many.
@@ -116,9 +141,21 @@ pub async fn delete(
     let given = options::<DeleteOptions>(given)?;
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
     let deleted = if many {
-        send!(session, client, &attempt, collection.delete_many(filter).with_options(given))
+        send_write!(
+            session,
+            client,
+            &attempt,
+            collection.delete_many(filter.clone()).with_options(given.clone()),
+            |deleted: &DeleteResult| deleted.deleted_count > 0
+        )
     } else {
-        send!(session, client, &attempt, collection.delete_one(filter).with_options(given))
+        send_write!(
+            session,
+            client,
+            &attempt,
+            collection.delete_one(filter.clone()).with_options(given.clone()),
+            |deleted: &DeleteResult| deleted.deleted_count > 0
+        )
     };
     deleted.attempted(&attempt).map(|deleted| deleted.deleted_count)
 }
@@ -169,23 +206,29 @@ pub async fn find_one_and(
             let mut given = options::<FindOneAndUpdateOptions>(given)?;
             given.return_document = Some(which);
             given.max_time = max_time;
+            let update = modifications(update)?;
             send!(
                 session,
                 client,
                 &attempt,
-                collection.find_one_and_update(filter, modifications(update)?).with_options(given)
+                collection.find_one_and_update(filter.clone(), update.clone()).with_options(given.clone())
             )
         }
         Then::Replace(replacement) => {
             let mut given = options::<FindOneAndReplaceOptions>(given)?;
             given.return_document = Some(which);
             given.max_time = max_time;
-            send!(session, client, &attempt, collection.find_one_and_replace(filter, replacement).with_options(given))
+            send!(
+                session,
+                client,
+                &attempt,
+                collection.find_one_and_replace(filter.clone(), replacement.clone()).with_options(given.clone())
+            )
         }
         Then::Delete => {
             let mut given = options::<FindOneAndDeleteOptions>(given)?;
             given.max_time = max_time;
-            send!(session, client, &attempt, collection.find_one_and_delete(filter).with_options(given))
+            send!(session, client, &attempt, collection.find_one_and_delete(filter.clone()).with_options(given.clone()))
         }
     }
     .attempted(&attempt)
