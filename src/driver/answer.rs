@@ -166,17 +166,37 @@ pub(super) struct Cursor {
     collection: Option<String>,
     /// Of the first batch.
     begun: Option<(String, i64)>,
+    /// Of the last batch.
+    last: Fingerprint,
+}
+
+/// The size of an answer, its beginning and its end, where the times are.
+#[derive(Default, PartialEq)]
+struct Fingerprint(usize, Vec<u8>);
+
+impl Fingerprint {
+    fn of(answer: &RawDocument) -> Self {
+        const ENOUGH: usize = 256;
+        let bytes = answer.as_bytes();
+        let (beginning, end) = (&bytes[..bytes.len().min(ENOUGH)], &bytes[bytes.len().saturating_sub(ENOUGH)..]);
+        Self(bytes.len(), [beginning, end].concat())
+    }
 }
 
 impl Cursor {
     /// One over a collection.
     pub(super) fn of_collection(namespace: &Namespace) -> Self {
-        Self { database: namespace.database.clone(), collection: Some(namespace.collection.clone()), begun: None }
+        Self {
+            database: namespace.database.clone(),
+            collection: Some(namespace.collection.clone()),
+            begun: None,
+            last: Fingerprint::default(),
+        }
     }
 
     /// One over anything of a database.
     pub(super) fn of_database(namespace: &Namespace) -> Self {
-        Self { database: namespace.database.clone(), collection: None, begun: None }
+        Self { database: namespace.database.clone(), collection: None, begun: None, last: Fingerprint::default() }
     }
 
     fn fits(&mut self, answer: &RawDocument) -> std::result::Result<(), &'static str> {
@@ -211,10 +231,18 @@ impl Cursor {
         attempt: &Attempt<'_>,
         batch: RawBatch,
     ) -> Result<Batch> {
-        match self.fits(batch.as_raw_document()) {
-            Ok(()) => Batch::of_mongodb(batch),
-            Err(wrong) => Err(client.misfit(attempt, wrong).await),
+        let answer = batch.as_raw_document();
+        if let Err(wrong) = self.fits(answer) {
+            return Err(client.misfit(attempt, wrong).await);
         }
+        // It may be the last one once more; or two batches are equal, as those of short projections can be.
+        let fingerprint = Fingerprint::of(answer);
+        let filled = batch.doc_slices().is_ok_and(|documents| !documents.is_empty());
+        if filled && fingerprint == self.last && client.close_out_of_step().await {
+            return Err(client.misfit(attempt, "it is the last one once more").await);
+        }
+        self.last = fingerprint;
+        Batch::of_mongodb(batch)
     }
 }
 

@@ -233,9 +233,12 @@ macro_rules! send {
     }};
 }
 
-/// The same, for an action that writes: its answer must be newer than those before, where it `changed` something.
+/// The same, for an action that writes: its answer is to be newer than those before, where it `changed` something.
 macro_rules! send_write {
-    ($session:expr, $client:expr, $attempt:expr, $action:expr, $changed:expr) => {{
+    ($session:expr, $client:expr, $attempt:expr, $action:expr, $changed:expr) => {
+        send_write!($session, $client, $attempt, $action, $changed, check_time)
+    };
+    ($session:expr, $client:expr, $attempt:expr, $action:expr, $changed:expr, $check:ident) => {{
         if $session.is_some() {
             send!($session, $client, $attempt, $action)
         } else {
@@ -262,7 +265,7 @@ macro_rules! send_write {
             };
             let changed: fn(&_) -> bool = $changed;
             if answer.as_ref().is_ok_and(changed) {
-                $client.check_time($attempt, known, time).await?;
+                let _newer = $client.$check($attempt, known, time).await?;
             }
             answer
         }

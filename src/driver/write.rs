@@ -160,6 +160,9 @@ pub async fn delete(
     deleted.attempted(&attempt).map(|deleted| deleted.deleted_count)
 }
 
+/// What was found was most likely changed; where it was not, the answer need not be newer.
+const FOUND: fn(&Option<RawDocumentBuf>) -> bool = Option::is_some;
+
 /// What [`find_one_and`] does with what it finds.
 #[derive(Debug, Clone)]
 pub enum Then {
@@ -207,28 +210,39 @@ pub async fn find_one_and(
             given.return_document = Some(which);
             given.max_time = max_time;
             let update = modifications(update)?;
-            send!(
+            send_write!(
                 session,
                 client,
                 &attempt,
-                collection.find_one_and_update(filter.clone(), update.clone()).with_options(given.clone())
+                collection.find_one_and_update(filter.clone(), update.clone()).with_options(given.clone()),
+                FOUND,
+                is_newer
             )
         }
         Then::Replace(replacement) => {
             let mut given = options::<FindOneAndReplaceOptions>(given)?;
             given.return_document = Some(which);
             given.max_time = max_time;
-            send!(
+            send_write!(
                 session,
                 client,
                 &attempt,
-                collection.find_one_and_replace(filter.clone(), replacement.clone()).with_options(given.clone())
+                collection.find_one_and_replace(filter.clone(), replacement.clone()).with_options(given.clone()),
+                FOUND,
+                is_newer
             )
         }
         Then::Delete => {
             let mut given = options::<FindOneAndDeleteOptions>(given)?;
             given.max_time = max_time;
-            send!(session, client, &attempt, collection.find_one_and_delete(filter.clone()).with_options(given.clone()))
+            send_write!(
+                session,
+                client,
+                &attempt,
+                collection.find_one_and_delete(filter.clone()).with_options(given.clone()),
+                FOUND,
+                is_newer
+            )
         }
     }
     .attempted(&attempt)
