@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import itertools
 import random
 import socket
 import struct
@@ -61,7 +62,7 @@ class Command:
         """The same for a command and for its repeat, where that is known."""
         if (lsid := self.body.get("lsid")) and "txnNumber" in self.body:
             return bytes(lsid["id"]), self.body["txnNumber"]
-        return self.name, repr(self.body.get("filter", self.body.get("pipeline", self.body.get("getMore"))))
+        return self.name, repr(self.body.get("getMore")), repr(self.body.get("comment"))
 
 
 Plan = Callable[[Command], "Fault | None"]
@@ -72,7 +73,8 @@ def every(number: int, faults: tuple[Fault, ...] = FAULTS, seed: int = 0, *names
 
     No command meets two: its repeat passes. So whoever repeats once gets through, whatever runs beside it.
     """
-    order = random.Random(seed)
+    shuffled = random.Random(seed).sample(faults, len(faults))
+    order = itertools.cycle(shuffled)
     spoilt: set[object] = set()
     count = 0
 
@@ -84,7 +86,7 @@ def every(number: int, faults: tuple[Fault, ...] = FAULTS, seed: int = 0, *names
         if count % number or command.identity in spoilt:
             return None
         spoilt.add(command.identity)
-        return order.choice(faults)
+        return next(order)
 
     return plan
 
@@ -96,7 +98,11 @@ class Faulty:
     port: int = 0
     plan: Plan | None = None
     commands: Counter[str] = field(default_factory=Counter)
-    faults: Counter[Fault] = field(default_factory=Counter)
+    faults: Counter[tuple[str, Fault]] = field(default_factory=Counter)
+    # What passes untouched, and is not counted.
+    untouched: frozenset[str] = HANDSHAKE
+    # The transaction numbers of each session, in the order in which they came.
+    numbers: dict[bytes, list[int]] = field(default_factory=dict)
     _number: int = 0
 
     @property
@@ -105,14 +111,20 @@ class Faulty:
 
     def decide(self, name: str, body: dict[str, Any]) -> Fault | None:
         """The fault that this command meets."""
-        if name in HANDSHAKE:
+        if "txnNumber" in body:
+            self.numbers.setdefault(bytes(body["lsid"]["id"]), []).append(body["txnNumber"])
+        if name in self.untouched:
             return None
         self.commands[name] += 1
         self._number += 1
         fault = self.plan(Command(self._number, name, body)) if self.plan else None
         if fault is not None:
-            self.faults[fault] += 1
+            self.faults[name, fault] += 1
         return fault
+
+    def met(self, name: str, faults: tuple[Fault, ...]) -> int:
+        """How many commands of this name met one of these faults."""
+        return sum(self.faults[name, fault] for fault in faults)
 
 
 def _command(body: bytes) -> dict[str, Any]:
