@@ -185,9 +185,10 @@ WRITES: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
 }
 
 
+@pytest.mark.parametrize("lanes", [1, 20])
 @pytest.mark.parametrize("name", sorted(WRITES))
 async def test_writes_are_repeated_once_under_their_number(
-    mongodb_port: int, names: tuple[str, str], reader: Any, name: str
+    mongodb_port: int, names: tuple[str, str], reader: Any, name: str, lanes: int
 ) -> None:
     done: dict[str, int] = {}
     for kind in KINDS:
@@ -196,14 +197,18 @@ async def test_writes_are_repeated_once_under_their_number(
         async with world(kind, mongodb_port, names) as w:
             w.proxy.plan = every(5, FAULTS, 3)
             calls = each(functools.partial(WRITES[name], w.collection), CALLS)
-            came = await outcomes(calls, 20)
+            came = await outcomes(calls, lanes)
+            lost = sum(w.proxy.met(command, LOSSES) for command in w.proxy.commands)
         assert {type(error) for error in failed(came)} <= {AutoReconnect}
         done[kind] = CALLS - len(failed(came))
         changed = sum(document["n"] for document in stored.find())
         assert done[kind] <= changed <= CALLS
-    print(name, done)
-    assert done["ours"] == CALLS
-    assert done["ours"] >= done["pymongo"]
+        if kind == "ours":
+            # No call fails but one that lost an answer itself, and found the pool cleared when it was repeated.
+            assert len(failed(came)) <= (0 if lanes == 1 else lost)
+    print(name, lanes, done)
+    if lanes == 1:
+        assert done == {"ours": CALLS, "pymongo": CALLS}
 
 
 @pytest.mark.parametrize("name", ["update_many", "delete_many", "distinct", "count_documents", "find_one", "command"])

@@ -15,7 +15,7 @@
 //! send it, and closes the connection that it was meant for. The pool gives out the connection last returned first, so
 //! the next call most likely has the connection in question; the echo tells.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
@@ -31,8 +31,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How often to look for a connection that is out of step.
 const LOOKS: usize = 8;
-/// After so many suspicions that nothing confirms, the server's times are no longer relied on.
-const UNCONFIRMED: u32 = 3;
+/// After more suspicions that nothing confirms than this, and than one in so many answers, the server's times are no longer
+/// relied on.
+const UNCONFIRMED: u64 = 3;
+const ONE_IN: u64 = 10;
 /// More than `maxMessageSizeBytes` of any server.
 const TOO_LONG: usize = 48_000_001;
 
@@ -40,8 +42,21 @@ const TOO_LONG: usize = 48_000_001;
 #[derive(Default)]
 pub(super) struct Times {
     newest: AtomicU64,
-    confirmed: AtomicBool,
-    unconfirmed: AtomicU32,
+    /// How many answers were newer, as they should be.
+    confirmed: AtomicU64,
+    unconfirmed: AtomicU64,
+    /// How often a connection was looked for that is out of step, and how many look for one now.
+    doubts: AtomicU64,
+    looking: AtomicU64,
+}
+
+/// A look for a connection that is out of step.
+struct Look<'a>(&'a Times);
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.looking.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 fn as_number(time: Timestamp) -> u64 {
@@ -54,6 +69,23 @@ impl Times {
         self.newest.load(Ordering::Acquire)
     }
 
+    fn look(&self) -> Look<'_> {
+        self.looking.fetch_add(1, Ordering::AcqRel);
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+        Look(self)
+    }
+
+    /// The same before a write is sent and after its answer, where no connection was in doubt meanwhile. One that is out of
+    /// step may serve other calls before it is closed, and give them answers that no one has read before.
+    pub(super) fn undoubted(&self) -> Option<u64> {
+        (self.looking.load(Ordering::Acquire) == 0).then(|| self.doubts.load(Ordering::Acquire))
+    }
+
+    fn are_unreliable(&self) -> bool {
+        let unconfirmed = self.unconfirmed.load(Ordering::Acquire);
+        unconfirmed > UNCONFIRMED && unconfirmed * ONE_IN > self.confirmed.load(Ordering::Acquire)
+    }
+
     /// Whether the answer to a write that changed something is newer than what was known before it was sent. True where
     /// the server tells no times, or none that can be relied on.
     fn is_newer(&self, known: u64, time: Option<Timestamp>) -> bool {
@@ -62,10 +94,10 @@ impl Times {
         if newer {
             self.newest.fetch_max(time, Ordering::AcqRel);
             if known > 0 {
-                self.confirmed.store(true, Ordering::Release);
+                self.confirmed.fetch_add(1, Ordering::AcqRel);
             }
         }
-        newer || self.unconfirmed.load(Ordering::Acquire) >= UNCONFIRMED
+        newer || self.are_unreliable()
     }
 
     /// Notes a time that is no newer though no connection is out of step: the server's clock may have been set back.
@@ -73,7 +105,7 @@ impl Times {
     fn suspected_in_vain(&self, time: Option<Timestamp>) -> bool {
         self.unconfirmed.fetch_add(1, Ordering::AcqRel);
         self.newest.store(time.map_or(0, as_number), Ordering::Release);
-        !self.confirmed.load(Ordering::Acquire)
+        self.confirmed.load(Ordering::Acquire) == 0
     }
 }
 
@@ -315,6 +347,7 @@ impl DriverClient {
     /// Closes the connections that answer out of order, as far as they can be found; gives whether there was one.
     async fn close_out_of_step(&self) -> bool {
         let Some(connected) = self.client.get() else { return false };
+        let _look = self.times.look();
         let database = connected.client.database("admin");
         let mut found = false;
         for _ in 0..LOOKS {
@@ -414,6 +447,17 @@ mod tests {
     }
 
     #[test]
+    fn a_look_for_a_connection_leaves_doubt() {
+        let times = Times::default();
+        let before = times.undoubted();
+        assert_eq!(before, times.undoubted());
+        let look = times.look();
+        assert_eq!(times.undoubted(), None);
+        drop(look);
+        assert!(times.undoubted().is_some() && times.undoubted() != before);
+    }
+
+    #[test]
     fn times_go_forward_or_tell_nothing() {
         let (times, at) = (Times::default(), |increment| Some(Timestamp { time: 5, increment }));
         assert!(times.is_newer(times.newest(), None));
@@ -422,7 +466,7 @@ mod tests {
         let known = times.newest();
         assert!(!times.is_newer(known, at(2)));
         assert!(!times.is_newer(known, at(1)));
-        for _ in 0..UNCONFIRMED {
+        for _ in 0..=UNCONFIRMED {
             assert!(!times.suspected_in_vain(at(1)));
         }
         assert!(times.is_newer(known, at(1)), "a clock that tells nothing is no longer asked");
