@@ -161,6 +161,8 @@ class _Link:
             await asyncio.gather(*pumps, return_exceptions=True)
             for writer in (self.to_server, self.to_client):
                 writer.close()
+            closed = asyncio.gather(self.to_server.wait_closed(), self.to_client.wait_closed(), return_exceptions=True)
+            await asyncio.shield(closed)
 
     async def commands(self) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
