@@ -234,6 +234,8 @@ def faulty(server_port: int, plan: Plan | None = None) -> Iterator[Faulty]:
             link = asyncio.create_task(_Link(state, (reader, writer)).run(server_port))
             links.add(link)
             link.add_done_callback(links.discard)
+            # Also of one that is cancelled before it runs.
+            link.add_done_callback(lambda _: writer.close())
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         state.port = server.sockets[0].getsockname()[1]

@@ -318,7 +318,7 @@ async def test_a_write_is_not_acknowledged_by_another_s_answer(
         return place
 
     async with world("ours", mongodb_port, names) as w:
-        # What was found need not have changed, so that its time alone is no proof: the connection has to be there still.
+        # What was found need not have changed: its time alone is no proof, and the connection has to be there.
         found = name.startswith("find")
         w.proxy.plan = every(15, (Fault.DUPLICATED,), 1) if found else duplicating(15, 1)
         came = await outcomes(each(functools.partial(one, w.collection), 60), 1)
