@@ -58,6 +58,10 @@ fuzz: ## Fuzz Extended JSON, requests and rights: make fuzz [FUZZ_SECONDS=60]
 		test $${PIPESTATUS[0]} -eq 0 || exit 1; \
 	done
 
+.PHONY: test-faults
+test-faults: $(VENV)/.installed ## Broken connections and doubled answers, in the counts of a whole run, beside PyMongo
+	FULL_FAULTS=1 $(BIN)/python -m pytest tests/test_faults.py -s $(PYTEST_ARGS)
+
 .PHONY: soak
 soak: $(VENV)/.installed ## Ten minutes of load on the gateway, with MongoDB going away: make soak [SECONDS=600]
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)

@@ -7,9 +7,10 @@ use bson::{Bson, Document};
 use futures_util::stream::BoxStream;
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
+use super::answer::Cursor;
 use super::error::{Attempt, Attempted};
-use super::idle::{ByDriver, Repeats};
-use super::session::{Session, batches, send};
+use super::retryable::Repeats;
+use super::session::{Session, batches, opened, send};
 use super::write::options;
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
@@ -42,14 +43,10 @@ pub async fn aggregate(
     let mut given = options::<AggregateOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
     let collection = client.collection_in(&namespace, &attempt, session.as_deref()).await?;
-    Ok(batches!(
-        session,
-        Arc::clone(&client),
-        &attempt,
-        DOING,
-        Arc::clone(&namespace),
-        collection.aggregate(pipeline.clone()).with_options(given.clone())
-    ))
+    let action = || collection.aggregate(pipeline.clone()).with_options(given.clone());
+    let source = opened!(session, &client, &attempt, action());
+    let cursor = Cursor::of_collection(&namespace);
+    Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
 }
 
 /// How many documents match.
@@ -82,11 +79,11 @@ pub async fn estimated_count(client: &DriverClient, namespace: &Namespace, given
     let mut given = options::<EstimatedDocumentCountOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
     let collection = client.collection(namespace, &attempt).await?;
-    let mut repeats = Repeats::new(client, None, ByDriver::Never);
+    let mut repeats = Repeats::new(client);
     loop {
-        let answer = collection.estimated_document_count().with_options(given.clone()).await;
-        if !repeats.again(&answer) {
-            return answer.attempted(&attempt);
+        match collection.estimated_document_count().with_options(given.clone()).await {
+            Err(error) if repeats.again(&error).await => {}
+            counted => return counted.attempted(&attempt),
         }
     }
 }

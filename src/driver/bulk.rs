@@ -1,16 +1,11 @@
 //! Many writes to one collection in few commands, as PyMongo's `bulk_write`
 //! and `insert_many` send them.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
-use mongodb::ClientSession;
 
-use super::concern::write_concern_document;
-use super::error::{Attempt, Attempted, is_retryable_write};
-use super::idle::{ByDriver, Repeats};
+use super::answer::Expected;
+use super::error::{Attempt, Attempted};
+use super::retryable::{self, WriteCommand};
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::codec::MAX_DOCUMENT_SIZE;
@@ -152,7 +147,7 @@ fn number(count: i64) -> Bson {
     i32::try_from(count).map_or(Bson::Int64(count), Bson::Int32)
 }
 
-fn as_number(value: &Bson) -> Option<i64> {
+pub(super) fn as_number(value: &Bson) -> Option<i64> {
     match value {
         Bson::Int32(number) => Some(i64::from(*number)),
         Bson::Int64(number) => Some(*number),
@@ -227,7 +222,8 @@ pub async fn bulk_write(
         let retryable = run.places.iter().all(|place| statements[*place].retryable);
         let command = Command { kind: run.kind, places: &run.places, statements, options };
         let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
-        let answer = send(client, namespace, &attempt, session, retryable, &body).await?;
+        let write = WriteCommand { body: &body, retryable, expected: command.expected() };
+        let answer = retryable::write(client, namespace, &attempt, session, write).await?;
         done.add(run.kind, &run.places, &answer);
         let given = answer.get_array("errorLabels").into_iter().flatten().filter_map(Bson::as_str);
         labels.extend(given.map(str::to_owned));
@@ -261,6 +257,16 @@ struct Command<'a> {
 }
 
 impl Command<'_> {
+    /// What its answer must look like.
+    fn expected(&self) -> Expected {
+        let count = self.places.len();
+        match self.kind {
+            Kind::Insert => Expected::Insert { count, ordered: self.options.ordered },
+            Kind::Update => Expected::Update(count),
+            Kind::Delete => Expected::Delete(count),
+        }
+    }
+
     /// The command, its fields in PyMongo's order.
     fn body(
         &self,
@@ -281,7 +287,7 @@ impl Command<'_> {
     }
 }
 
-fn raw(document: &Document) -> Result<RawDocumentBuf> {
+pub(super) fn raw(document: &Document) -> Result<RawDocumentBuf> {
     RawDocumentBuf::try_from(document).map_err(unreadable)
 }
 
@@ -290,7 +296,7 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
 }
 
 /// A command with an array of documents at its end; each document is copied once.
-fn with_array<'a>(
+pub(super) fn with_array<'a>(
     head: &RawDocumentBuf,
     field: &str,
     documents: impl Iterator<Item = &'a RawDocumentBuf> + Clone,
@@ -307,92 +313,6 @@ fn with_array<'a>(
     out.end(array);
     out.end(root);
     RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)
-}
-
-/// A command that writes, made with a write concern and a transaction number.
-type Body<'a> = &'a (dyn Fn(Option<Document>, Option<i64>) -> Result<RawDocumentBuf> + Sync);
-
-/// Sends a command that writes; once more where that is safe and may help.
-async fn send(
-    client: &DriverClient,
-    namespace: &Namespace,
-    attempt: &Attempt<'_>,
-    session: Option<&Session>,
-    retryable: bool,
-    body: Body<'_>,
-) -> Result<Document> {
-    let connected = client.connected(attempt).await?;
-    let database = connected.client.database(&namespace.database);
-    let concern = namespace.concerns.write_concern.as_ref().or(connected.client.write_concern());
-    let concern = concern.and_then(write_concern_document);
-    let mut explicit = match session {
-        Some(session) => Some(session.hold(client, attempt).await?),
-        None => None,
-    };
-    if let Some(held) = &mut explicit
-        && session.is_some_and(|session| session.in_transaction() || session.is_snapshot())
-    {
-        let mut repeats = Repeats::new(client, session, ByDriver::Never);
-        return loop {
-            let answer = database.run_raw_command(body(None, None)?).session(&mut **held).await;
-            if !repeats.again(&answer) {
-                break answer.attempted(attempt);
-            }
-        };
-    }
-    if !(retryable && connected.retry_writes) || client.bulk_sessions.are_refused() {
-        let mut repeats = Repeats::new(client, session, ByDriver::Never);
-        return loop {
-            let sending = database.run_raw_command(body(concern.clone(), None)?);
-            let answer = match &mut explicit {
-                Some(held) => sending.session(&mut **held).await,
-                None => sending.await,
-            };
-            if !repeats.again(&answer) {
-                break answer.attempted(attempt);
-            }
-        };
-    }
-    let own = match client.bulk_sessions.take() {
-        Some(own) => own,
-        None => OwnSession::new(connected.client.start_session().await.attempted(attempt)?),
-    };
-    let mut own = Lent { own: Some(own), sessions: &client.bulk_sessions, broken: false };
-    let Some(OwnSession { session: own_session, .. }) = &mut own.own else {
-        return Err(Error::new(ErrorKind::InvalidOperation, "a session was lost"));
-    };
-    if let Some(held) = &explicit {
-        follow(own_session, held);
-    }
-    let transaction = next_transaction();
-    let mut answer =
-        database.run_raw_command(body(concern.clone(), Some(transaction))?).session(&mut *own_session).await;
-    if is_no_replica_set(&answer) {
-        client.bulk_sessions.refuse();
-        return database.run_raw_command(body(concern, None)?).await.attempted(attempt);
-    }
-    let mut broken = is_broken(&answer);
-    if answer_is_retryable(&answer) {
-        let again = database.run_raw_command(body(concern, Some(transaction))?).session(&mut *own_session).await;
-        broken |= is_broken(&again);
-        // What the first attempt met with tells more than that there is no server now.
-        if !matches!(&again, Err(error) if is_selection(error)) {
-            answer = again;
-        }
-    }
-    if let Some(held) = &mut explicit {
-        follow(held, own_session);
-    }
-    own.broken = broken;
-    answer.map_err(|error| {
-        let mut failed = attempt.failed(&error);
-        if (is_retryable_write(&error) || is_selection(&error))
-            && !failed.labels.iter().any(|label| label == "RetryableWriteError")
-        {
-            failed.labels.push("RetryableWriteError".to_owned());
-        }
-        failed
-    })
 }
 
 /// Writes to any collections, in few commands (`bulkWrite`, MongoDB 8.0).
@@ -460,7 +380,8 @@ pub async fn client_bulk_write(
             with_array(&command, "nsInfo", namespaces.iter())
         };
         let retryable = operations.iter().all(|operation| operation.retryable);
-        let answer = send(client, admin, &attempt, session, retryable, &body).await?;
+        let write = WriteCommand { body: &body, retryable, expected: Expected::Bulk };
+        let answer = retryable::write(client, admin, &attempt, session, write).await?;
         let count = i64::try_from(operations.len()).unwrap_or(i64::MAX);
         let refused = done.add(start, count, answer, client, &attempt, session).await?;
         if refused && bulk.options.ordered {
@@ -520,141 +441,6 @@ impl ClientBulkDone {
     }
 }
 
-/// A session of the driver's that only many writes use, with transaction
-/// numbers of their own: the driver does not number what it is given as a
-/// command.
-pub(super) struct OwnSession {
-    session: ClientSession,
-    last_use: Instant,
-}
-
-impl OwnSession {
-    fn new(session: ClientSession) -> Self {
-        Self { session, last_use: Instant::now() }
-    }
-}
-
-/// A transaction number that was not used before, in any session: a server
-/// takes a write of the same number for the same write. The driver's own count
-/// from 0, and it may have used a session before it came here.
-fn next_transaction() -> i64 {
-    static NEXT: AtomicI64 = AtomicI64::new(1 << 40);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Has one session be no earlier than another.
-fn follow(session: &mut ClientSession, other: &ClientSession) {
-    if let Some(time) = other.cluster_time() {
-        session.advance_cluster_time(time);
-    }
-    if let Some(time) = other.operation_time() {
-        session.advance_operation_time(time);
-    }
-}
-
-/// A session in use. It comes back here, whatever becomes of its call: in the
-/// driver's pool its numbers would be too high for the driver's writes. One
-/// whose connection broke the driver does not use again, and so it is let go.
-struct Lent<'a> {
-    own: Option<OwnSession>,
-    sessions: &'a BulkSessions,
-    broken: bool,
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if let Some(mut own) = self.own.take().filter(|_| !self.broken) {
-            own.last_use = Instant::now();
-            self.sessions.give_back(own);
-        }
-    }
-}
-
-/// Whether the connection broke.
-fn is_broken(answer: &mongodb::error::Result<Document>) -> bool {
-    use mongodb::error::ErrorKind as Driver;
-    matches!(answer, Err(error) if matches!(&*error.kind, Driver::Io(_) | Driver::ConnectionPoolCleared { .. }))
-}
-
-/// The sessions of many writes.
-#[derive(Default)]
-pub(super) struct BulkSessions {
-    idle: Mutex<Idle>,
-}
-
-#[derive(Default)]
-struct Idle {
-    sessions: Vec<OwnSession>,
-    /// Whether the server has no transaction numbers: it is no replica set.
-    refused: bool,
-    /// Whether the client is closed.
-    closed: bool,
-}
-
-/// A server forgets a session after 30 minutes.
-const SESSION_LIFE: Duration = Duration::from_secs(28 * 60);
-/// When the driver does not take a session back into its pool either, where
-/// its numbers would be too high for it.
-const SESSION_DEAD: Duration = Duration::from_secs(31 * 60);
-
-impl BulkSessions {
-    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> Option<OwnSession> {
-        let mut idle = self.idle();
-        idle.sessions.retain(|own| own.last_use.elapsed() < SESSION_DEAD);
-        let place = idle.sessions.iter().rposition(|own| own.last_use.elapsed() < SESSION_LIFE)?;
-        Some(idle.sessions.swap_remove(place))
-    }
-
-    fn give_back(&self, own: OwnSession) {
-        let mut idle = self.idle();
-        if !idle.closed {
-            idle.sessions.push(own);
-        }
-    }
-
-    fn refuse(&self) {
-        self.idle().refused = true;
-    }
-
-    fn are_refused(&self) -> bool {
-        self.idle().refused
-    }
-
-    /// Ends them, with their client.
-    pub(super) fn close(&self) {
-        let sessions = {
-            let mut idle = self.idle();
-            idle.closed = true;
-            std::mem::take(&mut idle.sessions)
-        };
-        drop(sessions);
-    }
-}
-
-fn answer_is_retryable(answer: &mongodb::error::Result<Document>) -> bool {
-    match answer {
-        Err(error) => is_retryable_write(error),
-        Ok(answer) => answer
-            .get_array("errorLabels")
-            .is_ok_and(|labels| labels.iter().any(|label| label.as_str() == Some("RetryableWriteError"))),
-    }
-}
-
-fn is_selection(error: &mongodb::error::Error) -> bool {
-    matches!(&*error.kind, mongodb::error::ErrorKind::ServerSelection { .. })
-}
-
-fn is_no_replica_set(answer: &mongodb::error::Result<Document>) -> bool {
-    use mongodb::error::ErrorKind as Driver;
-    // IllegalOperation: "Transaction numbers are only allowed on a replica set member or mongos".
-    matches!(answer, Err(error) if matches!(&*error.kind, Driver::Command(command)
-        if command.code == 20 && command.message.starts_with("Transaction numbers")))
-}
-
 /// Inserts documents in one command, which they must fit in; the server's answer,
 /// in which some may have been refused.
 pub(super) async fn insert_once(
@@ -668,7 +454,8 @@ pub(super) async fn insert_once(
     let places: Vec<usize> = (0..statements.len()).collect();
     let command = Command { kind: Kind::Insert, places: &places, statements, options };
     let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
-    send(client, namespace, &attempt, session, true, &body).await
+    let write = WriteCommand { body: &body, retryable: true, expected: command.expected() };
+    retryable::write(client, namespace, &attempt, session, write).await
 }
 
 /// The statements of an insert.

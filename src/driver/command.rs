@@ -8,10 +8,11 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use mongodb::options::{SelectionCriteria, WriteConcern};
 
+use super::answer::Cursor;
 use super::concern::write_concern_document;
 use super::error::{Attempt, Attempted};
-use super::idle::{ByDriver, Repeats};
-use super::session::{Session, batches};
+use super::retryable::is_retryable_read;
+use super::session::{Session, batches, opened, send};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
@@ -127,27 +128,28 @@ async fn open(
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
     let repeated = how.is_repeated(connected);
     let database = connected.client.database(&namespace.database);
+    let action = || {
+        let mut action = database.run_cursor_command(command.clone());
+        if let Some(criteria) = &how.read_preference {
+            action = action.selection_criteria(criteria.clone());
+        }
+        if let Some(batch_size) = more.batch_size {
+            action = action.batch_size(batch_size);
+        }
+        if let Some(time) = more.max_await_time {
+            action = action.max_time(time);
+        }
+        if let Some(comment) = &more.comment {
+            action = action.comment(comment.clone());
+        }
+        action
+    };
     let opening = async {
-        let action = || {
-            let mut action = database.run_cursor_command(command.clone());
-            if let Some(criteria) = &how.read_preference {
-                action = action.selection_criteria(criteria.clone());
-            }
-            if let Some(batch_size) = more.batch_size {
-                action = action.batch_size(batch_size);
-            }
-            if let Some(time) = more.max_await_time {
-                action = action.max_time(time);
-            }
-            if let Some(comment) = &more.comment {
-                action = action.comment(comment.clone());
-            }
-            action
-        };
-        Ok(batches!(how.session.clone(), Arc::clone(client), &attempt, DOING, Arc::clone(namespace), action()))
+        let source = opened!(how.session, client, &attempt, action());
+        Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, Cursor::of_database(namespace)))
     };
     opening.await.map_err(|error: Error| {
-        let again = repeated && error.is_retryable_read();
+        let again = repeated && is_retryable_read(&error);
         (error, again)
     })
 }
@@ -170,24 +172,16 @@ pub async fn run_command(
         command.insert("writeConcern", concern);
     }
     let mut tried = false;
-    let mut repeats = Repeats::new(client, how.session.as_deref(), ByDriver::Never);
     let answer = loop {
-        let mut action = database.run_command(command.clone());
-        if let Some(criteria) = &how.read_preference {
-            action = action.selection_criteria(criteria.clone());
-        }
-        let answer = match &how.session {
-            Some(session) => {
-                let mut held = session.hold(client, &attempt).await?;
-                action.session(&mut *held).await
+        let action = || {
+            let action = database.run_command(command.clone());
+            match &how.read_preference {
+                Some(criteria) => action.selection_criteria(criteria.clone()),
+                None => action,
             }
-            None => action.await,
         };
-        if repeats.again(&answer) {
-            continue;
-        }
-        match answer.attempted(&attempt) {
-            Err(error) if !tried && how.is_repeated(connected) && error.is_retryable_read() => tried = true,
+        match send!(how.session, client, &attempt, action()).attempted(&attempt) {
+            Err(error) if !tried && how.is_repeated(connected) && is_retryable_read(&error) => tried = true,
             answer => break answer?,
         }
     };

@@ -44,26 +44,6 @@ pub fn kind_of_code(code: i32) -> ErrorKind {
     }
 }
 
-/// Whether a write of a transaction number may succeed if it is sent once more: the server says so.
-pub(super) fn is_retryable_write(error: &DriverError) -> bool {
-    match &*error.kind {
-        DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. } => true,
-        _ => error.contains_label("RetryableWriteError"),
-    }
-}
-
-/// Not primary, node recovering, host not found or not reached, and the like.
-const RETRYABLE_CODES: [i32; 13] = [11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262, 134];
-
-impl Error {
-    /// Whether what only reads may succeed if it is sent once more, as the
-    /// retryable reads of MongoDB's drivers have it.
-    pub(super) fn is_retryable_read(&self) -> bool {
-        matches!(self.kind, ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout | ErrorKind::NotPrimary)
-            || self.code.is_some_and(|code| RETRYABLE_CODES.contains(&code))
-    }
-}
-
 impl Attempt<'_> {
     /// An answer in which a write concern was not met is an error.
     pub(super) fn check_write_concern(&self, answer: RawDocumentBuf) -> Result<RawDocumentBuf> {
@@ -84,15 +64,15 @@ impl Attempt<'_> {
         failed
     }
 
-    /// What an answer to an insert of one document says.
-    pub(super) fn inserted(&self, answer: &Document) -> Result<()> {
+    /// The error of a write of one statement, if the answer has one.
+    pub(super) fn written(&self, answer: &Document) -> Result<()> {
         match self.inserted_each(1, answer).and_then(|mut results| results.pop()) {
             Some(result) => result,
             None => Ok(()),
         }
     }
 
-    /// What became of each document of an insert, as if it had come alone; nothing
+    /// The result of each document of an insert, as if it had been sent alone; `None`
     /// where all were stored.
     pub(super) fn inserted_each(&self, count: usize, answer: &Document) -> Option<Vec<Result<()>>> {
         let refused = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();

@@ -20,6 +20,12 @@ pub type Caller = Arc<dyn Any + Send + Sync>;
 
 tokio::task_local! {
     static CALLER: Caller;
+    static UNHEARD: ();
+}
+
+/// Work whose commands no listener is told of: they are no one's calls.
+pub(super) fn unheard<F: IntoFuture>(work: F) -> impl Future<Output = F::Output> {
+    UNHEARD.scope((), work.into_future())
 }
 
 /// Something that happened: its name, as PyMongo's listeners have it, and what is known of it.
@@ -83,6 +89,9 @@ pub(super) fn listen(
     if let Some(listener) = listener.filter(|_| wanted.commands) {
         let listener = Arc::clone(listener);
         options.command_event_handler = Some(EventHandler::callback(move |event| {
+            if UNHEARD.try_with(|()| ()).is_ok() {
+                return;
+            }
             if let Some(told) = of_command(event) {
                 listener.told(Told { caller: CALLER.try_with(Arc::clone).ok(), ..told });
             }

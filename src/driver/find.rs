@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use futures_util::stream::BoxStream;
-use mongodb::options::{Collation, CursorType, FindOneOptions, FindOptions, Hint};
+use mongodb::options::{Collation, CursorType, FindOptions, Hint};
 
-use super::error::{Attempt, Attempted};
-use super::session::{Session, batches, send};
+use super::answer::Cursor;
+use super::error::Attempt;
+use super::session::{Session, batches, opened};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
@@ -100,7 +101,7 @@ const DOING: &str = "find in";
 pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find) -> Result<Option<RawDocumentBuf>> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let collection = client.collection_in(namespace, &attempt, query.session.as_deref()).await?;
-    let mut options = FindOneOptions::default();
+    let mut options = FindOptions::default();
     options.collation = collation(query.collation)?;
     options.hint = hint(query.hint);
     options.projection = query.projection;
@@ -114,8 +115,12 @@ pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find)
     options.allow_partial_results = query.allow_partial_results;
     options.return_key = query.return_key;
     options.show_record_id = query.show_record_id;
-    send!(query.session, client, &attempt, collection.find_one(query.filter.clone()).with_options(options.clone()))
-        .attempted(&attempt)
+    // One batch, in which the answer says of which collection it is.
+    options.limit = Some(-1);
+    let action = || collection.find(query.filter.clone()).with_options(options.clone());
+    let mut source = opened!(query.session, client, &attempt, action());
+    let batch = source.next(client, &attempt, &mut Cursor::of_collection(namespace)).await.transpose()?;
+    batch.and_then(|mut batch| batch.take_next().map(|found| found.map(RawDocument::to_owned))).transpose()
 }
 
 /// All documents that match, batch by batch. Each command is repeated once by
@@ -151,14 +156,10 @@ pub async fn find(
     options.show_record_id = query.show_record_id;
     options.cursor_type = query.tailable;
     options.max_await_time = query.max_await_time;
-    Ok(batches!(
-        query.session,
-        Arc::clone(&client),
-        &attempt,
-        DOING,
-        Arc::clone(&namespace),
-        collection.find(query.filter.clone()).with_options(options.clone())
-    ))
+    let action = || collection.find(query.filter.clone()).with_options(options.clone());
+    let source = opened!(query.session, &client, &attempt, action());
+    let cursor = Cursor::of_collection(&namespace);
+    Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
 }
 
 fn hint(hint: Option<Bson>) -> Option<Hint> {

@@ -146,5 +146,5 @@ pub async fn insert_one(
     let bulk = BulkOptions { ordered: true, more };
     let answer =
         insert_once(client, namespace, &[Statement::insert(document)], &bulk, options.session.as_deref()).await?;
-    attempt.inserted(&answer)
+    attempt.written(&answer)
 }

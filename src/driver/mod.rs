@@ -1,6 +1,7 @@
 //! The driver path: one pooled MongoDB client for one setting.
 
 pub mod aggregate;
+mod answer;
 pub mod bulk;
 pub mod command;
 pub mod concern;
@@ -9,6 +10,7 @@ pub mod events;
 pub mod find;
 mod idle;
 pub mod insert;
+mod retryable;
 pub mod session;
 pub mod watch;
 pub mod write;
@@ -27,21 +29,22 @@ use mongodb::options::{
     AuthMechanism, ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress,
     ServerApi, Tls,
 };
-use mongodb::{Client, Collection};
+use mongodb::{Client, Collection, ServerType};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch as watch_channel};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::giving_up::GivingUp;
 use crate::limits::CLOSE_TIME;
-use bulk::BulkSessions;
+use answer::Times;
 use concern::Concerns;
 use error::Attempt;
 use events::Listener;
 use idle::Connections;
+use retryable::OwnSessions;
 use session::Session;
 
 /// PyMongo's default, where the connection string does not say.
@@ -83,9 +86,10 @@ pub struct DriverClient {
     runtime: Handle,
     client: OnceCell<Connected>,
     coalescer: Coalescer<Self>,
-    bulk_sessions: BulkSessions,
+    own_sessions: OwnSessions,
     connections: Arc<Connections>,
     giving_up: GivingUp,
+    times: Times,
     listener: Option<Arc<dyn Listener>>,
     topology: watch_channel::Sender<Option<TopologyDescription>>,
     beyond: Beyond,
@@ -136,9 +140,10 @@ impl DriverClient {
             runtime,
             client: OnceCell::new(),
             coalescer: Coalescer::default(),
-            bulk_sessions: BulkSessions::default(),
+            own_sessions: OwnSessions::default(),
             connections,
             giving_up: GivingUp::default(),
+            times: Times::default(),
             listener,
             topology: watch_channel::Sender::new(None),
             beyond,
@@ -268,17 +273,28 @@ impl DriverClient {
         Ok(self.database(&namespace.database, attempt).await?.collection_with_options(&namespace.collection, options))
     }
 
-    /// Closes all connections. Calls under way have [`CLOSE_TIME`] to end, and fail then.
+    /// Whether a server can be asked without waiting for one.
+    fn knows_a_server(&self) -> bool {
+        let known = self.topology.borrow();
+        known.as_ref().is_some_and(|topology| {
+            topology.servers().values().any(|server| server.server_type() != ServerType::Unknown)
+        })
+    }
+
+    /// Closes all connections. Calls in flight have [`CLOSE_TIME`] to end, and fail then.
     pub async fn close(&self) {
-        self.bulk_sessions.close();
         if let Some(Connected { client, .. }) = self.client.get() {
+            let until = Instant::now() + CLOSE_TIME;
+            if self.knows_a_server() {
+                drop(timeout_at(until, self.own_sessions.end(client)).await);
+            }
             // The last call's session may be on its way back to the driver's pool, which ends those that are in it.
             drop(self.runtime.spawn(std::future::ready(())).await);
             let client = client.clone();
             // The driver waits for the server's answer to `endSessions`, and for calls under way. In a task of its
             // own it gets to its end even if that comes after the time that a caller is to wait.
             let closing = self.runtime.spawn(async move { client.shutdown().immediate(true).await });
-            if timeout(CLOSE_TIME, closing).await.is_err() {
+            if timeout_at(until, closing).await.is_err() {
                 self.giving_up.give_up();
             }
         }
@@ -342,7 +358,8 @@ impl Drop for DriverClient {
     fn drop(&mut self) {
         // The driver's own clean-up spawns tasks, which needs the runtime's context.
         let _context = self.runtime.enter();
-        self.bulk_sessions.close();
+        // No call is under way: each holds on to this.
+        self.own_sessions.clear();
         self.client = OnceCell::new();
     }
 }

@@ -4,12 +4,18 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bson::{Document, Timestamp};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use mongodb::options::{SessionOptions, TransactionOptions};
+use mongodb::raw_batch_cursor::{RawBatchCursor, SessionRawBatchCursor};
 use mongodb::{ClientSession, ClusterTime};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
+use super::answer::Cursor;
 use super::error::{Attempt, Attempted};
+use super::retryable::Repeats;
 use super::{DriverClient, Namespace};
+use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A session of PyMongo's. The driver's own is made with the first call, so
@@ -207,114 +213,123 @@ impl Session {
     }
 }
 
-/// Sends an action of the driver's, in a session where there is one; once more
-/// where it did not leave as a whole. The action is made anew each time.
+/// Sends an action of the driver's, in a session where there is one. The action is made anew each time
+/// that it is repeated.
 macro_rules! send {
-    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {
-        $crate::driver::session::send!(Never, $session, $client, $attempt, $action)
-    };
-    ($by_driver:ident, $session:expr, $client:expr, $attempt:expr, $action:expr) => {{
-        let session = &$session;
-        let by_driver = $crate::driver::idle::ByDriver::$by_driver;
-        let mut repeats = $crate::driver::idle::Repeats::new($client, session.as_deref(), by_driver);
+    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
+        let mut repeats = $crate::driver::retryable::Repeats::new($client);
         loop {
             let action = $action;
-            let answer = match session {
+            let answer = match &$session {
                 Some(session) => {
                     let mut held = session.hold($client, $attempt).await?;
                     action.session(&mut *held).await
                 }
                 None => action.await,
             };
-            if !repeats.again(&answer) {
-                break answer;
+            match answer {
+                Err(error) if repeats.again(&error).await => {}
+                Err(error) => {
+                    $client.doubt(&error).await;
+                    break Err(error);
+                }
+                answer => break answer,
             }
         }
     }};
 }
 
-/// Opens a cursor of the driver's; its batches. One in a session asks for the
-/// next batch only when that is wanted: calls of a session do not overlap.
-macro_rules! batches {
-    ($session:expr, $client:expr, $attempt:expr, $doing:expr, $namespace:expr, $action:expr) => {{
-        let (session, client) = ($session, $client);
-        let by_driver = $crate::driver::idle::ByDriver::Never;
-        let mut repeats = $crate::driver::idle::Repeats::new(&client, session.as_deref(), by_driver);
-        match session {
-            Some(session) => {
-                let cursor = loop {
-                    let action = $action;
+/// Opens a cursor of the driver's, in a session where there is one. The action is made anew each time
+/// that it is repeated.
+macro_rules! opened {
+    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
+        let mut repeats = $crate::driver::retryable::Repeats::new($client);
+        loop {
+            let action = $action;
+            let opened = match &$session {
+                Some(session) => {
                     let opening = async {
-                        let mut held = session.hold(&client, $attempt).await?;
+                        let mut held = session.hold($client, $attempt).await?;
                         Ok(action.session(&mut *held).batch().await)
                     };
-                    let cursor = client.until_given_up(opening).await?;
-                    if !repeats.again(&cursor) {
-                        break cursor.attempted($attempt)?;
-                    }
-                };
-                $crate::driver::session::in_session(client, $namespace, $doing, cursor, session)
-            }
-            None => {
-                let cursor = loop {
-                    let action = $action;
-                    let cursor = client.until_given_up(async { Ok(action.batch().await) }).await?;
-                    if !repeats.again(&cursor) {
-                        break cursor.attempted($attempt)?;
-                    }
-                };
-                $crate::driver::session::without_session(client, $namespace, $doing, cursor)
+                    let in_session =
+                        |cursor| $crate::driver::session::Source::InSession(Box::new(cursor), Arc::clone(session));
+                    $client.until_given_up(opening).await?.map(in_session)
+                }
+                None => {
+                    let opened = $client.until_given_up(async { Ok(action.batch().await) }).await?;
+                    opened.map(|cursor| $crate::driver::session::Source::Alone(Box::new(cursor)))
+                }
+            };
+            match opened {
+                Err(error) if repeats.again(&error).await => {}
+                Err(error) => {
+                    $client.doubt(&error).await;
+                    return Err($attempt.failed(&error));
+                }
+                Ok(source) => break source,
             }
         }
     }};
 }
 
-pub(super) use {batches, send};
+pub(super) use {opened, send};
 
-/// The batches of a cursor.
-pub(super) fn without_session(
-    client: Arc<DriverClient>,
-    namespace: Arc<Namespace>,
-    doing: &'static str,
-    cursor: mongodb::raw_batch_cursor::RawBatchCursor,
-) -> futures_util::stream::BoxStream<'static, Result<crate::cursor::Batch>> {
-    use futures_util::StreamExt as _;
-    let batches = futures_util::stream::unfold((cursor, client, namespace), move |(mut cursor, client, namespace)| {
-        async move {
-            let next = async {
-                // The driver does not ask for a batch again.
-                client.purge().await;
-                let attempt = Attempt { doing, namespace: &namespace, settings: client.settings() };
-                cursor.next().await.transpose().attempted(&attempt)?.map(crate::cursor::Batch::of_mongodb).transpose()
-            };
-            let next = client.until_given_up(next).await.transpose();
-            next.map(|batch| (batch, (cursor, client, namespace)))
-        }
-    });
-    batches.boxed()
+/// A cursor of the driver's.
+pub(super) enum Source {
+    /// In a session of its own.
+    Alone(Box<RawBatchCursor>),
+    /// In a session of the caller's.
+    InSession(Box<SessionRawBatchCursor>, Arc<Session>),
 }
 
-/// The batches of a cursor in a session.
-pub(super) fn in_session(
+impl Source {
+    /// The next batch. One in a session asks for it only when it is wanted: calls of a session do not overlap.
+    pub(super) async fn next(
+        &mut self,
+        client: &DriverClient,
+        attempt: &Attempt<'_>,
+        cursor: &mut Cursor,
+    ) -> Option<Result<Batch>> {
+        let mut repeats = Repeats::new(client);
+        loop {
+            // The driver does not repeat a `getMore`.
+            client.purge().await;
+            let next = match self {
+                Self::Alone(source) => source.next().await,
+                Self::InSession(source, session) => match session.hold(client, attempt).await {
+                    Ok(mut held) => source.stream(&mut held).next().await,
+                    Err(error) => return Some(Err(error)),
+                },
+            };
+            match next? {
+                Ok(batch) => return Some(cursor.take(client, attempt, batch).await),
+                Err(error) if repeats.again(&error).await => {}
+                Err(error) => {
+                    client.doubt(&error).await;
+                    return Some(Err(attempt.failed(&error)));
+                }
+            }
+        }
+    }
+}
+
+/// The batches of a cursor.
+pub(super) fn batches(
     client: Arc<DriverClient>,
     namespace: Arc<Namespace>,
     doing: &'static str,
-    cursor: mongodb::raw_batch_cursor::SessionRawBatchCursor,
-    session: Arc<Session>,
-) -> futures_util::stream::BoxStream<'static, Result<crate::cursor::Batch>> {
-    use futures_util::StreamExt as _;
-    let state = (cursor, session, client, namespace);
-    let batches = futures_util::stream::unfold(state, move |(mut cursor, session, client, namespace)| async move {
-        let next = async {
-            // The driver does not ask for a batch again.
-            client.purge().await;
+    source: Source,
+    cursor: Cursor,
+) -> BoxStream<'static, Result<Batch>> {
+    let state = (source, cursor, client, namespace);
+    let batches = futures_util::stream::unfold(state, move |(mut source, mut cursor, client, namespace)| async move {
+        let next = {
             let attempt = Attempt { doing, namespace: &namespace, settings: client.settings() };
-            let mut held = session.hold(&client, &attempt).await?;
-            let batch = cursor.stream(&mut held).next().await.transpose().attempted(&attempt)?;
-            batch.map(crate::cursor::Batch::of_mongodb).transpose()
+            let next = async { source.next(&client, &attempt, &mut cursor).await.transpose() };
+            client.until_given_up(next).await.transpose()
         };
-        let next = client.until_given_up(next).await.transpose();
-        next.map(|batch| (batch, (cursor, session, client, namespace)))
+        next.map(|batch| (batch, (source, cursor, client, namespace)))
     });
     batches.boxed()
 }

@@ -8,34 +8,27 @@
 //! Here every connection of the pools is watched. As soon as its server has
 //! closed it, its sending side is shut down: from then on a send fails with
 //! `BrokenPipe`, and that error, which only a send gives, proves that the
-//! command did not leave as a whole. [`Repeats`] sends such a command again,
-//! whatever it does.
+//! command was not sent as a whole. [`super::retryable::Repeats`] sends such a command
+//! again, whatever it does.
 
 #[cfg(target_os = "linux")]
 mod linux;
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bson::doc;
-use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
+use mongodb::Client;
 use mongodb::event::cmap::CmapEvent;
 use mongodb::options::{ClientOptions, SelectionCriteria, ServerAddress};
-use mongodb::{Client, ServerType};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 
-use super::session::Session;
+use super::events::unheard;
 use super::{Connected, DriverClient};
 use crate::limits::PURGE_TIME;
-
-/// How often a command is sent again of which nothing reached a server. Each
-/// time has the driver drop the pool of the connection that was closed, so that
-/// more than one is only needed where several servers closed theirs.
-const MOST_REPEATS: u32 = 8;
 
 /// Where closed connections cannot be watched, none is used that was idle for
 /// longer, unless the connection string says otherwise.
@@ -131,7 +124,7 @@ impl Connections {
         let admin = client.database("admin");
         let pings = pings.map(|criteria| {
             let ping = admin.run_command(doc! { "ping": 1 }).selection_criteria(criteria);
-            async move { drop(ping.await) }
+            async move { drop(unheard(ping).await) }
         });
         // Of a server that does not answer the command itself tells more.
         drop(timeout(PURGE_TIME, futures_util::future::join_all(pings)).await);
@@ -141,90 +134,11 @@ impl Connections {
 #[cfg(target_os = "linux")]
 const DEFAULT_PORT: u16 = 27017;
 
-/// Whether a server cannot have got the command, since it did not leave as a
-/// whole, or not at all.
-pub(super) fn was_not_sent(error: &DriverError) -> bool {
-    match &*error.kind {
-        // Of sending only: what is received ends with `UnexpectedEof` or `ConnectionReset`.
-        DriverErrorKind::Io(error) => error.kind() == io::ErrorKind::BrokenPipe,
-        // While it waited for a connection. "Connection to …" is one in use.
-        DriverErrorKind::ConnectionPoolCleared { message, .. } => message.starts_with("Connection pool for "),
-        _ => false,
-    }
-}
-
-/// Whether the driver itself sends a command again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ByDriver {
-    /// No, or it may be done twice: the last error then tells of all attempts.
-    Never,
-    /// A write that has a transaction number where the server knows them. Of
-    /// two attempts the first may have been done, whatever the second met with.
-    Numbered,
-}
-
-/// Sends a command again if no server can have got it.
-pub(super) struct Repeats {
-    allowed: bool,
-    left: u32,
-}
-
-impl Repeats {
-    /// For a command to be sent by `client`, perhaps in a session.
-    pub(super) fn new(client: &DriverClient, session: Option<&Session>, by_driver: ByDriver) -> Self {
-        let by_driver =
-            by_driver == ByDriver::Numbered && !session.is_some_and(Session::in_transaction) && client.numbers_writes();
-        Self { allowed: !by_driver, left: MOST_REPEATS }
-    }
-
-    /// Whether to send it again.
-    pub(super) fn again<T>(&mut self, answer: &mongodb::error::Result<T>) -> bool {
-        let again = self.allowed && self.left > 0 && matches!(answer, Err(error) if was_not_sent(error));
-        self.left -= u32::from(again);
-        again
-    }
-}
-
 impl DriverClient {
-    /// Whether single writes have transaction numbers, with which the driver sends them again.
-    fn numbers_writes(&self) -> bool {
-        let retries = self.client.get().is_none_or(|Connected { retry_writes, .. }| *retry_writes);
-        let standalone = |topology: &mongodb::event::sdam::TopologyDescription| {
-            topology.servers().values().any(|server| server.server_type() == ServerType::Standalone)
-        };
-        retries && !self.topology.borrow().as_ref().is_some_and(standalone)
-    }
-
     /// Has the driver drop connections that were closed: see [`Connections::purge`].
     pub(super) async fn purge(&self) {
         if let Some(Connected { client, .. }) = self.client.get() {
             self.connections.purge(client).await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(kind: io::ErrorKind) -> DriverError {
-        io::Error::from(kind).into()
-    }
-
-    #[test]
-    fn only_what_did_not_leave_is_sent_again() {
-        assert!(was_not_sent(&of(io::ErrorKind::BrokenPipe)));
-        for sent in [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof, io::ErrorKind::TimedOut] {
-            assert!(!was_not_sent(&of(sent)));
-        }
-    }
-
-    #[test]
-    fn repeats_come_to_an_end() {
-        let mut repeats = Repeats { allowed: true, left: MOST_REPEATS };
-        let failed: mongodb::error::Result<()> = Err(of(io::ErrorKind::BrokenPipe));
-        assert_eq!((0..100).filter(|_| repeats.again(&failed)).count(), MOST_REPEATS as usize);
-        let mut never = Repeats { allowed: false, left: MOST_REPEATS };
-        assert!(!never.again(&failed));
     }
 }
