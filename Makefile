@@ -22,7 +22,7 @@ PIP := pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: demo
 demo: $(RUNNER)/.installed ## The main job end to end: make demo [N=200] [MONGODB_URI=mongodb://…] [CHAOS=1]
