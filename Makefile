@@ -2,6 +2,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
+# Workers import the same modules: compile them once.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 RUNNER := $(VENV)/runner
@@ -19,44 +22,83 @@ PIP := pip install --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: demo
 demo: $(RUNNER)/.installed ## The main job end to end: make demo [N=200] [MONGODB_URI=mongodb://…] [CHAOS=1]
 	@$(BIN)/python -m demo $(if $(N),--count $(N)) $(if $(CHAOS),--chaos)
 
+# Tests wait for servers and timeouts more than they compute: more workers than cores.
+# A MongoDB that is given serves one worker: the databases of some tests have fixed names.
+WORKERS ?= $(if $(TEST_MONGODB_URI),0,4)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PROPERTIES = $(shell grep -l hypothesis tests/test_*.py tests/comparison/test_*.py)
+TEST_LOG := target/test-beside-python.log
+
+# All is built first, one build after the other. What pytest leaves of the processor runs the rest.
 .PHONY: test
-test: test-rust test-fuzz test-python test-example ## All tests: Rust, a little fuzzing, Python, and the example's own
+test: $(RUNNER)/.installed ## All tests: Rust, a little fuzzing, Python, and the example's own
+	cargo test --quiet --locked --no-default-features --no-run
+	@$(MAKE) --no-print-directory fuzz-build
+	@$(MAKE) --no-print-directory -j2 test-python test-beside-python
+
+.PHONY: test-beside-python
+test-beside-python: # The tests but for pytest's, whose output is shown as one piece.
+	@mkdir -p target && $(MAKE) --no-print-directory -j1 test-rust test-fuzz test-example >$(TEST_LOG) 2>&1; \
+	status=$$?; cat $(TEST_LOG); exit $$status
+
+.PHONY: test-fast
+test-fast: $(VENV)/.installed ## The inner loop, in less than a minute: no slow modules, no property tests
+	$(PYTEST) --fast $(PYTEST_ARGS)
+
+.PHONY: test-random
+test-random: $(VENV)/.installed ## The property tests with other examples: make test-random [RUNS=1] [SEED=…]
+	@for run in $$(seq $(or $(RUNS),1)); do \
+		seed=$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')); \
+		echo "run $$run: make test-random SEED=$$seed"; \
+		$(PYTEST) $(PROPERTIES) -m hypothesis --hypothesis-profile=random --hypothesis-seed=$$seed $(PYTEST_ARGS) || exit 1; \
+	done
 
 .PHONY: test-rust
 test-rust: ## The core's tests, without Python
 	cargo test --locked --no-default-features
 
 .PHONY: test-python
-test-python: $(RUNNER)/.installed ## pytest, the real runner included
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test-python: $(RUNNER)/.installed ## pytest, the real runner included: make test-python [WORKERS=4] [TEST_MONGODB_URI=…]
+	$(PYTEST) $(PYTEST_ARGS)
 
 .PHONY: test-example
 test-example: $(RUNNER)/.installed ## The example's tests, and store_event's, in the runner's environment
 	$(BIN)/python -m tests.example
 
-# A machine without a C++ compiler can run all other tests.
+# A machine without a C++ compiler can run all other tests. No chance and no corpus of earlier runs: a seed and a
+# number of inputs (of rights fewer, since each is sent as commands).
 .PHONY: test-fuzz
-test-fuzz:
-	@if command -v c++ >/dev/null; then $(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(or $(FUZZ_SECONDS),10); \
-	else echo "test-fuzz: skipped, since there is no C++ compiler, which libFuzzer needs (make fuzz fails without one)"; fi
+test-fuzz: fuzz-build
+	@command -v c++ >/dev/null || { echo "test-fuzz: skipped: libFuzzer needs a C++ compiler (make fuzz fails without one)"; exit 0; }; \
+	rm -rf target/fuzz/fixed; \
+	$(call FUZZ_TARGETS,target/fuzz/fixed,-seed=1 -runs=$$(test $$target = access && echo 20000 || echo 200000))
+
+.PHONY: fuzz-build
+fuzz-build:
+	@command -v c++ >/dev/null || exit 0; \
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/fuzz/rustc-with-coverage \
+		cargo build --quiet --locked -p connect-mongodb-fuzz --target-dir target
 
 .PHONY: fuzz
-fuzz: ## Fuzz Extended JSON, requests and rights: make fuzz [FUZZ_SECONDS=60]
+fuzz: fuzz-build ## Fuzz Extended JSON, requests and rights: make fuzz [FUZZ_SECONDS=60]
 	@command -v c++ >/dev/null || { echo "Fuzzing needs a C++ compiler, for libFuzzer: install g++ or clang"; exit 1; }
-	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/fuzz/rustc-with-coverage \
-		cargo build --quiet --locked -p connect-mongodb-fuzz --target-dir target
-	@for target in ejson request access; do \
-		mkdir -p target/fuzz/$$target && \
-		target/debug/fuzz-$$target -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=8192 -timeout=20 -rss_limit_mb=2048 \
-			-artifact_prefix=target/fuzz/ -print_final_stats=1 target/fuzz/$$target fuzz/seeds/$$target 2>&1 | tail -n 12 ; \
-		test $${PIPESTATUS[0]} -eq 0 || exit 1; \
-	done
+	@$(call FUZZ_TARGETS,target/fuzz,-max_total_time=$(or $(FUZZ_SECONDS),60))
+
+# $(1): where the corpus is kept; $(2): when to stop.
+define FUZZ_TARGETS
+for target in ejson request access; do \
+	mkdir -p $(1)/$$target && \
+	target/debug/fuzz-$$target $(2) -max_len=8192 -timeout=20 -rss_limit_mb=2048 \
+		-artifact_prefix=target/fuzz/ -print_final_stats=1 $(1)/$$target fuzz/seeds/$$target 2>&1 | tail -n 12 ; \
+	test $${PIPESTATUS[0]} -eq 0 || exit 1; \
+done
+endef
 
 .PHONY: test-faults
 test-faults: $(VENV)/.installed ## Broken connections and doubled answers, in the counts of a whole run, beside PyMongo

@@ -1,32 +1,94 @@
-"""Servers and clients for the tests. All servers are real, and end with the tests."""
+"""Servers and clients for the tests. All servers are real, and end with the tests.
+
+Each worker of pytest-xdist is a process with servers of its own.
+"""
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from connect.eaas.mongodb.cli import dev
+from hypothesis import settings
 from pymongo import MongoClient as PyMongoClient
+from pymongo.uri_parser import parse_uri
+
+from tests.servers import GIVEN_URI, Namespace, network_namespace, secantusdb
 
 # Those need the runner's environment: `python -m tests.example`.
 collect_ignore = ["runner"]
 
 API_KEY = "test-key-of-the-gateway"
 
+# The same examples in every run, unless `--hypothesis-profile=random` asks for others. Tests build their
+# settings from the profile that is loaded when they are imported, so it is loaded here.
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None, print_blob=True)
+settings.register_profile("random", derandomize=False, deadline=None, database=None, print_blob=True)
+settings.load_profile("fixed")
+
+
+# What `--fast` leaves out: modules that compare with PyMongo call by call, run the real runner, or start
+# servers and processes of their own in most tests. Property tests are left out too.
+SLOW = ["comparison", "test_apps.py", "test_check.py", "test_cli.py", "test_driver.py", "test_end_to_end.py"]
+SLOW += ["test_gateway_contract.py", "test_gateway_operation.py", "test_gridfs.py", "test_processes.py"]
+SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_idle.py", "test_real_objects.py"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out slow modules and property tests")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.getoption("--fast") and collection_path.name in SLOW else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        items[:] = [item for item in items if item.get_closest_marker("hypothesis") is None]
+    # Each worker begins with one part of the list: let no part end with a test that takes a minute.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    longest = [item for item in items if item.path.name == "test_end_to_end.py"]
+    others = [item for item in items if item not in longest]
+    for number, item in enumerate(longest):
+        others.insert(number % workers * (len(items) // workers), item)
+    items[:] = others
+
+
+def pytest_collection_finish() -> None:
+    """Leave what there is now out of each later collection of garbage: many tests ask for one."""
+    gc.collect()
+    gc.freeze()
+
 
 @pytest.fixture(scope="session")
-def mongodb_port() -> Iterator[int]:
-    """The port of a SecantusDB."""
-    with dev.mongodb() as (_, port):
-        yield port
+def mongodb_address() -> Iterator[tuple[str, int]]:
+    """Host and port of the MongoDB that tests share: that of `TEST_MONGODB_URI`, or a SecantusDB of this process."""
+    if GIVEN_URI is None:
+        # A change stream that starts in the past reads all of the oplog.
+        with secantusdb(0, None, "--oplog-max-entries", "5000") as (_, port):
+            yield "127.0.0.1", port
+        return
+    parsed = parse_uri(GIVEN_URI)
+    if len(parsed["nodelist"]) != 1 or parsed["username"] is not None or parsed["options"] or parsed["database"]:
+        raise pytest.UsageError("TEST_MONGODB_URI must name one host, and nothing more: mongodb://HOST:PORT/")
+    yield parsed["nodelist"][0]
 
 
 @pytest.fixture(scope="session")
-def mongodb_uri(mongodb_port: int) -> str:
-    return f"mongodb://127.0.0.1:{mongodb_port}/"
+def mongodb_port(mongodb_address: tuple[str, int]) -> int:
+    return mongodb_address[1]
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(mongodb_address: tuple[str, int]) -> str:
+    host, port = mongodb_address
+    return f"mongodb://{host}:{port}/"
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +97,19 @@ def pymongo_client(mongodb_uri: str) -> Iterator[PyMongoClient[dict[str, Any]]]:
     client: PyMongoClient[dict[str, Any]]
     with PyMongoClient(mongodb_uri, serverSelectionTimeoutMS=10_000) as client:
         yield client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def given_mongodb(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave nothing in a MongoDB that is not ours."""
+    if GIVEN_URI is None:
+        yield
+        return
+    client = request.getfixturevalue("pymongo_client")
+    before = set(client.list_database_names())
+    yield
+    for name in set(client.list_database_names()) - before:
+        client.drop_database(name)
 
 
 @pytest.fixture(scope="session")
@@ -54,15 +129,16 @@ def names() -> tuple[str, str]:
 
 
 @pytest.fixture
-def config(mongodb_port: int, gateway_url: str, names: tuple[str, str]) -> dict[str, str]:
+def config(mongodb_address: tuple[str, int], gateway_url: str, names: tuple[str, str]) -> dict[str, str]:
     """The variables of both paths, to one collection of the test's own."""
+    host, port = mongodb_address
     return {
         "DB": names[0],
         "DATA_API_ENDPOINT": gateway_url,
         "API_KEY": API_KEY,
         "CLUSTER": "Cluster0",
         "HTTP_COLLECTION": names[1],
-        "DB_HOST": f"127.0.0.1:{mongodb_port}",
+        "DB_HOST": f"{host}:{port}",
         "DB_USER": "",
         "DB_PASSWORD": "",
         "DRIVER_COLLECTION": names[1],
@@ -74,3 +150,10 @@ def config(mongodb_port: int, gateway_url: str, names: tuple[str, str]) -> dict[
 def reader(pymongo_client: PyMongoClient[dict[str, Any]], names: tuple[str, str]) -> Any:
     """The test's collection, read by PyMongo."""
     return pymongo_client[names[0]][names[1]]
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    """A network namespace of the test's own."""
+    with network_namespace() as made:
+        yield made

@@ -2,11 +2,13 @@
 
 They are the example extension's own, and those of what rests on `connect-eaas-core`.
 
-That environment has no MongoDB of its own (as a user's may have none): it gets ours.
+That environment has no MongoDB of its own (as a user's may have none): it gets that of
+`TEST_MONGODB_URI`, or ours.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -19,14 +21,14 @@ from demo.runner import EXAMPLE, RUNNER_ENVIRONMENT
 
 def main() -> int:
     """Run them; give pytest's exit status."""
-    with dev.mongodb() as (_, port):
+    with contextlib.ExitStack() as stack:
+        uri = os.environ.get("TEST_MONGODB_URI")
+        if not uri:
+            _, port = stack.enter_context(dev.mongodb())
+            uri = f"mongodb://127.0.0.1:{port}/"
         command = [str(RUNNER_ENVIRONMENT / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider"]
         tests = Path(__file__).parent / "runner"
-        environment = {
-            **os.environ,
-            "TEST_MONGODB_URI": f"mongodb://127.0.0.1:{port}/",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        environment = {**os.environ, "TEST_MONGODB_URI": uri, "PYTHONDONTWRITEBYTECODE": "1"}
         options = ["-c", str(tests / "pytest.ini"), "--import-mode=importlib"]
         ended = [
             subprocess.run(command, cwd=EXAMPLE, env=environment, check=False).returncode,

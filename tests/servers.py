@@ -1,19 +1,85 @@
-"""Servers that misbehave, and certificates."""
+"""Servers for tests: SecantusDB with switches of its own, servers that misbehave, a network of their own."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import http.server
+import os
+import shutil
 import socket
 import socketserver
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pytest
+from connect.eaas.mongodb.cli import dev
 from connect.eaas.mongodb.cli.dev import free_port
 
-__all__ = ["Canned", "Relay", "answered", "canned", "free_port", "relay", "silent"]
+__all__ = ["Canned", "Namespace", "Relay", "answered", "canned", "free_port", "network_namespace", "relay"]
+__all__ += ["needs_secantusdb", "secantusdb", "silent"]
+
+GIVEN_URI = os.environ.get("TEST_MONGODB_URI")
+
+
+def needs_secantusdb() -> None:
+    """Skip the test where `TEST_MONGODB_URI` names the MongoDB to test with."""
+    if GIVEN_URI:
+        pytest.skip("needs a SecantusDB of its own, and TEST_MONGODB_URI names another server")
+
+
+@contextlib.contextmanager
+def secantusdb(port: int = 0, data_dir: str | None = None, *arguments: str) -> Iterator[tuple[dev.Server, int]]:
+    """Run a SecantusDB of the test's own: one with users, TLS or fail points, or one that is stopped.
+
+    Skip the test where `TEST_MONGODB_URI` names the MongoDB to test with.
+    """
+    needs_secantusdb()
+    with dev.mongodb(port, data_dir, *arguments) as (server, at):
+        try:
+            yield server, at
+        finally:
+            if data_dir is None:
+                # Nothing is kept: no need to end it politely.
+                server.process.kill()
+
+
+@dataclass
+class Namespace:
+    """A network namespace whose DNS server is 127.0.0.1."""
+
+    inside: list[str]
+    """The beginning of a command that runs there."""
+    stack: contextlib.ExitStack
+
+    def start(self, command: list[str]) -> None:
+        """Start a process there, which ends with the namespace."""
+        process = subprocess.Popen([*self.inside, *command])
+        self.stack.callback(process.wait, 20)
+        self.stack.callback(process.kill)
+
+
+@contextlib.contextmanager
+def network_namespace() -> Iterator[Namespace]:
+    """Make a network namespace; skip the test where that needs more rights or tools than there are."""
+    name = f"connect-mongodb-{os.getpid()}"
+    resolver = Path("/etc/netns") / name
+    if shutil.which("ip") is None or not os.access("/etc", os.W_OK):
+        pytest.skip("needs root and iproute2 to make a network namespace")
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"cannot make a network namespace: {made.stderr.strip()}")
+    inside = ["ip", "netns", "exec", name]
+    with contextlib.ExitStack() as stack:
+        stack.callback(subprocess.run, ["ip", "netns", "delete", name], check=False)
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        stack.callback(shutil.rmtree, resolver, ignore_errors=True)
+        resolver.mkdir(parents=True, exist_ok=True)
+        (resolver / "resolv.conf").write_text("nameserver 127.0.0.1\n", encoding="utf-8")
+        yield Namespace(inside, stack)
 
 
 def answered(status: str, body: str | bytes = b"", headers: str = "", length: int | None = None) -> bytes:

@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import pytest
 from bson import ObjectId
-from connect.eaas.mongodb.cli import dev
 from pymongo import MongoClient as PyMongoClient
 from pymongo.errors import AutoReconnect, DuplicateKeyError, InvalidOperation
 
 from tests.apps import HERE, moved, replacements, without_imports
+from tests.servers import secantusdb
 
 # Whether the applications run on this package too.
 OURS = True
@@ -43,7 +43,9 @@ def load(kind: str, variant: str, directory: Path) -> ModuleType:
     """Import an application, `web` or `events`, as it is or moved."""
     library, _, is_moved = variant.partition("-")
     source = (HERE / f"{kind}_{library}.py").read_text(encoding="utf-8")
-    path = directory / f"app_{kind}_{variant.replace('-', '_')}.py"
+    # Hypothesis draws the constants of imported modules, but for those in a folder of this name.
+    (directory / "tests").mkdir(exist_ok=True)
+    path = directory / "tests" / f"app_{kind}_{variant.replace('-', '_')}.py"
     path.write_text(moved(source) if is_moved else source, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -77,7 +79,7 @@ def database(pymongo_client: PyMongoClient[dict[str, Any]], settings: dict[str, 
 @pytest.fixture(scope="module")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
     """A MongoDB that can be told to drop connections: its URI, and how to tell it."""
-    with dev.mongodb(0, str(tmp_path_factory.mktemp("failing")), "--enable-test-commands") as (_, port):
+    with secantusdb(0, str(tmp_path_factory.mktemp("failing")), "--enable-test-commands") as (_, port):
         admin: PyMongoClient[dict[str, Any]]
         with PyMongoClient("127.0.0.1", port) as admin:
 

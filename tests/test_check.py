@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import socketserver
 import ssl
@@ -27,8 +26,7 @@ from connect.eaas.mongodb.cli import dev, main
 from pymongo import MongoClient as PyMongoClient
 
 from tests.conftest import API_KEY
-from tests.servers import answered, free_port, relay, silent
-from tests.test_driver import can_make_namespaces
+from tests.servers import Namespace, answered, free_port, relay, secantusdb, silent
 
 PASSWORD = "hunter2:/@%ü"
 WRONG = "hunter3-hunter3"
@@ -92,7 +90,7 @@ def http_only(config: dict[str, str], **changes: str) -> dict[str, str]:
 def create_users(folder: str) -> None:
     """Make data with two users there: `writer`, and `reader` who may only read."""
     client: PyMongoClient[dict[str, Any]]
-    with dev.mongodb(0, folder) as (_, port), PyMongoClient("127.0.0.1", port) as client:
+    with secantusdb(0, folder) as (_, port), PyMongoClient("127.0.0.1", port) as client:
         database = f"tests_{os.getpid()}"
         client.admin.command("createUser", "writer", pwd=PASSWORD, roles=["root"])
         client.admin.command("createUser", "reader", pwd=PASSWORD, roles=[{"role": "read", "db": database}])
@@ -125,7 +123,7 @@ def guarded_data(tmp_path_factory: pytest.TempPathFactory) -> str:
 def guarded(guarded_data: str, certificates: dict[str, str]) -> Iterator[str]:
     """The address of a server that asks for TLS and a user."""
     pem = certificates["server"]
-    with dev.mongodb(0, guarded_data, "--auth", "--tls-cert-file", pem, "--tls-key-file", pem) as (server, port):
+    with secantusdb(0, guarded_data, "--auth", "--tls-cert-file", pem, "--tls-key-file", pem) as (server, port):
         try:
             yield f"127.0.0.1:{port}"
         finally:
@@ -453,32 +451,8 @@ def test_the_data_api_s_certificate_is_checked(
         assert "not for localhost" in detail
 
 
-NAMESPACE = "connect-mongodb-check"
-
-
-@contextlib.contextmanager
-def namespace(*commands: list[str]) -> Iterator[list[str]]:
-    """Run commands in a network namespace whose DNS is 127.0.0.1; give the beginning of one that runs there too."""
-    inside = ["ip", "netns", "exec", NAMESPACE]
-    resolver = Path("/etc/netns") / NAMESPACE
-    subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False, capture_output=True)
-    with contextlib.ExitStack() as stack:
-        subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
-        stack.callback(subprocess.run, ["ip", "netns", "delete", NAMESPACE], check=False)
-        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
-        stack.callback(shutil.rmtree, resolver, ignore_errors=True)
-        resolver.mkdir(parents=True, exist_ok=True)
-        (resolver / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-        for command in commands:
-            process = subprocess.Popen([*inside, *command])
-            stack.callback(process.wait, 20)
-            stack.callback(process.kill)
-        yield inside
-
-
-@pytest.mark.skipif(not can_make_namespaces, reason="needs root and iproute2 to make a network namespace")
 def test_the_servers_of_an_srv_record_are_checked(
-    config: dict[str, str], certificates: dict[str, str], tmp_path: Path
+    config: dict[str, str], certificates: dict[str, str], tmp_path: Path, namespace: Namespace
 ) -> None:
     create_users(str(tmp_path))
     pem = certificates["server"]
@@ -486,14 +460,15 @@ def test_the_servers_of_an_srv_record_are_checked(
     mongodb += ["--auth", "--tls-cert-file", pem, "--tls-key-file", pem, "--log-level", "ERROR"]
     variables = driver_only(config, DB_HOST="cluster0.connect.test", DB_USER="writer", DB_PASSWORD=PASSWORD)
     variables["DB_OPTIONS"] = f"tlsCAFile={certificates['ca']}"
-    with namespace([sys.executable, "-m", "tests.dns", "27017"], mongodb) as inside:
-        command = [*inside, sys.executable, "-m", "connect.eaas.mongodb.cli", "check", "--path", "driver"]
-        # The DNS may need a moment.
-        for _ in range(20):
-            ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=60)
-            if ended.returncode == 0:
-                break
-            time.sleep(0.2)
+    for command in ([sys.executable, "-m", "tests.dns", "27017"], mongodb):
+        namespace.start(command)
+    command = [*namespace.inside, sys.executable, "-m", "connect.eaas.mongodb.cli", "check", "--path", "driver"]
+    # The servers need a moment.
+    for _ in range(20):
+        ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=60)
+        if ended.returncode == 0:
+            break
+        time.sleep(0.2)
     assert ended.returncode == 0, ended.stdout
     assert [line.split()[1] for line in ended.stdout.splitlines() if line.split()[:1] == ["driver"]] == [
         *("variables", "SRV", "name", "TCP", "TLS"),

@@ -148,7 +148,7 @@ async def test_documents_that_cannot_be_stored_are_refused_alone(config: dict[st
 
 
 async def test_neighbours_share_commands(config: dict[str, str]) -> None:
-    async with _counting_proxy(int(config["DB_HOST"].split(":")[1])) as (port, inserts):
+    async with _counting_proxy(*config["DB_HOST"].split(":")) as (port, inserts):
         client = AsyncMongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true")
         await asyncio.gather(*(client[config["DB"]].c.insert_one({}) for _ in range(500)))
         batches = len(inserts)
@@ -157,7 +157,7 @@ async def test_neighbours_share_commands(config: dict[str, str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _counting_proxy(port: int) -> AsyncIterator[tuple[int, list[int]]]:
+async def _counting_proxy(host: str, port: str) -> AsyncIterator[tuple[int, list[int]]]:
     """A proxy that sees the insert commands that pass."""
     inserts: list[int] = []
     serving: list[asyncio.Task[Any]] = []
@@ -166,7 +166,7 @@ async def _counting_proxy(port: int) -> AsyncIterator[tuple[int, list[int]]]:
         task = asyncio.current_task()
         assert task is not None
         serving.append(task)
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+        server_reader, server_writer = await asyncio.open_connection(host, port)
 
         async def up() -> None:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -21,7 +20,7 @@ from connect.eaas.mongodb.cli import dev
 from pymongo import MongoClient as UntypedPyMongoClient
 from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, ServerSelectionTimeoutError
 
-from tests.servers import free_port, silent
+from tests.servers import Namespace, free_port, secantusdb, silent
 
 PyMongoClient: Any = UntypedPyMongoClient
 
@@ -72,10 +71,10 @@ def test_a_server_of_another_kind_does_not_hang(gateway_url: str) -> None:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A MongoDB with authentication: a user of our own, and one who may only read."""
     folder = str(tmp_path_factory.mktemp("guarded"))
-    with dev.mongodb(0, folder) as (_, port), PyMongoClient("127.0.0.1", port) as client:
+    with secantusdb(0, folder) as (_, port), PyMongoClient("127.0.0.1", port) as client:
         client.admin.command("createUser", "us er", pwd=PASSWORD, roles=["root"])
         client.admin.command("createUser", "reader", pwd=PASSWORD, roles=[{"role": "read", "db": "d"}])
-    with dev.mongodb(0, folder, "--auth") as (_, port):
+    with secantusdb(0, folder, "--auth") as (_, port):
         yield port
 
 
@@ -126,7 +125,7 @@ def mongodb_over_tls(folder: Path) -> Iterator[tuple[int, Path]]:
     leaf.cert_chain_pems[0].write_to_path(str(cert_file))
     leaf.private_key_pem.write_to_path(str(key_file))
     arguments = ["--tls-cert-file", str(cert_file), "--tls-key-file", str(key_file)]
-    with dev.mongodb(0, None, *arguments) as (_, port):
+    with secantusdb(0, None, *arguments) as (_, port):
         yield port, ca_file
 
 
@@ -146,11 +145,11 @@ def test_tls_trusts_tls_ca_file_and_ssl_cert_file(tmp_path: Path, monkeypatch: p
 def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
     port = free_port()
     client = MongoClient(f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500")
-    with dev.mongodb(port, str(tmp_path)):
+    with secantusdb(port, str(tmp_path)):
         client.d.c.insert_one({"_id": 1})
     with pytest.raises(AutoReconnect):
         client.d.c.insert_one({"_id": 2})
-    with dev.mongodb(port, str(tmp_path)):
+    with secantusdb(port, str(tmp_path)):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with contextlib.suppress(AutoReconnect):
@@ -175,22 +174,23 @@ def test_a_server_that_dies_under_load_answers_every_call(tmp_path: Path) -> Non
                 acknowledged.add(number)
 
         calls = asyncio.gather(*(insert(number) for number in range(40_000)))
-        await asyncio.sleep(0.5)
+        while not acknowledged:
+            await asyncio.sleep(0.01)
         server.process.kill()
         await asyncio.wait_for(calls, 60)
         return acknowledged
 
-    with dev.mongodb(port, str(tmp_path), "--sync-on-commit") as (server, _):
+    with secantusdb(port, str(tmp_path), "--sync-on-commit") as (server, _):
         acknowledged = asyncio.run(main(server))
     assert 0 < len(acknowledged) < 40_000
-    with dev.mongodb(port, str(tmp_path)), PyMongoClient("127.0.0.1", port) as client:
+    with secantusdb(port, str(tmp_path)), PyMongoClient("127.0.0.1", port) as client:
         stored = {document["_id"] for document in client.d.c.find({"_id": {"$gte": 0}})}
     assert acknowledged <= stored
 
 
 def test_a_lost_connection_does_not_store_twice(tmp_path: Path) -> None:
     """The server closes the connection after it stored: the driver's repeat must not store again."""
-    with dev.mongodb(0, str(tmp_path), "--enable-test-commands") as (_, port):
+    with secantusdb(0, str(tmp_path), "--enable-test-commands") as (_, port):
         with PyMongoClient("127.0.0.1", port) as admin:
             collection = MongoClient(f"mongodb://127.0.0.1:{port}/").d.c
             collection.insert_one({"warm": 1})
@@ -238,55 +238,27 @@ SRV_PROGRAM = """
     print('stored over mongodb+srv')
 """
 
-NAMESPACE = "connect-mongodb-test"
 
-can_make_namespaces = (
-    sys.platform == "linux"
-    and shutil.which("ip") is not None
-    and subprocess.run(["ip", "netns", "list"], capture_output=True, check=False).returncode == 0
-    and Path("/etc").stat().st_uid == 0
-    and subprocess.run(["ip", "netns", "add", f"{NAMESPACE}-try"], capture_output=True, check=False).returncode == 0
-)
-if can_make_namespaces:
-    subprocess.run(["ip", "netns", "delete", f"{NAMESPACE}-try"], check=False)
-
-
-@pytest.mark.skipif(not can_make_namespaces, reason="needs root and iproute2 to make a network namespace")
-def test_a_bare_host_is_found_by_its_srv_record_over_tls(tmp_path: Path) -> None:
+def test_a_bare_host_is_found_by_its_srv_record_over_tls(tmp_path: Path, namespace: Namespace) -> None:
     """The tutorial's form of DB_HOST, with a DNS of our own in a network namespace of our own."""
-    resolver = Path("/etc/netns") / NAMESPACE
-    inside = ["ip", "netns", "exec", NAMESPACE]
     authority = trustme.CA()
     leaf = authority.issue_cert("shard0.connect.test", "127.0.0.1")
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     data = str(tmp_path / "data")
-    with dev.mongodb(0, data) as (_, port), PyMongoClient("127.0.0.1", port) as client:
+    with secantusdb(0, data) as (_, port), PyMongoClient("127.0.0.1", port) as client:
         client.admin.command("createUser", "us er", pwd=PASSWORD, roles=["root"])
-    subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False, capture_output=True)
-    servers: list[subprocess.Popen[str]] = []
-    try:
-        subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
-        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
-        resolver.mkdir(parents=True)
-        (resolver / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-        dns = [sys.executable, "-m", "tests.dns", "27017"]
-        mongodb = [dev.secantusdb_command(), "--host", "127.0.0.1", "--port", "27017", "--storage-path", data]
-        mongodb += ["--auth", "--tls-cert-file", str(tmp_path / "cert.pem")]
-        mongodb += ["--tls-key-file", str(tmp_path / "key.pem"), "--log-level", "WARNING"]
-        servers = [subprocess.Popen([*inside, *command], text=True) for command in (dns, mongodb)]
-        program = textwrap.dedent(SRV_PROGRAM).format(password=PASSWORD, ca_file=tmp_path / "ca.pem")
-        ended = subprocess.run(
-            [*inside, sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-        )
-        assert (ended.returncode, ended.stdout) == (0, "stored over mongodb+srv\n"), ended.stderr
-    finally:
-        for server in servers:
-            server.terminate()
-            server.wait(20)
-        subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False)
-        shutil.rmtree(resolver, ignore_errors=True)
+    mongodb = [dev.secantusdb_command(), "--host", "127.0.0.1", "--port", "27017", "--storage-path", data]
+    mongodb += ["--auth", "--tls-cert-file", str(tmp_path / "cert.pem")]
+    mongodb += ["--tls-key-file", str(tmp_path / "key.pem"), "--log-level", "WARNING"]
+    for command in ([sys.executable, "-m", "tests.dns", "27017"], mongodb):
+        namespace.start(command)
+    program = textwrap.dedent(SRV_PROGRAM).format(password=PASSWORD, ca_file=tmp_path / "ca.pem")
+    ended = subprocess.run(
+        [*namespace.inside, sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "stored over mongodb+srv\n"), ended.stderr
 
 
 def test_threads_share_one_client(config: dict[str, str], reader: Any) -> None:

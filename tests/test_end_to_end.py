@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import subprocess
 import sys
@@ -17,12 +18,13 @@ from demo.job import run_job, servers
 from demo.local_connect import local_connect
 from demo.purchase_requests import purchase_requests
 from demo.runner import ROOT, RUNNER_ENVIRONMENT, cextrun
+from tests.servers import GIVEN_URI, needs_secantusdb
 
 RUNNER_PYTHON = RUNNER_ENVIRONMENT / "bin" / "python"
 
 
 async def test_a_thousand_requests_are_stored_once_and_equal_on_each_path() -> None:
-    with servers(None, "end_to_end") as (uri, variables):
+    with servers(GIVEN_URI, f"end_to_end_{os.getpid()}") as (uri, variables):
         report = await run_job(1000, uri, variables)
     assert report.results == {"success": 1000}
     for path in report.paths:
@@ -32,7 +34,7 @@ async def test_a_thousand_requests_are_stored_once_and_equal_on_each_path() -> N
 
 
 async def test_a_variable_at_fault_makes_connect_deliver_again_with_its_name(tmp_path: Path) -> None:
-    with servers(None, "end_to_end") as (_, variables):
+    with servers(GIVEN_URI, f"end_to_end_{os.getpid()}") as (_, variables):
         broken = {**variables, "DB_HOST": "", "DRIVER_COLLECTION": "$x"}
         async with local_connect(broken, tmp_path) as connect:
             with cextrun(connect, tmp_path):
@@ -103,6 +105,7 @@ def test_the_snippet_runs_on_the_wheel_beside_connect_eaas_core() -> None:
 
 async def test_every_event_is_stored_exactly_once_while_mongodb_is_killed() -> None:
     """Delivered one to five times each, to two runners."""
+    needs_secantusdb()
     with fragile_servers("chaos", random.Random(7)) as (mongodb, variables):
         report = await run_chaos(40, mongodb, variables)
     assert report.perfect, report

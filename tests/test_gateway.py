@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 from bson import ObjectId
-from connect.eaas.mongodb.cli import dev
 
 from tests.conftest import API_KEY
+from tests.servers import free_port, secantusdb
 from tests.test_collections import EVERYTHING
 
 PREFIXES = ["", "/app/data-abcde/endpoint/data/v1", "/app/data-abcde/endpoint/data/beta"]
@@ -332,14 +332,14 @@ def test_only_the_named_data_source_is_served(mongodb_uri: str, tmp_path: Path, 
 
 
 def test_mongodb_may_come_later_and_go(tmp_path: Path, place: dict[str, str]) -> None:
-    port = dev.free_port()
+    port = free_port()
     uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=300"
     process, url = gateway_process(uri, tmp_path)
     request = {**place, "document": {}}
     try:
         answer = post(f"{url}/action/insertOne", request)
         assert (answer.status, answer.json["error_code"]) == (503, "MongoDBError")
-        with dev.mongodb(port):
+        with secantusdb(port):
             assert post(f"{url}/action/insertOne", request).status == 201
         assert post(f"{url}/action/insertOne", request).status == 503
     finally:

@@ -23,6 +23,7 @@ import trustme
 from connect.eaas.mongodb.cli import dev
 
 from tests.gateways import Gateway, at_once, create_key, gateway, trusting, until
+from tests.servers import free_port, secantusdb
 
 PLACE = {"dataSource": "Cluster0", "database": "app", "collection": "operation"}
 
@@ -200,11 +201,12 @@ def test_a_token_of_a_keys_name_has_a_rate_of_its_own(mongodb_uri: str, tmp_path
 @pytest.fixture
 def stopped(tmp_path: Path) -> Iterator[tuple[dev.Server, str]]:
     """A MongoDB that a test may have stand still."""
-    with dev.mongodb(0, str(tmp_path / "data")) as (server, port):
+    with secantusdb(0, str(tmp_path / "data")) as (server, port):
         try:
             yield server, f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=2000"
         finally:
-            server.process.send_signal(signal.SIGCONT)
+            # Nothing is kept: no need to end it politely.
+            server.process.kill()
 
 
 def test_what_takes_too_long_ends_and_only_so_many_run_at_once(stopped: tuple[dev.Server, str], tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ def test_what_takes_too_long_ends_and_only_so_many_run_at_once(stopped: tuple[de
 
 
 def test_mongodb_that_is_not_there_is_told_and_may_come(tmp_path: Path) -> None:
-    port, key = dev.free_port(), create_key(tmp_path, "k")
+    port, key = free_port(), create_key(tmp_path, "k")
     uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500"
     with gateway(tmp_path, configured(uri)) as running:
         assert running.logged(lambda line: "cannot be reached yet" in line.get("message", ""))["level"] == "warning"
@@ -242,7 +244,7 @@ def test_mongodb_that_is_not_there_is_told_and_may_come(tmp_path: Path) -> None:
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert str(port) not in refused.text
         assert str(port) in running.logged(lambda line: line.get("message", "").startswith("findOne failed"))["message"]
-        with dev.mongodb(port, str(tmp_path / "data")):
+        with secantusdb(port, str(tmp_path / "data")):
             until(lambda: running.get("/readyz").status_code == 200)
             assert running.post("findOne", PLACE, key).status_code == 200
 
@@ -322,9 +324,9 @@ def test_a_line_tells_of_each_request_and_of_no_secret(mongodb_uri: str, tmp_pat
 class Tap:
     """A way to MongoDB on which one can listen."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, target: tuple[str, int]) -> None:
         self.heard = b""
-        self.target = port
+        self.target = target
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -335,7 +337,7 @@ class Tap:
                 client, _ = self.server.accept()
             except OSError:
                 return
-            there = socket.create_connection(("127.0.0.1", self.target))
+            there = socket.create_connection(self.target)
             threading.Thread(target=self._copy, args=(client, there, True), daemon=True).start()
             threading.Thread(target=self._copy, args=(there, client, False), daemon=True).start()
 
@@ -380,8 +382,10 @@ def test_a_trace_goes_on_to_mongodb(traced: tuple[Gateway, str, Tap], action: st
 
 
 @pytest.fixture(scope="module")
-def traced(mongodb_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, str, Tap]]:
-    folder, tap = tmp_path_factory.mktemp("traced"), Tap(mongodb_port)
+def traced(
+    mongodb_address: tuple[str, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Gateway, str, Tap]]:
+    folder, tap = tmp_path_factory.mktemp("traced"), Tap(mongodb_address)
     key = create_key(folder, "k")
     uri = f"mongodb://127.0.0.1:{tap.port}/?directConnection=true"
     with gateway(folder, configured(uri)) as running:
@@ -438,7 +442,8 @@ def test_who_takes_nothing_over_http_2_is_let_go(mongodb_uri: str, tmp_path: Pat
     collection = pymongo_client["app"]["large"]
     collection.delete_many({})
     collection.insert_many([{"text": "x" * 100_000} for _ in range(50)])
-    limits = "[limits]\nstalled_seconds = 1\nrequests = 3"
+    # Long enough that the refusal is seen before.
+    limits = "[limits]\nstalled_seconds = 4\nrequests = 3"
     with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
         host, port = running.url.removeprefix("http://").split(":")
         connection = h2.connection.H2Connection(config=h2.config.H2Configuration(client_side=True))

@@ -167,13 +167,11 @@ def nested(depth: int) -> bytes:
     return head + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
 
 
-# SecantusDB's name of its own.
-REPLICA_SET = "secantus"
 PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
 
 
 def test_the_page_takes_an_operator_from_nothing_to_a_gateway(
-    mongodb_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mongodb_uri: str, pymongo_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The steps of docs/gateway.md, with another address and another host."""
     page = PAGE.read_text(encoding="utf-8")
@@ -192,7 +190,8 @@ def test_the_page_takes_an_operator_from_nothing_to_a_gateway(
     authority.cert_pem.write_to_path("ca.pem")
     leaf.private_key_pem.write_to_path("tls.key")
     Path("tls.crt").write_bytes(b"".join(part.bytes() for part in leaf.cert_chain_pems))
-    monkeypatch.setenv("CLUSTER0_URI", f"{mongodb_uri}?replicaSet={REPLICA_SET}")
+    replica_set = pymongo_client.admin.command("hello")["setName"]
+    monkeypatch.setenv("CLUSTER0_URI", f"{mongodb_uri}?replicaSet={replica_set}")
     with gateway(tmp_path, first_toml.replace('listen = "0.0.0.0:8443"\n', "")) as running:
         # The page's own call.
         url, *_ = re.findall(r"https://\S+", commands[2])

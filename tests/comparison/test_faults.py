@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from connect.eaas.mongodb.cli import dev
 from pymongo import DeleteOne, InsertOne, UpdateMany, UpdateOne, WriteConcern, common
 
 from tests.comparison import harness
@@ -20,6 +19,7 @@ from tests.comparison.blocking import drive
 from tests.comparison.cases import DOCUMENTS, aggregated
 from tests.comparison.differences import DIFFERENT_FAULTS, differing
 from tests.comparison.harness import SHORT_TIMEOUT_MS, Call, Case, World, outcome
+from tests.servers import secantusdb
 
 APPNAME = "compared"
 # A server that has stepped down is looked at again soon; by PyMongo sooner, which can be told to.
@@ -30,7 +30,7 @@ QUICKLY: dict[str, Any] = {"heartbeatFrequencyMS": 50}
 @pytest.fixture(scope="module")
 def uri() -> Iterator[str]:
     """A MongoDB that can be told to fail."""
-    with pytest.MonkeyPatch.context() as patch, dev.mongodb(0, None, "--enable-test-commands") as (_, port):
+    with pytest.MonkeyPatch.context() as patch, secantusdb(0, None, "--enable-test-commands") as (_, port):
         patch.setattr(common, "MIN_HEARTBEAT_INTERVAL", 0.02)
         yield f"mongodb://127.0.0.1:{port}/"
 

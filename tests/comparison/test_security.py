@@ -13,11 +13,11 @@ import connect.eaas.mongodb as library
 import pymongo
 import pytest
 import trustme
-from connect.eaas.mongodb.cli import dev
 from cryptography.hazmat.primitives import serialization
 from pymongo.errors import OperationFailure
 
 from tests.comparison import harness
+from tests.servers import secantusdb
 
 PASSWORD = "hunter2:/@%ü"
 SUBJECT = "CN=alice,OU=Tests,O=Connect"
@@ -242,10 +242,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def servers(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Where the servers are, by what they ask for."""
-    folder = str(tmp_path_factory.mktemp("guarded"))
-    with dev.mongodb(0, folder) as (_, port), harness.reader(f"mongodb://127.0.0.1:{port}/") as client:
-        create_users(client)
+    """Where the servers are, by what they ask for: each is started when it is first asked for."""
 
     def certificate(name: str) -> list[str]:
         return ["--tls-cert-file", files[name], "--tls-key-file", files[name]]
@@ -261,17 +258,20 @@ def servers(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
         "certified": [*certificate("server"), *clients, "--auth"],
     }
     with contextlib.ExitStack() as stack:
-        hosts: dict[str, str] = {}
-        for name, arguments in variants.items():
-            data = str(tmp_path_factory.mktemp(name))
-            if "--auth" in arguments:
-                with dev.mongodb(0, data) as (_, port), harness.reader(f"mongodb://127.0.0.1:{port}/") as client:
-                    create_users(client)
-            server, port = stack.enter_context(dev.mongodb(0, data, *arguments))
-            # Nothing is kept: no need to end it politely.
-            stack.callback(server.process.kill)
-            hosts[name] = f"127.0.0.1:{port}"
-        yield hosts
+
+        class Hosts(dict[str, str]):
+            def __missing__(self, name: str) -> str:
+                arguments, data = variants[name], str(tmp_path_factory.mktemp(name))
+                if "--auth" in arguments:
+                    with secantusdb(0, data) as (_, port), harness.reader(f"mongodb://127.0.0.1:{port}/") as client:
+                        create_users(client)
+                server, port = stack.enter_context(secantusdb(0, data, *arguments))
+                # Nothing is kept: no need to end it politely.
+                stack.callback(server.process.kill)
+                self[name] = f"127.0.0.1:{port}"
+                return self[name]
+
+        yield Hosts()
 
 
 def create_users(client: Any) -> None:
@@ -337,13 +337,8 @@ async def test_who_comes_in_does_so_with_both(
         timeout = {"serverSelectionTimeoutMS": patience}
         theirs = await tried(pymongo.AsyncMongoClient, uri, options | timeout)
         ours = await tried(make, uri, options | timeout)
-        if ours == theirs:
-            break
-    if name in ACCEPTED and ours != theirs:
-        expected, allowed, _ = ACCEPTED[name]
-        assert classes(theirs)[0] == expected
-        assert classes(ours)[0] == allowed
-        return
+        if ours == theirs or (name in ACCEPTED and (classes(theirs)[0], classes(ours)[0]) == ACCEPTED[name][:2]):
+            return
     assert ours == theirs, f"\ncase {name!r}\n  theirs: {theirs}\n  ours:   {ours}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import secrets
 import shutil
 import signal
@@ -95,11 +96,30 @@ class Server:
             self.process.stdout.close()
 
 
+# Below what systems use for outgoing connections: none of those takes a port between its choice and
+# its use, or while its server restarts.
+_PORTS = range(16384, 32768)
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on; on Linux no other process gets it while this one runs."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            _reserve(port)
+            return port
+    raise DevelopmentError("no port is free")
+
+
+def _reserve(port: int) -> None:
+    """Keep other processes from being given it; fail if one was."""
+    if sys.platform != "linux":
+        return
+    # A name in the abstract namespace is a lock that ends with its process.
+    with socket.socket(socket.AF_UNIX) as reservation:
+        reservation.bind(f"\0connect-mongodb-port-{port}")
+        # Leave it open.
+        reservation.detach()
 
 
 def secantusdb_command() -> str:
