@@ -151,7 +151,14 @@ class _Link:
         self.pending: dict[int, Fault] = {}
 
     async def run(self, server_port: int) -> None:
-        self.from_server, self.to_server = await asyncio.open_connection("127.0.0.1", server_port)
+        opening = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", server_port))
+        try:
+            self.from_server, self.to_server = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The connection may be open by now.
+            _, to_server = await opening
+            to_server.close()
+            raise
         pumps = [asyncio.create_task(self.commands()), asyncio.create_task(self.answers())]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -242,9 +249,13 @@ def faulty(server_port: int, plan: Plan | None = None) -> Iterator[Faulty]:
         started.set()
         await stop.wait()
         server.close()
-        for link in list(links):
-            link.cancel()
-        await asyncio.gather(*links, return_exceptions=True)
+        # A connection may have been accepted, and its link not begun; transports close in the loop's next turns.
+        await asyncio.sleep(0.01)
+        while links:
+            for link in list(links):
+                link.cancel()
+            await asyncio.gather(*links, return_exceptions=True)
+            await asyncio.sleep(0.01)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()

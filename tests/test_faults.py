@@ -289,13 +289,17 @@ async def test_an_insert_is_not_acknowledged_by_another_s_answer(
     acknowledged = {place for place in came if isinstance(place, int)}
     stored = {document["_id"] for document in reader.database[w.collection.name].find()}
     assert acknowledged <= stored
-    assert {type(error) for error in failed(came)} <= {ProtocolError}
+    # Beside other calls, the one repeat of an insert may meet a connection that is closed for its order.
+    assert {type(error) for error in failed(came)} <= (
+        {ProtocolError} if lanes == 1 else {ProtocolError, AutoReconnect}
+    )
     print("acknowledged", len(acknowledged), "missing", len(acknowledged - stored), Counter(map(type, failed(came))))
     assert duplicated > 0
     if lanes == 1:
         # Each copy is met by the next insert, and by no other: its connection is closed.
         assert len(failed(came)) <= duplicated
-    assert all("belongs to another request" in str(error) for error in failed(came))
+    protocol = [error for error in failed(came) if isinstance(error, ProtocolError)]
+    assert all("belongs to another request" in str(error) for error in protocol)
 
 
 @pytest.mark.parametrize("name", ["update_one", "delete_one", "find_one_and_update", "replace_one"])
@@ -324,8 +328,10 @@ async def test_a_write_is_not_acknowledged_by_another_s_answer(
         came = await outcomes(each(functools.partial(one, w.collection), 60), 1)
     undone = {document["_id"] for document in stored.find({"done": {"$ne": True}})}
     assert not undone & {place for place in came if isinstance(place, int)}
-    assert len(failed(came)) == sum(w.proxy.met(command, (Fault.DUPLICATED,)) for command in w.proxy.commands) >= 3
-    assert {type(error) for error in failed(came)} == {ProtocolError}
+    # An answer in doubt is asked for again under the write's number: most calls succeed all the same.
+    duplicated = sum(w.proxy.met(command, (Fault.DUPLICATED,)) for command in w.proxy.commands)
+    assert len(failed(came)) <= duplicated >= 3
+    assert {type(error) for error in failed(came)} <= {ProtocolError}
 
 
 async def test_a_connection_that_is_out_of_step_is_closed(mongodb_port: int, names: tuple[str, str]) -> None:
