@@ -11,7 +11,7 @@ import os
 import pytest
 
 NO_UNACKNOWLEDGED = "w=0 is refused: a write counts only when MongoDB confirmed it"
-OWN_SESSION = "a retryable insert or bulk write outside a transaction goes in a session of the client's own"
+OWN_SESSION = "a retryable write outside a transaction goes in a session of the client's own"
 RAW_IDS = "a RawBSONDocument without an _id gets one, and inserted_ids names it"
 TOO_LARGE = "a document that is too large is refused before it is sent"
 CHECKED_FIRST = "a wrong argument is refused before it is sent"
@@ -118,11 +118,18 @@ DIFFERENT: dict[str, str] = {
     "a client's options: a wrong level": OTHER_ERROR,
     "a session: insert_one": OWN_SESSION,
     "a session: insert_many": OWN_SESSION,
+    "a session: update_one": OWN_SESSION,
+    "a session: replace_one": OWN_SESSION,
+    "a session: delete_one": OWN_SESSION,
+    "a session: find_one_and_update": OWN_SESSION,
+    "a session: find_one_and_replace": OWN_SESSION,
+    "a session: find_one_and_delete": OWN_SESSION,
     "a session: bulk_write": OWN_SESSION,
     "a session: create_collection": DRIVERS,
     "a session: client.bulk_write": OWN_SESSION,
     "a snapshot session: insert_one": DRIVERS,
     "a snapshot session: bulk_write": DRIVERS,
+    "a snapshot session: update_one": DRIVERS,
     "a session without causal consistency: insert_one": OWN_SESSION,
     "a session: two of them": OWN_SESSION,
     "a session, wrong: a text for causal_consistency": OTHER_ERROR,
