@@ -173,9 +173,9 @@ async def test_the_gateway_refuses_code_and_writing_stages_without_a_right(
     collection = AsyncDataApiClient.from_config(config).get_default_collection()
     with pytest.raises(PyMongoError, match=r"needs the right to (code|out) in"):
         await collection.aggregate(CODE_AND_WRITES[operator]).to_list()
-    with pytest.raises(PyMongoError, match="answered HTTP 40[03]"):
+    with pytest.raises(PyMongoError, match=r"answered HTTP 40[03]"):
         await collection.aggregate([{"$facet": {"a": [{operator: "x"}]}}]).to_list()
-    with pytest.raises(PyMongoError, match="answered HTTP 40[03]"):
+    with pytest.raises(PyMongoError, match=r"answered HTTP 40[03]"):
         await collection.find_one({"$or": [{operator: "x"}]})
     # As data it is allowed.
     await collection.insert_one({"a": [operator]})
