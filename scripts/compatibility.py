@@ -68,26 +68,28 @@ DIFFERENT = {
 
 NOTES = """## Beyond the members
 
-- **Sessions.** Outside a transaction, an insert or bulk write with a session is sent in a session of the client's own, so
-  that it can be retried safely. The caller's session adopts its cluster and operation times, so causal consistency holds.
-- **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` raise `ConfigurationError`, as does
-  an invalid value (PyMongo raises `ValueError` or `TypeError` for some). `hedge` of a read preference is not sent.
-- **Authentication.** The mechanisms are SCRAM-SHA-1 and SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (without another
-  package) and MONGODB-OIDC. The latter supports PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and `ALLOWED_HOSTS`, or an
-  `ENVIRONMENT` of `azure`, `gcp` or `k8s`. If a callback raises an exception, the call that needed the token raises an
-  `OperationFailure` (code 18) that names it. GSSAPI is not built in.
+- **Sessions.** Outside a transaction, an insert or bulk write with a session is sent in a session of the client's
+  own, so that it can be retried safely. The caller's session adopts its cluster and operation times, so causal
+  consistency holds.
+- **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` raise `ConfigurationError`,
+  as does an invalid value (PyMongo raises `ValueError` or `TypeError` for some). `hedge` of a read preference is not
+  sent.
+- **Authentication.** The mechanisms are SCRAM-SHA-1 and SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (without
+  another package) and MONGODB-OIDC. The latter supports PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and
+  `ALLOWED_HOSTS`, or an `ENVIRONMENT` of `azure`, `gcp` or `k8s`. If a callback raises an exception, the call that
+  needed the token raises an `OperationFailure` (code 18) that names it. GSSAPI is not built in.
 - **Encryption and compression.** Client-side encryption is not supported. Compressors are zlib, zstd and snappy.
-- **Listeners.** PyMongo's listeners are supported, from `event_listeners` or `pymongo.monitoring.register`. A dedicated
-  thread calls them, in the context (`contextvars`) of the call, before the call returns its result. While a
+- **Listeners.** PyMongo's listeners are supported, from `event_listeners` or `pymongo.monitoring.register`. A
+  dedicated thread calls them, in the context (`contextvars`) of the call, before the call returns its result. While a
   `CommandListener` is registered, inserts are not merged.
-- **Codec options.** Type registries, document classes, time zones and the other codec options are PyMongo's own, and cost
-  what they cost there. `tz_aware` and `uuid_representation` are as fast as the default.
+- **Codec options.** Type registries, document classes, time zones and the other codec options are PyMongo's own, and
+  cost what they cost there. `tz_aware` and `uuid_representation` are as fast as the default.
 - **GridFS** is `connect.eaas.mongodb.gridfs`, with PyMongo's classes and, for Motor, `AsyncIOMotorGridFSBucket`.
 - **Motor's spelling** works too: `async with await client.start_session()`, `async with session.start_transaction()`,
   `collection.aggregate(…)`, `list_indexes()` and `watch()` without `await`, `client.close()` without `await`.
 - **Data API path.** The same collections, as far as the Data API supports them: inserts, `find_one`, `find`, updates,
-  replacements, deletions, `aggregate`, `with_options(codec_options)`. Anything else raises `NotImplementedError`, which
-  names the driver path.
+  replacements, deletions, `aggregate`, `with_options(codec_options)`. Anything else raises `NotImplementedError`,
+  which names the driver path.
 
 ## Known differences in behaviour
 
@@ -134,10 +136,10 @@ def table() -> str:
     out = [
         "# Compatibility with PyMongo",
         "",
-        "The driver path has PyMongo's API. The tables compare the async classes, member by member; the blocking classes",
-        "have the same methods. An absent member raises `AttributeError`; an absent argument raises `NotImplementedError`",
-        "or `TypeError`. `python -m scripts.compatibility` generates this page from PyMongo 4's `pymongo.asynchronous` and",
-        "this package, and the tests check it.",
+        "The driver path has PyMongo's API. The tables compare the async classes, member by member; the blocking",
+        "classes have the same methods. An absent member raises `AttributeError`; an absent argument raises",
+        "`NotImplementedError` or `TypeError`. `python -m scripts.compatibility` generates this page from PyMongo 4's",
+        "`pymongo.asynchronous` and this package, and the tests check it.",
         "",
     ]
     for name, theirs, mine in CLASSES:
