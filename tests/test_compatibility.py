@@ -1,4 +1,4 @@
-"""The table beside PyMongo's API."""
+"""docs/compatibility.md is up to date with both packages."""
 
 from __future__ import annotations
 
