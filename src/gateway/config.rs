@@ -13,6 +13,7 @@ use super::config_error::{config_error, toml_error};
 use super::data_sources::DataSourceSettings;
 use super::limits::Limits;
 use super::server::tls::{Certificates, TlsConfig};
+use super::state::Gateway;
 use crate::codec::ejson::Style;
 use crate::config::DriverSettings;
 use crate::error::{Result, excerpt};
@@ -207,6 +208,15 @@ impl GatewayOptions {
     /// Whether the gateway serves HTTPS.
     pub fn uses_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Builds the state of the gateway; must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `Configuration` if the log cannot be started.
+    pub(super) fn into_gateway(self) -> Result<Gateway> {
+        let Self { data_sources, authenticator, limits, default_style, access_log, .. } = self;
+        Gateway::new(data_sources, authenticator, limits, default_style, access_log)
     }
 
     /// Reads the options from flags. `max_connections` is how many connections the process can

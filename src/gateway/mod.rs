@@ -8,12 +8,12 @@
 //! | `server` | connections: accepting, TLS, shutdown |
 //! | `http` | routes, headers, responses, OpenAPI |
 //! | `actions` | runs an authorized operation on MongoDB and encodes the result |
-//! | `policy` | what an operation accesses, checked against the caller's permissions |
-//! | `request`, `target` | the typed form of a request, and the collection it addresses |
-//! | `state` | what all requests share: `data_sources`, `auth`, `limits`, `telemetry` |
+//! | `policy` | checks what an operation accesses against the caller's permissions |
+//! | `state`, `data_sources` | what all requests share, and the MongoDB clients by `dataSource` |
 //! | `auth` | API keys, bearer tokens, permissions, rates |
 //! | `limits` | time, memory and concurrency |
 //! | `telemetry` | metrics, the log, trace contexts |
+//! | `request`, `target` | the typed form of a request, and the collection it addresses |
 //! | `api_error`, `config_error`, `observed_body` | shared types |
 
 mod actions;
@@ -70,7 +70,7 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
     let hangups = Hangups::new().map_err(no_signals)?;
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    let gateway = Arc::new(Gateway::new(options)?);
+    let gateway = Arc::new(options.into_gateway()?);
     let transport = Transport { tls: tls.clone(), connections: gateway.telemetry.metrics.connections.clone() };
     let router = http::router::build(Arc::clone(&gateway), &origins);
     listening(address);
@@ -90,7 +90,7 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
 /// `Configuration` if the log cannot be started.
 pub fn router(mut options: GatewayOptions) -> Result<axum::Router> {
     let origins = std::mem::take(&mut options.cors_origins);
-    let gateway = Arc::new(Gateway::new(options)?);
+    let gateway = Arc::new(options.into_gateway()?);
     let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0)));
     Ok(http::router::build(gateway, &origins).layer(axum::Extension(peer)))
 }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::auth::{Authenticator, RateLimiter};
-use super::config::GatewayOptions;
-use super::data_sources::DataSources;
+use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::Limits;
 use super::limits::memory::MemoryBudget;
 use super::telemetry::Telemetry;
@@ -39,8 +38,13 @@ impl Gateway {
     ///
     /// # Errors
     /// `Configuration` if the log cannot be started.
-    pub(super) fn new(options: GatewayOptions) -> Result<Self> {
-        let GatewayOptions { data_sources, authenticator, default_style, access_log, limits, .. } = options;
+    pub(super) fn new(
+        data_sources: DataSourceSettings,
+        authenticator: Authenticator,
+        limits: Limits,
+        default_style: Style,
+        access_log: bool,
+    ) -> Result<Self> {
         let telemetry = Telemetry::new(access_log)
             .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
         Ok(Self {

@@ -86,7 +86,7 @@ impl ApiKeys {
         match std::fs::read(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => Self::parse(&text).or_else(|cause| error(&format!("cannot be used: {}", cause.message))),
-                Err(_) => error("cannot be read (it is not UTF-8)"),
+                Err(_) => error("cannot be read (it is not text)"),
             },
             Err(cause) => error(&format!("cannot be read ({cause})")),
         }
