@@ -157,15 +157,18 @@ async def test_what_the_data_api_lacks_is_named(client: Any, config: dict[str, s
 
 
 @pytest.mark.parametrize("operator", ["$where", "$function", "$accumulator", "$out", "$merge"])
-async def test_the_gateway_keeps_code_and_writing_stages_out(
+async def test_the_gateway_rejects_code_and_writing_stages_without_their_right(
     config: dict[str, str], operator: str, reader: Any, names: tuple[str, str]
 ) -> None:
     collection = AsyncDataApiClient.from_config(config).get_default_collection()
-    with pytest.raises(PyMongoError, match=r"requires the right '(code|out)' on"):
-        await collection.aggregate([{"$facet": {"a": [{operator: "x"}]}}]).to_list()
-    with pytest.raises(PyMongoError, match=r"requires the right '(code|out)' on"):
+    writes = operator in ("$out", "$merge")
+    stage = {operator: "x"} if writes else {"$facet": {"a": [{"$match": {operator: "x"}}]}}
+    with pytest.raises(PyMongoError, match=f"requires the right '{'out' if writes else 'code'}' on"):
+        await collection.aggregate([stage]).to_list()
+    message = "is a pipeline stage and cannot be used here" if writes else "requires the right 'code' on"
+    with pytest.raises(PyMongoError, match=message):
         await collection.find_one({"$or": [{operator: "x"}]})
-    # As data it is nobody's business.
+    # Inserted values are not evaluated.
     await collection.insert_one({"a": [operator]})
 
 
