@@ -48,56 +48,58 @@ def post(url: str, body: Any, method: str = "POST", **headers: str) -> Response:
 
 
 @pytest.fixture
-def place(names: tuple[str, str]) -> dict[str, str]:
+def target(names: tuple[str, str]) -> dict[str, str]:
     return {"dataSource": "Cluster0", "database": names[0], "collection": names[1]}
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_actions_respond_like_atlas_data_api(gateway_url: str, place: dict[str, str], prefix: str, reader: Any) -> None:
+def test_actions_respond_like_atlas_data_api(
+    gateway_url: str, target: dict[str, str], prefix: str, reader: Any
+) -> None:
     base = f"{gateway_url}{prefix}/action"
-    answer = post(f"{base}/insertOne", {**place, "document": {"status": "open"}})
-    assert answer.status == 201
-    assert answer.headers["content-type"] == "application/json"
-    key = answer.json["insertedId"]
+    response = post(f"{base}/insertOne", {**target, "document": {"status": "open"}})
+    assert response.status == 201
+    assert response.headers["content-type"] == "application/json"
+    key = response.json["insertedId"]
     assert reader.find_one() == {"_id": ObjectId(key), "status": "open"}
-    answer = post(f"{base}/insertMany", {**place, "documents": [{"_id": 1}, {"_id": "x"}, {}]})
-    assert answer.status == 201
-    assert answer.json["insertedIds"][:2] == [1, "x"]
-    answer = post(f"{base}/findOne", {**place, "filter": {"_id": {"$oid": key}}})
-    assert (answer.status, answer.json) == (200, {"document": {"_id": key, "status": "open"}})
-    answer = post(f"{base}/findOne", {**place, "filter": {"_id": "nobody"}})
-    assert (answer.status, answer.json) == (200, {"document": None})
-    answer = post(f"{base}/findOne", {**place, "filter": {"_id": 1}, "projection": {"_id": 0}})
-    assert answer.json == {"document": {}}
+    response = post(f"{base}/insertMany", {**target, "documents": [{"_id": 1}, {"_id": "x"}, {}]})
+    assert response.status == 201
+    assert response.json["insertedIds"][:2] == [1, "x"]
+    response = post(f"{base}/findOne", {**target, "filter": {"_id": {"$oid": key}}})
+    assert (response.status, response.json) == (200, {"document": {"_id": key, "status": "open"}})
+    response = post(f"{base}/findOne", {**target, "filter": {"_id": "nobody"}})
+    assert (response.status, response.json) == (200, {"document": None})
+    response = post(f"{base}/findOne", {**target, "filter": {"_id": 1}, "projection": {"_id": 0}})
+    assert response.json == {"document": {}}
 
 
-def test_the_request_of_the_tutorial_works_unchanged(gateway_url: str, place: dict[str, str], reader: Any) -> None:
+def test_the_request_of_the_tutorial_works_unchanged(gateway_url: str, target: dict[str, str], reader: Any) -> None:
     # httpx.post(url, headers={'Content-Type': …, 'Access-Control-Request-Headers': '*', 'api-key': …}, json=…)
-    answer = post(
+    response = post(
         f"{gateway_url}/app/data-abcde/endpoint/data/v1/action/insertOne",
-        {"collection": place["collection"], "database": place["database"], "dataSource": "Cluster0"}
+        {"collection": target["collection"], "database": target["database"], "dataSource": "Cluster0"}
         | {"document": {"id": "PR-1", "asset": {"items": []}}},
         Access_Control_Request_Headers="*",
     )
-    assert answer.status == 201
+    assert response.status == 201
     assert reader.find_one({"id": "PR-1"})["asset"] == {"items": []}
 
 
-def test_both_key_headers_are_accepted(gateway_url: str, place: dict[str, str]) -> None:
+def test_both_key_headers_are_accepted(gateway_url: str, target: dict[str, str]) -> None:
     url = f"{gateway_url}/action/findOne"
     for name in ("api-key", "apiKey", "apikey", "API-KEY"):
-        assert post(url, {**place, "filter": {}}, **{"api_key": "", name: API_KEY}).status == 200
+        assert post(url, {**target, "filter": {}}, **{"api_key": "", name: API_KEY}).status == 200
 
 
-def test_missing_and_invalid_keys_get_the_errors_of_atlas(gateway_url: str, place: dict[str, str]) -> None:
+def test_missing_and_invalid_keys_get_the_errors_of_atlas(gateway_url: str, target: dict[str, str]) -> None:
     url = f"{gateway_url}/action/findOne"
-    answer = post(url, {**place, "filter": {}}, api_key="")
-    assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
-    assert answer.json["error"] == "no authentication methods were specified"
+    response = post(url, {**target, "filter": {}}, api_key="")
+    assert (response.status, response.json["error_code"]) == (400, "InvalidParameter")
+    assert response.json["error"] == "no authentication methods were specified"
     for key in ("wrong", API_KEY + "x", API_KEY[:-1], API_KEY.upper()):
-        answer = post(url, {**place, "filter": {}}, api_key=key)
-        assert answer.status == 401
-        assert answer.json == {
+        response = post(url, {**target, "filter": {}}, api_key=key)
+        assert response.status == 401
+        assert response.json == {
             "error": "invalid session: error finding user for endpoint",
             "error_code": "InvalidSession",
             "link": "",
@@ -105,24 +107,24 @@ def test_missing_and_invalid_keys_get_the_errors_of_atlas(gateway_url: str, plac
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/ejson", "application/ejson; charset=utf-8"])
-def test_accept_selects_canonical_ejson(gateway_url: str, place: dict[str, str], media_type: str) -> None:
-    answer = post(
+def test_accept_selects_canonical_ejson(gateway_url: str, target: dict[str, str], media_type: str) -> None:
+    response = post(
         f"{gateway_url}/action/insertOne",
-        {**place, "document": {"n": {"$numberLong": "5"}, "when": {"$date": "2020-01-01T00:00:00Z"}}},
+        {**target, "document": {"n": {"$numberLong": "5"}, "when": {"$date": "2020-01-01T00:00:00Z"}}},
         Content_Type=media_type,
         Accept="application/ejson",
     )
-    assert answer.headers["content-type"] == "application/ejson"
-    key = answer.json["insertedId"]
+    assert response.headers["content-type"] == "application/ejson"
+    key = response.json["insertedId"]
     assert set(key) == {"$oid"}
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {"_id": key}}, Accept="application/ejson")
-    assert answer.json["document"]["n"] == {"$numberLong": "5"}
-    assert answer.json["document"]["when"] == {"$date": {"$numberLong": "1577836800000"}}
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {"_id": key}}, Accept="application/ejson")
+    assert response.json["document"]["n"] == {"$numberLong": "5"}
+    assert response.json["document"]["when"] == {"$date": {"$numberLong": "1577836800000"}}
 
 
-def test_plain_json_encodes_each_type_like_atlas(gateway_url: str, place: dict[str, str], reader: Any) -> None:
+def test_plain_json_encodes_each_type_like_atlas(gateway_url: str, target: dict[str, str], reader: Any) -> None:
     reader.insert_one({**EVERYTHING, "_id": 1})
-    document = post(f"{gateway_url}/action/findOne", {**place, "filter": {"_id": 1}}).json["document"]
+    document = post(f"{gateway_url}/action/findOne", {**target, "filter": {"_id": 1}}).json["document"]
     assert document["id"] == "6193504e1be4ab27791c8133"
     assert document["date"] == "2020-02-29T12:30:15.123Z"
     assert document["decimal"] == "1.10"
@@ -154,24 +156,24 @@ def test_plain_json_encodes_each_type_like_atlas(gateway_url: str, place: dict[s
     ],
 )
 def test_invalid_requests_get_an_error_that_names_the_problem(
-    gateway_url: str, place: dict[str, str], change: dict[str, Any], status: int, message: str
+    gateway_url: str, target: dict[str, str], change: dict[str, Any], status: int, message: str
 ) -> None:
-    request = {**place, "document": {}, **change}
+    request = {**target, "document": {}, **change}
     request = {name: value for name, value in request.items() if value is not ...}
-    answer = post(f"{gateway_url}/action/insertOne", request)
-    assert answer.status == status
-    assert message in answer.json["error"]
-    assert set(answer.json) == {"error", "error_code", "link"}
+    response = post(f"{gateway_url}/action/insertOne", request)
+    assert response.status == status
+    assert message in response.json["error"]
+    assert set(response.json) == {"error", "error_code", "link"}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"a":' * 500, b"[" * 100_000], ids=repr)
 def test_a_body_that_is_not_a_json_object_is_rejected(gateway_url: str, body: bytes) -> None:
-    answer = post(f"{gateway_url}/action/insertOne", body)
-    assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
+    response = post(f"{gateway_url}/action/insertOne", body)
+    assert (response.status, response.json["error_code"]) == (400, "InvalidParameter")
 
 
-def test_paths_methods_and_media_types_are_checked(gateway_url: str, place: dict[str, str]) -> None:
-    request = {**place, "filter": {}}
+def test_paths_methods_and_media_types_are_checked(gateway_url: str, target: dict[str, str]) -> None:
+    request = {**target, "filter": {}}
     for path in (
         "/",
         "/action",
@@ -182,21 +184,21 @@ def test_paths_methods_and_media_types_are_checked(gateway_url: str, place: dict
     ):
         assert post(gateway_url + path, request).status == 404
     for method in ("GET", "PUT", "DELETE"):
-        answer = post(f"{gateway_url}/action/findOne", request, method=method)
-        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        response = post(f"{gateway_url}/action/findOne", request, method=method)
+        assert (response.status, response.headers["allow"]) == (405, "POST")
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
         assert post(f"{gateway_url}/action/findOne", request, Content_Type=media_type).status == 415
 
 
-def test_errors_of_mongodb_are_returned(gateway_url: str, place: dict[str, str]) -> None:
-    request = {**place, "document": {"_id": 1}}
+def test_errors_of_mongodb_are_returned(gateway_url: str, target: dict[str, str]) -> None:
+    request = {**target, "document": {"_id": 1}}
     assert post(f"{gateway_url}/action/insertOne", request).status == 201
-    answer = post(f"{gateway_url}/action/insertOne", request)
-    assert answer.status == 400
-    assert "E11000" in answer.json["error"]
-    assert (answer.json["error_code"], answer.json["code"]) == ("MongoDBError", 11000)
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {"$noSuchOperator": 1}})
-    assert (answer.status, answer.json["error_code"]) == (400, "MongoDBError")
+    response = post(f"{gateway_url}/action/insertOne", request)
+    assert response.status == 400
+    assert "E11000" in response.json["error"]
+    assert (response.json["error_code"], response.json["code"]) == ("MongoDBError", 11000)
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {"$noSuchOperator": 1}})
+    assert (response.status, response.json["error_code"]) == (400, "MongoDBError")
 
 
 def test_an_oversized_body_is_rejected_before_it_is_read(gateway_url: str) -> None:
@@ -217,11 +219,11 @@ def test_an_oversized_body_is_rejected_before_it_is_read(gateway_url: str) -> No
     ],
 )
 def test_a_body_takes_a_small_multiple_of_its_size(
-    mongodb_uri: str, tmp_path: Path, place: dict[str, str], action: str, opening: bytes, unit: bytes, closing: bytes
+    mongodb_uri: str, tmp_path: Path, target: dict[str, str], action: str, opening: bytes, unit: bytes, closing: bytes
 ) -> None:
     process, url = gateway_process(mongodb_uri, tmp_path)
     size = 24 * 2**20
-    body = json.dumps(place)[:-1].encode() + b"," + opening + unit * (size // len(unit)) + closing
+    body = json.dumps(target)[:-1].encode() + b"," + opening + unit * (size // len(unit)) + closing
     seen: list[int] = []
     done = threading.Event()
 
@@ -242,12 +244,12 @@ def test_a_body_takes_a_small_multiple_of_its_size(
 
 
 def test_the_memory_of_unread_responses_is_limited(
-    mongodb_uri: str, tmp_path: Path, place: dict[str, str], reader: Any
+    mongodb_uri: str, tmp_path: Path, target: dict[str, str], reader: Any
 ) -> None:
     reader.insert_one({"_id": 1, "text": "x" * 15_000_000})
     process, url = gateway_process(mongodb_uri, tmp_path)
     host, port = url.removeprefix("http://").split(":")
-    body = json.dumps({**place, "filter": {"_id": 1}}).encode()
+    body = json.dumps({**target, "filter": {"_id": 1}}).encode()
     head = f"POST /action/findOne HTTP/1.1\r\nHost: x\r\napi-key: {API_KEY}\r\nContent-Type: application/json\r\n"
     connections = []
     try:
@@ -268,14 +270,14 @@ def test_the_memory_of_unread_responses_is_limited(
 
 
 async def test_a_document_that_ejson_would_read_as_another_type_is_rejected(
-    gateway_url: str, place: dict[str, str], reader: Any
+    gateway_url: str, target: dict[str, str], reader: Any
 ) -> None:
     reader.insert_one({"_id": 1, "v": {"$oid": "0" * 24}})
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {}}, Accept="application/ejson")
-    assert answer.status == 400
-    assert "$oid" in answer.json["error"]
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {}})
-    assert answer.json == {"document": {"_id": 1, "v": {"$oid": "0" * 24}}}
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {}}, Accept="application/ejson")
+    assert response.status == 400
+    assert "$oid" in response.json["error"]
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {}})
+    assert response.json == {"document": {"_id": 1, "v": {"$oid": "0" * 24}}}
 
 
 def gateway_process(uri: str, tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
@@ -296,14 +298,14 @@ def gateway_process(uri: str, tmp_path: Path) -> tuple[subprocess.Popen[str], st
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_shutdown_completes_requests_in_progress(
-    mongodb_uri: str, tmp_path: Path, place: dict[str, str], reader: Any, signum: signal.Signals
+    mongodb_uri: str, tmp_path: Path, target: dict[str, str], reader: Any, signum: signal.Signals
 ) -> None:
     process, url = gateway_process(mongodb_uri, tmp_path)
-    answers: list[int] = []
+    responses: list[int] = []
 
     def insert() -> None:
         documents = [{"n": n, "text": "x" * 1000} for n in range(3000)]
-        answers.append(post(f"{url}/action/insertMany", {**place, "documents": documents}).status)
+        responses.append(post(f"{url}/action/insertMany", {**target, "documents": documents}).status)
 
     thread = threading.Thread(target=insert)
     thread.start()
@@ -313,30 +315,30 @@ def test_shutdown_completes_requests_in_progress(
     thread.join()
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")
-    assert answers == [201]
+    assert responses == [201]
     assert reader.count_documents({}) == 3000
 
 
-def test_only_the_configured_data_source_is_served(mongodb_uri: str, tmp_path: Path, place: dict[str, str]) -> None:
+def test_only_the_configured_data_source_is_served(mongodb_uri: str, tmp_path: Path, target: dict[str, str]) -> None:
     process, url = gateway_process(mongodb_uri, tmp_path)
     try:
-        assert post(f"{url}/action/findOne", {**place, "filter": {}}).status == 200
-        assert post(f"{url}/action/findOne", {**place, "filter": {}}, api_key="another-key").status == 200
-        answer = post(f"{url}/action/findOne", {**place, "dataSource": "Cluster1", "filter": {}})
-        assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
+        assert post(f"{url}/action/findOne", {**target, "filter": {}}).status == 200
+        assert post(f"{url}/action/findOne", {**target, "filter": {}}, api_key="another-key").status == 200
+        response = post(f"{url}/action/findOne", {**target, "dataSource": "Cluster1", "filter": {}})
+        assert (response.status, response.json["error_code"]) == (400, "InvalidParameter")
     finally:
         process.terminate()
         process.communicate(timeout=20)
 
 
-def test_mongodb_may_start_later_and_stop(tmp_path: Path, place: dict[str, str]) -> None:
+def test_mongodb_may_start_later_and_stop(tmp_path: Path, target: dict[str, str]) -> None:
     port = dev.free_port()
     uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=300"
     process, url = gateway_process(uri, tmp_path)
-    request = {**place, "document": {}}
+    request = {**target, "document": {}}
     try:
-        answer = post(f"{url}/action/insertOne", request)
-        assert (answer.status, answer.json["error_code"]) == (503, "MongoDBError")
+        response = post(f"{url}/action/insertOne", request)
+        assert (response.status, response.json["error_code"]) == (503, "MongoDBError")
         with dev.mongodb(port):
             assert post(f"{url}/action/insertOne", request).status == 201
         assert post(f"{url}/action/insertOne", request).status == 503
@@ -345,7 +347,7 @@ def test_mongodb_may_start_later_and_stop(tmp_path: Path, place: dict[str, str])
         process.communicate(timeout=20)
 
 
-async def test_http_2_is_supported(gateway_url: str, place: dict[str, str]) -> None:
+async def test_http_2_is_supported(gateway_url: str, target: dict[str, str]) -> None:
     """With prior knowledge, as curl --http2-prior-knowledge does."""
     host, port = gateway_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))

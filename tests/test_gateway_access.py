@@ -82,7 +82,7 @@ def guarded(mongodb_uri: str, keys: dict[str, str], tmp_path_factory: pytest.Tem
         yield running
 
 
-def place(collection: str = "events_1", database: str = "app", source: str = "Cluster0") -> dict[str, str]:
+def target(collection: str = "events_1", database: str = "app", source: str = "Cluster0") -> dict[str, str]:
     return {"dataSource": source, "database": database, "collection": collection}
 
 
@@ -101,8 +101,8 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("action", "body"), READS + WRITES)
 def test_a_key_has_only_its_rights(guarded: Gateway, keys: dict[str, str], action: str, body: dict[str, Any]) -> None:
     right, wrong = ("reads", "writes") if (action, body) in READS else ("writes", "reads")
-    assert guarded.post(action, place() | body, keys[right]).status_code in (200, 201)
-    refused = guarded.post(action, place() | body, keys[wrong])
+    assert guarded.post(action, target() | body, keys[right]).status_code in (200, 201)
+    refused = guarded.post(action, target() | body, keys[wrong])
     assert (refused.status_code, refused.json()["error_code"]) == (403, "NoMatchingRuleFound")
     assert "app.events_1" in refused.json()["error"]
 
@@ -110,16 +110,16 @@ def test_a_key_has_only_its_rights(guarded: Gateway, keys: dict[str, str], actio
 @pytest.mark.parametrize(
     ("key", "where", "may"),
     [
-        ("one", place(), True),
-        ("one", place("events_"), True),
-        ("one", place("users"), False),
-        ("one", place("xevents_1"), False),
-        ("one", place(database="apps"), False),
-        ("one", place(source="Cluster1"), False),
-        ("other", place(source="Cluster1"), True),
-        ("other", place(source="Cluster0"), False),
-        ("reads", place("anything"), True),
-        ("reads", place(database="App"), False),
+        ("one", target(), True),
+        ("one", target("events_"), True),
+        ("one", target("users"), False),
+        ("one", target("xevents_1"), False),
+        ("one", target(database="apps"), False),
+        ("one", target(source="Cluster1"), False),
+        ("other", target(source="Cluster1"), True),
+        ("other", target(source="Cluster0"), False),
+        ("reads", target("anything"), True),
+        ("reads", target(database="App"), False),
     ],
 )
 def test_a_right_applies_to_matching_collections_only(
@@ -130,12 +130,12 @@ def test_a_right_applies_to_matching_collections_only(
 
 def test_invalid_keys_get_the_errors_of_atlas(guarded: Gateway, keys: dict[str, str]) -> None:
     for key in (keys["ended"], "hunter2hunter2", keys["all"][:-1], keys["all"] + "x", keys["all"].upper()):
-        answer = guarded.post("findOne", place(), key)
-        assert (answer.status_code, answer.json()["error_code"]) == (401, "InvalidSession")
-    assert guarded.post("findOne", place()).json()["error"] == "no authentication methods were specified"
+        response = guarded.post("findOne", target(), key)
+        assert (response.status_code, response.json()["error_code"]) == (401, "InvalidSession")
+    assert guarded.post("findOne", target()).json()["error"] == "no authentication methods were specified"
     # Only authenticated callers learn which actions exist.
-    assert guarded.post("nonsense", place(), "hunter2hunter2").status_code == 401
-    assert guarded.post("nonsense", place(), keys["all"]).status_code == 404
+    assert guarded.post("nonsense", target(), "hunter2hunter2").status_code == 401
+    assert guarded.post("nonsense", target(), keys["all"]).status_code == 404
     assert not any("hunter2" in line for line in guarded.server.output)
     assert not any(key in line for key in keys.values() for line in guarded.server.output)
 
@@ -143,8 +143,8 @@ def test_invalid_keys_get_the_errors_of_atlas(guarded: Gateway, keys: dict[str, 
 @pytest.mark.parametrize("database", ["admin", "config", "local"])
 def test_internal_databases_are_not_available(guarded: Gateway, keys: dict[str, str], database: str) -> None:
     for action, body in READS + WRITES:
-        assert guarded.post(action, place(database=database) | body, keys["code"]).status_code == 403
-    assert guarded.post("find", place("system.users"), keys["code"]).status_code == 403
+        assert guarded.post(action, target(database=database) | body, keys["code"]).status_code == 403
+    assert guarded.post("find", target("system.users"), keys["code"]).status_code == 403
 
 
 def test_nested_stages_are_checked_once(guarded: Gateway, keys: dict[str, str]) -> None:
@@ -152,13 +152,13 @@ def test_nested_stages_are_checked_once(guarded: Gateway, keys: dict[str, str]) 
     deep: Any = [1] * 50_000
     for _ in range(180):
         deep = {"coll": "events_1", "$unionWith": deep}
-    answer = guarded.post("find", place() | {"filter": {"$unionWith": deep}}, keys["all"])
-    assert answer.status_code in (400, 403)
+    response = guarded.post("find", target() | {"filter": {"$unionWith": deep}}, keys["all"])
+    assert response.status_code in (400, 403)
 
 
 def test_a_field_may_be_named_pipeline(guarded: Gateway, keys: dict[str, str]) -> None:
     body = {"filter": {"pipeline": [{"$oid2": 1}]}, "update": {"$set": {"pipeline": [{"a": 1}]}}}
-    assert guarded.post("updateOne", place() | body, keys["all"]).status_code in (200, 400)
+    assert guarded.post("updateOne", target() | body, keys["all"]).status_code in (200, 400)
 
 
 CODE: list[tuple[str, dict[str, Any]]] = [
@@ -179,16 +179,16 @@ CODE: list[tuple[str, dict[str, Any]]] = [
 def test_server_side_code_requires_its_right(
     guarded: Gateway, keys: dict[str, str], action: str, body: dict[str, Any]
 ) -> None:
-    refused = guarded.post(action, place() | body, keys["all"])
+    refused = guarded.post(action, target() | body, keys["all"])
     assert (refused.status_code, refused.json()["error_code"]) == (403, "OperationNotAllowed")
     assert "right 'code'" in refused.json()["error"]
     # With the right, MongoDB decides.
-    assert guarded.post(action, place() | body, keys["code"]).status_code in (200, 400)
+    assert guarded.post(action, target() | body, keys["code"]).status_code in (200, 400)
 
 
 def test_stored_values_may_be_named_like_operators(guarded: Gateway, keys: dict[str, str]) -> None:
     document = {"a": {"b": "$where"}, "text": "$function"}
-    assert guarded.post("insertOne", place() | {"document": document}, keys["all"]).status_code == 201
+    assert guarded.post("insertOne", target() | {"document": document}, keys["all"]).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -209,10 +209,10 @@ def test_stored_values_may_be_named_like_operators(guarded: Gateway, keys: dict[
 def test_out_and_merge_require_their_right_and_write_on_the_target(
     guarded: Gateway, keys: dict[str, str], stage: dict[str, Any], status: int
 ) -> None:
-    body = place("empty") | {"pipeline": [{"$match": {"none": 1}}, stage]}
-    answer = guarded.post("aggregate", body, keys["out"])
+    body = target("empty") | {"pipeline": [{"$match": {"none": 1}}, stage]}
+    response = guarded.post("aggregate", body, keys["out"])
     # SecantusDB does not support all forms of all stages.
-    assert answer.status_code == status or (status == 200 and answer.json()["error_code"] == "MongoDBError")
+    assert response.status_code == status or (status == 200 and response.json()["error_code"] == "MongoDBError")
     assert guarded.post("aggregate", body, keys["all"]).status_code == 403
     assert guarded.post("aggregate", body, keys["out only"]).status_code == 403
 
@@ -241,16 +241,16 @@ def test_out_and_merge_require_their_right_and_write_on_the_target(
 def test_cross_collection_reads_require_the_right_to_read(
     guarded: Gateway, keys: dict[str, str], stage: dict[str, Any]
 ) -> None:
-    body = place() | {"pipeline": [stage]}
+    body = target() | {"pipeline": [stage]}
     assert guarded.post("aggregate", body, keys["one"]).status_code == 403
 
 
 def test_a_lookup_is_allowed_with_the_right_to_read(guarded: Gateway, keys: dict[str, str]) -> None:
-    guarded.post("insertOne", place("left") | {"document": {"a": 1}}, keys["all"])
-    guarded.post("insertOne", place("right") | {"document": {"b": 1}}, keys["all"])
+    guarded.post("insertOne", target("left") | {"document": {"a": 1}}, keys["all"])
+    guarded.post("insertOne", target("right") | {"document": {"b": 1}}, keys["all"])
     lookup = {"from": "right", "localField": "a", "foreignField": "b", "as": "c"}
-    answer = guarded.post("aggregate", place("left") | {"pipeline": [{"$lookup": lookup}]}, keys["reads"])
-    assert [len(document["c"]) for document in answer.json()["documents"]] == [1]
+    response = guarded.post("aggregate", target("left") | {"pipeline": [{"$lookup": lookup}]}, keys["reads"])
+    assert [len(document["c"]) for document in response.json()["documents"]] == [1]
 
 
 def within(stage: str) -> list[dict[str, Any]]:
@@ -264,7 +264,7 @@ def within(stage: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("stage", ["$collStats", "$indexStats", "$currentOp", "$listSessions", "$planCacheStats"])
 def test_server_statistics_require_their_right(guarded: Gateway, keys: dict[str, str], stage: str) -> None:
-    body: dict[str, Any] = {**place(), "pipeline": [{stage: {}}]}
+    body: dict[str, Any] = {**target(), "pipeline": [{stage: {}}]}
     assert guarded.post("aggregate", body, keys["all"]).status_code == 403
     assert guarded.post("aggregate", body, keys["stats"]).status_code in (200, 400)
     for hidden in within(stage):
@@ -277,9 +277,9 @@ def test_an_unknown_stage_is_always_rejected(guarded: Gateway, keys: dict[str, s
     """No right tells what it would read or write."""
     for pipeline in [[{stage: {}}], *([hidden] for hidden in within(stage))]:
         for key in ("all", "code", "out", "stats"):
-            answer = guarded.post("aggregate", place() | {"pipeline": pipeline}, keys[key])
-            assert (answer.status_code, answer.json()["error_code"]) == (403, "OperationNotAllowed")
-            assert answer.json()["error"] == f"'{stage}' is not a supported stage"
+            response = guarded.post("aggregate", target() | {"pipeline": pipeline}, keys[key])
+            assert (response.status_code, response.json()["error_code"]) == (403, "OperationNotAllowed")
+            assert response.json()["error"] == f"'{stage}' is not a supported stage"
 
 
 def forms(name: str) -> dict[str, Any]:
@@ -451,15 +451,15 @@ def test_a_value_of_another_type_is_not_ignored(
     wrong = {}
     with guarded.client(keys["out"]) as client:
         for form, value in forms(name).items():
-            answer = client.post("aggregate", json=place() | {"pipeline": [stage(value)]})
-            assert vault not in answer.text
+            response = client.post("aggregate", json=target() | {"pipeline": [stage(value)]})
+            assert vault not in response.text
             # Where MongoDB accepts the type, MongoDB decides.
             if form in accepted:
-                assert answer.status_code in (200, 400), form
-            elif answer.status_code not in (400, 403) or answer.json()["error_code"] == "MongoDBError":
-                wrong[form] = answer.text
+                assert response.status_code in (200, 400), form
+            elif response.status_code not in (400, 403) or response.json()["error_code"] == "MongoDBError":
+                wrong[form] = response.text
             else:
-                assert re.search(r"'.+' (must|has|is|cannot) |the database", answer.json()["error"]), answer.text
+                assert re.search(r"'.+' (must|has|is|cannot) |the database", response.json()["error"]), response.text
     assert wrong == {}
     assert outside(pymongo_client) == before
 
@@ -469,11 +469,11 @@ def test_a_value_of_another_type_is_not_ignored(
 def test_a_namespace_of_another_type_is_rejected(
     guarded: Gateway, keys: dict[str, str], action: str, field: str
 ) -> None:
-    body = place() | dict(READS + WRITES)[action]
+    body = target() | dict(READS + WRITES)[action]
     with guarded.client(keys["out"]) as client:
         for form, value in forms(body[field]).items():
-            answer = client.post(action, json=body | {field: value})
-            assert (answer.status_code, answer.json()["error"]) == (400, f"'{field}' must be a string"), form
+            response = client.post(action, json=body | {field: value})
+            assert (response.status_code, response.json()["error"]) == (400, f"'{field}' must be a string"), form
 
 
 @pytest.mark.parametrize(
@@ -494,13 +494,13 @@ def test_a_namespace_of_another_type_is_rejected(
 def test_a_parameter_of_another_type_is_rejected(
     guarded: Gateway, keys: dict[str, str], action: str, field: str, accepted: set[str]
 ) -> None:
-    body = place("parts") | dict(READS + WRITES)[action]
+    body = target("parts") | dict(READS + WRITES)[action]
     with guarded.client(keys["out"]) as client:
         for form, value in forms("vault").items():
             if form.removeprefix("empty ") not in accepted:
-                answer = client.post(action, json=body | {field: value})
-                assert (answer.status_code, answer.json()["error_code"]) == (400, "InvalidParameter"), form
-                assert f"'{field}" in answer.json()["error"] or "in 'update'" in answer.json()["error"]
+                response = client.post(action, json=body | {field: value})
+                assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter"), form
+                assert f"'{field}" in response.json()["error"] or "in 'update'" in response.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -556,17 +556,17 @@ def test_an_ambiguous_stage_is_rejected(
     guarded: Gateway, keys: dict[str, str], pymongo_client: PyMongoClient[dict[str, Any]], vault: str, stage: str
 ) -> None:
     before = outside(pymongo_client)
-    body = json.dumps(place())[:-1] + f', "pipeline": [{stage}]}}'
-    answer = guarded.post("aggregate", body.encode(), keys["out"])
-    assert answer.status_code in (400, 403)
-    assert answer.json()["error_code"] != "MongoDBError", answer.text
-    assert vault not in answer.text
+    body = json.dumps(target())[:-1] + f', "pipeline": [{stage}]}}'
+    response = guarded.post("aggregate", body.encode(), keys["out"])
+    assert response.status_code in (400, 403)
+    assert response.json()["error_code"] != "MongoDBError", response.text
+    assert vault not in response.text
     assert outside(pymongo_client) == before
 
 
 def test_only_the_last_stage_may_write(guarded: Gateway, keys: dict[str, str]) -> None:
-    answer = guarded.post("aggregate", place() | {"pipeline": [{"$out": "a"}, {"$match": {}}]}, keys["out"])
-    assert (answer.status_code, answer.json()["error"]) == (
+    response = guarded.post("aggregate", target() | {"pipeline": [{"$out": "a"}, {"$match": {}}]}, keys["out"])
+    assert (response.status_code, response.json()["error"]) == (
         400,
         "'$out' must be the last stage of the whole pipeline",
     )
@@ -575,25 +575,25 @@ def test_only_the_last_stage_may_write(guarded: Gateway, keys: dict[str, str]) -
 def test_an_update_pipeline_accepts_only_update_stages(guarded: Gateway, keys: dict[str, str]) -> None:
     stages: list[dict[str, Any]] = [{"$lookup": JOIN}, {"$unionWith": "events_1"}, {"$match": {}}, {"$out": "events_2"}]
     for stage in stages:
-        answer = guarded.post("updateOne", place() | {"filter": {}, "update": [stage]}, keys["out"])
-        assert (answer.status_code, answer.json()["error_code"]) == (400, "InvalidParameter")
+        response = guarded.post("updateOne", target() | {"filter": {}, "update": [stage]}, keys["out"])
+        assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter")
 
 
 @pytest.mark.parametrize(
     "field", ["dataSource", "database", "collection", "filter", "projection", "sort", "limit", "skip"]
 )
 def test_a_repeated_field_of_a_request_is_rejected(guarded: Gateway, keys: dict[str, str], field: str) -> None:
-    body = {**place(), "filter": {}, "projection": {}, "sort": {}, "limit": 1, "skip": 0}
+    body = {**target(), "filter": {}, "projection": {}, "sort": {}, "limit": 1, "skip": 0}
     twice = json.dumps(body)[:-1] + f', "{field}": {json.dumps(body[field])}}}'
-    answer = guarded.post("find", twice.encode(), keys["out"])
-    assert (answer.status_code, answer.json()["error"]) == (400, f"'{field}' is given more than once")
+    response = guarded.post("find", twice.encode(), keys["out"])
+    assert (response.status_code, response.json()["error"]) == (400, f"'{field}' is given more than once")
 
 
 def test_a_repeated_condition_is_rejected(guarded: Gateway, keys: dict[str, str]) -> None:
     """Otherwise only the last of two conditions on a field would apply."""
-    body = json.dumps(place())[:-1] + ', "filter": {"a": {"$gt": 5}, "b": [{"c": 1, "c": 2}]}}'
-    answer = guarded.post("deleteMany", body.encode(), keys["all"])
-    assert (answer.status_code, answer.json()["error"]) == (400, "a document has the field 'c' more than once")
+    body = json.dumps(target())[:-1] + ', "filter": {"a": {"$gt": 5}, "b": [{"c": 1, "c": 2}]}}'
+    response = guarded.post("deleteMany", body.encode(), keys["all"])
+    assert (response.status_code, response.json()["error"]) == (400, "a document has the field 'c' more than once")
 
 
 def test_a_view_requires_only_the_right_to_read_the_view(
@@ -606,8 +606,8 @@ def test_a_view_requires_only_the_right_to_read_the_view(
         pymongo_client["app"].create_collection("events_view", viewOn="users", pipeline=[{"$project": {"name": 1}}])
     except OperationFailure as error:
         pytest.skip(f"the server has no views: {error}")
-    assert guarded.post("find", place("events_view"), keys["one"]).json()["documents"] == [{"_id": 1, "name": "x"}]
-    assert guarded.post("find", place("users"), keys["one"]).status_code == 403
+    assert guarded.post("find", target("events_view"), keys["one"]).json()["documents"] == [{"_id": 1, "name": "x"}]
+    assert guarded.post("find", target("users"), keys["one"]).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -629,13 +629,16 @@ def test_a_view_requires_only_the_right_to_read_the_view(
     ],
 )
 def test_invalid_names_are_rejected(guarded: Gateway, keys: dict[str, str], body: dict[str, Any]) -> None:
-    answer = guarded.post("findOne", place() | body, keys["code"])
-    assert (answer.status_code, answer.json()["error_code"]) in ((400, "InvalidParameter"), (403, "InvalidParameter"))
+    response = guarded.post("findOne", target() | body, keys["code"])
+    assert (response.status_code, response.json()["error_code"]) in (
+        (400, "InvalidParameter"),
+        (403, "InvalidParameter"),
+    )
 
 
 @pytest.mark.parametrize("option", ["hint", "comment", "let", "maxTimeMS", "writeConcern", "$db", "lsid", "explain"])
 def test_unknown_fields_are_not_sent_to_mongodb(guarded: Gateway, keys: dict[str, str], option: str) -> None:
-    body = place("options") | {"filter": {}, option: {"nonsense": 1}}
+    body = target("options") | {"filter": {}, option: {"nonsense": 1}}
     assert guarded.post("find", body, keys["all"]).json() == {"documents": []}
 
 
@@ -652,7 +655,7 @@ def token(key: Any = SECRET, algorithm: str = "HS256", kid: str | None = None, *
 
 def status(running: Gateway, bearer: str, action: str = "findOne", **body: Any) -> int:
     headers = {"Authorization": f"Bearer {bearer}"}
-    return running.post(action, place() | body, **headers).status_code
+    return running.post(action, target() | body, **headers).status_code
 
 
 @pytest.mark.parametrize(
@@ -756,18 +759,18 @@ def test_keys_are_created_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -
     assert every not in listed
     configuration = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"'
     with gateway(tmp_path, configuration) as running:
-        assert running.post("findOne", place(), shop).status_code == 200
-        assert running.post("findOne", place(database="other"), shop).status_code == 403
+        assert running.post("findOne", target(), shop).status_code == 200
+        assert running.post("findOne", target(database="other"), shop).status_code == 403
         assert run("revoke", *file, "--name", "shop")[0] == 0
         new = run("create", *file, "--name", "new")[1].strip()
         running.reload()
-        assert running.post("findOne", place(), shop).status_code == 401
-        assert running.post("findOne", place(), every).status_code == 200
-        assert running.post("findOne", place(), new).status_code == 200
+        assert running.post("findOne", target(), shop).status_code == 401
+        assert running.post("findOne", target(), every).status_code == 200
+        assert running.post("findOne", target(), new).status_code == 200
         # An invalid file changes nothing.
         path.write_text("salt = 5\n[[key]]\n", encoding="utf-8")
         running.reload("stay in use")
-        assert running.post("findOne", place(), every).status_code == 200
+        assert running.post("findOne", target(), every).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def test_curl_commands_of_mongodbs_documentation_work(gateway_url: str, action: 
         timeout=30,
         check=True,
     )
-    answer = json.loads(ended.stdout)
-    assert "error" not in answer, answer
-    assert set(answer) <= set(response_fields(action))
+    response = json.loads(ended.stdout)
+    assert "error" not in response, response
+    assert set(response) <= set(response_fields(action))
 
 
 def response_fields(action: str) -> dict[str, Any]:
@@ -94,10 +94,10 @@ def test_examples_of_mongodbs_description_work(
 ) -> None:
     headers = {"api-key": API_KEY, "Content-Type": media_type, "Accept": accept}
     url = f"{gateway_url}/app/data-abcde/endpoint/data/v1/action/{action}"
-    answer = httpx.post(url, content=json.dumps(body), headers=headers)
-    assert answer.status_code == (201 if action.startswith("insert") else 200), answer.text
-    assert answer.headers["content-type"] == accept
-    assert set(answer.json()) <= set(response_fields(action))
+    response = httpx.post(url, content=json.dumps(body), headers=headers)
+    assert response.status_code == (201 if action.startswith("insert") else 200), response.text
+    assert response.headers["content-type"] == accept
+    assert set(response.json()) <= set(response_fields(action))
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -137,11 +137,11 @@ def test_our_description_matches_our_validation(gateway_url: str, action: str) -
         assert client.post(f"/action/{action}", json=whole).status_code in (200, 201)
         for name in schema["properties"]:
             without = {field: value for field, value in whole.items() if field != name}
-            answer = client.post(f"/action/{action}", json=without)
+            response = client.post(f"/action/{action}", json=without)
             if name in schema["required"]:
-                assert (answer.status_code, answer.json()["error_code"]) == (400, "MissingParameter")
+                assert (response.status_code, response.json()["error_code"]) == (400, "MissingParameter")
             else:
-                assert answer.status_code in (200, 201)
+                assert response.status_code in (200, 201)
             wrong = client.post(f"/action/{action}", json=whole | {name: 1.5})
             assert (wrong.status_code, wrong.json()["error_code"]) == (400, "InvalidParameter"), name
             assert f"'{name}'" in wrong.json()["error"]
@@ -164,11 +164,11 @@ schema = schemathesis.openapi.from_dict(OURS)
 def test_all_responses_match_the_description(case: Any, gateway_url: str) -> None:
     """Valid and invalid requests get no 500, and no undescribed status, type or body."""
     case.headers = {**(case.headers or {}), "api-key": API_KEY}
-    answer = case.call(base_url=gateway_url)
-    assert answer.status_code < 500, (answer.request.body, answer.text)
+    response = case.call(base_url=gateway_url)
+    assert response.status_code < 500, (response.request.body, response.text)
     checks = schemathesis.checks
     case.validate_response(
-        answer,
+        response,
         checks=[
             checks.not_a_server_error,
             *checks.CHECKS.get_by_names(

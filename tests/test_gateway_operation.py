@@ -24,7 +24,7 @@ from connect.eaas.mongodb.cli import dev
 
 from tests.gateways import Gateway, at_once, create_key, gateway, trusting, until
 
-PLACE = {"dataSource": "Cluster0", "database": "app", "collection": "operation"}
+TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "operation"}
 
 
 def configured(uri: str, more: str = "", tables: str = "") -> str:
@@ -67,15 +67,15 @@ def test_tls_certificates_can_be_renewed(mongodb_uri: str, tmp_path: Path, autho
         headers = {"api-key": key}
         for http2 in (False, True):
             with httpx.Client(verify=context, http2=http2, http1=not http2) as client:
-                answer = client.post(f"{running.url}/action/findOne", json=PLACE, headers=headers)
-                assert (answer.status_code, answer.http_version) == (200, "HTTP/2" if http2 else "HTTP/1.1")
+                response = client.post(f"{running.url}/action/findOne", json=TARGET, headers=headers)
+                assert (response.status_code, response.http_version) == (200, "HTTP/2" if http2 else "HTTP/1.1")
         first = certificate(running.url, context)
         # An open connection keeps its certificate.
         with httpx.Client(verify=context) as client:
-            assert client.post(f"{running.url}/action/findOne", json=PLACE, headers=headers).status_code == 200
+            assert client.post(f"{running.url}/action/findOne", json=TARGET, headers=headers).status_code == 200
             issue(authority, tmp_path)
             running.reload()
-            assert client.post(f"{running.url}/action/findOne", json=PLACE, headers=headers).status_code == 200
+            assert client.post(f"{running.url}/action/findOne", json=TARGET, headers=headers).status_code == 200
         assert certificate(running.url, context) != first
         # An invalid certificate changes nothing.
         second = certificate(running.url, context)
@@ -100,7 +100,7 @@ def test_client_certificates_are_required(mongodb_uri: str, tmp_path: Path, auth
         def call(certificate: Path | None) -> int:
             with httpx.Client(verify=trusting(tmp_path / "ca.pem", certificate)) as client:
                 headers = {"api-key": key}
-                return client.post(f"{running.url}/action/findOne", json=PLACE, headers=headers).status_code
+                return client.post(f"{running.url}/action/findOne", json=TARGET, headers=headers).status_code
 
         assert call(mine) == 200
         for certificate in (None, stranger):
@@ -118,12 +118,12 @@ def test_cors_allows_the_configured_origins(mongodb_uri: str, tmp_path: Path) ->
             headers["Access-Control-Request-Headers"] = "api-key,content-type"
             return httpx.options(f"{running.url}/action/findOne", headers=headers)
 
-        answer = asked("https://app.example.com")
-        assert answer.status_code == 200
-        assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
-        assert "api-key" in answer.headers["access-control-allow-headers"]
+        response = asked("https://app.example.com")
+        assert response.status_code == 200
+        assert response.headers["access-control-allow-origin"] == "https://app.example.com"
+        assert "api-key" in response.headers["access-control-allow-headers"]
         assert "access-control-allow-origin" not in asked("https://evil.example.com").headers
-        called = running.post("findOne", PLACE, key, Origin="https://app.example.com")
+        called = running.post("findOne", TARGET, key, Origin="https://app.example.com")
         assert called.headers["access-control-allow-origin"] == "https://app.example.com"
 
 
@@ -142,7 +142,7 @@ def test_the_number_of_documents_is_limited(limited: tuple[Gateway, str], pymong
     collection = pymongo_client["app"]["many"]
     collection.delete_many({})
     collection.insert_many([{"n": n} for n in range(151)])
-    where = {**PLACE, "collection": "many"}
+    where = {**TARGET, "collection": "many"}
     refused = running.post("find", where | {"limit": 151}, key)
     assert (refused.status_code, refused.json()["error"]) == (
         400,
@@ -158,13 +158,13 @@ def test_the_number_of_documents_is_limited(limited: tuple[Gateway, str], pymong
 
 def test_an_oversized_body_is_rejected(limited: tuple[Gateway, str]) -> None:
     running, key = limited
-    body = PLACE | {"document": {"text": "x" * 5000}}
+    body = TARGET | {"document": {"text": "x" * 5000}}
     assert running.post("insertOne", body, key).status_code == 413
 
 
 def test_errors_of_mongodb_do_not_reveal_its_address(limited: tuple[Gateway, str], mongodb_port: int) -> None:
     running, key = limited
-    refused = running.post("find", PLACE | {"filter": {"a": {"$unknown": 1}}}, key)
+    refused = running.post("find", TARGET | {"filter": {"a": {"$unknown": 1}}}, key)
     assert (refused.status_code, refused.json()["code"]) == (400, 2)
     assert str(mongodb_port) not in refused.text
     assert "clusterTime" not in refused.text
@@ -174,11 +174,11 @@ def test_the_rate_of_each_key_is_limited(mongodb_uri: str, tmp_path: Path) -> No
     key, other = create_key(tmp_path, "k"), create_key(tmp_path, "other")
     limits = "[limits]\nrequests_per_second = 0.01\nburst = 3"
     with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
-        assert [running.post("findOne", PLACE, key).status_code for _ in range(3)] == [200] * 3
-        refused = running.post("findOne", PLACE, key)
+        assert [running.post("findOne", TARGET, key).status_code for _ in range(3)] == [200] * 3
+        refused = running.post("findOne", TARGET, key)
         assert (refused.status_code, refused.json()["error_code"]) == (429, "TooManyRequests")
         assert 1 <= int(refused.headers["retry-after"]) <= 100
-        assert running.post("findOne", PLACE, other).status_code == 200
+        assert running.post("findOne", TARGET, other).status_code == 200
 
 
 def test_a_token_and_a_key_of_the_same_name_have_separate_rates(mongodb_uri: str, tmp_path: Path) -> None:
@@ -191,9 +191,9 @@ def test_a_token_and_a_key_of_the_same_name_have_separate_rates(mongodb_uri: str
         for subject in ("k", "x" * 80 + "1", "x" * 80 + "2"):
             claims = {"sub": subject, "exp": 4_000_000_000, "permissions": [{"allow": ["read"]}]}
             bearer = f"Bearer {jwt.encode(claims, secret, 'HS256')}"
-            statuses += [running.post("findOne", PLACE, Authorization=bearer).status_code for _ in range(2)]
+            statuses += [running.post("findOne", TARGET, Authorization=bearer).status_code for _ in range(2)]
         assert statuses == [200, 429] * 3
-        assert running.post("findOne", PLACE, key).status_code == 200
+        assert running.post("findOne", TARGET, key).status_code == 200
         assert running.logged(lambda line: line.get("caller") == "token:k")["status"] == 200
 
 
@@ -211,23 +211,23 @@ def test_requests_time_out_and_their_number_is_limited(stopped: tuple[dev.Server
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     limits = "[limits]\nrequests = 2\nrequest_seconds = 1"
     with gateway(tmp_path, configured(uri, tables=limits)) as running:
-        assert running.post("insertOne", PLACE | {"document": {}}, key).status_code == 201
+        assert running.post("insertOne", TARGET | {"document": {}}, key).status_code == 201
         mongodb.process.send_signal(signal.SIGSTOP)
 
         def insert() -> httpx.Response:
-            return running.post("insertOne", PLACE | {"document": {}}, key)
+            return running.post("insertOne", TARGET | {"document": {}}, key)
 
-        answers = at_once(*[insert] * 4)
-        assert sorted(answer.status_code for answer in answers) == [429, 429, 504, 504]
-        late = next(answer for answer in answers if answer.status_code == 504)
+        responses = at_once(*[insert] * 4)
+        assert sorted(response.status_code for response in responses) == [429, 429, 504, 504]
+        late = next(response for response in responses if response.status_code == 504)
         assert late.json()["error_code"] == "ExecutionTimeLimitExceeded"
         assert "may or may not have been applied" in late.json()["error"]
-        assert all(answer.headers["retry-after"] == "1" for answer in answers if answer.status_code == 429)
+        assert all(response.headers["retry-after"] == "1" for response in responses if response.status_code == 429)
         assert running.get("/readyz").status_code == 503
         assert running.get("/healthz").status_code == 200
         mongodb.process.send_signal(signal.SIGCONT)
         until(lambda: running.get("/readyz").status_code == 200)
-        assert running.post("findOne", PLACE, key).status_code == 200
+        assert running.post("findOne", TARGET, key).status_code == 200
 
 
 def test_an_unreachable_mongodb_is_reported_and_may_start_later(tmp_path: Path) -> None:
@@ -235,16 +235,16 @@ def test_an_unreachable_mongodb_is_reported_and_may_start_later(tmp_path: Path) 
     uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=500"
     with gateway(tmp_path, configured(uri)) as running:
         assert running.logged(lambda line: "cannot be reached yet" in line.get("message", ""))["level"] == "warning"
-        answer = running.get("/readyz")
-        assert answer.status_code == 503
-        assert str(port) not in answer.text
-        refused = running.post("findOne", PLACE, key)
+        response = running.get("/readyz")
+        assert response.status_code == 503
+        assert str(port) not in response.text
+        refused = running.post("findOne", TARGET, key)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert str(port) not in refused.text
         assert str(port) in running.logged(lambda line: line.get("message", "").startswith("findOne failed"))["message"]
         with dev.mongodb(port, str(tmp_path / "data")):
             until(lambda: running.get("/readyz").status_code == 200)
-            assert running.post("findOne", PLACE, key).status_code == 200
+            assert running.post("findOne", TARGET, key).status_code == 200
 
 
 def metric(running: Gateway, name: str) -> float:
@@ -258,9 +258,9 @@ def test_metrics_count_requests_and_have_bounded_labels(mongodb_uri: str, tmp_pa
     key = create_key(tmp_path, "k")
     with gateway(tmp_path, configured(mongodb_uri)) as running:
         for number in range(5):
-            assert running.post("insertOne", PLACE | {"document": {"n": number}}, key).status_code == 201
-        running.post("findOne", PLACE, "hunter2-hunter2")
-        running.post("findOne", PLACE | {"filter": 5}, key)
+            assert running.post("insertOne", TARGET | {"document": {"n": number}}, key).status_code == 201
+        running.post("findOne", TARGET, "hunter2-hunter2")
+        running.post("findOne", TARGET | {"filter": 5}, key)
         assert metric(running, 'requests_total{action="insertOne",status="201"}') == 5
         assert metric(running, 'requests_total{action="findOne",status="401"}') == 1
         assert metric(running, 'errors_total{error_code="InvalidSession"}') == 1
@@ -272,8 +272,8 @@ def test_metrics_count_requests_and_have_bounded_labels(mongodb_uri: str, tmp_pa
         assert metric(running, "received_bytes_total") > 500
         names = {line.rsplit(" ", 1)[0] for line in running.get("/metrics").text.splitlines()}
         for number in range(30):
-            running.post(f"nonsense{number}", PLACE, key)
-            running.post("findOne", PLACE | {"collection": f"c{number}", "database": f"d{number}"}, key)
+            running.post(f"nonsense{number}", TARGET, key)
+            running.post("findOne", TARGET | {"collection": f"c{number}", "database": f"d{number}"}, key)
             running.get(f"/nonsense/{number}")
         more = {line.rsplit(" ", 1)[0] for line in running.get("/metrics").text.splitlines()} - names
         assert not any("nonsense" in name or "c2" in name or "d2" in name for name in more)
@@ -283,11 +283,11 @@ def test_metrics_count_requests_and_have_bounded_labels(mongodb_uri: str, tmp_pa
 def test_a_client_that_disconnects_is_counted(stopped: tuple[dev.Server, str], tmp_path: Path) -> None:
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     with gateway(tmp_path, configured(uri)) as running:
-        assert running.post("findOne", PLACE, key).status_code == 200
+        assert running.post("findOne", TARGET, key).status_code == 200
         mongodb.process.send_signal(signal.SIGSTOP)
         for _ in range(3):
             with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3) as client:
-                client.post(f"{running.url}/action/findOne", json=PLACE, headers={"api-key": key})
+                client.post(f"{running.url}/action/findOne", json=TARGET, headers={"api-key": key})
         until(lambda: metric(running, "requests_under_way") == 0)
         until(lambda: metric(running, 'requests_total{action="findOne",status="499"}') == 3)
         assert (
@@ -299,22 +299,22 @@ def test_a_client_that_disconnects_is_counted(stopped: tuple[dev.Server, str], t
 def test_each_request_is_logged_without_secrets(mongodb_uri: str, tmp_path: Path) -> None:
     key = create_key(tmp_path, "shop")
     with gateway(tmp_path, configured(f"{mongodb_uri}?appName=hunter2-in-the-uri")) as running:
-        answer = running.post("insertOne", PLACE | {"document": {"secret": "hunter2-of-the-document"}}, key)
-        line = running.logged(lambda line: line.get("request_id") == answer.headers["x-request-id"])
+        response = running.post("insertOne", TARGET | {"document": {"secret": "hunter2-of-the-document"}}, key)
+        line = running.logged(lambda line: line.get("request_id") == response.headers["x-request-id"])
         assert line["caller"] == "shop"
-        assert (line["data_source"], line["database"], line["collection"]) == tuple(PLACE.values())
+        assert (line["data_source"], line["database"], line["collection"]) == tuple(TARGET.values())
         assert (line["action"], line["status"], line["level"], line["peer"]) == ("insertOne", 201, "info", "127.0.0.1")
         assert line["ms"] > 0
-        assert (line["received"], line["sent"]) == (len(answer.request.content), len(answer.content))
-        given = running.post("findOne", PLACE, "hunter2-of-a-key", X_Request_Id="mine-1")
+        assert (line["received"], line["sent"]) == (len(response.request.content), len(response.content))
+        given = running.post("findOne", TARGET, "hunter2-of-a-key", X_Request_Id="mine-1")
         assert given.headers["x-request-id"] == "mine-1"
         refused = running.logged(lambda line: line.get("request_id") == "mine-1")
         assert (refused["status"], refused["error_code"]) == (401, "InvalidSession")
         assert refused["reason"] == "unknown or expired key"
         # Invalid request IDs are replaced.
         for wrong in ("x" * 200, "with space", 'quote"'):
-            answer = running.post("findOne", PLACE, key, X_Request_Id=wrong)
-            assert (answer.headers["x-request-id"] == wrong) == (wrong == 'quote"')
+            response = running.post("findOne", TARGET, key, X_Request_Id=wrong)
+            assert (response.headers["x-request-id"] == wrong) == (wrong == 'quote"')
         running.logged(lambda line: line.get("request_id") == 'quote"')
         assert not any("hunter2" in line or key in line for line in running.server.output)
 
@@ -371,9 +371,9 @@ def test_the_trace_context_is_passed_on_to_mongodb(
     running, key, tap = traced
     trace = f"{abs(hash(action)):032x}"[-32:].replace("0", "a")
     headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "tracestate": "vendor=one"}
-    answer = running.post(action, PLACE | body, key, **headers)
-    assert answer.status_code in (200, 201), answer.text
-    parent = answer.headers["traceparent"]
+    response = running.post(action, TARGET | body, key, **headers)
+    assert response.status_code in (200, 201), response.text
+    parent = response.headers["traceparent"]
     assert parent.split("-")[1] == trace
     assert parent.split("-")[2] != "b7ad6b7169203331"
     assert parent.encode() in tap.recorded
@@ -394,12 +394,12 @@ def traced(mongodb_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_shutdown_ends_within_the_grace_period(stopped: tuple[dev.Server, str], tmp_path: Path) -> None:
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     with gateway(tmp_path, configured(uri, more="grace_seconds = 1.5")) as running:
-        assert running.post("insertOne", PLACE | {"document": {}}, key).status_code == 201
+        assert running.post("insertOne", TARGET | {"document": {}}, key).status_code == 201
         mongodb.process.send_signal(signal.SIGSTOP)
 
         def call() -> None:
             with pytest.raises(httpx.HTTPError):
-                running.post("findOne", PLACE, key)
+                running.post("findOne", TARGET, key)
 
         waiting = threading.Thread(target=call)
         waiting.start()
@@ -414,12 +414,12 @@ def test_a_completed_write_is_never_reported_as_retryable(mongodb_uri: str, tmp_
     limits = "[limits]\nmemory_bytes = 1048576"
     with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
         # The response needs more memory than the budget; the request does not.
-        answer = running.post("insertMany", PLACE | {"collection": "many2", "documents": [{}] * 45_000}, key)
-        assert (answer.status_code, len(answer.json()["insertedIds"])) == (201, 45_000)
+        response = running.post("insertMany", TARGET | {"collection": "many2", "documents": [{}] * 45_000}, key)
+        assert (response.status_code, len(response.json()["insertedIds"])) == (201, 45_000)
         # A request that can never fit gets 413, which is not retryable.
-        too_large = running.post("insertOne", PLACE | {"document": {"text": "x" * 400_000}}, key)
+        too_large = running.post("insertOne", TARGET | {"document": {"text": "x" * 400_000}}, key)
         assert too_large.status_code == 413
-        many = running.post("find", PLACE | {"filter": {"a": {"$in": [{"a": 1}] * 10_000}}}, key)
+        many = running.post("find", TARGET | {"filter": {"a": {"$in": [{"a": 1}] * 10_000}}}, key)
         assert many.status_code == 413
 
 
@@ -431,8 +431,8 @@ def test_reloading_changes_all_files_or_none(mongodb_uri: str, tmp_path: Path, a
         new = create_key(tmp_path, "new")
         (tmp_path / "tls.pem").write_text("no certificate", encoding="utf-8")
         running.reload("stay in use")
-        assert running.post("findOne", PLACE, old).status_code == 200
-        assert running.post("findOne", PLACE, new).status_code == 401
+        assert running.post("findOne", TARGET, old).status_code == 200
+        assert running.post("findOne", TARGET, new).status_code == 401
 
 
 def test_an_http_2_stream_that_is_not_read_releases_its_slot(
@@ -448,7 +448,7 @@ def test_an_http_2_stream_that_is_not_read_releases_its_slot(
         connection = h2.connection.H2Connection(config=h2.config.H2Configuration(client_side=True))
         connection.initiate_connection()
         connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
-        body = json.dumps(PLACE | {"collection": "large"}).encode()
+        body = json.dumps(TARGET | {"collection": "large"}).encode()
         with socket.create_connection((host, int(port)), 10) as wire:
             for stream in (1, 3, 5):
                 headers = {":method": "POST", ":scheme": "http", ":authority": "x", ":path": "/action/find"}
@@ -457,9 +457,9 @@ def test_an_http_2_stream_that_is_not_read_releases_its_slot(
                 connection.send_data(stream, body, end_stream=True)
             wire.sendall(connection.data_to_send())
             until(lambda: metric(running, "requests_under_way") == 3)
-            assert running.post("findOne", PLACE, key).status_code == 429
+            assert running.post("findOne", TARGET, key).status_code == 429
             # The connection is still open, but its request slots are released.
-            until(lambda: running.post("findOne", PLACE, key).status_code == 200)
+            until(lambda: running.post("findOne", TARGET, key).status_code == 200)
 
 
 @pytest.mark.parametrize(
@@ -477,8 +477,8 @@ def test_an_http_2_stream_that_is_not_read_releases_its_slot(
 )
 def test_accept_selects_the_preferred_format(limited: tuple[Gateway, str], accept: str, ejson: bool) -> None:
     running, key = limited
-    answer = running.post("findOne", PLACE, key, Accept=accept)
-    assert answer.headers["content-type"] == ("application/ejson" if ejson else "application/json")
+    response = running.post("findOne", TARGET, key, Accept=accept)
+    assert response.headers["content-type"] == ("application/ejson" if ejson else "application/json")
 
 
 INVALID: dict[str, tuple[str, str]] = {
@@ -574,11 +574,11 @@ def test_a_uri_can_come_from_a_variable_or_a_file(
     sources = '[data_sources.a]\nuri_env = "THE_URI"\n[data_sources.b]\nuri_file = "uri"'
     with gateway(tmp_path, f'keys_file = "keys.toml"\nanswer = "application/ejson"\n{sources}') as running:
         for source in "ab":
-            answer = running.post("insertOne", PLACE | {"dataSource": source, "document": {}}, key)
-            assert answer.status_code == 201
-            assert answer.headers["content-type"] == "application/ejson"
-            assert "$oid" in answer.text
-        plain = running.post("findOne", PLACE | {"dataSource": "a"}, key, Accept="application/json")
+            response = running.post("insertOne", TARGET | {"dataSource": source, "document": {}}, key)
+            assert response.status_code == 201
+            assert response.headers["content-type"] == "application/ejson"
+            assert "$oid" in response.text
+        plain = running.post("findOne", TARGET | {"dataSource": "a"}, key, Accept="application/json")
         assert "$oid" not in plain.text
 
 
@@ -592,7 +592,7 @@ def test_config_excludes_other_options(tmp_path: Path) -> None:
 
 def test_all_log_lines_are_json(limited: tuple[Gateway, str]) -> None:
     running, key = limited
-    running.post("findOne", PLACE | {"collection": 'quote"and\\slash'}, key)
+    running.post("findOne", TARGET | {"collection": 'quote"and\\slash'}, key)
     running.logged(lambda line: line.get("collection") == 'quote"and\\slash')
     for line in running.server.output[1:]:
         json.loads(line)

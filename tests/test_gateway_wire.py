@@ -34,16 +34,16 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 def exchange(url: str, request: bytes) -> bytes:
     """Send bytes, and return the response until the connection ends or pauses."""
     host, port = url.removeprefix("http://").split(":")
-    answer = b""
+    response = b""
     with socket.create_connection((host, int(port)), 5) as connection:
         connection.sendall(request)
         connection.settimeout(0.7)
         try:
             while part := connection.recv(65536):
-                answer += part
+                response += part
         except (TimeoutError, ConnectionError):
             pass
-    return answer
+    return response
 
 
 def request(*headers: bytes, body: bytes = BODY, line: bytes = b"POST /action/insertOne HTTP/1.1") -> bytes:
@@ -79,24 +79,24 @@ SMUGGLING: dict[str, bytes] = {
 def test_ambiguous_framing_does_not_smuggle_a_request(gateway_url: str, pymongo_client: Any, name: str) -> None:
     collection = pymongo_client["wire"]["c"]
     collection.delete_many({})
-    answer = exchange(gateway_url, SMUGGLING[name])
-    answers = answer.count(b"HTTP/1.1 ")
+    response = exchange(gateway_url, SMUGGLING[name])
+    responses = response.count(b"HTTP/1.1 ")
     stored = [document["way"] for document in collection.find({})]
     # Either the request is rejected and the connection closes, or it ends where its headers say.
-    if answer.startswith(b"HTTP/1.1 400"):
-        assert (answers, stored) == (1, [])
+    if response.startswith(b"HTTP/1.1 400"):
+        assert (responses, stored) == (1, [])
     else:
-        assert stored in ([], ["front"]), answer
-        assert answers <= 1
+        assert stored in ([], ["front"]), response
+        assert responses <= 1
 
 
 def test_content_length_with_chunks_is_rejected_or_ignored(gateway_url: str, pymongo_client: Any) -> None:
     collection = pymongo_client["wire"]["c"]
     collection.delete_many({})
     headers = (b"Content-Length: 4", b"Transfer-Encoding: chunked")
-    answer = exchange(gateway_url, request(*headers, body=CHUNKED))
+    response = exchange(gateway_url, request(*headers, body=CHUNKED))
     stored = [document["way"] for document in collection.find({})]
-    assert (answer[:12], stored) in ((b"HTTP/1.1 400", []), (b"HTTP/1.1 201", ["front"]))
+    assert (response[:12], stored) in ((b"HTTP/1.1 400", []), (b"HTTP/1.1 201", ["front"]))
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_content_length_with_chunks_is_rejected_or_ignored(gateway_url: str, pym
     ids=["garbage", "tls", "http/2", "a version", "two spaces", "a long header", "many headers", "a long path"],
 )
 def test_a_malformed_request_ends_only_its_connection(gateway_url: str, raw: bytes) -> None:
-    answer = exchange(gateway_url, raw)
-    assert answer == b"" or b" 4" in answer[:13] or answer.startswith(b"\0\0") or b"HTTP/1.1 505" in answer[:13]
+    response = exchange(gateway_url, raw)
+    assert response == b"" or b" 4" in response[:13] or response.startswith(b"\0\0") or b"HTTP/1.1 505" in response[:13]
     assert httpx.get(f"{gateway_url}/healthz").status_code == 200
 
 
@@ -133,9 +133,9 @@ def test_arbitrary_bytes_are_handled(client: httpx.Client, body: bytes, headers:
     usual = [(b"api-key", API_KEY.encode()), (b"content-type", b"application/json")]
     sendable = re.compile(rb"[a-z0-9-]+")
     safe = [(name, value) for name, value in headers if sendable.fullmatch(name) and sendable.fullmatch(value)]
-    answer = client.post("/action/find", content=body, headers=[*usual, *safe])
-    assert answer.status_code in (200, 400, 415, 401)
-    answer.json()
+    response = client.post("/action/find", content=body, headers=[*usual, *safe])
+    assert response.status_code in (200, 400, 415, 401)
+    response.json()
 
 
 @pytest.fixture(scope="module")
@@ -146,15 +146,15 @@ def client(gateway_url: str) -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize("depth", [150, 199])
 def test_a_body_can_be_nested_as_deep_as_mongodb_allows(client: httpx.Client, depth: int) -> None:
-    answer = client.post("/action/find", content=nested(depth - 5), headers={"api-key": API_KEY} | JSON)
-    assert answer.status_code in (200, 400)
+    response = client.post("/action/find", content=nested(depth - 5), headers={"api-key": API_KEY} | JSON)
+    assert response.status_code in (200, 400)
 
 
 @pytest.mark.parametrize("depth", [201, 5_000, 500_000])
 def test_a_body_nested_deeper_is_rejected(client: httpx.Client, depth: int) -> None:
-    answer = client.post("/action/find", content=nested(depth), headers={"api-key": API_KEY} | JSON)
-    assert answer.status_code == 400
-    assert "nested more than 200 levels" in answer.json()["error"]
+    response = client.post("/action/find", content=nested(depth), headers={"api-key": API_KEY} | JSON)
+    assert response.status_code == 400
+    assert "nested more than 200 levels" in response.json()["error"]
 
 
 JSON = {"content-type": "application/json"}
