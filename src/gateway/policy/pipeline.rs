@@ -180,7 +180,8 @@ impl<'w> PipelineWalk<'w> {
             if kind == PipelineKind::Update && !UPDATE_STAGES.contains(&name) {
                 let name = excerpt(name, 64);
                 return Err(ApiError::invalid(format!(
-                    "'{name}' is not allowed in an update pipeline: '{path}' accepts $set, $unset, $project and $replaceRoot"
+                    "'{name}' is not allowed in '{path}': an update pipeline accepts $set, $unset, $project and \
+                     $replaceRoot"
                 )));
             }
             let stage = self.stage(name, value)?;
@@ -209,7 +210,6 @@ impl<'w> PipelineWalk<'w> {
         'w: 'r,
     {
         let mut stage = Stage { uses: None, reads: None, writes: None, pipelines: Vec::new(), values: Vec::new() };
-        let path = |field: &str| format!("{name}.{field}");
         match name {
             _ if PLAIN_STAGES.contains(&name) => stage.values.push(value),
             _ if STATS_STAGES.contains(&name) => {
@@ -219,18 +219,7 @@ impl<'w> PipelineWalk<'w> {
             "$out" => {
                 stage.uses = Some((Right::Out, name));
                 stage.writes = Some(match value {
-                    RawBsonRef::Document(out) => {
-                        let (mut database, mut collection) = (self.database, None);
-                        for (field, value) in fields(out)? {
-                            match field {
-                                "db" => database = text(value, &path(field))?,
-                                "coll" => collection = Some(text(value, &path(field))?),
-                                "timeseries" => stage.values.push(document(value, &path(field))?),
-                                _ => return Err(unknown_field(name, field)),
-                            }
-                        }
-                        namespace_ref(database, collection.ok_or_else(|| missing_field(name, "coll"))?, name)?
-                    }
+                    RawBsonRef::Document(out) => self.out(&mut stage, out)?,
                     other => namespace_ref(self.database, text_or_document(other, name)?, name)?,
                 });
             }
@@ -241,74 +230,91 @@ impl<'w> PipelineWalk<'w> {
                     other => namespace_ref(self.database, text_or_document(other, name)?, name)?,
                 });
             }
-            "$lookup" | "$graphLookup" => {
-                let RawBsonRef::Document(lookup) = value else { return Err(wrong_type(name, "a document")) };
-                for (field, value) in fields(lookup)? {
-                    match (name, field) {
-                        (_, "from") => stage.reads = Some(self.namespace(value, &path(field))?),
-                        (_, "as")
-                        | ("$lookup", "localField" | "foreignField")
-                        | ("$graphLookup", "connectFromField" | "connectToField" | "depthField") => {
-                            text(value, &path(field))?;
-                        }
-                        ("$lookup", "let") | ("$graphLookup", "restrictSearchWithMatch") => {
-                            stage.values.push(document(value, &path(field))?);
-                        }
-                        ("$lookup", "pipeline") => {
-                            stage.pipelines.push((array(value, &path(field))?, PipelineKind::Nested));
-                        }
-                        ("$graphLookup", "startWith" | "maxDepth") => stage.values.push(value),
-                        _ => return Err(unknown_field(name, field)),
-                    }
-                }
-                if stage.reads.is_none() {
-                    require_documents_stage(&stage, name, "from")?;
-                }
-            }
+            "$lookup" | "$graphLookup" => self.lookup(&mut stage, name, value)?,
             "$unionWith" => match value {
-                RawBsonRef::Document(union) => {
-                    let (mut database, mut collection) = (None, None);
-                    for (field, value) in fields(union)? {
-                        match field {
-                            "db" => database = Some(text(value, &path(field))?),
-                            "coll" => collection = Some(text(value, &path(field))?),
-                            "pipeline" => stage.pipelines.push((array(value, &path(field))?, PipelineKind::Nested)),
-                            _ => return Err(unknown_field(name, field)),
-                        }
-                    }
-                    match (database, collection) {
-                        (database, Some(collection)) => {
-                            stage.reads = Some(namespace_ref(database.unwrap_or(self.database), collection, name)?);
-                        }
-                        (Some(_), None) => return Err(missing_field(name, "coll")),
-                        (None, None) => require_documents_stage(&stage, name, "coll")?,
-                    }
-                }
+                RawBsonRef::Document(union) => self.union_with(&mut stage, union)?,
                 other => stage.reads = Some(namespace_ref(self.database, text_or_document(other, name)?, name)?),
             },
-            "$facet" => {
-                let RawBsonRef::Document(facets) = value else { return Err(wrong_type(name, "a document")) };
-                for (field, value) in fields(facets)? {
-                    let field = excerpt(field, 64);
-                    stage.pipelines.push((array(value, &path(&field))?, PipelineKind::Nested));
-                }
-            }
-            "$rankFusion" | "$scoreFusion" => {
-                let RawBsonRef::Document(fusion) = value else { return Err(wrong_type(name, "a document")) };
-                for (field, value) in fields(fusion)? {
-                    match field {
-                        "input" => fusion_input(&mut stage, name, value)?,
-                        "combination" | "scoreDetails" => stage.values.push(value),
-                        _ => return Err(unknown_field(name, field)),
-                    }
-                }
-            }
+            "$facet" => facet(&mut stage, value)?,
+            "$rankFusion" | "$scoreFusion" => fusion(&mut stage, name, value)?,
             _ => {
                 let name = excerpt(name, 64);
                 return Err(ApiError::not_allowed(format!("'{name}' is not a supported stage")));
             }
         }
         Ok(stage)
+    }
+
+    fn out<'r>(&self, stage: &mut Stage<'r>, out: &'r RawDocument) -> ApiResult<NamespaceRef<'r>>
+    where
+        'w: 'r,
+    {
+        const NAME: &str = "$out";
+        let (mut database, mut collection) = (self.database, None);
+        for (field, value) in fields(out)? {
+            let path = || format!("{NAME}.{field}");
+            match field {
+                "db" => database = text(value, &path())?,
+                "coll" => collection = Some(text(value, &path())?),
+                "timeseries" => stage.values.push(document(value, &path())?),
+                _ => return Err(unknown_field(NAME, field)),
+            }
+        }
+        namespace_ref(database, collection.ok_or_else(|| missing_field(NAME, "coll"))?, NAME)
+    }
+
+    /// Reads `$lookup` and `$graphLookup`.
+    fn lookup<'r>(&self, stage: &mut Stage<'r>, name: &str, value: RawBsonRef<'r>) -> ApiResult<()>
+    where
+        'w: 'r,
+    {
+        let RawBsonRef::Document(lookup) = value else { return Err(wrong_type(name, "a document")) };
+        for (field, value) in fields(lookup)? {
+            let path = || format!("{name}.{field}");
+            match (name, field) {
+                (_, "from") => stage.reads = Some(self.namespace(value, &path())?),
+                (_, "as")
+                | ("$lookup", "localField" | "foreignField")
+                | ("$graphLookup", "connectFromField" | "connectToField" | "depthField") => {
+                    text(value, &path())?;
+                }
+                ("$lookup", "let") | ("$graphLookup", "restrictSearchWithMatch") => {
+                    stage.values.push(document(value, &path())?);
+                }
+                ("$lookup", "pipeline") => stage.pipelines.push((array(value, &path())?, PipelineKind::Nested)),
+                ("$graphLookup", "startWith" | "maxDepth") => stage.values.push(value),
+                _ => return Err(unknown_field(name, field)),
+            }
+        }
+        if stage.reads.is_none() {
+            require_documents_stage(stage, name, "from")?;
+        }
+        Ok(())
+    }
+
+    fn union_with<'r>(&self, stage: &mut Stage<'r>, union: &'r RawDocument) -> ApiResult<()>
+    where
+        'w: 'r,
+    {
+        const NAME: &str = "$unionWith";
+        let (mut database, mut collection) = (None, None);
+        for (field, value) in fields(union)? {
+            let path = || format!("{NAME}.{field}");
+            match field {
+                "db" => database = Some(text(value, &path())?),
+                "coll" => collection = Some(text(value, &path())?),
+                "pipeline" => stage.pipelines.push((array(value, &path())?, PipelineKind::Nested)),
+                _ => return Err(unknown_field(NAME, field)),
+            }
+        }
+        match (database, collection) {
+            (database, Some(collection)) => {
+                stage.reads = Some(namespace_ref(database.unwrap_or(self.database), collection, NAME)?);
+                Ok(())
+            }
+            (Some(_), None) => Err(missing_field(NAME, "coll")),
+            (None, None) => require_documents_stage(stage, NAME, "coll"),
+        }
     }
 
     fn merge<'r>(&self, stage: &mut Stage<'r>, merge: &'r RawDocument) -> ApiResult<NamespaceRef<'r>>
@@ -359,6 +365,29 @@ impl<'w> PipelineWalk<'w> {
         }
         namespace_ref(database, collection.ok_or_else(|| missing_field(path, "coll"))?, path)
     }
+}
+
+fn facet<'r>(stage: &mut Stage<'r>, value: RawBsonRef<'r>) -> ApiResult<()> {
+    const NAME: &str = "$facet";
+    let RawBsonRef::Document(facets) = value else { return Err(wrong_type(NAME, "a document")) };
+    for (field, value) in fields(facets)? {
+        let path = format!("{NAME}.{}", excerpt(field, 64));
+        stage.pipelines.push((array(value, &path)?, PipelineKind::Nested));
+    }
+    Ok(())
+}
+
+/// Reads `$rankFusion` and `$scoreFusion`.
+fn fusion<'r>(stage: &mut Stage<'r>, name: &str, value: RawBsonRef<'r>) -> ApiResult<()> {
+    let RawBsonRef::Document(fusion) = value else { return Err(wrong_type(name, "a document")) };
+    for (field, value) in fields(fusion)? {
+        match field {
+            "input" => fusion_input(stage, name, value)?,
+            "combination" | "scoreDetails" => stage.values.push(value),
+            _ => return Err(unknown_field(name, field)),
+        }
+    }
+    Ok(())
 }
 
 /// Reads the pipelines of `$rankFusion` and `$scoreFusion`.
