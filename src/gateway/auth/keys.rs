@@ -1,10 +1,11 @@
-//! API keys: a file of them, and which key is whose.
+//! API keys: the key file, and the lookup of a key's caller.
 //!
-//! A key made here has 256 random bits, so that nothing but the key itself
-//! opens its hash: HMAC-SHA-256, keyed by the file's salt. Argon2 would guard
-//! passwords that people think of, at milliseconds for each request.
+//! The file contains HMAC-SHA-256 hashes of the keys, keyed by the file's salt. A slow hash such
+//! as Argon2 protects guessable passwords and costs milliseconds per request; generated keys have
+//! 256 random bits and cannot be guessed.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -16,17 +17,17 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use toml_edit::{ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
-use super::config::{toml_fault, wrong};
 use super::permission::{Caller, Permission};
 use crate::error::Result;
+use crate::gateway::config_error::{config_error, toml_error};
 
-/// The shortest key that is taken, in characters.
-const SHORTEST_KEY: usize = 8;
-/// What keys that were made here begin with, so that scanners for secrets find them.
+/// The minimum length of a key, in characters.
+const MIN_KEY_LENGTH: usize = 8;
+/// The prefix of generated keys, so that secret scanners can find them.
 const KEY_PREFIX: &str = "cmk_";
 const HEAD: &str = "\
-# Keys of the Data API, by `connect-mongodb key`. A key itself is not in here, only its
-# HMAC-SHA-256 under the salt. Permissions may be edited; then send the gateway a SIGHUP.
+# Keys of the Data API, written by `connect-mongodb key`. The file contains no key, only
+# its HMAC-SHA-256 with the salt. After editing permissions, send the gateway SIGHUP.
 ";
 
 #[derive(Deserialize)]
@@ -47,64 +48,79 @@ struct KeyEntry {
     permissions: Vec<Permission>,
 }
 
-/// A key of a file, without the key.
+/// An entry of a key file, without the hash.
 #[derive(Debug, Clone)]
 pub struct KeyInfo {
-    /// Its name.
+    /// The name of the key.
     pub name: String,
-    /// When it was made.
+    /// When the key was created.
     pub created: Option<String>,
-    /// When it ends.
+    /// When the key expires.
     pub expires: Option<String>,
-    /// Whether it has ended.
+    /// Whether the key has expired.
     pub expired: bool,
-    /// What it may do.
+    /// The permissions of the key.
     pub permissions: Vec<Permission>,
 }
 
-struct Known {
+struct StoredKey {
     hash: [u8; 32],
     expires: Option<DateTime>,
     caller: Caller,
 }
 
-/// The keys that may call. Only their hashes are kept, and all of them are
-/// compared in constant time, so that the time taken tells nothing.
-pub struct ApiKeys {
+/// The keys of a file, as hashes. A lookup compares all of them in constant time, so that its
+/// duration reveals nothing about the keys.
+pub(super) struct ApiKeys {
     salt: Vec<u8>,
-    keys: Vec<Known>,
+    keys: Vec<StoredKey>,
 }
 
 impl ApiKeys {
-    /// Reads the text of a key file: what `connect-mongodb key` writes, or keys
-    /// themselves, one a line, which may read and write everything; of those,
-    /// empty lines and lines that begin with `#` are passed over.
+    /// Reads a key file.
     ///
     /// # Errors
-    /// `Configuration` where there is no key, or one that cannot be used, by its line or name.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// `Configuration`, with the file's path.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let error = |problem: &str| config_error(format!("the key file {} {problem}", path.display()));
+        match std::fs::read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Self::parse(&text).or_else(|cause| error(&format!("cannot be used: {}", cause.message))),
+                Err(_) => error("cannot be read (it is not text)"),
+            },
+            Err(cause) => error(&format!("cannot be read ({cause})")),
+        }
+    }
+
+    /// Parses the text of a key file. There are two formats: the TOML that `connect-mongodb key`
+    /// writes, and plain keys, one per line, that may read and write everything. In the latter,
+    /// empty lines and lines that begin with `#` are ignored.
+    ///
+    /// # Errors
+    /// `Configuration` if there is no key or if one is invalid, with its line or name.
+    fn parse(text: &str) -> Result<Self> {
         let is_toml = |line: &str| {
             line.starts_with("[[key]]") || line.split('=').next().is_some_and(|name| name.trim() == "salt")
         };
         match text.lines().any(|line| is_toml(line.trim())) {
-            true => Self::of_file(&KeyFile::parse(text)?),
-            false => Self::of_lines(text),
+            true => Self::from_file(&KeyFile::parse(text)?),
+            false => Self::from_lines(text),
         }
     }
 
-    fn of_file(file: &KeyFile) -> Result<Self> {
+    fn from_file(file: &KeyFile) -> Result<Self> {
         let salt = file.salt_bytes()?;
         let mut keys = Vec::new();
         for entry in &file.keys {
             let hash = entry.hash_bytes()?;
-            let expires = entry.expires.as_ref().map(|at| entry.moment(at)).transpose()?;
+            let expires = entry.expires.as_ref().map(|time| entry.parse_time(time)).transpose()?;
             let caller = Caller { name: entry.name.as_str().into(), permissions: entry.permissions.clone().into() };
-            keys.push(Known { hash, expires, caller });
+            keys.push(StoredKey { hash, expires, caller });
         }
         Ok(Self { salt, keys })
     }
 
-    fn of_lines(text: &str) -> Result<Self> {
+    fn from_lines(text: &str) -> Result<Self> {
         let salt = random::<32>()?.to_vec();
         let permissions: Arc<[Permission]> = [Permission::all()].into();
         let mut keys = Vec::new();
@@ -114,32 +130,34 @@ impl ApiKeys {
             }
             let line = line + 1;
             if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return wrong(format!("line {line}: a key has visible ASCII characters only, and no spaces"));
+                return config_error(format!(
+                    "line {line}: a key must contain only printable ASCII characters without spaces"
+                ));
             }
-            if key.len() < SHORTEST_KEY {
-                return wrong(format!("line {line}: a key has at least {SHORTEST_KEY} characters"));
+            if key.len() < MIN_KEY_LENGTH {
+                return config_error(format!("line {line}: a key must have at least {MIN_KEY_LENGTH} characters"));
             }
             let caller = Caller { name: format!("line {line}").into(), permissions: Arc::clone(&permissions) };
-            keys.push(Known { hash: hash(&salt, key.as_bytes()), expires: None, caller });
+            keys.push(StoredKey { hash: hash(&salt, key.as_bytes()), expires: None, caller });
         }
         if keys.is_empty() {
-            return wrong("there is no key in it: write one a line, or use connect-mongodb key create");
+            return config_error("it has no key: write one per line, or run connect-mongodb key create");
         }
         Ok(Self { salt, keys })
     }
 
-    /// Whose key it is; nobody's where it has ended.
-    pub fn caller(&self, key: &[u8]) -> Option<Caller> {
+    /// Returns the caller of a key; `None` if the key is unknown or has expired.
+    pub(super) fn caller(&self, key: &[u8]) -> Option<Caller> {
         let given = hash(&self.salt, key);
         let mut found = None;
-        // All of them are looked at, whichever it is.
-        for known in &self.keys {
-            if bool::from(known.hash.ct_eq(&given)) {
-                found = Some(known);
+        // The loop never ends early, for a constant time.
+        for stored in &self.keys {
+            if bool::from(stored.hash.ct_eq(&given)) {
+                found = Some(stored);
             }
         }
-        let live = |known: &&Known| known.expires.is_none_or(|end| DateTime::now() < end);
-        found.filter(live).map(|known| known.caller.clone())
+        let valid = |stored: &&StoredKey| stored.expires.is_none_or(|expires| DateTime::now() < expires);
+        found.filter(valid).map(|stored| stored.caller.clone())
     }
 }
 
@@ -151,12 +169,12 @@ impl fmt::Debug for ApiKeys {
 
 impl KeyFile {
     fn parse(text: &str) -> Result<Self> {
-        let file: Self = toml_edit::de::from_str(text).map_err(|error| toml_fault("the key file", text, &error))?;
-        for (place, entry) in file.keys.iter().enumerate() {
-            if file.keys[..place].iter().any(|other| other.name == entry.name) {
-                return wrong(format!("the key file has two keys of the name {}", entry.name));
+        let file: Self = toml_edit::de::from_str(text).map_err(|error| toml_error("the key file", text, &error))?;
+        for (index, entry) in file.keys.iter().enumerate() {
+            if file.keys[..index].iter().any(|other| other.name == entry.name) {
+                return config_error(format!("the key file has two keys named {}", entry.name));
             }
-            name_is_usable(&entry.name)?;
+            validate_name(&entry.name)?;
         }
         Ok(file)
     }
@@ -164,7 +182,7 @@ impl KeyFile {
     fn salt_bytes(&self) -> Result<Vec<u8>> {
         match STANDARD.decode(&self.salt) {
             Ok(salt) if salt.len() >= 16 => Ok(salt),
-            _ => wrong("the key file's salt must be at least 16 bytes in base64"),
+            _ => config_error("the key file's salt must be at least 16 bytes in base64"),
         }
     }
 }
@@ -172,24 +190,25 @@ impl KeyFile {
 impl KeyEntry {
     fn hash_bytes(&self) -> Result<[u8; 32]> {
         let hash = STANDARD.decode(&self.hash).ok().and_then(|hash| hash.try_into().ok());
-        hash.map_or_else(|| wrong(format!("the hash of the key {} must be 32 bytes in base64", self.name)), Ok)
+        hash.map_or_else(|| config_error(format!("the hash of the key {} must be 32 bytes in base64", self.name)), Ok)
     }
 
-    fn moment(&self, at: &Datetime) -> Result<DateTime> {
-        let mut text = at.to_string().replace(' ', "T");
-        if at.time.is_none() {
+    fn parse_time(&self, time: &Datetime) -> Result<DateTime> {
+        let mut text = time.to_string().replace(' ', "T");
+        if time.time.is_none() {
             text.push_str("T00:00:00");
         }
-        if at.offset.is_none() {
+        if time.offset.is_none() {
             text.push('Z');
         }
-        DateTime::parse_rfc3339_str(&text)
-            .or_else(|_| wrong(format!("the key {} has a time that is none: write 2027-01-31T00:00:00Z", self.name)))
+        DateTime::parse_rfc3339_str(&text).or_else(|_| {
+            config_error(format!("the key {} has an invalid time: use a form like 2027-01-31T00:00:00Z", self.name))
+        })
     }
 }
 
 fn hash(salt: &[u8], key: &[u8]) -> [u8; 32] {
-    // HMAC takes a key of any length.
+    // HMAC accepts a key of any length.
     match Hmac::<Sha256>::new_from_slice(salt) {
         Ok(mut hmac) => {
             hmac.update(key);
@@ -203,28 +222,29 @@ fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     match getrandom::fill(&mut bytes) {
         Ok(()) => Ok(bytes),
-        Err(error) => wrong(format!("the system gives no random numbers ({error})")),
+        Err(error) => config_error(format!("the system's random number generator failed ({error})")),
     }
 }
 
-fn name_is_usable(name: &str) -> Result<()> {
+fn validate_name(name: &str) -> Result<()> {
     let usable = |c: char| c.is_ascii_alphanumeric() || "-_.@ ".contains(c);
     if (1..=64).contains(&name.len()) && name.chars().all(usable) && name.trim() == name {
         return Ok(());
     }
-    wrong("a key's name has 1 to 64 characters, of letters, digits, spaces and - _ . @")
+    config_error("a key's name must have 1 to 64 characters: letters, digits, spaces and - _ . @")
 }
 
-fn document(text: &str) -> Result<DocumentMut> {
-    text.parse().map_err(|error| toml_fault("the key file", text, &toml_edit::de::Error::from(error)))
+fn parse_document(text: &str) -> Result<DocumentMut> {
+    text.parse().map_err(|error| toml_error("the key file", text, &toml_edit::de::Error::from(error)))
 }
 
-/// Adds a key to the text of a key file, which may be empty; gives the new text and the key.
+/// Adds a generated key to the text of a key file, which may be empty. Returns the new text and
+/// the key.
 ///
 /// # Errors
-/// `Configuration` where the file is none, or the name is taken.
+/// `Configuration` if the text is not a key file or already has a key of this name.
 pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Permission]) -> Result<(String, String)> {
-    name_is_usable(name)?;
+    validate_name(name)?;
     let text = if text.trim().is_empty() {
         format!("{HEAD}salt = \"{}\"\n", STANDARD.encode(random::<32>()?))
     } else {
@@ -232,7 +252,7 @@ pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Perm
     };
     let file = KeyFile::parse(&text)?;
     if file.keys.iter().any(|key| key.name == name) {
-        return wrong(format!("there is a key of the name {name} already: revoke it, or take another name"));
+        return config_error(format!("a key named {name} already exists: revoke it or choose another name"));
     }
     let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?));
     let mut entry = Table::new();
@@ -251,28 +271,28 @@ pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Perm
         table
     });
     entry["permissions"] = value(listed.collect::<toml_edit::Array>());
-    let mut document = document(&text)?;
+    let mut document = parse_document(&text)?;
     let keys = document.entry("key").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     match keys.as_array_of_tables_mut() {
         Some(keys) => keys.push(entry),
-        None => return wrong("the key file's keys must be written as [[key]]"),
+        None => return config_error("the key file must list its keys as [[key]]"),
     }
     let text = document.to_string();
-    // What is written can be read.
-    ApiKeys::of_file(&KeyFile::parse(&text)?)?;
+    // Never return a file that the gateway would reject.
+    ApiKeys::from_file(&KeyFile::parse(&text)?)?;
     Ok((text, key))
 }
 
-/// The keys of a file.
+/// Lists the keys of a key file's text.
 ///
 /// # Errors
-/// `Configuration` where it is none.
+/// `Configuration` if the text is not a key file.
 pub fn list(text: &str) -> Result<Vec<KeyInfo>> {
     let mut listed = Vec::new();
     for entry in KeyFile::parse(text)?.keys {
-        let ends = entry.expires.as_ref().map(|at| entry.moment(at)).transpose()?;
+        let expires = entry.expires.as_ref().map(|time| entry.parse_time(time)).transpose()?;
         listed.push(KeyInfo {
-            expired: ends.is_some_and(|end| end <= DateTime::now()),
+            expired: expires.is_some_and(|expires| expires <= DateTime::now()),
             created: entry.created.map(|at| at.to_string()),
             expires: entry.expires.map(|at| at.to_string()),
             name: entry.name,
@@ -282,22 +302,22 @@ pub fn list(text: &str) -> Result<Vec<KeyInfo>> {
     Ok(listed)
 }
 
-/// Takes a key out of the text of a key file; gives the new text.
+/// Removes a key from the text of a key file. Returns the new text.
 ///
 /// # Errors
-/// `Configuration` where the file is none, or has no such key.
+/// `Configuration` if the text is not a key file or has no key of this name.
 pub fn revoke(text: &str, name: &str) -> Result<String> {
     KeyFile::parse(text)?;
-    let mut document = document(text)?;
+    let mut document = parse_document(text)?;
     let keys = document.get_mut("key").and_then(Item::as_array_of_tables_mut);
-    let is_it = |entry: &Table| entry.get("name").and_then(Item::as_str) == Some(name);
-    let place = keys.as_ref().and_then(|keys| keys.iter().position(is_it));
-    match (keys, place) {
-        (Some(keys), Some(place)) => {
-            keys.remove(place);
+    let has_name = |entry: &Table| entry.get("name").and_then(Item::as_str) == Some(name);
+    let index = keys.as_ref().and_then(|keys| keys.iter().position(has_name));
+    match (keys, index) {
+        (Some(keys), Some(index)) => {
+            keys.remove(index);
             Ok(document.to_string())
         }
-        _ => wrong(format!("there is no key of the name {name}")),
+        _ => config_error(format!("no key is named {name}")),
     }
 }
 
@@ -309,7 +329,7 @@ fn now() -> String {
 fn time(text: &str) -> Result<Datetime> {
     match text.parse::<Datetime>() {
         Ok(at) if at.date.is_some() => Ok(at),
-        _ => wrong("the time must be one like 2027-01-31 or 2027-01-31T00:00:00Z"),
+        _ => config_error("the expiry time must have a form like 2027-01-31 or 2027-01-31T00:00:00Z"),
     }
 }
 
@@ -317,20 +337,20 @@ fn time(text: &str) -> Result<Datetime> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::gateway::permission::Right;
+    use crate::gateway::auth::permission::Right;
 
     #[test]
-    fn keys_are_read_a_line_each() {
+    fn plain_keys_are_read_one_per_line() {
         let keys = ApiKeys::parse("# ours\n\n  key-number-1  \r\nkey-number-2\n").unwrap();
         assert_eq!(&*keys.caller(b"key-number-1").unwrap().name, "line 3");
-        assert!(keys.caller(b"key-number-2").unwrap().may(Right::Write, "a", "b", "c"));
+        assert!(keys.caller(b"key-number-2").unwrap().has(Right::Write, "a", "b", "c"));
         for key in ["", "key-number-3", "key-number-1 ", "# ours", "key-number-"] {
             assert!(keys.caller(key.as_bytes()).is_none(), "{key:?}");
         }
     }
 
     #[test]
-    fn files_without_a_usable_key_are_refused_and_not_shown() {
+    fn files_without_a_valid_key_are_rejected_and_not_quoted() {
         for text in ["", "# none\n", "short\n", "two words here\n", "kéy-number-1\n"] {
             let error = ApiKeys::parse(text).unwrap_err();
             assert!(text.trim().is_empty() || !error.message.contains(text.trim()), "{}", error.message);
@@ -338,15 +358,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_created_calls_until_it_is_revoked() {
-        let read = Permission::at("*/app/*", vec![Right::Read]).unwrap();
+    fn a_created_key_is_valid_until_it_is_revoked() {
+        let read = Permission::parse("*/app/*", vec![Right::Read]).unwrap();
         let (text, first) = create("", "first", None, std::slice::from_ref(&read)).unwrap();
         let (text, second) = create(&text, "second", Some("2999-01-01"), &[read]).unwrap();
         assert!(!text.contains(&first) && !text.contains(&second), "the key is in its file");
         let keys = ApiKeys::parse(&text).unwrap();
         assert_eq!(&*keys.caller(first.as_bytes()).unwrap().name, "first");
-        assert!(keys.caller(second.as_bytes()).unwrap().may(Right::Read, "x", "app", "y"));
-        assert!(!keys.caller(second.as_bytes()).unwrap().may(Right::Read, "x", "other", "y"));
+        assert!(keys.caller(second.as_bytes()).unwrap().has(Right::Read, "x", "app", "y"));
+        assert!(!keys.caller(second.as_bytes()).unwrap().has(Right::Read, "x", "other", "y"));
         assert!(create(&text, "first", None, &[]).is_err());
         let text = revoke(&text, "first").unwrap();
         assert!(text.starts_with(HEAD));
@@ -358,15 +378,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_has_ended_is_nobodys() {
+    fn an_expired_key_is_invalid() {
         let (text, key) = create("", "old", Some("2020-01-01T00:00:00Z"), &[Permission::all()]).unwrap();
         assert!(ApiKeys::parse(&text).unwrap().caller(key.as_bytes()).is_none());
         assert!(list(&text).unwrap()[0].expired);
     }
 
     #[test]
-    fn an_entry_of_other_types_is_none() {
-        let read = Permission::at("*/app/*", vec![Right::Read]).unwrap();
+    fn an_entry_with_values_of_other_types_is_rejected() {
+        let read = Permission::parse("*/app/*", vec![Right::Read]).unwrap();
         let (text, _) = create("", "k", Some("2999-01-01"), &[read]).unwrap();
         assert!(ApiKeys::parse(&text).is_ok());
         let changes = [
@@ -392,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_none_are_refused_without_what_is_in_them() {
+    fn invalid_files_are_rejected_without_quoting_their_content() {
         let (text, _) = create("", "k", None, &[Permission::all()]).unwrap();
         let text = text.strip_prefix(HEAD).unwrap();
         for (from, to) in [("salt", "sald"), ("hash = \"", "hash = \"hunter2"), ("read", "raed"), ("name", "nome")] {

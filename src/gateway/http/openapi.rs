@@ -1,11 +1,11 @@
-//! What the gateway says of itself: OpenAPI 3.1, made of the same actions,
-//! media types and error bodies that it serves.
+//! The OpenAPI 3.1 description, built from the same actions, media types and error bodies that the
+//! gateway uses.
 
 use serde_json::{Map, Value, json};
 
 use crate::data_api::protocol::{API_KEY_HEADER, Action, EJSON, JSON};
 
-/// A field of a request's body: its name, whether it must be there, and its schema.
+/// A field of a request body: its name, whether it is required, and its schema.
 struct Field(&'static str, bool, fn() -> Value);
 
 fn text() -> Value {
@@ -33,7 +33,7 @@ fn flag() -> Value {
 }
 
 fn ordered() -> Value {
-    json!({ "type": "boolean", "default": true, "description": "Whether to stop at the first that is refused." })
+    json!({ "type": "boolean", "default": true, "description": "Whether to stop at the first document that MongoDB rejects." })
 }
 
 fn count() -> Value {
@@ -69,20 +69,20 @@ impl Action {
 
     fn summary(self) -> &'static str {
         match self {
-            Self::FindOne => "Find the first document that matches",
-            Self::Find => "Find all documents that match",
-            Self::InsertOne => "Store a document",
-            Self::InsertMany => "Store several documents",
-            Self::UpdateOne => "Update the first document that matches",
-            Self::UpdateMany => "Update all documents that match",
-            Self::ReplaceOne => "Replace the first document that matches",
-            Self::DeleteOne => "Delete the first document that matches",
-            Self::DeleteMany => "Delete all documents that match",
-            Self::Aggregate => "Run an aggregation pipeline",
+            Self::FindOne => "Returns the first matching document.",
+            Self::Find => "Returns all matching documents.",
+            Self::InsertOne => "Inserts a document.",
+            Self::InsertMany => "Inserts several documents.",
+            Self::UpdateOne => "Updates the first matching document.",
+            Self::UpdateMany => "Updates all matching documents.",
+            Self::ReplaceOne => "Replaces the first matching document.",
+            Self::DeleteOne => "Deletes the first matching document.",
+            Self::DeleteMany => "Deletes all matching documents.",
+            Self::Aggregate => "Runs an aggregation pipeline.",
         }
     }
 
-    fn answer(self) -> (&'static str, Value) {
+    fn response(self) -> (&'static str, Value) {
         let number = json!({ "type": ["integer", "object"] });
         let object = |properties: Value, required: &[&str]| json!({ "type": "object", "properties": properties, "required": required });
         match self {
@@ -110,12 +110,12 @@ impl Action {
         let required: Vec<&str> =
             fields().filter(|Field(_, required, _)| *required).map(|Field(name, ..)| *name).collect();
         let body = json!({ "schema": { "type": "object", "properties": properties, "required": required } });
-        let (status, schema) = self.answer();
+        let (status, schema) = self.response();
         let mut responses = Map::new();
         let content = json!({ JSON: { "schema": schema }, EJSON: { "schema": schema } });
-        responses.insert(status.to_owned(), json!({ "description": "It is done.", "content": content }));
-        for (status, description) in REFUSALS {
-            responses.insert(status.to_owned(), refusal(description));
+        responses.insert(status.to_owned(), json!({ "description": "The action succeeded.", "content": content }));
+        for (status, description) in ERRORS {
+            responses.insert(status.to_owned(), error_response(description));
         }
         json!({
             "operationId": self.name(),
@@ -127,46 +127,46 @@ impl Action {
     }
 }
 
-/// What may be answered instead.
-const REFUSALS: [(&str, &str); 12] = [
-    ("400", "The request cannot be carried out: it is malformed, or MongoDB refused it; or it has no key."),
-    ("401", "The key or the token is none, or has ended."),
-    ("403", "The key has no right to this."),
-    ("404", "There is no such action."),
-    ("405", "Actions are POSTed."),
-    ("408", "The body did not come in time."),
-    ("413", "The body, or a document, is larger than it may be."),
-    ("415", "The Content-Type is another."),
-    ("429", "Too many requests, of this key or in all: try again after Retry-After seconds."),
-    ("500", "A fault of the gateway, or of its own user at MongoDB."),
+/// The error responses of an action.
+const ERRORS: [(&str, &str); 12] = [
+    ("400", "The request is malformed, has no credentials, or was rejected by MongoDB."),
+    ("401", "The key or token is invalid or expired."),
+    ("403", "The caller has no permission for the operation."),
+    ("404", "The action does not exist."),
+    ("405", "The method is not POST."),
+    ("408", "The request body did not arrive in time."),
+    ("413", "The body or a document exceeds the size limit."),
+    ("415", "The Content-Type is neither JSON nor EJSON."),
+    ("429", "A rate or concurrency limit is reached. Retry after the seconds in Retry-After."),
+    ("500", "The gateway failed, or MongoDB rejected its credentials."),
     ("503", "MongoDB cannot be reached."),
-    ("504", "It took longer than it may."),
+    ("504", "The operation timed out."),
 ];
 
-fn refusal(description: &str) -> Value {
+fn error_response(description: &str) -> Value {
     json!({
         "description": description,
         "content": { JSON: { "schema": { "$ref": "#/components/schemas/Error" } } },
     })
 }
 
-/// The whole document.
+/// The description as JSON.
 pub fn description() -> Value {
     let mut paths = Map::new();
     for action in Action::ALL {
         paths.insert(format!("/action/{action}"), json!({ "post": action.operation() }));
     }
     let plain = |summary: &str, media: &str, more: Value| {
-        let mut responses = json!({ "200": { "description": "So it is.", "content": { media: {} } } });
+        let mut responses = json!({ "200": { "description": "OK", "content": { media: {} } } });
         if let (Some(responses), Some(more)) = (responses.as_object_mut(), more.as_object()) {
             responses.extend(more.clone());
         }
         json!({ "get": { "summary": summary, "tags": ["operation"], "security": [], "responses": responses } })
     };
-    let unready = json!({ "503": { "description": "MongoDB cannot be reached.", "content": { JSON: {} } } });
-    paths.insert("/healthz".to_owned(), plain("Whether the process serves", JSON, json!({})));
-    paths.insert("/readyz".to_owned(), plain("Whether every MongoDB answers", JSON, unready));
-    paths.insert("/metrics".to_owned(), plain("Metrics, for Prometheus", "application/openmetrics-text", json!({})));
+    let not_ready = json!({ "503": { "description": "MongoDB cannot be reached.", "content": { JSON: {} } } });
+    paths.insert("/healthz".to_owned(), plain("Liveness: the process serves requests.", JSON, json!({})));
+    paths.insert("/readyz".to_owned(), plain("Readiness: all data sources respond.", JSON, not_ready));
+    paths.insert("/metrics".to_owned(), plain("Metrics for Prometheus.", "application/openmetrics-text", json!({})));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -191,10 +191,10 @@ pub fn description() -> Value {
                     "type": "object",
                     "required": ["error", "error_code", "link"],
                     "properties": {
-                        "error": { "type": "string", "description": "What is wrong." },
-                        "error_code": { "type": "string", "description": "Its kind, as a word." },
-                        "link": { "type": "string", "description": "Empty: there is no hosted log to link to." },
-                        "code": { "type": "integer", "description": "MongoDB's code, where the error is MongoDB's." },
+                        "error": { "type": "string", "description": "The error message." },
+                        "error_code": { "type": "string", "description": "The kind of error." },
+                        "link": { "type": "string", "description": "Always empty: there is no hosted log." },
+                        "code": { "type": "integer", "description": "MongoDB's error code, if the error is MongoDB's." },
                         "details": { "type": "object", "description": "MongoDB's error document." },
                     },
                 },

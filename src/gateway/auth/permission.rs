@@ -1,4 +1,4 @@
-//! What a caller may do, and where.
+//! Permissions: which rights a caller has, and for which collections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// A thing that a caller may do.
+/// An operation that a permission allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Right {
     /// `findOne`, `find` and `aggregate`.
     Read,
-    /// Inserts, updates, replacements and deletions.
+    /// Inserts, updates, replacements and deletes.
     Write,
-    /// Operators that run code on the server: `$where`, `$function`, `$accumulator`.
+    /// Server-side JavaScript: `$where`, `$function`, `$accumulator`.
     Code,
-    /// Stages that write: `$out` and `$merge`, into what it may also write.
+    /// `$out` and `$merge`, into collections for which the caller also has [`Right::Write`].
     Out,
-    /// Stages that tell of the server and its collections: `$collStats`, `$indexStats` and the like.
+    /// Stages with information on the server: `$collStats`, `$indexStats` and others.
     Stats,
 }
 
 impl Right {
-    /// All of them.
+    /// All rights.
     pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Code, Self::Out, Self::Stats];
 
-    /// As it is written in a key file.
+    /// The name of the right in a key file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -38,18 +38,18 @@ impl Right {
         }
     }
 
-    /// The right of that name.
+    /// Returns the right of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|right| right.name() == name)
     }
 }
 
-// From a string alone: what is derived also takes `{"read": null}`.
+// Only from a string: a derived implementation would also accept `{"read": null}`.
 impl TryFrom<String> for Right {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
-        Self::from_name(&name).ok_or("a right is one of read, write, code, out, stats")
+        Self::from_name(&name).ok_or("a right must be one of read, write, code, out, stats")
     }
 }
 
@@ -59,27 +59,27 @@ impl fmt::Display for Right {
     }
 }
 
-/// A name, in which each `*` stands for any text.
+/// A name in which each `*` matches any text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// A pattern.
+    /// Creates a pattern.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Whether `name` is one that it stands for.
+    /// Whether the pattern matches `name`.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
         let mut parts: Vec<&str> = parts.collect();
-        // Without a star it is the name itself.
+        // A pattern without a star matches only itself.
         let Some(last) = parts.pop() else { return rest.is_empty() };
         for part in parts {
             match rest.find(part) {
-                Some(place) => rest = &rest[place + part.len()..],
+                Some(start) => rest = &rest[start + part.len()..],
                 None => return false,
             }
         }
@@ -99,20 +99,20 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Some rights, for some collections.
+/// Rights for the collections that match three patterns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Permission {
-    /// Of which data sources.
+    /// The data sources.
     pub data_source: Pattern,
-    /// Of which databases.
+    /// The databases.
     pub database: Pattern,
-    /// Of which collections.
+    /// The collections.
     pub collection: Pattern,
-    /// What may be done there.
+    /// The rights.
     pub allow: Vec<Right>,
 }
 
-/// A permission by the names of its fields.
+/// The fields of a permission.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -125,12 +125,12 @@ struct Fields {
     allow: Vec<Right>,
 }
 
-// What is derived also takes an array, whose items mean something by their places.
+// Only from a map: a derived implementation would also accept an array of the fields' values.
 impl<'de> Deserialize<'de> for Permission {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct Named;
+        struct FieldsVisitor;
 
-        impl<'de> Visitor<'de> for Named {
+        impl<'de> Visitor<'de> for FieldsVisitor {
             type Value = Fields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,25 +142,26 @@ impl<'de> Deserialize<'de> for Permission {
             }
         }
 
-        let Fields { data_source, database, collection, allow } = source.deserialize_map(Named)?;
+        let Fields { data_source, database, collection, allow } = source.deserialize_map(FieldsVisitor)?;
         Ok(Self { data_source, database, collection, allow })
     }
 }
 
 impl Permission {
-    /// Reading and writing, everywhere.
+    /// [`Right::Read`] and [`Right::Write`] for all collections.
     pub fn all() -> Self {
         let any = Pattern::default;
         Self { data_source: any(), database: any(), collection: any(), allow: vec![Right::Read, Right::Write] }
     }
 
-    /// `data source/database/collection`, of which what is left out at the end is `*`.
-    pub fn at(place: &str, allow: Vec<Right>) -> Option<Self> {
-        let mut parts = place.split('/');
+    /// Parses `DATA_SOURCE/DATABASE/COLLECTION`; parts omitted at the end are `*`. Returns `None`
+    /// if the text has another form.
+    pub fn parse(text: &str, allow: Vec<Right>) -> Option<Self> {
+        let mut parts = text.split('/');
         let mut next = || parts.next().map_or_else(Pattern::default, Pattern::new);
         let permission = Self { data_source: next(), database: next(), collection: next(), allow };
-        let whole = [&permission.data_source, &permission.database, &permission.collection];
-        (parts.next().is_none() && whole.iter().all(|pattern| !pattern.0.is_empty())).then_some(permission)
+        let patterns = [&permission.data_source, &permission.database, &permission.collection];
+        (parts.next().is_none() && patterns.iter().all(|pattern| !pattern.0.is_empty())).then_some(permission)
     }
 }
 
@@ -171,18 +172,18 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Who calls.
+/// An authenticated caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The key's name, or the token's subject.
+    /// The name of the key, or `token:` and the subject of the token.
     pub name: Arc<str>,
-    /// What it may do.
+    /// The caller's permissions.
     pub permissions: Arc<[Permission]>,
 }
 
 impl Caller {
-    /// Whether it has a right there.
-    pub fn may(&self, right: Right, data_source: &str, database: &str, collection: &str) -> bool {
+    /// Whether a permission allows this.
+    pub fn has(&self, right: Right, data_source: &str, database: &str, collection: &str) -> bool {
         self.permissions.iter().any(|permission| {
             permission.allow.contains(&right)
                 && permission.data_source.matches(data_source)
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stars_stand_for_any_text() {
+    fn a_star_matches_any_text() {
         let matching = [("*", ""), ("*", "a.b"), ("a", "a"), ("a*", "a"), ("a*", "abc"), ("*c", "abc"), ("a*c", "ac")];
         for (pattern, name) in matching.into_iter().chain([("a*b*c", "aXbYbZc"), ("**", "x"), ("*b*", "abc")]) {
             assert!(Pattern::new(pattern).matches(name), "{pattern} {name}");
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_of_other_types_is_none() {
+    fn a_permission_with_values_of_other_types_is_rejected() {
         let read = |text: &str| serde_json::from_str::<Permission>(text);
         assert_eq!(read(r#"{"allow": ["read"]}"#).unwrap().to_string(), "read on */*/*");
         for field in ["data_source", "database", "collection"] {
@@ -229,16 +230,16 @@ mod tests {
     }
 
     #[test]
-    fn a_right_is_for_its_place_only() {
-        let permission = Permission::at("Cluster0/app/events_*", vec![Right::Read]).unwrap();
+    fn a_right_applies_to_matching_collections_only() {
+        let permission = Permission::parse("Cluster0/app/events_*", vec![Right::Read]).unwrap();
         let caller = Caller { name: "k".into(), permissions: [permission].into() };
-        assert!(caller.may(Right::Read, "Cluster0", "app", "events_2026"));
-        assert!(!caller.may(Right::Write, "Cluster0", "app", "events_2026"));
-        assert!(!caller.may(Right::Read, "Cluster1", "app", "events_2026"));
-        assert!(!caller.may(Right::Read, "Cluster0", "apps", "events_2026"));
-        assert!(!caller.may(Right::Read, "Cluster0", "app", "users"));
-        assert!(Permission::at("a/b/c/d", vec![]).is_none());
-        assert!(Permission::at("a//c", vec![]).is_none());
-        assert_eq!(Permission::at("a", vec![Right::Out]).unwrap().to_string(), "out on a/*/*");
+        assert!(caller.has(Right::Read, "Cluster0", "app", "events_2026"));
+        assert!(!caller.has(Right::Write, "Cluster0", "app", "events_2026"));
+        assert!(!caller.has(Right::Read, "Cluster1", "app", "events_2026"));
+        assert!(!caller.has(Right::Read, "Cluster0", "apps", "events_2026"));
+        assert!(!caller.has(Right::Read, "Cluster0", "app", "users"));
+        assert!(Permission::parse("a/b/c/d", vec![]).is_none());
+        assert!(Permission::parse("a//c", vec![]).is_none());
+        assert_eq!(Permission::parse("a", vec![Right::Out]).unwrap().to_string(), "out on a/*/*");
     }
 }
