@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::api::mode::MethodName;
 use super::bridge::LoopBridge;
 use super::call::{Call, Pending, Running, Startable};
 use super::errors::to_py;
@@ -80,7 +81,7 @@ impl Started {
 /// The result of an asynchronous method; to be awaited once.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
 pub struct Awaitable {
-    name: &'static str,
+    name: MethodName,
     /// Whether it has been begun, so that it need not be awaited.
     begun: bool,
     state: Mutex<State>,
@@ -90,7 +91,7 @@ impl Awaitable {
     /// An awaitable that makes and starts a call when it is first awaited, and
     /// its gate lets it.
     pub fn new<C: Startable>(
-        name: &'static str,
+        name: MethodName,
         gate: Option<Gate>,
         prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> Self {
@@ -99,14 +100,14 @@ impl Awaitable {
     }
 
     /// An awaitable of a call that has been begun; it need not be awaited.
-    pub fn begun<C: Startable>(name: &'static str, call: C) -> Self {
+    pub fn begun<C: Startable>(name: MethodName, call: C) -> Self {
         let mut awaitable = Self::new(name, None, move |_| Ok(call));
         awaitable.begun = true;
         awaitable
     }
 
     /// An awaitable whose result is there.
-    pub fn ready(name: &'static str, result: Py<PyAny>) -> Self {
+    pub fn ready(name: MethodName, result: Py<PyAny>) -> Self {
         Self { name, begun: false, state: Mutex::new(State::Done(result)) }
     }
 
@@ -213,13 +214,13 @@ impl Awaitable {
     }
 
     #[getter]
-    fn __name__(&self) -> &'static str {
-        self.name
+    fn __name__(&self) -> String {
+        self.name.to_string()
     }
 
     #[getter]
-    fn __qualname__(&self) -> &'static str {
-        self.name
+    fn __qualname__(&self) -> String {
+        self.name.to_string()
     }
 
     fn __repr__(&self) -> String {

@@ -41,6 +41,13 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
+impl Call<()> {
+    /// A call that only returns `object`.
+    pub fn returning(object: Py<PyAny>) -> Self {
+        Self::new(async { Ok(()) }, move |_, _| Ok(object))
+    }
+}
+
 impl<T: Send + 'static> Call<T> {
     /// The same call, begun already: it goes on whether its result is asked for or not.
     pub fn begun(self, runtime: &Handle) -> Self {

@@ -9,13 +9,13 @@ use futures_util::{StreamExt as _, stream};
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 
+use super::api::cursor::{FindArguments, Opening};
 use super::call::{Call, Handing, Insert, Running, raised};
 use super::codec::{DEFAULT, Id};
-use super::cursor::{FindArguments, Opening};
 use super::errors::to_py;
 use super::mongo::{
     At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, deleted, documents, found,
-    inserted_many, inserted_one, room, updated,
+    inserted_many, inserted_one, updated,
 };
 use super::options::{self, Opts};
 use super::pooled::{Extras, Pooled, PooledClient};
@@ -60,8 +60,6 @@ impl PooledClient for DataApiClient {
 }
 
 impl CollectionCalls for DataApiClient {
-    const HAS_CONCERNS: bool = false;
-
     fn insert_one(py: Python<'_>, at: At<Self>, arguments: InsertOneArguments) -> PyResult<Insert> {
         only_the_driver_path([
             ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
@@ -88,10 +86,6 @@ impl CollectionCalls for DataApiClient {
         let document = outgoing(out.buf, repeat);
         let inserting = async move { client.insert_one(&namespace, &document).await };
         Ok(Insert::Alone(Call::new(inserting, finish)))
-    }
-
-    fn room(client: Arc<Self>) -> Option<Running<()>> {
-        room(client)
     }
 
     fn insert_many(py: Python<'_>, at: At<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {

@@ -10,9 +10,9 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
+use super::api::cursor::Opening;
 use super::call::{Call, raised};
 use super::codec::{Codec, DEFAULT, Encoded, raw_document};
-use super::cursor::Opening;
 use super::errors::{invalid_operation, to_py, wrong_type};
 use super::mongo::{At, found};
 use super::monitoring::heard;
@@ -473,7 +473,7 @@ impl CommandArguments {
     }
 
     fn how(&self, py: Python<'_>, at: &Here) -> PyResult<How> {
-        let session = super::session::session_of(self.session.as_ref().map(|s| s.bind(py)), &at.pooled)?;
+        let session = super::api::session::session_of(self.session.as_ref().map(|s| s.bind(py)), &at.pooled)?;
         let concerns = super::scope::concerns(py, None, None, self.read_preference.as_ref())?;
         Ok(How { session, read_preference: concerns.read_preference, ..How::default() })
     }

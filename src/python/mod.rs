@@ -1,19 +1,17 @@
 //! The binding: arguments in, a call of the core, its result out. The only
 //! part that knows of Python.
 
+mod api;
 mod awaitable;
 mod bridge;
 mod call;
-mod clients;
+mod calls;
 mod codec;
-mod cursor;
 mod data_api;
-mod driver_api;
 mod driver_calls;
 mod errors;
 mod events;
 mod exit;
-mod flavor;
 mod gateway;
 mod mongo;
 mod monitoring;
@@ -23,10 +21,8 @@ mod options;
 mod pooled;
 mod results;
 mod scope;
-mod session;
 mod shared;
 mod store;
-mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};
@@ -37,14 +33,25 @@ use crate::config::VARIABLES;
 #[pymodule]
 pub mod _native {
     #[pymodule_export]
-    use super::clients::{
-        AsyncCollection, AsyncDataApiClient, AsyncDataApiCollection, AsyncDataApiDatabase, AsyncDatabase,
-        AsyncMongoClient, Collection, DataApiClient, DataApiCollection, DataApiDatabase, Database, MongoClient,
-    };
+    use super::api::change_stream::{AsyncChangeStream, ChangeStream};
+    #[pymodule_export]
+    use super::api::client::{AsyncDataApiClient, DataApiClient};
+    #[pymodule_export]
+    use super::api::collection::{AsyncDataApiCollection, DataApiCollection};
+    #[pymodule_export]
+    use super::api::cursor::{AsyncCursor, AsyncRawBatchCursor, Cursor, RawBatchCursor};
+    #[pymodule_export]
+    use super::api::database::{AsyncDataApiDatabase, DataApiDatabase};
+    #[pymodule_export]
+    use super::api::driver_client::{AsyncMongoClient, MongoClient};
+    #[pymodule_export]
+    use super::api::driver_collection::{AsyncCollection, Collection};
+    #[pymodule_export]
+    use super::api::driver_database::{AsyncDatabase, Database};
+    #[pymodule_export]
+    use super::api::session::{AsyncClientSession, ClientSession};
     #[pymodule_export]
     use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
-    #[pymodule_export]
-    use super::cursor::{AsyncCursor, AsyncRawBatchCursor, Cursor, RawBatchCursor};
     #[pymodule_export]
     use super::events::{EventModel, event_models, event_types, parse_event};
     #[pymodule_export]
@@ -52,11 +59,7 @@ pub mod _native {
     #[pymodule_export]
     use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
     #[pymodule_export]
-    use super::session::{AsyncClientSession, ClientSession};
-    #[pymodule_export]
     use super::store::{SaveResult, StoreSettings, count_dead_letter, store_metrics};
-    #[pymodule_export]
-    use super::watch::{AsyncChangeStream, ChangeStream};
     #[pymodule_export]
     use super::{forked, variables};
 
@@ -78,10 +81,10 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<bridge::LoopBridge>();
     py.get_type::<bridge::Waiting>();
     py.get_type::<events::Part>();
-    py.get_type::<clients::OnlyOfTheDriver>();
-    py.get_type::<session::AsyncTransactionContext>();
-    py.get_type::<session::TransactionContext>();
-    let call = Bound::new(py, awaitable::Awaitable::ready("", py.None()))?;
+    py.get_type::<api::DriverOnly>();
+    py.get_type::<api::session::AsyncTransactionContext>();
+    py.get_type::<api::session::TransactionContext>();
+    let call = Bound::new(py, awaitable::Awaitable::ready(api::mode::MethodName { class: "", method: "" }, py.None()))?;
     drop(call.cast::<PyMapping>());
     drop(PyWeakrefReference::new(&call)?);
     Ok(())

@@ -9,16 +9,16 @@ use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::api::cursor::{FindArguments, Opening};
+use super::api::session::session_of;
 use super::call::{Call, Handing, Insert, Running, raised};
 use super::codec::{Codec, Encoded, Id, raw_document};
-use super::cursor::{FindArguments, Opening};
 use super::errors::{invalid_operation, to_py};
 use super::monitoring::heard;
 use super::options::{self, Opt, Opts, document};
 use super::pooled::{Extras, Pooled, PooledClient};
 use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
 use super::scope::CodecRef;
-use super::session::session_of;
 use crate::coalesce::{Coalescer, Flush, SendBatch};
 use crate::codec::writer::BsonWriter;
 use crate::config::DriverSettings;
@@ -143,15 +143,9 @@ impl At<DriverClient> {
 }
 
 /// The calls of a collection, on either path.
-pub trait CollectionCalls: PooledClient {
-    /// Whether the path has read preferences, and read and write concerns.
-    const HAS_CONCERNS: bool;
-
+pub trait CollectionCalls: PooledClient + SendBatch + AsRef<Coalescer<Self>> {
     /// Makes the call of `insert_one`.
     fn insert_one(py: Python<'_>, at: At<Self>, arguments: InsertOneArguments) -> PyResult<Insert>;
-
-    /// What an `insert_one` must wait for before it is made, if anything.
-    fn room(client: Arc<Self>) -> Option<Running<()>>;
 
     /// Makes the call of `insert_many`.
     fn insert_many(py: Python<'_>, at: At<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>>;
@@ -192,8 +186,6 @@ pub trait CollectionCalls: PooledClient {
 }
 
 impl CollectionCalls for DriverClient {
-    const HAS_CONCERNS: bool = true;
-
     fn insert_one(py: Python<'_>, at: At<Self>, arguments: InsertOneArguments) -> PyResult<Insert> {
         let options = InsertOptions {
             bypass_document_validation: arguments.bypass_document_validation,
@@ -223,10 +215,6 @@ impl CollectionCalls for DriverClient {
         }
         let inserting = async move { insert_one(&client, &namespace, document, options).await };
         Ok(Insert::Alone(Call::new(inserting, finish)))
-    }
-
-    fn room(client: Arc<Self>) -> Option<Running<()>> {
-        room(client)
     }
 
     fn insert_many(py: Python<'_>, at: At<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {

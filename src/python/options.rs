@@ -8,10 +8,10 @@ use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
+use super::api::session::session_of;
 use super::codec::{Codec, DEFAULT, raw_document};
 use super::errors::{to_py, wrong_type};
 use super::pooled::Pooled;
-use super::session::session_of;
 use crate::codec::writer::BsonWriter;
 use crate::driver::DriverClient;
 use crate::driver::session::Session;

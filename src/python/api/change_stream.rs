@@ -8,17 +8,17 @@ use pyo3::exceptions::{PyNotImplementedError, PyStopAsyncIteration, PyStopIterat
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::call::{Call, Startable, raised};
-use super::clients::Here;
-use super::codec::DEFAULT;
-use super::flavor::{Awaited, Blocking, Flavor};
-use super::monitoring::heard;
-use super::options::{self, Opt};
+use super::mode::{MethodName, Mode};
 use super::session::session_of;
 use crate::driver::DriverClient;
 use crate::driver::events::Heard;
 use crate::driver::watch::{self, Level, Seen, Watch, Watching};
 use crate::error::Result;
+use crate::python::call::{Call, Startable, raised};
+use crate::python::calls::target::Target;
+use crate::python::codec::DEFAULT;
+use crate::python::monitoring::heard;
+use crate::python::options::{self, Opt};
 use crate::runtime::process;
 
 /// The arguments of `watch`.
@@ -41,7 +41,7 @@ pub struct WatchArguments {
 /// What both kinds of change stream are made of.
 pub struct WatchCore {
     level: Level,
-    here: Here<DriverClient>,
+    target: Target<DriverClient>,
     arguments: WatchArguments,
     state: Mutex<State>,
 }
@@ -56,7 +56,12 @@ struct State {
 
 impl WatchCore {
     /// A change stream that has not been opened.
-    pub fn new(py: Python<'_>, level: Level, here: Here<DriverClient>, arguments: WatchArguments) -> PyResult<Self> {
+    pub fn new(
+        py: Python<'_>,
+        level: Level,
+        target: Target<DriverClient>,
+        arguments: WatchArguments,
+    ) -> PyResult<Self> {
         if arguments.comment.is_some() {
             return Err(PyNotImplementedError::new_err(
                 "the comment of a change stream is not supported, since the driver sends it to a wrong place: leave it out",
@@ -65,7 +70,7 @@ impl WatchCore {
         if let Some(pipeline) = &arguments.pipeline {
             options::pipeline(&DEFAULT, pipeline.bind(py))?;
         }
-        Ok(Self { level, here, arguments, state: Mutex::default() })
+        Ok(Self { level, target, arguments, state: Mutex::default() })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -83,7 +88,7 @@ impl WatchCore {
                 return Ok(Some(Arc::clone(watching)));
             }
         }
-        let at = self.here.at(py)?;
+        let at = self.target.context(py)?;
         let given = &self.arguments;
         let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
         let opts = vec![
@@ -159,7 +164,7 @@ impl WatchCore {
         };
         let heard = slf.heard(py)?;
         let call = Call::new(waiting, move |py, seen: Result<Option<Seen>>| match core.note(py, seen)? {
-            Some(document) => core.here.codec.decode(py, document.as_bytes()),
+            Some(document) => core.target.codec.decode(py, document.as_bytes()),
             None => none(py),
         });
         Ok(call.heard_by(heard))
@@ -170,7 +175,7 @@ impl WatchCore {
         if self.state().closed {
             return Ok(None);
         }
-        heard(py, self.here.at(py)?.client.listener())
+        heard(py, self.target.context(py)?.client.listener())
     }
 
     /// Remembers where to resume; gives the change.
@@ -215,124 +220,131 @@ impl WatchCore {
     }
 }
 
-macro_rules! change_stream_class {
-    ($flavor:ident, $stream:ident = $name:literal, enter = $enter:ident, exit = $exit:ident, $stop:ident) => {
-        /// The changes of a collection, a database, or all of them, as they happen.
-        #[pyclass(module = "connect.eaas.mongodb", frozen, weakref, name = $name)]
-        pub struct $stream {
-            core: Arc<WatchCore>,
-        }
-
-        impl $stream {
-            /// A change stream that has not been opened.
-            pub fn new(core: WatchCore) -> Self {
-                Self { core: Arc::new(core) }
-            }
-
-            /// A change stream; where calls block it is opened at once, as PyMongo's.
-            pub fn opened(py: Python<'_>, core: WatchCore) -> PyResult<Self> {
-                let stream = Self::new(core);
-                if $flavor::BLOCKS {
-                    WatchCore::open(&stream.core, py, py.None())?.wait(py, raised(py, process().runtime())?)?;
-                }
-                Ok(stream)
-            }
-        }
-
-        #[pymethods]
-        impl $stream {
-            #[classmethod]
-            fn __class_getitem__<'py>(
-                cls: &Bound<'py, PyType>,
-                item: &Bound<'py, PyAny>,
-            ) -> PyResult<Bound<'py, PyAny>> {
-                options::generic(cls, item)
-            }
-
-            /// Whether more changes may come.
-            #[getter]
-            fn alive(&self) -> bool {
-                !self.core.state().closed
-            }
-
-            /// The token to resume after; `None` before there is one.
-            #[getter]
-            fn resume_token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                self.core.token(py)
-            }
-
-            /// The next change; waits for it.
-            fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                let core = Arc::clone(&self.core);
-                $flavor::run(py, concat!($name, ".next"), move |py| {
-                    WatchCore::next(&core, py, false, |_| Err($stop::new_err(())))
-                })
-            }
-
-            /// The next change, or `None` if there is none within `max_await_time_ms`.
-            fn try_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                let core = Arc::clone(&self.core);
-                $flavor::run(py, concat!($name, ".try_next"), move |py| {
-                    WatchCore::next(&core, py, true, |py| Ok(py.None()))
-                })
-            }
-
-            /// Let the server go of it.
-            fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                let core = Arc::clone(&self.core);
-                $flavor::run(py, concat!($name, ".close"), move |_| {
-                    core.close();
-                    Ok(Call::new(async { Ok(()) }, |py, _| Ok(py.None())))
-                })
-            }
-
-            fn $enter(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-                let core = Arc::clone(&slf.get().core);
-                let name = concat!($name, ".", stringify!($enter));
-                $flavor::run(py, name, move |py| WatchCore::open(&core, py, slf.into_any()))
-            }
-
-            #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
-            fn $exit(
-                &self,
-                py: Python<'_>,
-                exc_type: Option<&Bound<'_, PyAny>>,
-                exc_val: Option<&Bound<'_, PyAny>>,
-                exc_tb: Option<&Bound<'_, PyAny>>,
-            ) -> PyResult<Py<PyAny>> {
-                let _whatever_happened = (exc_type, exc_val, exc_tb);
-                self.close(py)
-            }
-        }
-    };
+/// The methods that both kinds of change stream have. Users see its subclasses.
+#[pyclass(module = "connect.eaas.mongodb._native", name = "ChangeStreamBase", frozen, weakref, subclass)]
+pub struct ChangeStreamBase {
+    core: Arc<WatchCore>,
+    mode: Mode,
 }
 
-change_stream_class!(
-    Awaited,
-    AsyncChangeStream = "AsyncChangeStream",
-    enter = __aenter__,
-    exit = __aexit__,
-    PyStopAsyncIteration
-);
-change_stream_class!(Blocking, ChangeStream = "ChangeStream", enter = __enter__, exit = __exit__, PyStopIteration);
+impl ChangeStreamBase {
+    /// A change stream of the class for `mode`. A blocking one is opened at once, as PyMongo's is.
+    pub fn create(py: Python<'_>, mode: Mode, core: WatchCore) -> PyResult<Py<PyAny>> {
+        let core = Arc::new(core);
+        if mode == Mode::Blocking {
+            WatchCore::open(&core, py, py.None())?.wait(py, raised(py, process().runtime())?)?;
+        }
+        let base = PyClassInitializer::from(Self { core, mode });
+        Ok(match mode {
+            Mode::Awaited => Py::new(py, base.add_subclass(AsyncChangeStream))?.into_any(),
+            Mode::Blocking => Py::new(py, base.add_subclass(ChangeStream))?.into_any(),
+        })
+    }
+
+    fn run<C: Startable>(
+        &self,
+        py: Python<'_>,
+        method: &'static str,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        let class = match self.mode {
+            Mode::Awaited => "AsyncChangeStream",
+            Mode::Blocking => "ChangeStream",
+        };
+        self.mode.run(py, MethodName { class, method }, prepare)
+    }
+
+    /// Opens the stream, and returns `stream`.
+    fn open(&self, py: Python<'_>, method: &'static str, stream: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let core = Arc::clone(&self.core);
+        self.run(py, method, move |py| WatchCore::open(&core, py, stream))
+    }
+}
+
+#[pymethods]
+impl ChangeStreamBase {
+    #[classmethod]
+    fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        options::generic(cls, item)
+    }
+
+    /// Whether more changes may come.
+    #[getter]
+    fn alive(&self) -> bool {
+        !self.core.state().closed
+    }
+
+    /// The token to resume after; `None` before there is one.
+    #[getter]
+    fn resume_token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.core.token(py)
+    }
+
+    /// The next change; waits for it.
+    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let core = Arc::clone(&self.core);
+        let stop: fn(Python<'_>) -> PyResult<Py<PyAny>> = match self.mode {
+            Mode::Awaited => |_| Err(PyStopAsyncIteration::new_err(())),
+            Mode::Blocking => |_| Err(PyStopIteration::new_err(())),
+        };
+        self.run(py, "next", move |py| WatchCore::next(&core, py, false, stop))
+    }
+
+    /// The next change, or `None` if there is none within `max_await_time_ms`.
+    fn try_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let core = Arc::clone(&self.core);
+        self.run(py, "try_next", move |py| WatchCore::next(&core, py, true, |py| Ok(py.None())))
+    }
+
+    /// Let the server go of it.
+    fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let core = Arc::clone(&self.core);
+        self.run(py, "close", move |py| {
+            core.close();
+            Ok(Call::returning(py.None()))
+        })
+    }
+}
+
+/// The changes of a collection, a database or a whole deployment, as they happen.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = ChangeStreamBase)]
+pub struct AsyncChangeStream;
 
 #[pymethods]
 impl AsyncChangeStream {
-    /// Open it; gives itself. So both spellings serve, `async with coll.watch()`
-    /// and `async with await coll.watch()`.
-    fn __await__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let core = Arc::clone(&slf.get().core);
-        Awaited::run(py, "AsyncChangeStream.__await__", move |py| WatchCore::open(&core, py, slf.into_any()))
+    /// Open the stream; returns the stream itself. Both `async with coll.watch()` and
+    /// `async with await coll.watch()` work.
+    fn __await__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.as_super().get().open(slf.py(), "__await__", slf.clone().into_any().unbind())
     }
 
     fn __aiter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
 
-    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.next(py)
+    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.as_super().get().next(slf.py())
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.as_super().get().open(slf.py(), "__aenter__", slf.clone().into_any().unbind())
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        slf.as_super().get().close(slf.py())
     }
 }
+
+/// The changes of a collection, a database or a whole deployment, as they happen.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = ChangeStreamBase)]
+pub struct ChangeStream;
 
 #[pymethods]
 impl ChangeStream {
@@ -340,8 +352,22 @@ impl ChangeStream {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let runtime = raised(py, process().runtime())?;
-        WatchCore::next(&self.core, py, false, |_| Err(PyStopIteration::new_err(())))?.wait(py, runtime)
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.as_super().get().next(slf.py())
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.as_super().get().open(slf.py(), "__enter__", slf.clone().into_any().unbind())
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        slf.as_super().get().close(slf.py())
     }
 }

@@ -1,0 +1,855 @@
+//! `AsyncCursor`, `Cursor` and the cursors of raw batches, of both paths.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{
+    PyIndexError, PyNotImplementedError, PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError,
+};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyString, PyType};
+use tokio::runtime::Handle;
+
+use super::mode::{MethodName, Mode};
+use crate::cursor::{Batch, Fetching};
+use crate::error::Result;
+use crate::python::awaitable::Awaitable;
+use crate::python::call::{Call, Startable, raised};
+use crate::python::codec::DEFAULT;
+use crate::python::errors::{invalid_operation, to_py, wrong_type};
+use crate::python::options::{self, Count};
+use crate::python::scope::CodecRef;
+use crate::runtime::process;
+
+/// The arguments of `find`, and what the cursor's methods set of them.
+#[derive(Default)]
+pub struct FindArguments {
+    pub filter: Option<Py<PyAny>>,
+    pub projection: Option<Py<PyAny>>,
+    pub sort: Option<Py<PyAny>>,
+    pub skip: u64,
+    pub limit: i64,
+    pub batch_size: u32,
+    pub hint: Option<Py<PyAny>>,
+    pub collation: Option<Py<PyAny>>,
+    pub max: Option<Py<PyAny>>,
+    pub min: Option<Py<PyAny>>,
+    pub max_time_ms: Option<u64>,
+    pub comment: Option<Py<PyAny>>,
+    pub session: Option<Py<PyAny>>,
+    pub let_vars: Option<Py<PyAny>>,
+    pub allow_disk_use: Option<bool>,
+    pub allow_partial_results: bool,
+    pub no_cursor_timeout: bool,
+    pub return_key: Option<bool>,
+    pub show_record_id: Option<bool>,
+    /// PyMongo's `CursorType`.
+    pub cursor_type: i64,
+    pub max_await_time_ms: Option<u64>,
+}
+
+impl FindArguments {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
+        Self {
+            filter: copy(&self.filter),
+            projection: copy(&self.projection),
+            sort: copy(&self.sort),
+            hint: copy(&self.hint),
+            collation: copy(&self.collation),
+            max: copy(&self.max),
+            min: copy(&self.min),
+            comment: copy(&self.comment),
+            session: copy(&self.session),
+            let_vars: copy(&self.let_vars),
+            ..*self
+        }
+    }
+}
+
+/// Starts a query.
+pub type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
+
+/// Makes a query of arguments.
+pub type Open = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Opening> + Send + Sync>;
+
+/// Makes the call that explains a query.
+pub type Explain = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>> + Send + Sync>;
+
+/// What all kinds of cursor are made of.
+pub struct CursorCore {
+    collection: Py<PyAny>,
+    open: Open,
+    explain: Option<Explain>,
+    codec: CodecRef,
+    /// Whether it gives batches as they are.
+    raw: bool,
+    /// Whether awaiting it asks the server: a command's, not a query's.
+    asks_at_once: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    arguments: FindArguments,
+    fetching: Option<Arc<Fetching>>,
+    /// Batches that came and are not empty.
+    come: VecDeque<Batch>,
+    /// How many documents came.
+    come_count: usize,
+    /// The server's id of it.
+    cursor_id: Option<i64>,
+    /// Whether the server has no more.
+    ended: bool,
+    closed: bool,
+}
+
+impl State {
+    fn new(arguments: FindArguments) -> Self {
+        Self {
+            arguments,
+            fetching: None,
+            come: VecDeque::new(),
+            come_count: 0,
+            cursor_id: None,
+            ended: false,
+            closed: false,
+        }
+    }
+
+    fn there(&self) -> usize {
+        self.come.iter().map(Batch::len).sum()
+    }
+
+    /// Takes what came in; the reply of a fetch.
+    fn add(&mut self, (batches, ended): (Vec<Batch>, bool)) {
+        self.come_count += batches.iter().map(Batch::len).sum::<usize>();
+        if let Some(id) = batches.last().and_then(Batch::cursor_id) {
+            self.cursor_id = Some(id);
+        }
+        self.come.extend(batches.into_iter().filter(|batch| !batch.is_empty()));
+        if ended {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.fetching = None;
+    }
+}
+
+impl CursorCore {
+    /// A cursor that has not begun.
+    pub fn new(collection: Py<PyAny>, open: Open, codec: CodecRef, arguments: FindArguments) -> Self {
+        Self {
+            collection,
+            open,
+            explain: None,
+            codec,
+            raw: false,
+            asks_at_once: false,
+            state: Mutex::new(State::new(arguments)),
+        }
+    }
+
+    /// The same, for a query that can be explained.
+    pub fn explained_by(self, explain: Explain) -> Self {
+        Self { explain: Some(explain), ..self }
+    }
+
+    /// The same, of a command: awaiting it asks the server.
+    pub fn of_command(self) -> Self {
+        Self { asks_at_once: true, ..self }
+    }
+
+    /// The same, giving batches as they are.
+    pub fn of_raw_batches(self) -> Self {
+        Self { raw: true, ..self }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy(&self, py: Python<'_>) -> Self {
+        let arguments = self.state().arguments.clone_ref(py);
+        Self {
+            explain: self.explain.clone(),
+            raw: self.raw,
+            asks_at_once: self.asks_at_once,
+            ..Self::new(self.collection.clone_ref(py), Arc::clone(&self.open), self.codec.clone(), arguments)
+        }
+    }
+
+    /// Changes the arguments, as long as nothing has been asked for.
+    fn set(&self, py: Python<'_>, set: impl FnOnce(&mut FindArguments)) -> PyResult<()> {
+        {
+            let mut state = self.state();
+            if state.fetching.is_none() && !state.ended && !state.closed {
+                set(&mut state.arguments);
+                return Ok(());
+            }
+        }
+        Err(invalid_operation(py, "cannot set options after executing query"))
+    }
+
+    /// The query, started if it was not.
+    fn fetching(&self, py: Python<'_>) -> PyResult<Option<Arc<Fetching>>> {
+        let arguments = {
+            let state = self.state();
+            if state.ended || state.closed {
+                return Ok(None);
+            }
+            if let Some(fetching) = &state.fetching {
+                return Ok(Some(Arc::clone(fetching)));
+            }
+            state.arguments.clone_ref(py)
+        };
+        // Encoding runs Python code: not with the lock held.
+        let opening = (self.open)(py, &arguments)?;
+        let runtime = raised(py, process().runtime())?;
+        let fetching = Arc::new(opening(runtime));
+        let mut state = self.state();
+        Ok(Some(Arc::clone(state.fetching.get_or_insert(fetching))))
+    }
+
+    /// The next document, if one has come already.
+    fn next_there(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let mut state = self.state();
+        if self.raw {
+            let mut batch = state.come.pop_front()?;
+            drop(state);
+            return Some(raw_batch(py, &mut batch));
+        }
+        let batch = state.come.front_mut()?;
+        // The bytes are copied, so that decoding, which may run Python code, needs no lock.
+        let document = batch.take_next()?.map(|document| document.as_bytes().to_vec());
+        if batch.is_empty() {
+            state.come.pop_front();
+        }
+        drop(state);
+        Some(raised(py, document).and_then(|bytes| self.codec.decode(py, &bytes)))
+    }
+
+    /// Takes up to `most` documents of those that have come.
+    fn take(&self, py: Python<'_>, most: usize) -> PyResult<Py<PyAny>> {
+        let list = PyList::empty(py);
+        let _paused = CollectorPaused::new(py);
+        let mut left = most;
+        while left > 0 {
+            let Some(mut batch) = self.state().come.pop_front() else { break };
+            if self.raw {
+                list.append(raw_batch(py, &mut batch)?)?;
+                left -= 1;
+                continue;
+            }
+            while left > 0
+                && let Some(document) = batch.take_next()
+            {
+                list.append(self.codec.decode(py, raised(py, document)?.as_bytes())?)?;
+                left -= 1;
+            }
+            let mut state = self.state();
+            if !batch.is_empty() {
+                state.come.push_front(batch);
+            }
+        }
+        Ok(list.into_any().unbind())
+    }
+
+    /// A call that has `wanted` documents come, and then finishes with them.
+    fn fetch(
+        slf: &Arc<Self>,
+        py: Python<'_>,
+        wanted: usize,
+        finish: impl FnOnce(Python<'_>, &Self) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Call<(Vec<Batch>, bool)>> {
+        let (there, tailable) = {
+            let state = slf.state();
+            (state.there(), state.arguments.cursor_type != 0)
+        };
+        let fetching = if there >= wanted { None } else { slf.fetching(py)? };
+        let core = Arc::clone(slf);
+        let listener = fetching.as_ref().and_then(|fetching| fetching.listener());
+        let fetched = async move {
+            match fetching {
+                Some(fetching) => fetching.fetch(wanted - there, tailable).await,
+                None => Ok((Vec::new(), false)),
+            }
+        };
+        let settled = move || listener.iter().for_each(|listener| listener.settle());
+        Ok(Call::new(fetched, move |py, come: Result<(Vec<Batch>, bool)>| match come {
+            Ok(come) => {
+                settled();
+                core.state().add(come);
+                finish(py, &core)
+            }
+            Err(error) => {
+                settled();
+                core.close();
+                core.state().come.clear();
+                Err(to_py(py, error))
+            }
+        }))
+    }
+
+    fn close(&self) {
+        let dropped = {
+            let mut state = self.state();
+            state.closed = true;
+            state.fetching.take()
+        };
+        drop(dropped);
+    }
+
+    fn rewind(&self, py: Python<'_>) {
+        let dropped = {
+            let mut state = self.state();
+            let arguments = state.arguments.clone_ref(py);
+            std::mem::replace(&mut *state, State::new(arguments))
+        };
+        drop(dropped);
+    }
+
+    fn alive(&self) -> bool {
+        let state = self.state();
+        !state.come.is_empty() || !(state.ended || state.closed)
+    }
+}
+
+fn raw_batch(py: Python<'_>, batch: &mut Batch) -> PyResult<Py<PyAny>> {
+    Ok(PyBytes::new(py, &raised(py, batch.take_raw())?).into_any().unbind())
+}
+
+impl FindArguments {
+    /// Sets or unsets what the wire protocol's flags stand for.
+    fn set_flags(&mut self, mask: i64, on: bool) -> PyResult<()> {
+        const TAILABLE: i64 = 2;
+        const NO_TIMEOUT: i64 = 16;
+        const AWAIT: i64 = 32;
+        const EXHAUST: i64 = 64;
+        const PARTIAL: i64 = 128;
+        if mask & EXHAUST != 0 {
+            return Err(PyNotImplementedError::new_err("exhaust cursors are not supported: leave the option out"));
+        }
+        if mask & (TAILABLE | AWAIT) != 0 {
+            let flags = mask & (TAILABLE | AWAIT);
+            self.cursor_type = if on { self.cursor_type | flags } else { self.cursor_type & !flags };
+        }
+        if mask & NO_TIMEOUT != 0 {
+            self.no_cursor_timeout = on;
+        }
+        if mask & PARTIAL != 0 {
+            self.allow_partial_results = on;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps Python's cyclic garbage collector from running while a list of
+/// documents is made: nothing of it is garbage, and the collector would look
+/// through all of it again and again.
+struct CollectorPaused {
+    was_enabled: bool,
+}
+
+impl CollectorPaused {
+    fn new(_py: Python<'_>) -> Self {
+        // SAFETY: the GIL is held.
+        Self { was_enabled: unsafe { ffi::PyGC_Disable() } == 1 }
+    }
+}
+
+impl Drop for CollectorPaused {
+    fn drop(&mut self) {
+        if self.was_enabled {
+            // SAFETY: it is dropped where it was made, with the GIL held.
+            unsafe { ffi::PyGC_Enable() };
+        }
+    }
+}
+
+/// The methods that all cursors have. Users see its subclasses.
+#[pyclass(module = "connect.eaas.mongodb._native", name = "CursorBase", frozen, weakref, subclass)]
+pub struct CursorBase {
+    core: Arc<CursorCore>,
+    mode: Mode,
+}
+
+impl CursorBase {
+    /// A cursor of the class for `mode` that has not asked the server yet.
+    pub fn create(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
+        Self::object(py, mode, Arc::new(core))
+    }
+
+    /// The cursor of a command. A blocking one asks the server at once, as PyMongo's does.
+    pub fn of_command(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
+        let core = Arc::new(core.of_command());
+        if mode == Mode::Blocking {
+            CursorCore::fetch(&core, py, 1, |py, _| Ok(py.None()))?.wait(py, raised(py, process().runtime())?)?;
+        }
+        Self::object(py, mode, core)
+    }
+
+    fn object(py: Python<'_>, mode: Mode, core: Arc<CursorCore>) -> PyResult<Py<PyAny>> {
+        let raw = core.raw;
+        let base = PyClassInitializer::from(Self { core, mode });
+        Ok(match (mode, raw) {
+            (Mode::Awaited, false) => {
+                Py::new(py, base.add_subclass(AwaitedCursorBase).add_subclass(AsyncCursor))?.into_any()
+            }
+            (Mode::Awaited, true) => {
+                Py::new(py, base.add_subclass(AwaitedCursorBase).add_subclass(AsyncRawBatchCursor))?.into_any()
+            }
+            (Mode::Blocking, false) => {
+                Py::new(py, base.add_subclass(BlockingCursorBase).add_subclass(Cursor))?.into_any()
+            }
+            (Mode::Blocking, true) => {
+                Py::new(py, base.add_subclass(BlockingCursorBase).add_subclass(RawBatchCursor))?.into_any()
+            }
+        })
+    }
+
+    /// The name of the class that users see.
+    fn name(&self) -> &'static str {
+        match (self.mode, self.core.raw) {
+            (Mode::Awaited, false) => "AsyncCursor",
+            (Mode::Awaited, true) => "AsyncRawBatchCursor",
+            (Mode::Blocking, false) => "Cursor",
+            (Mode::Blocking, true) => "RawBatchCursor",
+        }
+    }
+
+    fn method(&self, method: &'static str) -> MethodName {
+        MethodName { class: self.name(), method }
+    }
+
+    fn run<C: Startable>(
+        &self,
+        py: Python<'_>,
+        method: &'static str,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        self.mode.run(py, self.method(method), prepare)
+    }
+
+    /// The arguments of its query.
+    pub fn arguments(&self, py: Python<'_>) -> FindArguments {
+        self.core.state().arguments.clone_ref(py)
+    }
+
+    /// The document at a place of the query's result, for a blocking cursor.
+    fn at<'py>(slf: Bound<'py, Self>, place: i64) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let Ok(place) = u64::try_from(place) else {
+            return Err(PyIndexError::new_err("Cursor instances do not support negative indices"));
+        };
+        Self::set(slf.clone(), |_| ())?;
+        let one = Self { core: Arc::new(slf.get().core.copy(py)), mode: Mode::Blocking };
+        one.core.set(py, |arguments| {
+            arguments.skip += place;
+            arguments.limit = -1;
+        })?;
+        let found = one.to_list(py, None)?.into_bound(py);
+        if found.is_empty()? {
+            return Err(PyIndexError::new_err("no such item for Cursor instance"));
+        }
+        found.get_item(0)
+    }
+
+    fn set<'py>(slf: Bound<'py, Self>, set: impl FnOnce(&mut FindArguments)) -> PyResult<Bound<'py, Self>> {
+        slf.get().core.set(slf.py(), set)?;
+        Ok(slf)
+    }
+}
+
+#[pymethods]
+impl CursorBase {
+    #[classmethod]
+    fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        options::generic(cls, item)
+    }
+
+    /// The collection that it reads.
+    #[getter]
+    fn collection(&self, py: Python<'_>) -> Py<PyAny> {
+        self.core.collection.clone_ref(py)
+    }
+
+    /// Whether more documents may come.
+    #[getter]
+    fn alive(&self) -> bool {
+        self.core.alive()
+    }
+
+    /// The server's id of the cursor: `None` before it is there, 0 once the server has no more.
+    #[getter]
+    fn cursor_id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let id = self.core.state().cursor_id;
+        match id {
+            Some(id) => DEFAULT.decode_value(py, bson::Bson::Int64(id)),
+            None => Ok(py.None()),
+        }
+    }
+
+    /// Not told by the driver: always `None`.
+    #[getter]
+    fn address(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    /// The session that it is in, or `None`.
+    #[getter]
+    fn session(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.core.state().arguments.session.as_ref().map(|session| session.clone_ref(py))
+    }
+
+    /// How many documents have come.
+    #[getter]
+    fn retrieved(&self) -> usize {
+        self.core.state().come_count
+    }
+
+    /// All documents that are left, or at most `length` of them, as a list.
+    #[pyo3(signature = (length = None))]
+    fn to_list(&self, py: Python<'_>, length: Option<Count>) -> PyResult<Py<PyAny>> {
+        let length = length.map(|length| usize::try_from(length.0).unwrap_or(usize::MAX));
+        if length == Some(0) {
+            return Err(PyValueError::new_err("to_list() length must be greater than 0"));
+        }
+        let most = length.unwrap_or(usize::MAX);
+        let core = Arc::clone(&self.core);
+        self.run(py, "to_list", move |py| CursorCore::fetch(&core, py, most, move |py, core| core.take(py, most)))
+    }
+
+    /// Set the order: a field's name and a direction, a list of names or
+    /// of pairs, or a mapping.
+    #[pyo3(signature = (key_or_list, direction = None))]
+    fn sort<'py>(
+        slf: Bound<'py, Self>,
+        key_or_list: Bound<'py, PyAny>,
+        direction: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let sort = options::sort(&key_or_list, direction.as_ref())?.unbind();
+        Self::set(slf, |arguments| arguments.sort = Some(sort))
+    }
+
+    /// Set how many matches to pass over.
+    fn skip(slf: Bound<'_, Self>, skip: Count) -> PyResult<Bound<'_, Self>> {
+        Self::set(slf, |arguments| arguments.skip = skip.0)
+    }
+
+    /// Set the most documents to return; 0 is no limit.
+    fn limit(slf: Bound<'_, Self>, limit: i64) -> PyResult<Bound<'_, Self>> {
+        Self::set(slf, |arguments| arguments.limit = limit)
+    }
+
+    /// Set the most documents in one batch; 0 is the server's own choice.
+    fn batch_size(slf: Bound<'_, Self>, batch_size: Count) -> PyResult<Bound<'_, Self>> {
+        let batch_size = u32::try_from(batch_size.0).unwrap_or(u32::MAX);
+        if slf.get().core.asks_at_once {
+            // Of a command's cursor PyMongo's may be set at any time; the batches keep the size they have.
+            return Ok(slf);
+        }
+        Self::set(slf, |arguments| arguments.batch_size = batch_size)
+    }
+
+    /// Set the index to use.
+    fn hint<'py>(slf: Bound<'py, Self>, index: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+        Self::set(slf, |arguments| arguments.hint = index.map(Bound::unbind))
+    }
+
+    /// Set how texts compare.
+    fn collation<'py>(slf: Bound<'py, Self>, collation: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+        Self::set(slf, |arguments| arguments.collation = collation.map(Bound::unbind))
+    }
+
+    /// Set a comment, which shows up in the server's log and profiler.
+    fn comment<'py>(slf: Bound<'py, Self>, comment: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        Self::set(slf, |arguments| arguments.comment = Some(comment.unbind()))
+    }
+
+    /// Set how long the server may work on it, in milliseconds.
+    fn max_time_ms(slf: Bound<'_, Self>, max_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
+        Self::set(slf, |arguments| arguments.max_time_ms = max_time_ms)
+    }
+
+    /// Set whether the server may sort on disk.
+    fn allow_disk_use(slf: Bound<'_, Self>, allow_disk_use: bool) -> PyResult<Bound<'_, Self>> {
+        Self::set(slf, |arguments| arguments.allow_disk_use = Some(allow_disk_use))
+    }
+
+    /// Set the exclusive upper bound in the index of `hint`.
+    fn max<'py>(slf: Bound<'py, Self>, spec: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        Self::set(slf, |arguments| arguments.max = Some(spec.unbind()))
+    }
+
+    /// Set the inclusive lower bound in the index of `hint`.
+    fn min<'py>(slf: Bound<'py, Self>, spec: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        Self::set(slf, |arguments| arguments.min = Some(spec.unbind()))
+    }
+
+    /// Set how long the server waits for something new, in milliseconds, where
+    /// the cursor's type is `TAILABLE_AWAIT`.
+    fn max_await_time_ms(slf: Bound<'_, Self>, max_await_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
+        Self::set(slf, |arguments| arguments.max_await_time_ms = max_await_time_ms)
+    }
+
+    /// Set flags of the query, as in `CursorType` and the wire protocol.
+    fn add_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
+        let mut set = Ok(());
+        let slf = Self::set(slf, |arguments| set = arguments.set_flags(mask, true))?;
+        set.map(|()| slf)
+    }
+
+    /// Unset flags of the query.
+    fn remove_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
+        let mut set = Ok(());
+        let slf = Self::set(slf, |arguments| set = arguments.set_flags(mask, false))?;
+        set.map(|()| slf)
+    }
+
+    /// Set a condition in JavaScript.
+    #[pyo3(name = "where")]
+    fn where_<'py>(slf: Bound<'py, Self>, code: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let class = py.import("bson.code")?.getattr("Code")?;
+        let code = match code.is_instance(&class)? {
+            true => code,
+            false if code.cast::<PyString>().is_ok() => class.call1((code,))?,
+            false => return Err(wrong_type("code", "an instance of str or Code", &code)),
+        };
+        let filter = PyDict::new(py);
+        if let Some(given) = &slf.get().core.state().arguments.filter {
+            filter.call_method1("update", (given,))?;
+        }
+        filter.set_item("$where", code)?;
+        Self::set(slf, |arguments| arguments.filter = Some(filter.into_any().unbind()))
+    }
+
+    /// The values that a field has in the documents that match.
+    fn distinct(&self, py: Python<'_>, key: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let arguments = self.core.state().arguments.clone_ref(py);
+        let keywords = PyDict::new(py);
+        for (name, value) in [
+            ("filter", &arguments.filter),
+            ("session", &arguments.session),
+            ("comment", &arguments.comment),
+            ("hint", &arguments.hint),
+            ("collation", &arguments.collation),
+        ] {
+            if let Some(value) = value {
+                keywords.set_item(name, value)?;
+            }
+        }
+        if let Some(time) = arguments.max_time_ms {
+            keywords.set_item("maxTimeMS", time)?;
+        }
+        self.core.collection.call_method(py, "distinct", (key,), Some(&keywords))
+    }
+
+    /// How the server would carry the query out.
+    fn explain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let Some(explain) = self.core.explain.clone() else {
+            return Err(PyNotImplementedError::new_err(
+                "only a query of find can be explained so: run the command explain of the database",
+            ));
+        };
+        let arguments = self.core.state().arguments.clone_ref(py);
+        self.run(py, "explain", move |py| explain(py, &arguments))
+    }
+
+    /// The same query, not begun.
+    fn clone(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Self::create(py, self.mode, self.core.copy(py))
+    }
+
+    /// Begin anew: the next document is the query's first.
+    fn rewind<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.get().core.rewind(slf.py());
+        slf
+    }
+
+    /// Let the server go of the query.
+    fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let core = Arc::clone(&self.core);
+        self.run(py, "close", move |py| {
+            core.close();
+            Ok(Call::returning(py.None()))
+        })
+    }
+
+    fn __getitem__<'py>(slf: Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let Ok(slice) = index.cast::<PySlice>() else {
+            if let (Ok(place), true) = (index.extract::<i64>(), slf.get().mode == Mode::Blocking) {
+                return Self::at(slf, place);
+            }
+            return Err(PyTypeError::new_err(format!(
+                "index {index} cannot be applied to {} instances",
+                slf.get().name()
+            )));
+        };
+        let bound = |name: &str| slice.getattr(name)?.extract::<Option<i64>>();
+        if !slice.getattr("step")?.is_none() {
+            return Err(PyIndexError::new_err(format!("{} instances do not support slice steps", slf.get().name())));
+        }
+        let (start, stop) = (bound("start")?.unwrap_or(0), bound("stop")?);
+        let Ok(skip) = u64::try_from(start) else {
+            return Err(PyIndexError::new_err(format!(
+                "{} instances do not support negative indices",
+                slf.get().name()
+            )));
+        };
+        let limit = match stop {
+            Some(stop) if stop < start => {
+                return Err(PyIndexError::new_err("stop index must be greater than start index for slice"));
+            }
+            Some(stop) => stop - start,
+            None => 0,
+        };
+        // An empty slice has no documents; MongoDB's limit 0 is no limit.
+        let empty = stop == Some(start);
+        let slf = Self::set(slf, |arguments| {
+            arguments.skip = skip;
+            arguments.limit = limit;
+        })?;
+        if empty {
+            slf.get().core.state().ended = true;
+        }
+        Ok(slf.into_any())
+    }
+}
+
+/// The methods that only awaited cursors have.
+#[pyclass(module = "connect.eaas.mongodb._native", name = "AwaitedCursorBase", frozen, subclass, extends = CursorBase)]
+pub struct AwaitedCursorBase;
+
+#[pymethods]
+impl AwaitedCursorBase {
+    fn __aiter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    /// Ask the server, if this is the cursor of a command; returns the cursor itself. Both
+    /// `await collection.aggregate(…)` and `async for … in collection.aggregate(…)` work.
+    fn __await__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let base = slf.as_super().get();
+        let (core, cursor) = (Arc::clone(&base.core), slf.clone().unbind());
+        base.run(slf.py(), "__await__", move |py| {
+            CursorCore::fetch(&core, py, usize::from(core.asks_at_once), move |_, _| Ok(cursor.into_any()))
+        })
+    }
+
+    /// The next document, or `None` if there is none now.
+    fn try_next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let base = slf.as_super().get();
+        let core = Arc::clone(&base.core);
+        base.run(slf.py(), "try_next", move |py| {
+            CursorCore::fetch(&core, py, 1, |py, core| core.next_there(py).unwrap_or_else(|| Ok(py.None())))
+        })
+    }
+
+    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, base) = (slf.py(), slf.as_super().get());
+        if let Some(document) = base.core.next_there(py) {
+            return Ok(Py::new(py, Awaitable::ready(base.method("next"), document?))?.into_any());
+        }
+        Self::next(slf)
+    }
+
+    /// The next document; raises `StopAsyncIteration` if there is none.
+    fn next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let base = slf.as_super().get();
+        let core = Arc::clone(&base.core);
+        base.run(slf.py(), "next", move |py| {
+            CursorCore::fetch(&core, py, 1, |py, core| {
+                core.next_there(py).unwrap_or_else(|| Err(PyStopAsyncIteration::new_err(())))
+            })
+        })
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let cursor = slf.clone().into_any().unbind();
+        slf.as_super().get().run(slf.py(), "__aenter__", move |_| Ok(Call::returning(cursor)))
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        slf.as_super().get().close(slf.py())
+    }
+}
+
+/// The methods that only blocking cursors have.
+#[pyclass(module = "connect.eaas.mongodb._native", name = "BlockingCursorBase", frozen, subclass, extends = CursorBase)]
+pub struct BlockingCursorBase;
+
+#[pymethods]
+impl BlockingCursorBase {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, base) = (slf.py(), slf.as_super().get());
+        if let Some(document) = base.core.next_there(py) {
+            return document;
+        }
+        let runtime = raised(py, process().runtime())?;
+        let next = CursorCore::fetch(&base.core, py, 1, |py, core| {
+            core.next_there(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
+        })?;
+        next.wait(py, runtime)
+    }
+
+    /// The next document, or `None` if there is none now.
+    fn try_next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, base) = (slf.py(), slf.as_super().get());
+        let runtime = raised(py, process().runtime())?;
+        let next =
+            CursorCore::fetch(&base.core, py, 1, |py, core| core.next_there(py).unwrap_or_else(|| Ok(py.None())))?;
+        next.wait(py, runtime)
+    }
+
+    /// The next document; raises `StopIteration` if there is none.
+    fn next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::__next__(slf)
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        slf.as_super().get().close(slf.py())
+    }
+}
+
+/// The documents of a query, as they arrive.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = AwaitedCursorBase)]
+pub struct AsyncCursor;
+
+/// The documents of a query, as they arrive.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = AwaitedCursorBase)]
+pub struct AsyncRawBatchCursor;
+
+/// The documents of a query, as they arrive.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = BlockingCursorBase)]
+pub struct Cursor;
+
+/// The documents of a query, as they arrive.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = BlockingCursorBase)]
+pub struct RawBatchCursor;

@@ -1,0 +1,77 @@
+//! Awaited or blocking: how the methods of a class return their results.
+
+use std::fmt;
+
+use pyo3::prelude::*;
+
+use crate::python::awaitable::{Awaitable, Gate};
+use crate::python::call::{Call, Startable, raised, wait};
+use crate::runtime::process;
+
+/// How the methods of an object return their results. Classes named `Async…`
+/// are awaited; the others block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A method returns an awaitable, which starts the call when it is first awaited.
+    Awaited,
+    /// A method runs the call in the calling thread, with the GIL released.
+    Blocking,
+}
+
+/// A method's name, as an awaitable and its warnings show it.
+#[derive(Clone, Copy, Debug)]
+pub struct MethodName {
+    /// The class that users see.
+    pub class: &'static str,
+    /// The method.
+    pub method: &'static str,
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.class, self.method)
+    }
+}
+
+impl Mode {
+    /// Makes and starts a call.
+    pub fn run<C: Startable>(
+        self,
+        py: Python<'_>,
+        name: MethodName,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        self.run_behind(py, name, None, prepare)
+    }
+
+    /// Makes and starts a call as soon as its gate is open.
+    pub fn run_behind<C: Startable>(
+        self,
+        py: Python<'_>,
+        name: MethodName,
+        gate: Option<Gate>,
+        prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Awaited => Ok(Py::new(py, Awaitable::new(name, gate, prepare))?.into_any()),
+            Self::Blocking => {
+                let runtime = raised(py, process().runtime())?;
+                if let Some(gate) = gate {
+                    while let Some(opening) = gate(py)? {
+                        raised(py, wait(py, runtime, opening)?)?;
+                    }
+                }
+                prepare(py)?.wait(py, runtime)
+            }
+        }
+    }
+
+    /// Starts a call at once, whether its result is awaited or not.
+    pub fn run_now<T: Send + 'static>(self, py: Python<'_>, name: MethodName, call: Call<T>) -> PyResult<Py<PyAny>> {
+        let runtime = raised(py, process().runtime())?;
+        match self {
+            Self::Awaited => Ok(Py::new(py, Awaitable::begun(name, call.begun(runtime)))?.into_any()),
+            Self::Blocking => call.wait(py, runtime),
+        }
+    }
+}
