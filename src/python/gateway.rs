@@ -6,12 +6,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::call::raised;
-use super::errors::{configuration_error, to_py};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::config::Flags;
 use crate::gateway::permission::{Permission, Right};
 use crate::gateway::{GatewayOptions, keys, openapi_description, serve};
+use crate::python::asyncio::call::raised;
+use crate::python::convert::errors::{configuration_error, to_py};
 
 /// Serve the Data API until SIGTERM or SIGINT, as a configuration file says, or
 /// in front of one MongoDB for the keys of a file. `listening` is called once,

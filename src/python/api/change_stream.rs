@@ -8,17 +8,17 @@ use pyo3::exceptions::{PyNotImplementedError, PyStopAsyncIteration, PyStopIterat
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::mode::{MethodName, Mode};
 use super::session::session_of;
 use crate::driver::DriverClient;
 use crate::driver::events::Heard;
 use crate::driver::watch::{self, Level, Seen, Watch, Watching};
 use crate::error::Result;
-use crate::python::call::{Call, Startable, raised};
+use crate::python::asyncio::call::{Call, Startable, raised};
+use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::target::Target;
 use crate::python::codec::DEFAULT;
-use crate::python::monitoring::heard;
-use crate::python::options::{self, Opt};
+use crate::python::convert::options::{self, Opt};
+use crate::python::monitoring::event_context;
 use crate::runtime::process;
 
 /// The arguments of `watch`.
@@ -38,8 +38,8 @@ pub struct WatchArguments {
     pub show_expanded_events: Option<bool>,
 }
 
-/// What both kinds of change stream are made of.
-pub struct WatchCore {
+/// The state of a change stream, in either mode.
+pub struct ChangeStreamCore {
     level: Level,
     target: Target<DriverClient>,
     arguments: WatchArguments,
@@ -54,7 +54,7 @@ struct State {
     closed: bool,
 }
 
-impl WatchCore {
+impl ChangeStreamCore {
     /// A change stream that has not been opened.
     pub fn new(
         py: Python<'_>,
@@ -77,7 +77,7 @@ impl WatchCore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The change stream under way, started if it was not.
+    /// The running change stream. It is started if it was not.
     fn watching(&self, py: Python<'_>) -> PyResult<Option<Arc<Watching>>> {
         {
             let state = self.state();
@@ -88,7 +88,7 @@ impl WatchCore {
                 return Ok(Some(Arc::clone(watching)));
             }
         }
-        let at = self.target.context(py)?;
+        let context = self.target.context(py)?;
         let given = &self.arguments;
         let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
         let opts = vec![
@@ -98,11 +98,11 @@ impl WatchCore {
             ("collation", Opt::Collation(copy(&given.collation))),
             ("showExpandedEvents", Opt::Flag(given.show_expanded_events)),
         ];
-        let mut options = options::given(py, &at.codec, &opts)?;
+        let mut options = options::given(py, &context.codec, &opts)?;
         for (name, value) in
             [("fullDocument", &given.full_document), ("fullDocumentBeforeChange", &given.full_document_before_change)]
         {
-            // The server's own choice need not be said.
+            // The server's default need not be sent.
             if let Some(value) = value.as_ref().filter(|value| *value != "default") {
                 options.insert(name, value);
             }
@@ -112,21 +112,21 @@ impl WatchCore {
         }
         let watch = Watch {
             level: self.level,
-            namespace: Arc::clone(&at.namespace),
+            namespace: Arc::clone(&context.namespace),
             pipeline: match &given.pipeline {
-                Some(pipeline) => options::pipeline(&at.codec, pipeline.bind(py))?,
+                Some(pipeline) => options::pipeline(&context.codec, pipeline.bind(py))?,
                 None => Vec::new(),
             },
             options: raised(py, watch::options(&options, given.max_await_time_ms.map(Duration::from_millis)))?,
-            session: session_of(given.session.as_ref().map(|session| session.bind(py)), &at.pooled)?,
+            session: session_of(given.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
         };
         let runtime = raised(py, process().runtime())?;
-        let heard = heard(py, at.client.listener())?;
-        let watching = Arc::new(Watching::start(runtime, at.client, watch, heard));
+        let events = event_context(py, context.client.listener())?;
+        let watching = Arc::new(Watching::start(runtime, context.client, watch, events));
         Ok(Some(Arc::clone(self.state().watching.get_or_insert(watching))))
     }
 
-    /// The call that waits until it is open; `result` is what it gives.
+    /// A call that waits until the stream is open, and returns `result`.
     fn open(slf: &Arc<Self>, py: Python<'_>, result: Py<PyAny>) -> PyResult<Call<Option<Seen>>> {
         let watching = slf.watching(py)?;
         let core = Arc::clone(slf);
@@ -137,15 +137,15 @@ impl WatchCore {
                 None => Ok(None),
             }
         };
-        let heard = slf.heard(py)?;
+        let events = slf.event_context(py)?;
         let call = Call::new(opening, move |py, seen: Result<Option<Seen>>| {
             core.note(py, seen)?;
             Ok(result)
         });
-        Ok(call.heard_by(heard))
+        Ok(call.with_events(events))
     }
 
-    /// The call that gives the next change, or `None` where there is none: `once` after one look.
+    /// A call that returns the next change, or `none` if there is none. With `once`, it polls the server once.
     fn next(
         slf: &Arc<Self>,
         py: Python<'_>,
@@ -162,23 +162,23 @@ impl WatchCore {
             }
             watching.next(once).await.map(Some)
         };
-        let heard = slf.heard(py)?;
+        let events = slf.event_context(py)?;
         let call = Call::new(waiting, move |py, seen: Result<Option<Seen>>| match core.note(py, seen)? {
             Some(document) => core.target.codec.decode(py, document.as_bytes()),
             None => none(py),
         });
-        Ok(call.heard_by(heard))
+        Ok(call.with_events(events))
     }
 
-    /// Who hears of a call, if there is a stream to make it of.
-    fn heard(&self, py: Python<'_>) -> PyResult<Option<Heard>> {
+    /// The listeners' context for a call, unless the stream is closed.
+    fn event_context(&self, py: Python<'_>) -> PyResult<Option<Heard>> {
         if self.state().closed {
             return Ok(None);
         }
-        heard(py, self.target.context(py)?.client.listener())
+        event_context(py, self.target.context(py)?.client.listener())
     }
 
-    /// Remembers where to resume; gives the change.
+    /// Stores the resume token, and returns the change.
     fn note(&self, py: Python<'_>, seen: Result<Option<Seen>>) -> PyResult<Option<bson::RawDocumentBuf>> {
         let seen = match seen {
             Ok(seen) => seen,
@@ -223,16 +223,16 @@ impl WatchCore {
 /// The methods that both kinds of change stream have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "ChangeStreamBase", frozen, weakref, subclass)]
 pub struct ChangeStreamBase {
-    core: Arc<WatchCore>,
+    core: Arc<ChangeStreamCore>,
     mode: Mode,
 }
 
 impl ChangeStreamBase {
     /// A change stream of the class for `mode`. A blocking one is opened at once, as PyMongo's is.
-    pub fn create(py: Python<'_>, mode: Mode, core: WatchCore) -> PyResult<Py<PyAny>> {
+    pub fn create(py: Python<'_>, mode: Mode, core: ChangeStreamCore) -> PyResult<Py<PyAny>> {
         let core = Arc::new(core);
         if mode == Mode::Blocking {
-            WatchCore::open(&core, py, py.None())?.wait(py, raised(py, process().runtime())?)?;
+            ChangeStreamCore::open(&core, py, py.None())?.wait(py, raised(py, process().runtime())?)?;
         }
         let base = PyClassInitializer::from(Self { core, mode });
         Ok(match mode {
@@ -257,7 +257,7 @@ impl ChangeStreamBase {
     /// Opens the stream, and returns `stream`.
     fn open(&self, py: Python<'_>, method: &'static str, stream: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let core = Arc::clone(&self.core);
-        self.run(py, method, move |py| WatchCore::open(&core, py, stream))
+        self.run(py, method, move |py| ChangeStreamCore::open(&core, py, stream))
     }
 }
 
@@ -268,35 +268,35 @@ impl ChangeStreamBase {
         options::generic(cls, item)
     }
 
-    /// Whether more changes may come.
+    /// Whether the stream may return more changes.
     #[getter]
     fn alive(&self) -> bool {
         !self.core.state().closed
     }
 
-    /// The token to resume after; `None` before there is one.
+    /// The resume token of the last change, or `None` if there is none yet.
     #[getter]
     fn resume_token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.core.token(py)
     }
 
-    /// The next change; waits for it.
+    /// Wait for the next change, and return it.
     fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let core = Arc::clone(&self.core);
         let stop: fn(Python<'_>) -> PyResult<Py<PyAny>> = match self.mode {
             Mode::Awaited => |_| Err(PyStopAsyncIteration::new_err(())),
             Mode::Blocking => |_| Err(PyStopIteration::new_err(())),
         };
-        self.run(py, "next", move |py| WatchCore::next(&core, py, false, stop))
+        self.run(py, "next", move |py| ChangeStreamCore::next(&core, py, false, stop))
     }
 
-    /// The next change, or `None` if there is none within `max_await_time_ms`.
+    /// Return the next change, or `None` if there is none within `max_await_time_ms`.
     fn try_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let core = Arc::clone(&self.core);
-        self.run(py, "try_next", move |py| WatchCore::next(&core, py, true, |py| Ok(py.None())))
+        self.run(py, "try_next", move |py| ChangeStreamCore::next(&core, py, true, |py| Ok(py.None())))
     }
 
-    /// Let the server go of it.
+    /// Close the stream, on the server too.
     fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let core = Arc::clone(&self.core);
         self.run(py, "close", move |py| {

@@ -11,19 +11,19 @@ use pyo3::types::{PyString, PyType};
 use super::collection::CollectionBase;
 use super::database::DatabaseBase;
 use super::driver_client::{AsyncMongoClient, DriverClientBase, MongoClient};
-use super::mode::{MethodName, Mode};
 use super::{driver_only, hash_of, private};
 use crate::config::{
     DataApiSettings, VARIABLES, Value, collection_name, data_api_settings, database_name, driver_settings,
 };
 use crate::data_api::client::DataApiClient as HttpClient;
-use crate::python::call::{Call, raised};
+use crate::python::asyncio::call::{Call, raised};
+use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::target::Path;
-use crate::python::errors::configuration_error;
-use crate::python::options;
-use crate::python::pooled::Pooled;
-use crate::python::scope::{Overrides, Scope};
-use crate::python::shared;
+use crate::python::convert::errors::configuration_error;
+use crate::python::convert::options;
+use crate::python::convert::scope::{Overrides, Scope};
+use crate::python::lifecycle::pooled::Pooled;
+use crate::python::lifecycle::shared;
 
 /// The names of the classes of one path and one mode.
 pub struct Classes {
@@ -42,7 +42,7 @@ pub struct ClientBase {
     pub path: Path,
     /// Whether its calls, and those of its databases and collections, are awaited or block.
     pub mode: Mode,
-    /// What its databases inherit.
+    /// The options that its databases inherit.
     pub scope: Scope,
     /// Whether inserted documents receive their `_id`s.
     pub add_ids: bool,
@@ -123,14 +123,14 @@ fn default_database(
 
 #[pymethods]
 impl ClientBase {
-    /// The client for the extension's variables: the same one for the same
-    /// values, in this process, from any thread or event loop.
+    /// Return the client for the extension's variables. In a process, equal
+    /// values share one client, across threads and event loops.
     #[classmethod]
     fn from_config(cls: &Bound<'_, PyType>, config: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         shared::client(cls, shared::values(config)?, |values| Self::of_variables(cls, values))
     }
 
-    /// The database of that name, or the default one; with other options, where they are given.
+    /// Return a database by its name, or the default database. Options that are not given are the client's.
     #[pyo3(signature = (
         name = None, codec_options = None, read_preference = None, write_concern = None, read_concern = None
     ))]
@@ -151,7 +151,7 @@ impl ClientBase {
         DatabaseBase::new(slf.clone().unbind(), name, Arc::new(scope)).into_object(slf.py())
     }
 
-    /// The database that the connection string or the variables name, or `default`.
+    /// Return the database that the connection string or the variables name, or else `default`.
     #[pyo3(signature = (
         default = None, codec_options = None, read_preference = None, write_concern = None, read_concern = None
     ))]
@@ -169,7 +169,7 @@ impl ClientBase {
         DatabaseBase::new(slf.clone().unbind(), name, Arc::new(scope)).into_object(slf.py())
     }
 
-    /// The collection that the variables name.
+    /// Return the collection that the variables name.
     fn get_default_collection(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (Some(database), Some(collection)) = slf.get().path.defaults() else {
             return Err(configuration_error(
@@ -181,8 +181,8 @@ impl ClientBase {
         CollectionBase::new(slf.clone().unbind(), database, collection, scope).into_object(slf.py())
     }
 
-    /// Close the connections. A client that came from `from_config` serves
-    /// others too and stays open; it closes when its settings are replaced.
+    /// Close the connections. A client from `from_config` is shared and stays
+    /// open until its settings are replaced.
     pub fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.mode.run_now(py, self.method("close"), self.path.close())
     }

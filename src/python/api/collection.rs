@@ -8,21 +8,22 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::client::ClientBase;
-use super::cursor::{CursorBase, CursorCore, FindArguments, Open};
+use super::cursor::{CursorBase, CursorCore, Open};
 use super::database::DatabaseBase;
 use super::driver_collection::{AsyncCollection, Collection, DriverCollectionBase};
-use super::mode::{MethodName, Mode};
 use super::{driver_only, hash_of, no_truth, private};
 use crate::config::collection_name;
 use crate::driver::Namespace;
-use crate::python::awaitable::Gate;
-use crate::python::call::Startable;
+use crate::python::asyncio::awaitable::Backpressure;
+use crate::python::asyncio::call::Startable;
+use crate::python::asyncio::mode::{MethodName, Mode};
+use crate::python::calls::FindArguments;
 use crate::python::calls::target::{AnyTarget, Calls, Event, Path, Target};
-use crate::python::errors::wrong_type;
-use crate::python::mongo::{Change, ChangeArguments, InsertManyArguments, InsertOneArguments};
-use crate::python::options::{self, Opt, Opts};
-use crate::python::scope::{CodecRef, Overrides, Scope};
-use crate::python::store::StoreSettings;
+use crate::python::calls::{Change, ChangeArguments, InsertManyArguments, InsertOneArguments};
+use crate::python::convert::errors::wrong_type;
+use crate::python::convert::options::{self, Opt, Opts};
+use crate::python::convert::scope::{CodecRef, Overrides, Scope};
+use crate::python::event_store::StoreSettings;
 
 /// The cursor of a query.
 pub fn query(collection: Bound<'_, PyAny>, target: AnyTarget, arguments: FindArguments) -> CursorCore {
@@ -33,7 +34,7 @@ pub fn query(collection: Bound<'_, PyAny>, target: AnyTarget, arguments: FindArg
         .explained_by(Arc::new(move |py, arguments| explained.explain(py, arguments)))
 }
 
-/// The cursor of a pipeline.
+/// The cursor of an aggregation pipeline.
 pub fn aggregation(collection: Bound<'_, PyAny>, target: AnyTarget, pipeline: Py<PyAny>, options: Opts) -> CursorCore {
     let codec = target.codec().clone();
     let session = options.iter().find_map(|(_, option)| match option {
@@ -132,8 +133,8 @@ impl CollectionBase {
         self.scope.codec()
     }
 
-    /// What an insert waits for before it is made.
-    fn backpressure(&self) -> Gate {
+    /// The condition that an insert waits for before its document is encoded.
+    fn backpressure(&self) -> Backpressure {
         let client = self.client.get();
         let (path, class) = (client.path.clone(), client.classes().client);
         Box::new(move |py| path.backpressure(py, class))
@@ -156,8 +157,8 @@ impl CollectionBase {
 
 #[pymethods]
 impl CollectionBase {
-    /// Insert a document; gives an `InsertOneResult`. The caller's document
-    /// is not changed.
+    /// Insert a document, and return an `InsertOneResult`. The caller's document
+    /// is not changed, unless the client has `add_ids=True`.
     #[pyo3(signature = (document, bypass_document_validation = None, session = None, comment = None))]
     fn insert_one(
         &self,
@@ -173,7 +174,7 @@ impl CollectionBase {
         self.mode().run_behind(py, name, Some(self.backpressure()), move |py| target.insert_one(py, arguments))
     }
 
-    /// Insert several documents; gives an `InsertManyResult`.
+    /// Insert several documents, and return an `InsertManyResult`.
     #[pyo3(signature = (
                 documents, ordered = true, bypass_document_validation = None, session = None, comment = None
             ))]
@@ -190,8 +191,8 @@ impl CollectionBase {
         self.run(py, "insert_many", move |py, target| target.insert_many(py, arguments))
     }
 
-    /// Find the first document that matches; gives it, or `None`. An argument
-    /// that is no mapping is an `_id` to look for.
+    /// Return the first document that matches, or `None`. A `filter` that is
+    /// not a mapping is the `_id` to look for.
     #[pyo3(signature = (
                 filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
                 cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
@@ -258,8 +259,8 @@ impl CollectionBase {
         self.run(py, "find_one", move |py, target| target.find_one(py, &arguments))
     }
 
-    /// Find all documents that match; gives a cursor, which asks the
-    /// server once it is read.
+    /// Return a cursor over all documents that match. The query is sent when
+    /// the cursor is first read.
     #[pyo3(signature = (
                 filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
                 cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
@@ -328,7 +329,7 @@ impl CollectionBase {
         CursorBase::create(py, slf.get().mode(), core)
     }
 
-    /// Update the first document that matches; gives an `UpdateResult`.
+    /// Update the first document that matches, and return an `UpdateResult`.
     #[pyo3(signature = (
                 filter, update, upsert = false, bypass_document_validation = None, collation = None,
                 array_filters = None, hint = None, session = None, r#let = None, sort = None, comment = None
@@ -364,7 +365,7 @@ impl CollectionBase {
         self.run(py, "update_one", move |py, target| target.change(py, Change::UpdateOne, &arguments))
     }
 
-    /// Update all documents that match; gives an `UpdateResult`.
+    /// Update all documents that match, and return an `UpdateResult`.
     #[pyo3(signature = (
                 filter, update, upsert = false, array_filters = None, bypass_document_validation = None,
                 collation = None, hint = None, session = None, r#let = None, comment = None
@@ -398,7 +399,7 @@ impl CollectionBase {
         self.run(py, "update_many", move |py, target| target.change(py, Change::UpdateMany, &arguments))
     }
 
-    /// Replace the first document that matches; gives an `UpdateResult`.
+    /// Replace the first document that matches, and return an `UpdateResult`.
     #[pyo3(signature = (
                 filter, replacement, upsert = false, bypass_document_validation = None, collation = None,
                 hint = None, session = None, r#let = None, sort = None, comment = None
@@ -432,7 +433,7 @@ impl CollectionBase {
         self.run(py, "replace_one", move |py, target| target.change(py, Change::ReplaceOne, &arguments))
     }
 
-    /// Delete the first document that matches; gives a `DeleteResult`.
+    /// Delete the first document that matches, and return a `DeleteResult`.
     #[pyo3(signature = (filter, collation = None, hint = None, session = None, r#let = None, comment = None))]
     #[allow(clippy::too_many_arguments)]
     fn delete_one(
@@ -449,7 +450,7 @@ impl CollectionBase {
         self.run(py, "delete_one", move |py, target| target.delete(py, false, filter.bind(py), &options))
     }
 
-    /// Delete all documents that match; gives a `DeleteResult`.
+    /// Delete all documents that match, and return a `DeleteResult`.
     #[pyo3(signature = (filter, collation = None, hint = None, session = None, r#let = None, comment = None))]
     #[allow(clippy::too_many_arguments)]
     fn delete_many(
@@ -466,7 +467,7 @@ impl CollectionBase {
         self.run(py, "delete_many", move |py, target| target.delete(py, true, filter.bind(py), &options))
     }
 
-    /// Run an aggregation pipeline; gives a cursor, which may be awaited first.
+    /// Run an aggregation pipeline, and return a cursor. An awaited cursor may be awaited first.
     #[pyo3(signature = (pipeline, session = None, r#let = None, comment = None, **kwargs))]
     fn aggregate(
         slf: &Bound<'_, Self>,
@@ -486,7 +487,7 @@ impl CollectionBase {
         CursorBase::of_command(slf.py(), slf.get().mode(), core)
     }
 
-    /// Save an event; the event store's own way in.
+    /// Save an event. For the event store only.
     #[pyo3(signature = (settings, event_type, obj, task_id = None, installation_id = None))]
     fn _save_event(
         &self,
@@ -506,8 +507,8 @@ impl CollectionBase {
         })
     }
 
-    /// Save events, pairs of an event type and an object; returns for each
-    /// its result, or its exception.
+    /// Save events, which are pairs of an event type and an object. Returns the
+    /// result or the exception of each. For the event store only.
     fn _save_events(&self, py: Python<'_>, settings: Py<StoreSettings>, events: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let target = self.target();
         self.mode().run(py, MethodName { class: "EventStore", method: "save_many" }, move |py| {
@@ -515,7 +516,7 @@ impl CollectionBase {
         })
     }
 
-    /// Wait until none of the client's inserts is in flight.
+    /// Wait until none of the client's inserts is in flight. For the event store only.
     fn _drain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let target = self.target();
         self.mode().run(py, MethodName { class: "EventStore", method: "drain" }, move |py| target.drain(py))
@@ -527,19 +528,19 @@ impl CollectionBase {
         &self.namespace.collection
     }
 
-    /// The database's and the collection's name.
+    /// The names of the database and the collection, joined by a dot.
     #[getter]
     fn full_name(&self) -> String {
         self.namespace.to_string()
     }
 
-    /// The database that it is in.
+    /// The database of the collection.
     #[getter]
     fn database(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.database_base(py).into_object(py)
     }
 
-    /// The same collection with other options.
+    /// Return the same collection with other options.
     #[pyo3(signature = (
         codec_options = None, read_preference = None, write_concern = None, read_concern = None
     ))]

@@ -9,45 +9,18 @@ use pyo3::exceptions::{
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyString, PyType};
-use tokio::runtime::Handle;
 
-use super::mode::{MethodName, Mode};
 use crate::cursor::{Batch, Fetching};
 use crate::error::Result;
-use crate::python::awaitable::Awaitable;
-use crate::python::call::{Call, Startable, raised};
+use crate::python::asyncio::awaitable::Awaitable;
+use crate::python::asyncio::call::{Call, Startable, raised};
+use crate::python::asyncio::mode::{MethodName, Mode};
+use crate::python::calls::{FindArguments, Opening};
 use crate::python::codec::DEFAULT;
-use crate::python::errors::{invalid_operation, to_py, wrong_type};
-use crate::python::options::{self, Count};
-use crate::python::scope::CodecRef;
+use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
+use crate::python::convert::options::{self, Count};
+use crate::python::convert::scope::CodecRef;
 use crate::runtime::process;
-
-/// The arguments of `find`, and what the cursor's methods set of them.
-#[derive(Default)]
-pub struct FindArguments {
-    pub filter: Option<Py<PyAny>>,
-    pub projection: Option<Py<PyAny>>,
-    pub sort: Option<Py<PyAny>>,
-    pub skip: u64,
-    pub limit: i64,
-    pub batch_size: u32,
-    pub hint: Option<Py<PyAny>>,
-    pub collation: Option<Py<PyAny>>,
-    pub max: Option<Py<PyAny>>,
-    pub min: Option<Py<PyAny>>,
-    pub max_time_ms: Option<u64>,
-    pub comment: Option<Py<PyAny>>,
-    pub session: Option<Py<PyAny>>,
-    pub let_vars: Option<Py<PyAny>>,
-    pub allow_disk_use: Option<bool>,
-    pub allow_partial_results: bool,
-    pub no_cursor_timeout: bool,
-    pub return_key: Option<bool>,
-    pub show_record_id: Option<bool>,
-    /// PyMongo's `CursorType`.
-    pub cursor_type: i64,
-    pub max_await_time_ms: Option<u64>,
-}
 
 impl FindArguments {
     fn clone_ref(&self, py: Python<'_>) -> Self {
@@ -68,38 +41,35 @@ impl FindArguments {
     }
 }
 
-/// Starts a query.
-pub type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
-
-/// Makes a query of arguments.
+/// Encodes the arguments of a query; the result starts it.
 pub type Open = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Opening> + Send + Sync>;
 
-/// Makes the call that explains a query.
+/// Makes the call of `explain`.
 pub type Explain = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>> + Send + Sync>;
 
-/// What all kinds of cursor are made of.
+/// The state of a cursor, of any class.
 pub struct CursorCore {
     collection: Py<PyAny>,
     open: Open,
     explain: Option<Explain>,
     codec: CodecRef,
-    /// Whether it gives batches as they are.
+    /// Whether it returns whole batches as bytes.
     raw: bool,
-    /// Whether awaiting it asks the server: a command's, not a query's.
-    asks_at_once: bool,
+    /// Whether awaiting the cursor sends the command. False for a query of `find`.
+    sends_when_awaited: bool,
     state: Mutex<State>,
 }
 
 struct State {
     arguments: FindArguments,
     fetching: Option<Arc<Fetching>>,
-    /// Batches that came and are not empty.
-    come: VecDeque<Batch>,
-    /// How many documents came.
-    come_count: usize,
-    /// The server's id of it.
+    /// Received batches that are not empty.
+    received: VecDeque<Batch>,
+    /// The number of documents received.
+    retrieved_count: usize,
+    /// The server's cursor id.
     cursor_id: Option<i64>,
-    /// Whether the server has no more.
+    /// Whether the server's cursor is exhausted.
     ended: bool,
     closed: bool,
 }
@@ -109,25 +79,25 @@ impl State {
         Self {
             arguments,
             fetching: None,
-            come: VecDeque::new(),
-            come_count: 0,
+            received: VecDeque::new(),
+            retrieved_count: 0,
             cursor_id: None,
             ended: false,
             closed: false,
         }
     }
 
-    fn there(&self) -> usize {
-        self.come.iter().map(Batch::len).sum()
+    fn received_count(&self) -> usize {
+        self.received.iter().map(Batch::len).sum()
     }
 
-    /// Takes what came in; the reply of a fetch.
+    /// Adds the batches of a fetch.
     fn add(&mut self, (batches, ended): (Vec<Batch>, bool)) {
-        self.come_count += batches.iter().map(Batch::len).sum::<usize>();
+        self.retrieved_count += batches.iter().map(Batch::len).sum::<usize>();
         if let Some(id) = batches.last().and_then(Batch::cursor_id) {
             self.cursor_id = Some(id);
         }
-        self.come.extend(batches.into_iter().filter(|batch| !batch.is_empty()));
+        self.received.extend(batches.into_iter().filter(|batch| !batch.is_empty()));
         if ended {
             self.end();
         }
@@ -140,7 +110,7 @@ impl State {
 }
 
 impl CursorCore {
-    /// A cursor that has not begun.
+    /// A cursor that has not sent its query.
     pub fn new(collection: Py<PyAny>, open: Open, codec: CodecRef, arguments: FindArguments) -> Self {
         Self {
             collection,
@@ -148,22 +118,22 @@ impl CursorCore {
             explain: None,
             codec,
             raw: false,
-            asks_at_once: false,
+            sends_when_awaited: false,
             state: Mutex::new(State::new(arguments)),
         }
     }
 
-    /// The same, for a query that can be explained.
+    /// Adds `explain`, for a query of `find`.
     pub fn explained_by(self, explain: Explain) -> Self {
         Self { explain: Some(explain), ..self }
     }
 
-    /// The same, of a command: awaiting it asks the server.
+    /// Marks the cursor as a command's: awaiting it sends the command.
     pub fn of_command(self) -> Self {
-        Self { asks_at_once: true, ..self }
+        Self { sends_when_awaited: true, ..self }
     }
 
-    /// The same, giving batches as they are.
+    /// Makes the cursor return whole batches as bytes.
     pub fn of_raw_batches(self) -> Self {
         Self { raw: true, ..self }
     }
@@ -177,12 +147,12 @@ impl CursorCore {
         Self {
             explain: self.explain.clone(),
             raw: self.raw,
-            asks_at_once: self.asks_at_once,
+            sends_when_awaited: self.sends_when_awaited,
             ..Self::new(self.collection.clone_ref(py), Arc::clone(&self.open), self.codec.clone(), arguments)
         }
     }
 
-    /// Changes the arguments, as long as nothing has been asked for.
+    /// Changes the arguments, unless the query has been sent.
     fn set(&self, py: Python<'_>, set: impl FnOnce(&mut FindArguments)) -> PyResult<()> {
         {
             let mut state = self.state();
@@ -194,7 +164,7 @@ impl CursorCore {
         Err(invalid_operation(py, "cannot set options after executing query"))
     }
 
-    /// The query, started if it was not.
+    /// The running query. It is started if it was not.
     fn fetching(&self, py: Python<'_>) -> PyResult<Option<Arc<Fetching>>> {
         let arguments = {
             let state = self.state();
@@ -206,7 +176,7 @@ impl CursorCore {
             }
             state.arguments.clone_ref(py)
         };
-        // Encoding runs Python code: not with the lock held.
+        // Encoding may run Python code, so the lock is not held.
         let opening = (self.open)(py, &arguments)?;
         let runtime = raised(py, process().runtime())?;
         let fetching = Arc::new(opening(runtime));
@@ -214,31 +184,31 @@ impl CursorCore {
         Ok(Some(Arc::clone(state.fetching.get_or_insert(fetching))))
     }
 
-    /// The next document, if one has come already.
-    fn next_there(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+    /// The next document, if it has been received.
+    fn next_received(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         let mut state = self.state();
         if self.raw {
-            let mut batch = state.come.pop_front()?;
+            let mut batch = state.received.pop_front()?;
             drop(state);
             return Some(raw_batch(py, &mut batch));
         }
-        let batch = state.come.front_mut()?;
+        let batch = state.received.front_mut()?;
         // The bytes are copied, so that decoding, which may run Python code, needs no lock.
         let document = batch.take_next()?.map(|document| document.as_bytes().to_vec());
         if batch.is_empty() {
-            state.come.pop_front();
+            state.received.pop_front();
         }
         drop(state);
         Some(raised(py, document).and_then(|bytes| self.codec.decode(py, &bytes)))
     }
 
-    /// Takes up to `most` documents of those that have come.
+    /// Takes up to `most` of the received documents.
     fn take(&self, py: Python<'_>, most: usize) -> PyResult<Py<PyAny>> {
         let list = PyList::empty(py);
         let _paused = CollectorPaused::new(py);
         let mut left = most;
         while left > 0 {
-            let Some(mut batch) = self.state().come.pop_front() else { break };
+            let Some(mut batch) = self.state().received.pop_front() else { break };
             if self.raw {
                 list.append(raw_batch(py, &mut batch)?)?;
                 left -= 1;
@@ -252,43 +222,43 @@ impl CursorCore {
             }
             let mut state = self.state();
             if !batch.is_empty() {
-                state.come.push_front(batch);
+                state.received.push_front(batch);
             }
         }
         Ok(list.into_any().unbind())
     }
 
-    /// A call that has `wanted` documents come, and then finishes with them.
+    /// A call that waits until `wanted` documents are received, and then runs `finish`.
     fn fetch(
         slf: &Arc<Self>,
         py: Python<'_>,
         wanted: usize,
         finish: impl FnOnce(Python<'_>, &Self) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Call<(Vec<Batch>, bool)>> {
-        let (there, tailable) = {
+        let (received, tailable) = {
             let state = slf.state();
-            (state.there(), state.arguments.cursor_type != 0)
+            (state.received_count(), state.arguments.cursor_type != 0)
         };
-        let fetching = if there >= wanted { None } else { slf.fetching(py)? };
+        let fetching = if received >= wanted { None } else { slf.fetching(py)? };
         let core = Arc::clone(slf);
         let listener = fetching.as_ref().and_then(|fetching| fetching.listener());
         let fetched = async move {
             match fetching {
-                Some(fetching) => fetching.fetch(wanted - there, tailable).await,
+                Some(fetching) => fetching.fetch(wanted - received, tailable).await,
                 None => Ok((Vec::new(), false)),
             }
         };
-        let settled = move || listener.iter().for_each(|listener| listener.settle());
-        Ok(Call::new(fetched, move |py, come: Result<(Vec<Batch>, bool)>| match come {
-            Ok(come) => {
-                settled();
-                core.state().add(come);
+        let settle = move || listener.iter().for_each(|listener| listener.settle());
+        Ok(Call::new(fetched, move |py, batches: Result<(Vec<Batch>, bool)>| match batches {
+            Ok(batches) => {
+                settle();
+                core.state().add(batches);
                 finish(py, &core)
             }
             Err(error) => {
-                settled();
+                settle();
                 core.close();
-                core.state().come.clear();
+                core.state().received.clear();
                 Err(to_py(py, error))
             }
         }))
@@ -314,7 +284,7 @@ impl CursorCore {
 
     fn alive(&self) -> bool {
         let state = self.state();
-        !state.come.is_empty() || !(state.ended || state.closed)
+        !state.received.is_empty() || !(state.ended || state.closed)
     }
 }
 
@@ -323,7 +293,7 @@ fn raw_batch(py: Python<'_>, batch: &mut Batch) -> PyResult<Py<PyAny>> {
 }
 
 impl FindArguments {
-    /// Sets or unsets what the wire protocol's flags stand for.
+    /// Sets or unsets the options of the wire protocol's flags.
     fn set_flags(&mut self, mask: i64, on: bool) -> PyResult<()> {
         const TAILABLE: i64 = 2;
         const NO_TIMEOUT: i64 = 16;
@@ -347,9 +317,9 @@ impl FindArguments {
     }
 }
 
-/// Keeps Python's cyclic garbage collector from running while a list of
-/// documents is made: nothing of it is garbage, and the collector would look
-/// through all of it again and again.
+/// Pauses Python's cyclic garbage collector while a list of documents is
+/// built. None of them is garbage, and the collector would scan all of them
+/// again and again.
 struct CollectorPaused {
     was_enabled: bool,
 }
@@ -378,12 +348,12 @@ pub struct CursorBase {
 }
 
 impl CursorBase {
-    /// A cursor of the class for `mode` that has not asked the server yet.
+    /// A cursor of the class for `mode`, which has not sent its query.
     pub fn create(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
         Self::object(py, mode, Arc::new(core))
     }
 
-    /// The cursor of a command. A blocking one asks the server at once, as PyMongo's does.
+    /// The cursor of a command. A blocking cursor sends the command at once, as PyMongo's does.
     pub fn of_command(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
         let core = Arc::new(core.of_command());
         if mode == Mode::Blocking {
@@ -434,12 +404,12 @@ impl CursorBase {
         self.mode.run(py, self.method(method), prepare)
     }
 
-    /// The arguments of its query.
+    /// The arguments of the query.
     pub fn arguments(&self, py: Python<'_>) -> FindArguments {
         self.core.state().arguments.clone_ref(py)
     }
 
-    /// The document at a place of the query's result, for a blocking cursor.
+    /// The document at an index of the query's result, for a blocking cursor.
     fn at<'py>(slf: Bound<'py, Self>, place: i64) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let Ok(place) = u64::try_from(place) else {
@@ -471,19 +441,19 @@ impl CursorBase {
         options::generic(cls, item)
     }
 
-    /// The collection that it reads.
+    /// The collection that the cursor reads.
     #[getter]
     fn collection(&self, py: Python<'_>) -> Py<PyAny> {
         self.core.collection.clone_ref(py)
     }
 
-    /// Whether more documents may come.
+    /// Whether the cursor may return more documents.
     #[getter]
     fn alive(&self) -> bool {
         self.core.alive()
     }
 
-    /// The server's id of the cursor: `None` before it is there, 0 once the server has no more.
+    /// The server's cursor id: `None` before the first reply, 0 once the cursor is exhausted.
     #[getter]
     fn cursor_id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let id = self.core.state().cursor_id;
@@ -493,25 +463,25 @@ impl CursorBase {
         }
     }
 
-    /// Not told by the driver: always `None`.
+    /// Always `None`: the driver does not provide the server's address.
     #[getter]
     fn address(&self) -> Option<Py<PyAny>> {
         None
     }
 
-    /// The session that it is in, or `None`.
+    /// The cursor's session, or `None`.
     #[getter]
     fn session(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.core.state().arguments.session.as_ref().map(|session| session.clone_ref(py))
     }
 
-    /// How many documents have come.
+    /// The number of documents received so far.
     #[getter]
     fn retrieved(&self) -> usize {
-        self.core.state().come_count
+        self.core.state().retrieved_count
     }
 
-    /// All documents that are left, or at most `length` of them, as a list.
+    /// Return all remaining documents, or at most `length` of them, as a list.
     #[pyo3(signature = (length = None))]
     fn to_list(&self, py: Python<'_>, length: Option<Count>) -> PyResult<Py<PyAny>> {
         let length = length.map(|length| usize::try_from(length.0).unwrap_or(usize::MAX));
@@ -523,8 +493,8 @@ impl CursorBase {
         self.run(py, "to_list", move |py| CursorCore::fetch(&core, py, most, move |py, core| core.take(py, most)))
     }
 
-    /// Set the order: a field's name and a direction, a list of names or
-    /// of pairs, or a mapping.
+    /// Set the sort order: a field name and a direction, a list of field names
+    /// or of (name, direction) pairs, or a mapping.
     #[pyo3(signature = (key_or_list, direction = None))]
     fn sort<'py>(
         slf: Bound<'py, Self>,
@@ -535,21 +505,21 @@ impl CursorBase {
         Self::set(slf, |arguments| arguments.sort = Some(sort))
     }
 
-    /// Set how many matches to pass over.
+    /// Set the number of documents to skip.
     fn skip(slf: Bound<'_, Self>, skip: Count) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.skip = skip.0)
     }
 
-    /// Set the most documents to return; 0 is no limit.
+    /// Set the maximum number of documents to return; 0 means no limit.
     fn limit(slf: Bound<'_, Self>, limit: i64) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.limit = limit)
     }
 
-    /// Set the most documents in one batch; 0 is the server's own choice.
+    /// Set the maximum number of documents in a batch; 0 means the server's default.
     fn batch_size(slf: Bound<'_, Self>, batch_size: Count) -> PyResult<Bound<'_, Self>> {
         let batch_size = u32::try_from(batch_size.0).unwrap_or(u32::MAX);
-        if slf.get().core.asks_at_once {
-            // Of a command's cursor PyMongo's may be set at any time; the batches keep the size they have.
+        if slf.get().core.sends_when_awaited {
+            // PyMongo allows this at any time for a command's cursor. Here the size of its batches does not change.
             return Ok(slf);
         }
         Self::set(slf, |arguments| arguments.batch_size = batch_size)
@@ -560,22 +530,22 @@ impl CursorBase {
         Self::set(slf, |arguments| arguments.hint = index.map(Bound::unbind))
     }
 
-    /// Set how texts compare.
+    /// Set the collation.
     fn collation<'py>(slf: Bound<'py, Self>, collation: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
         Self::set(slf, |arguments| arguments.collation = collation.map(Bound::unbind))
     }
 
-    /// Set a comment, which shows up in the server's log and profiler.
+    /// Set a comment, which the server's log and profiler show.
     fn comment<'py>(slf: Bound<'py, Self>, comment: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         Self::set(slf, |arguments| arguments.comment = Some(comment.unbind()))
     }
 
-    /// Set how long the server may work on it, in milliseconds.
+    /// Set the time limit of the query on the server, in milliseconds.
     fn max_time_ms(slf: Bound<'_, Self>, max_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.max_time_ms = max_time_ms)
     }
 
-    /// Set whether the server may sort on disk.
+    /// Set whether the server may write temporary files to disk while it sorts.
     fn allow_disk_use(slf: Bound<'_, Self>, allow_disk_use: bool) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.allow_disk_use = Some(allow_disk_use))
     }
@@ -590,8 +560,8 @@ impl CursorBase {
         Self::set(slf, |arguments| arguments.min = Some(spec.unbind()))
     }
 
-    /// Set how long the server waits for something new, in milliseconds, where
-    /// the cursor's type is `TAILABLE_AWAIT`.
+    /// Set how long the server waits for new documents, in milliseconds, for a
+    /// cursor of type `TAILABLE_AWAIT`.
     fn max_await_time_ms(slf: Bound<'_, Self>, max_await_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.max_await_time_ms = max_await_time_ms)
     }
@@ -610,7 +580,7 @@ impl CursorBase {
         set.map(|()| slf)
     }
 
-    /// Set a condition in JavaScript.
+    /// Add a `$where` condition in JavaScript.
     #[pyo3(name = "where")]
     fn where_<'py>(slf: Bound<'py, Self>, code: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let py = slf.py();
@@ -628,7 +598,7 @@ impl CursorBase {
         Self::set(slf, |arguments| arguments.filter = Some(filter.into_any().unbind()))
     }
 
-    /// The values that a field has in the documents that match.
+    /// Return the distinct values of a field among the documents that match.
     fn distinct(&self, py: Python<'_>, key: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let arguments = self.core.state().arguments.clone_ref(py);
         let keywords = PyDict::new(py);
@@ -649,7 +619,7 @@ impl CursorBase {
         self.core.collection.call_method(py, "distinct", (key,), Some(&keywords))
     }
 
-    /// How the server would carry the query out.
+    /// Return the server's plan for the query.
     fn explain(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let Some(explain) = self.core.explain.clone() else {
             return Err(PyNotImplementedError::new_err(
@@ -660,18 +630,18 @@ impl CursorBase {
         self.run(py, "explain", move |py| explain(py, &arguments))
     }
 
-    /// The same query, not begun.
+    /// Return a cursor with the same arguments, which has not sent its query.
     fn clone(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Self::create(py, self.mode, self.core.copy(py))
     }
 
-    /// Begin anew: the next document is the query's first.
+    /// Reset the cursor: the next read sends the query again.
     fn rewind<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
         slf.get().core.rewind(slf.py());
         slf
     }
 
-    /// Let the server go of the query.
+    /// Close the cursor, on the server too.
     fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let core = Arc::clone(&self.core);
         self.run(py, "close", move |py| {
@@ -708,7 +678,7 @@ impl CursorBase {
             Some(stop) => stop - start,
             None => 0,
         };
-        // An empty slice has no documents; MongoDB's limit 0 is no limit.
+        // An empty slice has no documents, but MongoDB's limit 0 means no limit.
         let empty = stop == Some(start);
         let slf = Self::set(slf, |arguments| {
             arguments.skip = skip;
@@ -731,40 +701,40 @@ impl AwaitedCursorBase {
         slf
     }
 
-    /// Ask the server, if this is the cursor of a command; returns the cursor itself. Both
+    /// Send the command, if this is the cursor of a command; returns the cursor itself. Both
     /// `await collection.aggregate(…)` and `async for … in collection.aggregate(…)` work.
     fn __await__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let base = slf.as_super().get();
         let (core, cursor) = (Arc::clone(&base.core), slf.clone().unbind());
         base.run(slf.py(), "__await__", move |py| {
-            CursorCore::fetch(&core, py, usize::from(core.asks_at_once), move |_, _| Ok(cursor.into_any()))
+            CursorCore::fetch(&core, py, usize::from(core.sends_when_awaited), move |_, _| Ok(cursor.into_any()))
         })
     }
 
-    /// The next document, or `None` if there is none now.
+    /// Return the next document, or `None` if there is none now.
     fn try_next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let base = slf.as_super().get();
         let core = Arc::clone(&base.core);
         base.run(slf.py(), "try_next", move |py| {
-            CursorCore::fetch(&core, py, 1, |py, core| core.next_there(py).unwrap_or_else(|| Ok(py.None())))
+            CursorCore::fetch(&core, py, 1, |py, core| core.next_received(py).unwrap_or_else(|| Ok(py.None())))
         })
     }
 
     fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, base) = (slf.py(), slf.as_super().get());
-        if let Some(document) = base.core.next_there(py) {
+        if let Some(document) = base.core.next_received(py) {
             return Ok(Py::new(py, Awaitable::ready(base.method("next"), document?))?.into_any());
         }
         Self::next(slf)
     }
 
-    /// The next document; raises `StopAsyncIteration` if there is none.
+    /// Return the next document; raises `StopAsyncIteration` if there is none.
     fn next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let base = slf.as_super().get();
         let core = Arc::clone(&base.core);
         base.run(slf.py(), "next", move |py| {
             CursorCore::fetch(&core, py, 1, |py, core| {
-                core.next_there(py).unwrap_or_else(|| Err(PyStopAsyncIteration::new_err(())))
+                core.next_received(py).unwrap_or_else(|| Err(PyStopAsyncIteration::new_err(())))
             })
         })
     }
@@ -798,26 +768,26 @@ impl BlockingCursorBase {
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, base) = (slf.py(), slf.as_super().get());
-        if let Some(document) = base.core.next_there(py) {
+        if let Some(document) = base.core.next_received(py) {
             return document;
         }
         let runtime = raised(py, process().runtime())?;
         let next = CursorCore::fetch(&base.core, py, 1, |py, core| {
-            core.next_there(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
+            core.next_received(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
         })?;
         next.wait(py, runtime)
     }
 
-    /// The next document, or `None` if there is none now.
+    /// Return the next document, or `None` if there is none now.
     fn try_next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, base) = (slf.py(), slf.as_super().get());
         let runtime = raised(py, process().runtime())?;
         let next =
-            CursorCore::fetch(&base.core, py, 1, |py, core| core.next_there(py).unwrap_or_else(|| Ok(py.None())))?;
+            CursorCore::fetch(&base.core, py, 1, |py, core| core.next_received(py).unwrap_or_else(|| Ok(py.None())))?;
         next.wait(py, runtime)
     }
 
-    /// The next document; raises `StopIteration` if there is none.
+    /// Return the next document; raises `StopIteration` if there is none.
     fn next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Self::__next__(slf)
     }

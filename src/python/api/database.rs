@@ -9,12 +9,12 @@ use pyo3::types::{PyString, PyType};
 use super::client::ClientBase;
 use super::collection::CollectionBase;
 use super::driver_database::{AsyncDatabase, Database, DriverDatabaseBase};
-use super::mode::Mode;
 use super::{driver_only, hash_of, no_truth, private};
 use crate::config::collection_name;
+use crate::python::asyncio::mode::Mode;
 use crate::python::calls::target::Path;
-use crate::python::options;
-use crate::python::scope::{Overrides, Scope};
+use crate::python::convert::options;
+use crate::python::convert::scope::{Overrides, Scope};
 
 /// The methods that the databases of both paths have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "DatabaseBase", frozen, subclass)]
@@ -24,7 +24,7 @@ pub struct DatabaseBase {
     /// The database's name.
     #[pyo3(get)]
     pub name: String,
-    /// What its collections inherit.
+    /// The options that its collections inherit.
     pub scope: Arc<Scope>,
 }
 
@@ -61,13 +61,13 @@ impl DatabaseBase {
 
 #[pymethods]
 impl DatabaseBase {
-    /// The client that it came from.
+    /// The client of the database.
     #[getter]
     fn client(&self, py: Python<'_>) -> Py<ClientBase> {
         self.client.clone_ref(py)
     }
 
-    /// The collection of that name; with other options, where they are given.
+    /// Return a collection by its name. Options that are not given are the database's.
     #[pyo3(signature = (
         name, codec_options = None, read_preference = None, write_concern = None, read_concern = None
     ))]
@@ -87,7 +87,7 @@ impl DatabaseBase {
         CollectionBase::new(self.client.clone_ref(py), &self.name, &name, scope).into_object(py)
     }
 
-    /// The same database with other options.
+    /// Return the same database with other options.
     #[pyo3(signature = (
         codec_options = None, read_preference = None, write_concern = None, read_concern = None
     ))]

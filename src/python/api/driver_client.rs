@@ -7,27 +7,27 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::change_stream::{ChangeStreamBase, WatchArguments, WatchCore};
+use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
 use super::client::ClientBase;
 use super::cursor::CursorBase;
 use super::driver_database::DriverDatabaseBase;
-use super::mode::Mode;
 use super::session::{SessionBase, SessionCore};
 use super::{clone_of, listing, usual, usual_and};
 use crate::config::{self, DriverSettings, database_name};
 use crate::driver::watch::Level;
 use crate::driver::{DriverClient, Namespace};
-use crate::python::call::{Call, Startable, raised};
+use crate::python::asyncio::call::{Call, Startable, raised};
+use crate::python::asyncio::mode::Mode;
+use crate::python::calls::CallContext;
+use crate::python::calls::driver_only as calls;
+use crate::python::calls::driver_only::{BulkArguments, CommandArguments};
 use crate::python::calls::target::{Path, Target};
 use crate::python::codec::DEFAULT;
-use crate::python::driver_calls as calls;
-use crate::python::driver_calls::{BulkArguments, CommandArguments};
-use crate::python::errors::{configuration_error, wrong_type};
-use crate::python::mongo::At;
+use crate::python::convert::errors::{configuration_error, wrong_type};
+use crate::python::convert::options::{self, Opt};
+use crate::python::convert::scope::{CodecRef, Overrides};
+use crate::python::lifecycle::pooled::{ClientExtras, Pooled};
 use crate::python::oidc::Oidc;
-use crate::python::options::{self, Opt};
-use crate::python::pooled::{Extras, Pooled};
-use crate::python::scope::{CodecRef, Overrides};
 
 /// The methods that only the clients of the driver path have. Users see its subclasses.
 #[pyclass(
@@ -55,7 +55,7 @@ impl DriverClientBase {
     fn run<S: Startable>(
         slf: &Bound<'_, Self>,
         method: &'static str,
-        call: impl FnOnce(Python<'_>, At<DriverClient>) -> PyResult<S> + Send + 'static,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
         Self::run_on(slf, method, Self::target(slf), call)
     }
@@ -64,7 +64,7 @@ impl DriverClientBase {
         slf: &Bound<'_, Self>,
         method: &'static str,
         target: Target<DriverClient>,
-        call: impl FnOnce(Python<'_>, At<DriverClient>) -> PyResult<S> + Send + 'static,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
         let base = slf.as_super().get();
         base.mode.run(slf.py(), base.method(method), move |py| target.make(py, call))
@@ -77,8 +77,8 @@ impl DriverClientBase {
 
     /// A property that `connect.eaas.mongodb.monitoring` derives from the topology, once a server has been reached.
     fn ask(slf: &Bound<'_, Self>, property: &'static str) -> PyResult<Py<PyAny>> {
-        Self::run(slf, property, move |_, at| {
-            let client = at.client;
+        Self::run(slf, property, move |_, context| {
+            let client = context.client;
             Ok(Call::new(async move { client.reached().await }, move |py, topology| {
                 of_topology(py, property, raised(py, topology)?)
             }))
@@ -161,10 +161,10 @@ impl DriverClientBase {
         comment: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual(session, comment);
-        Self::run(slf, "list_database_names", move |py, at| calls::list_database_names(py, at, &opts))
+        Self::run(slf, "list_database_names", move |py, context| calls::list_database_names(py, context, &opts))
     }
 
-    /// The databases; gives a cursor, which may be awaited first.
+    /// List the databases, and return a cursor. An awaited cursor may be awaited first.
     #[pyo3(signature = (session = None, comment = None, **kwargs))]
     fn list_databases(
         slf: &Bound<'_, Self>,
@@ -173,8 +173,8 @@ impl DriverClientBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, clone_of(slf.py(), &session), comment)?;
-        let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, at| {
-            calls::list_databases(py, at, bson::doc! { "listDatabases": 1 }, &opts)
+        let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
+            calls::list_databases(py, context, bson::doc! { "listDatabases": 1 }, &opts)
         });
         CursorBase::of_command(slf.py(), mode(slf), core)
     }
@@ -200,17 +200,17 @@ impl DriverClientBase {
         };
         let opts = usual(session, comment);
         let target = Self::target_of(slf, Namespace::new(name, ""), base.scope.codec());
-        Self::run_on(slf, "drop_database", target, move |py, at| {
-            calls::quiet(py, at, bson::doc! { "dropDatabase": 1 }, &opts, None)
+        Self::run_on(slf, "drop_database", target, move |py, context| {
+            calls::quiet(py, context, bson::doc! { "dropDatabase": 1 }, &opts, None)
         })
     }
 
-    /// What the server says of itself.
+    /// Return the server's `buildInfo`.
     #[pyo3(signature = (session = None))]
     fn server_info(slf: &Bound<'_, Self>, session: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let arguments = CommandArguments { session, check: true, ..CommandArguments::default() };
-        Self::run(slf, "server_info", move |py, at| {
-            calls::command(py, at, PyString::new(py, "buildinfo").as_any(), None, None, &arguments)
+        Self::run(slf, "server_info", move |py, context| {
+            calls::command(py, context, PyString::new(py, "buildinfo").as_any(), None, None, &arguments)
         })
     }
 
@@ -230,7 +230,7 @@ impl DriverClientBase {
     }
 
     /// Do many writes to any collections in few commands (MongoDB 8.0 or later);
-    /// gives a `ClientBulkWriteResult`.
+    /// returns a `ClientBulkWriteResult`.
     #[pyo3(signature = (
         models, session = None, ordered = true, verbose_results = false, bypass_document_validation = None,
         comment = None, r#let = None, write_concern = None
@@ -254,12 +254,12 @@ impl DriverClientBase {
         let scope = slf.as_super().get().scope.with(slf.py(), &Overrides { write_concern, ..Overrides::default() })?;
         let namespace = Namespace { concerns: Arc::clone(&scope.concerns), ..Namespace::new("admin", "bulkWrite") };
         let target = Self::target_of(slf, namespace, scope.codec());
-        Self::run_on(slf, "bulk_write", target, move |py, at| {
-            calls::bulk_write_client(py, at, &arguments, verbose_results)
+        Self::run_on(slf, "bulk_write", target, move |py, context| {
+            calls::bulk_write_client(py, context, &arguments, verbose_results)
         })
     }
 
-    /// Watch all databases; gives a change stream, which may be awaited first.
+    /// Watch all databases, and return a change stream. An awaited one may be awaited first.
     #[pyo3(signature = (
         pipeline = None, full_document = None, resume_after = None, max_await_time_ms = None,
         batch_size = None, collation = None, start_at_operation_time = None, session = None,
@@ -296,7 +296,7 @@ impl DriverClientBase {
             full_document_before_change,
             show_expanded_events,
         };
-        let core = WatchCore::new(py, Level::Client, Self::target(slf), arguments)?;
+        let core = ChangeStreamCore::new(py, Level::Client, Self::target(slf), arguments)?;
         ChangeStreamBase::create(py, mode(slf), core)
     }
 }
@@ -380,8 +380,8 @@ impl AsyncMongoClient {
     /// Connect, as far as that is possible before the first call: the DNS seed
     /// list of a `mongodb+srv://` string is resolved.
     fn aconnect(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        DriverClientBase::run(slf.as_super(), "aconnect", |_, at| {
-            let client = at.client;
+        DriverClientBase::run(slf.as_super(), "aconnect", |_, context| {
+            let client = context.client;
             Ok(Call::new(async move { client.prepare().await }, |py, ended| {
                 raised(py, ended)?;
                 Ok(py.None())
@@ -457,21 +457,21 @@ impl MongoClient {
     }
 }
 
-/// What of a client's keywords is no setting.
-fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<Extras> {
+/// Removes from a client's keywords those that are not settings, and returns them.
+fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<ClientExtras> {
     let py = options.py();
-    let taken = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+    let take = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
         let value = options.get_item(name)?;
         options.del_item(name).ok();
         Ok(value.filter(|value| !value.is_none()))
     };
-    let listeners = match taken("event_listeners")? {
+    let listeners = match take("event_listeners")? {
         Some(listeners) => {
             py.import("connect.eaas.mongodb.monitoring")?.getattr("check_listeners")?.call1((listeners,))?.extract()?
         }
         None => Vec::new(),
     };
-    let server_api = match taken("server_api")? {
+    let server_api = match take("server_api")? {
         Some(api) => {
             let version = api.getattr("version")?.extract::<String>()?;
             let version = version.parse::<ServerApiVersion>().map_err(|_| {
@@ -484,7 +484,7 @@ fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<Extras> {
         }
         None => None,
     };
-    Ok(Extras { listeners, server_api, oidc: Oidc::of(options)? })
+    Ok(ClientExtras { listeners, server_api, oidc: Oidc::of(options)? })
 }
 
 /// The options of documents' types, in PyMongo's names for them as keywords.
@@ -552,18 +552,18 @@ fn driver_settings_of<'py>(
         }
     }
     let mut options = options::uri_options(options)?;
-    let mut taken = |name: &str| {
+    let mut take = |name: &str| {
         let place = options.iter().position(|(option, _)| option == name)?;
         Some(options.remove(place).1)
     };
-    if let Some(user) = taken("username") {
-        uri = config::uri_with_credentials(&uri, &user, taken("password").as_deref());
+    if let Some(user) = take("username") {
+        uri = config::uri_with_credentials(&uri, &user, take("password").as_deref());
     }
     let settings = DriverSettings::with_callback(&config::uri_with_options(&uri, &options), has_callback);
     Ok((raised(py, settings)?, codec_options(&codec)?, read_preference))
 }
 
-/// The `CodecOptions` of a client's keywords; `None` where there are none.
+/// The `CodecOptions` of a client's keywords, or `None` if none were given.
 fn codec_options<'py>(given: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = given.py();
     if given.is_empty() {

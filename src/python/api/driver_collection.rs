@@ -5,21 +5,21 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use super::change_stream::{ChangeStreamBase, WatchArguments, WatchCore};
+use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
 use super::collection::{CollectionBase, aggregation, query};
 use super::cursor::CursorBase;
-use super::mode::Mode;
 use super::{clone_of, listing, no_encryption, usual, usual_and};
 use crate::driver::DriverClient;
 use crate::driver::watch::Level;
-use crate::python::call::Startable;
+use crate::python::asyncio::call::Startable;
+use crate::python::asyncio::mode::Mode;
+use crate::python::calls::CallContext;
+use crate::python::calls::driver_only as calls;
+use crate::python::calls::driver_only::{BulkArguments, Changing};
 use crate::python::calls::target::Target;
-use crate::python::driver_calls as calls;
-use crate::python::driver_calls::{BulkArguments, Changing};
-use crate::python::errors::{configuration_error, wrong_type};
-use crate::python::mongo::At;
-use crate::python::options::{self, Form, Opt};
-use crate::python::pooled::Pooled;
+use crate::python::convert::errors::{configuration_error, wrong_type};
+use crate::python::convert::options::{self, Form, Opt};
+use crate::python::lifecycle::pooled::Pooled;
 
 /// The methods that only the collections of the driver path have. Users see its subclasses.
 #[pyclass(
@@ -46,7 +46,7 @@ impl DriverCollectionBase {
     fn run<S: Startable>(
         slf: &Bound<'_, Self>,
         method: &'static str,
-        call: impl FnOnce(Python<'_>, At<DriverClient>) -> PyResult<S> + Send + 'static,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
         let (base, target) = (slf.as_super().get(), Self::target(slf));
         base.mode().run(slf.py(), base.method(method), move |py| target.make(py, call))
@@ -55,7 +55,7 @@ impl DriverCollectionBase {
 
 #[pymethods]
 impl DriverCollectionBase {
-    /// How many documents match.
+    /// Return the number of documents that match.
     #[pyo3(signature = (filter, session = None, comment = None, **kwargs))]
     fn count_documents(
         slf: &Bound<'_, Self>,
@@ -75,10 +75,12 @@ impl DriverCollectionBase {
             ],
         )?;
         opts.extend(usual(session, comment));
-        Self::run(slf, "count_documents", move |py, at| calls::count_documents(py, at, filter.bind(py), &opts))
+        Self::run(slf, "count_documents", move |py, context| {
+            calls::count_documents(py, context, filter.bind(py), &opts)
+        })
     }
 
-    /// How many documents there are, as the collection's metadata say.
+    /// Return the number of documents according to the collection's metadata.
     #[pyo3(signature = (comment = None, **kwargs))]
     fn estimated_document_count(
         slf: &Bound<'_, Self>,
@@ -92,10 +94,12 @@ impl DriverCollectionBase {
         }
         let mut opts = options::more(kwargs, &[("maxTimeMS", Form::Value)])?;
         opts.push(("comment", Opt::Value(comment)));
-        Self::run(slf, "estimated_document_count", move |py, at| calls::estimated_document_count(py, at, &opts))
+        Self::run(slf, "estimated_document_count", move |py, context| {
+            calls::estimated_document_count(py, context, &opts)
+        })
     }
 
-    /// The values that a field has in the documents that match.
+    /// Return the distinct values of a field among the documents that match.
     #[pyo3(signature = (key, filter = None, session = None, comment = None, hint = None, **kwargs))]
     #[allow(clippy::too_many_arguments)]
     fn distinct(
@@ -113,12 +117,12 @@ impl DriverCollectionBase {
         let mut opts = options::more(kwargs, &[("maxTimeMS", Form::Value), ("collation", Form::Collation)])?;
         opts.extend(usual(session, comment));
         opts.push(("hint", Opt::Index(hint)));
-        Self::run(slf, "distinct", move |py, at| {
-            calls::distinct(py, at, key, filter.as_ref().map(|filter| filter.bind(py)), &opts)
+        Self::run(slf, "distinct", move |py, context| {
+            calls::distinct(py, context, key, filter.as_ref().map(|filter| filter.bind(py)), &opts)
         })
     }
 
-    /// Update the first document that matches; gives it as it was, or as it is then.
+    /// Update the first document that matches, and return it as it was before or after the update.
     #[pyo3(signature = (
         filter, update, projection = None, sort = None, upsert = false, return_document = false,
         array_filters = None, hint = None, session = None, r#let = None, comment = None, **kwargs
@@ -149,13 +153,13 @@ impl DriverCollectionBase {
             ("let", Opt::Mapping(r#let)),
         ]);
         opts.extend(usual(session, comment));
-        Self::run(slf, "find_one_and_update", move |py, at| {
+        Self::run(slf, "find_one_and_update", move |py, context| {
             let change = Changing::Update(update);
-            calls::find_one_and_change(py, at, filter.bind(py), &change, return_document, max_time, &opts)
+            calls::find_one_and_change(py, context, filter.bind(py), &change, return_document, max_time, &opts)
         })
     }
 
-    /// Replace the first document that matches; gives it as it was, or as it is then.
+    /// Replace the first document that matches, and return the old or the new document.
     #[pyo3(signature = (
         filter, replacement, projection = None, sort = None, upsert = false, return_document = false,
         hint = None, session = None, r#let = None, comment = None, **kwargs
@@ -184,13 +188,13 @@ impl DriverCollectionBase {
             ("let", Opt::Mapping(r#let)),
         ]);
         opts.extend(usual(session, comment));
-        Self::run(slf, "find_one_and_replace", move |py, at| {
+        Self::run(slf, "find_one_and_replace", move |py, context| {
             let change = Changing::Replace(replacement);
-            calls::find_one_and_change(py, at, filter.bind(py), &change, return_document, max_time, &opts)
+            calls::find_one_and_change(py, context, filter.bind(py), &change, return_document, max_time, &opts)
         })
     }
 
-    /// Delete the first document that matches; gives it.
+    /// Delete the first document that matches, and return it.
     #[pyo3(signature = (
         filter, projection = None, sort = None, hint = None, session = None, r#let = None, comment = None,
         **kwargs
@@ -215,13 +219,13 @@ impl DriverCollectionBase {
             ("let", Opt::Mapping(r#let)),
         ]);
         opts.extend(usual(session, comment));
-        Self::run(slf, "find_one_and_delete", move |py, at| {
+        Self::run(slf, "find_one_and_delete", move |py, context| {
             let change = Changing::Delete;
-            calls::find_one_and_change(py, at, filter.bind(py), &change, false, max_time, &opts)
+            calls::find_one_and_change(py, context, filter.bind(py), &change, false, max_time, &opts)
         })
     }
 
-    /// Do many writes (`InsertOne`, `UpdateOne`, … of PyMongo) in few commands; gives a `BulkWriteResult`.
+    /// Run many writes (PyMongo's `InsertOne`, `UpdateOne`, …) in few commands, and return a `BulkWriteResult`.
     #[pyo3(signature = (
         requests, ordered = true, bypass_document_validation = None, session = None, comment = None,
         r#let = None
@@ -240,10 +244,10 @@ impl DriverCollectionBase {
             vec![("bypassDocumentValidation", Opt::Flag(bypass_document_validation)), ("let", Opt::Mapping(r#let))];
         options.extend(usual(session, comment));
         let arguments = BulkArguments { requests, ordered, options };
-        Self::run(slf, "bulk_write", move |py, at| calls::bulk_write_collection(py, at, &arguments))
+        Self::run(slf, "bulk_write", move |py, context| calls::bulk_write_collection(py, context, &arguments))
     }
 
-    /// Find all documents that match; gives a cursor of batches as the server sent them.
+    /// Return a cursor over the raw batches of all documents that match.
     #[pyo3(signature = (*args, **kwargs))]
     fn find_raw_batches(
         slf: &Bound<'_, Self>,
@@ -256,7 +260,7 @@ impl DriverCollectionBase {
         CursorBase::create(slf.py(), mode(slf), core.of_raw_batches())
     }
 
-    /// Run an aggregation pipeline; gives a cursor of batches as the server sent them.
+    /// Run an aggregation pipeline, and return a cursor over its raw batches.
     #[pyo3(signature = (pipeline, session = None, comment = None, **kwargs))]
     fn aggregate_raw_batches(
         slf: &Bound<'_, Self>,
@@ -271,7 +275,7 @@ impl DriverCollectionBase {
         CursorBase::of_command(slf.py(), mode(slf), core.of_raw_batches())
     }
 
-    /// What is known of each index, by its name.
+    /// Return the options of each index, by its name.
     #[pyo3(signature = (session = None, comment = None))]
     fn index_information(
         slf: &Bound<'_, Self>,
@@ -279,10 +283,10 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual(session, comment);
-        Self::run(slf, "index_information", move |py, at| calls::index_information(py, at, &opts))
+        Self::run(slf, "index_information", move |py, context| calls::index_information(py, context, &opts))
     }
 
-    /// The indexes; gives a cursor, which may be awaited first.
+    /// List the indexes, and return a cursor. An awaited cursor may be awaited first.
     #[pyo3(signature = (session = None, comment = None))]
     fn list_indexes(
         slf: &Bound<'_, Self>,
@@ -292,11 +296,13 @@ impl DriverCollectionBase {
         let opts = usual(clone_of(slf.py(), &session), comment);
         let mut target = Self::target(slf);
         target.codec = calls::sons(slf.py())?;
-        let core = listing(slf.clone().into_any(), target, session, move |py, at| calls::list_indexes(py, at, &opts));
+        let core = listing(slf.clone().into_any(), target, session, move |py, context| {
+            calls::list_indexes(py, context, &opts)
+        });
         CursorBase::of_command(slf.py(), mode(slf), core)
     }
 
-    /// Make an index; gives its name.
+    /// Create an index, and return its name.
     #[pyo3(signature = (keys, session = None, comment = None, **kwargs))]
     fn create_index(
         slf: &Bound<'_, Self>,
@@ -308,13 +314,13 @@ impl DriverCollectionBase {
         let py = slf.py();
         let mut opts = calls::command_options(kwargs.as_ref().map(|kwargs| kwargs.bind(py)))?;
         opts.extend(usual(session, comment));
-        Self::run(slf, "create_index", move |py, at| {
+        Self::run(slf, "create_index", move |py, context| {
             let index = options::index(keys.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)))?;
-            calls::create_indexes(py, at, vec![index], &opts, true)
+            calls::create_indexes(py, context, vec![index], &opts, true)
         })
     }
 
-    /// Make indexes of PyMongo's `IndexModel`s; gives their names.
+    /// Create indexes from PyMongo's `IndexModel`s, and return their names.
     #[pyo3(signature = (indexes, session = None, comment = None, **kwargs))]
     fn create_indexes(
         slf: &Bound<'_, Self>,
@@ -324,13 +330,13 @@ impl DriverCollectionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, session, comment)?;
-        Self::run(slf, "create_indexes", move |py, at| {
+        Self::run(slf, "create_indexes", move |py, context| {
             let indexes = calls::models(indexes.bind(py), "IndexModel", "indexes")?;
-            calls::create_indexes(py, at, indexes, &opts, false)
+            calls::create_indexes(py, context, indexes, &opts, false)
         })
     }
 
-    /// Remove an index, by its name or its keys.
+    /// Drop an index, by its name or its keys.
     #[pyo3(signature = (index_or_name, session = None, comment = None, **kwargs))]
     fn drop_index(
         slf: &Bound<'_, Self>,
@@ -340,19 +346,19 @@ impl DriverCollectionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, session, comment)?;
-        Self::run(slf, "drop_index", move |py, at| {
+        Self::run(slf, "drop_index", move |py, context| {
             let index = index_or_name.bind(py);
             let name = match index.cast::<PyString>() {
                 Ok(name) => name.to_str()?.to_owned(),
                 Err(_) => options::index(index, None)?.get_str("name").unwrap_or_default().to_owned(),
             };
-            let command = bson::doc! { "dropIndexes": at.namespace.collection.clone(), "index": name };
-            // NamespaceNotFound: there are none.
-            calls::quiet(py, at, command, &opts, Some(26))
+            let command = bson::doc! { "dropIndexes": context.namespace.collection.clone(), "index": name };
+            // NamespaceNotFound: the collection has no indexes.
+            calls::quiet(py, context, command, &opts, Some(26))
         })
     }
 
-    /// Remove all indexes but that of `_id`.
+    /// Drop all indexes except that of `_id`.
     #[pyo3(signature = (session = None, comment = None, **kwargs))]
     fn drop_indexes(
         slf: &Bound<'_, Self>,
@@ -361,14 +367,14 @@ impl DriverCollectionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, session, comment)?;
-        Self::run(slf, "drop_indexes", move |py, at| {
-            let command = bson::doc! { "dropIndexes": at.namespace.collection.clone(), "index": "*" };
-            // NamespaceNotFound: there are none.
-            calls::quiet(py, at, command, &opts, Some(26))
+        Self::run(slf, "drop_indexes", move |py, context| {
+            let command = bson::doc! { "dropIndexes": context.namespace.collection.clone(), "index": "*" };
+            // NamespaceNotFound: the collection has no indexes.
+            calls::quiet(py, context, command, &opts, Some(26))
         })
     }
 
-    /// Make a search index of a `SearchIndexModel` or a mapping; gives its name.
+    /// Create a search index from a `SearchIndexModel` or a mapping, and return its name.
     #[pyo3(signature = (model, session = None, comment = None, **kwargs))]
     fn create_search_index(
         slf: &Bound<'_, Self>,
@@ -378,13 +384,13 @@ impl DriverCollectionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, session, comment)?;
-        Self::run(slf, "create_search_index", move |py, at| {
+        Self::run(slf, "create_search_index", move |py, context| {
             let index = calls::search_index(model.bind(py))?;
-            calls::create_search_indexes(py, at, vec![index], &opts, true)
+            calls::create_search_indexes(py, context, vec![index], &opts, true)
         })
     }
 
-    /// Make search indexes of `SearchIndexModel`s; gives their names.
+    /// Create search indexes from `SearchIndexModel`s, and return their names.
     #[pyo3(signature = (models, session = None, comment = None, **kwargs))]
     fn create_search_indexes(
         slf: &Bound<'_, Self>,
@@ -394,13 +400,13 @@ impl DriverCollectionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, session, comment)?;
-        Self::run(slf, "create_search_indexes", move |py, at| {
+        Self::run(slf, "create_search_indexes", move |py, context| {
             let models = calls::models(models.bind(py), "SearchIndexModel", "models")?;
-            calls::create_search_indexes(py, at, models, &opts, false)
+            calls::create_search_indexes(py, context, models, &opts, false)
         })
     }
 
-    /// Remove a search index.
+    /// Drop a search index.
     #[pyo3(signature = (name, session = None, comment = None, **kwargs))]
     fn drop_search_index(
         slf: &Bound<'_, Self>,
@@ -410,13 +416,13 @@ impl DriverCollectionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, session, comment)?;
-        Self::run(slf, "drop_search_index", move |py, at| {
-            let command = bson::doc! { "dropSearchIndex": at.namespace.collection.clone(), "name": name };
-            calls::quiet(py, at, command, &opts, Some(26))
+        Self::run(slf, "drop_search_index", move |py, context| {
+            let command = bson::doc! { "dropSearchIndex": context.namespace.collection.clone(), "name": name };
+            calls::quiet(py, context, command, &opts, Some(26))
         })
     }
 
-    /// Give a search index another definition.
+    /// Replace the definition of a search index.
     #[pyo3(signature = (name, definition, session = None, comment = None, **kwargs))]
     fn update_search_index(
         slf: &Bound<'_, Self>,
@@ -428,13 +434,13 @@ impl DriverCollectionBase {
     ) -> PyResult<Py<PyAny>> {
         let mut opts = usual_and(kwargs, session, comment)?;
         opts.push(("definition", Opt::Value(Some(definition))));
-        Self::run(slf, "update_search_index", move |py, at| {
-            let command = bson::doc! { "updateSearchIndex": at.namespace.collection.clone(), "name": name };
-            calls::quiet(py, at, command, &opts, None)
+        Self::run(slf, "update_search_index", move |py, context| {
+            let command = bson::doc! { "updateSearchIndex": context.namespace.collection.clone(), "name": name };
+            calls::quiet(py, context, command, &opts, None)
         })
     }
 
-    /// The search indexes, or the one of that name; gives a cursor.
+    /// List the search indexes, or the one of that name, and return a cursor.
     #[pyo3(signature = (name = None, session = None, comment = None, **kwargs))]
     fn list_search_indexes(
         slf: &Bound<'_, Self>,
@@ -456,7 +462,7 @@ impl DriverCollectionBase {
         CursorBase::of_command(slf.py(), mode(slf), core)
     }
 
-    /// Give the collection another name; gives the server's answer.
+    /// Rename the collection, and return the server's reply.
     #[pyo3(signature = (new_name, session = None, comment = None, **kwargs))]
     fn rename(
         slf: &Bound<'_, Self>,
@@ -466,10 +472,10 @@ impl DriverCollectionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let opts = usual_and(kwargs, session, comment)?;
-        Self::run(slf, "rename", move |py, at| calls::rename(py, at, new_name.bind(py), &opts))
+        Self::run(slf, "rename", move |py, context| calls::rename(py, context, new_name.bind(py), &opts))
     }
 
-    /// Remove the collection.
+    /// Drop the collection.
     #[pyo3(signature = (session = None, comment = None, encrypted_fields = None))]
     fn drop(
         slf: &Bound<'_, Self>,
@@ -479,21 +485,21 @@ impl DriverCollectionBase {
     ) -> PyResult<Py<PyAny>> {
         no_encryption(encrypted_fields.as_ref())?;
         let opts = usual(session, comment);
-        Self::run(slf, "drop", move |py, at| {
-            let command = bson::doc! { "drop": at.namespace.collection.clone() };
-            // NamespaceNotFound: it is gone.
-            calls::quiet(py, at, command, &opts, Some(26))
+        Self::run(slf, "drop", move |py, context| {
+            let command = bson::doc! { "drop": context.namespace.collection.clone() };
+            // NamespaceNotFound: the collection does not exist.
+            calls::quiet(py, context, command, &opts, Some(26))
         })
     }
 
-    /// The options that the collection was made with.
+    /// Return the options that the collection was created with.
     #[pyo3(signature = (session = None, comment = None))]
     fn options(slf: &Bound<'_, Self>, session: Option<Py<PyAny>>, comment: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let opts = usual(session, comment);
-        Self::run(slf, "options", move |py, at| calls::collection_options(py, at, &opts))
+        Self::run(slf, "options", move |py, context| calls::collection_options(py, context, &opts))
     }
 
-    /// Watch the collection; gives a change stream, which may be awaited first.
+    /// Watch the collection, and return a change stream. An awaited one may be awaited first.
     #[pyo3(signature = (
         pipeline = None, full_document = None, resume_after = None, max_await_time_ms = None,
         batch_size = None, collation = None, start_at_operation_time = None, session = None,
@@ -530,7 +536,7 @@ impl DriverCollectionBase {
             full_document_before_change,
             show_expanded_events,
         };
-        let core = WatchCore::new(py, Level::Collection, Self::target(slf), arguments)?;
+        let core = ChangeStreamCore::new(py, Level::Collection, Self::target(slf), arguments)?;
         ChangeStreamBase::create(py, mode(slf), core)
     }
 }

@@ -7,27 +7,27 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::change_stream::{ChangeStreamBase, WatchArguments, WatchCore};
+use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
 use super::collection::CollectionBase;
 use super::cursor::CursorBase;
 use super::database::DatabaseBase;
 use super::driver_collection::DriverCollectionBase;
-use super::mode::{MethodName, Mode};
 use super::{clone_of, listing, no_encryption, usual, usual_and};
 use crate::config::collection_name;
 use crate::driver::command::GetMore;
 use crate::driver::watch::Level;
 use crate::driver::{DriverClient, Namespace};
-use crate::python::call::Startable;
+use crate::python::asyncio::call::Startable;
+use crate::python::asyncio::mode::{MethodName, Mode};
+use crate::python::calls::CallContext;
+use crate::python::calls::driver_only as calls;
+use crate::python::calls::driver_only::CommandArguments;
 use crate::python::calls::target::Target;
 use crate::python::codec::DEFAULT;
-use crate::python::driver_calls as calls;
-use crate::python::driver_calls::CommandArguments;
-use crate::python::errors::wrong_type;
-use crate::python::mongo::At;
-use crate::python::options::{self, Opt};
-use crate::python::pooled::Pooled;
-use crate::python::scope::{CodecRef, Overrides};
+use crate::python::convert::errors::wrong_type;
+use crate::python::convert::options::{self, Opt};
+use crate::python::convert::scope::{CodecRef, Overrides};
+use crate::python::lifecycle::pooled::Pooled;
 
 /// The methods that only the databases of the driver path have. Users see its subclasses.
 #[pyclass(
@@ -81,7 +81,7 @@ impl DriverDatabaseBase {
     fn run<S: Startable>(
         slf: &Bound<'_, Self>,
         method: &'static str,
-        call: impl FnOnce(Python<'_>, At<DriverClient>) -> PyResult<S> + Send + 'static,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
         Self::run_on(slf, method, Self::target(slf), call)
     }
@@ -90,7 +90,7 @@ impl DriverDatabaseBase {
         slf: &Bound<'_, Self>,
         method: &'static str,
         target: Target<DriverClient>,
-        call: impl FnOnce(Python<'_>, At<DriverClient>) -> PyResult<S> + Send + 'static,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
         let name = MethodName { class: slf.as_super().get().class(), method };
         mode(slf).run(slf.py(), name, move |py| target.make(py, call))
@@ -113,7 +113,7 @@ fn with_comment(
 
 #[pymethods]
 impl DriverDatabaseBase {
-    /// The names of the collections.
+    /// Return the names of the collections.
     #[pyo3(signature = (session = None, filter = None, comment = None, **kwargs))]
     fn list_collection_names(
         slf: &Bound<'_, Self>,
@@ -124,10 +124,10 @@ impl DriverDatabaseBase {
     ) -> PyResult<Py<PyAny>> {
         let mut opts = usual_and(kwargs, session, comment)?;
         opts.push(("filter", Opt::Mapping(filter)));
-        Self::run(slf, "list_collection_names", move |py, at| calls::list_collection_names(py, at, &opts))
+        Self::run(slf, "list_collection_names", move |py, context| calls::list_collection_names(py, context, &opts))
     }
 
-    /// The collections; gives a cursor, which may be awaited first.
+    /// List the collections, and return a cursor. An awaited cursor may be awaited first.
     #[pyo3(signature = (session = None, filter = None, comment = None, **kwargs))]
     fn list_collections(
         slf: &Bound<'_, Self>,
@@ -139,13 +139,13 @@ impl DriverDatabaseBase {
         let py = slf.py();
         let mut opts = usual_and(kwargs, clone_of(py, &session), comment)?;
         opts.push(("filter", Opt::Mapping(filter)));
-        let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, at| {
-            calls::list_collections(py, at, &opts)
+        let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
+            calls::list_collections(py, context, &opts)
         });
         CursorBase::of_command(slf.py(), mode(slf), core)
     }
 
-    /// Make a collection; gives it.
+    /// Create a collection, and return it.
     #[pyo3(signature = (
         name, codec_options = None, read_preference = None, write_concern = None, read_concern = None,
         session = None, check_exists = true, **kwargs
@@ -175,13 +175,13 @@ impl DriverDatabaseBase {
         let collection = collection.into_object(py)?;
         let opts = vec![("session", Opt::Session(session))];
         let check = check_exists != Some(false);
-        Self::run_on(slf, "create_collection", target, move |py, at| {
+        Self::run_on(slf, "create_collection", target, move |py, context| {
             let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-            calls::create_collection(py, at, collection, check, kwargs, &opts)
+            calls::create_collection(py, context, collection, check, kwargs, &opts)
         })
     }
 
-    /// Remove a collection, by its name or itself.
+    /// Drop a collection, given by its name or as an object.
     #[pyo3(signature = (name_or_collection, session = None, comment = None, encrypted_fields = None))]
     fn drop_collection(
         slf: &Bound<'_, Self>,
@@ -193,15 +193,15 @@ impl DriverDatabaseBase {
         let name = collection_of(slf, name_or_collection, "an instance of str")?;
         no_encryption(encrypted_fields.as_ref())?;
         let opts = usual(session, comment);
-        Self::run_on(slf, "drop_collection", Self::target_of(slf, name), move |py, at| {
-            let command = bson::doc! { "drop": at.namespace.collection.clone() };
-            // NamespaceNotFound: it is gone.
-            calls::answered(py, at, command, &opts, 26)
+        Self::run_on(slf, "drop_collection", Self::target_of(slf, name), move |py, context| {
+            let command = bson::doc! { "drop": context.namespace.collection.clone() };
+            // NamespaceNotFound: the collection does not exist.
+            calls::answered(py, context, command, &opts, 26)
         })
     }
 
-    /// Check a collection's data and indexes; gives the server's answer. Raises
-    /// `CollectionInvalid` where something is wrong.
+    /// Check a collection's data and indexes, and return the server's reply.
+    /// Raises `CollectionInvalid` if they are damaged.
     #[pyo3(signature = (
         name_or_collection, scandata = false, full = false, session = None, background = None, comment = None
     ))]
@@ -222,12 +222,12 @@ impl DriverDatabaseBase {
             command.insert("background", background);
         }
         let opts = usual(session, comment);
-        Self::run_on(slf, "validate_collection", Self::target_of(slf, name), move |py, at| {
-            calls::validate_collection(py, at, command, &opts)
+        Self::run_on(slf, "validate_collection", Self::target_of(slf, name), move |py, context| {
+            calls::validate_collection(py, context, command, &opts)
         })
     }
 
-    /// The document that a `DBRef` is of, or `None`.
+    /// Return the document that a `DBRef` refers to, or `None`.
     #[pyo3(signature = (dbref, session = None, comment = None, **kwargs))]
     fn dereference(
         slf: &Bound<'_, Self>,
@@ -258,7 +258,7 @@ impl DriverDatabaseBase {
         Ok(collection.call_method("find_one", (filter,), Some(&keywords))?.unbind())
     }
 
-    /// Run a command; gives the server's answer.
+    /// Run a command, and return the server's reply.
     #[pyo3(signature = (
         command, value = None, check = true, allowable_errors = None, read_preference = None,
         codec_options = None, session = None, comment = None, **kwargs
@@ -279,13 +279,13 @@ impl DriverDatabaseBase {
         let py = slf.py();
         let kwargs = with_comment(py, kwargs, comment)?;
         let arguments = CommandArguments { check, allowable_errors, read_preference, codec_options, session };
-        Self::run(slf, "command", move |py, at| {
+        Self::run(slf, "command", move |py, context| {
             let (value, kwargs) = (value.as_ref().map(|v| v.bind(py)), kwargs.as_ref().map(|k| k.bind(py)));
-            calls::command(py, at, command.bind(py), value, kwargs, &arguments)
+            calls::command(py, context, command.bind(py), value, kwargs, &arguments)
         })
     }
 
-    /// Run a command whose answer is a cursor; gives the cursor, which may be awaited first.
+    /// Run a command that replies with a cursor, and return the cursor. An awaited cursor may be awaited first.
     #[pyo3(signature = (
         command, value = None, read_preference = None, codec_options = None, session = None, comment = None,
         max_await_time_ms = None, **kwargs
@@ -320,14 +320,14 @@ impl DriverDatabaseBase {
             codec_options,
             session: clone_of(py, &session),
         };
-        let core = listing(slf.clone().into_any(), target, session, move |py, at| {
+        let core = listing(slf.clone().into_any(), target, session, move |py, context| {
             let (value, kwargs) = (value.as_ref().map(|v| v.bind(py)), kwargs.as_ref().map(|k| k.bind(py)));
-            calls::cursor_command(py, at, command.bind(py), value, kwargs, &arguments, more.clone())
+            calls::cursor_command(py, context, command.bind(py), value, kwargs, &arguments, more.clone())
         });
         CursorBase::of_command(slf.py(), mode(slf), core)
     }
 
-    /// Run an aggregation pipeline that begins without a collection; gives a cursor.
+    /// Run an aggregation pipeline that reads no collection at first, and return a cursor.
     #[pyo3(signature = (pipeline, session = None, r#let = None, comment = None, **kwargs))]
     fn aggregate(
         slf: &Bound<'_, Self>,
@@ -341,13 +341,13 @@ impl DriverDatabaseBase {
         let mut opts = options::aggregation(kwargs)?;
         opts.extend(usual(clone_of(py, &session), comment));
         opts.push(("let", Opt::Mapping(r#let)));
-        let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, at| {
-            calls::aggregate_database(py, at, pipeline.bind(py), &opts)
+        let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
+            calls::aggregate_database(py, context, pipeline.bind(py), &opts)
         });
         CursorBase::of_command(slf.py(), mode(slf), core)
     }
 
-    /// Watch all collections; gives a change stream, which may be awaited first.
+    /// Watch all collections, and return a change stream. An awaited one may be awaited first.
     #[pyo3(signature = (
         pipeline = None, full_document = None, resume_after = None, max_await_time_ms = None,
         batch_size = None, collation = None, start_at_operation_time = None, session = None,
@@ -384,7 +384,7 @@ impl DriverDatabaseBase {
             full_document_before_change,
             show_expanded_events,
         };
-        let core = WatchCore::new(py, Level::Database, Self::target(slf), arguments)?;
+        let core = ChangeStreamCore::new(py, Level::Database, Self::target(slf), arguments)?;
         ChangeStreamBase::create(py, mode(slf), core)
     }
 }

@@ -11,7 +11,6 @@ pub mod database;
 pub mod driver_client;
 pub mod driver_collection;
 pub mod driver_database;
-pub mod mode;
 pub mod session;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,18 +21,19 @@ use pyo3::exceptions::{PyAttributeError, PyNotImplementedError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::calls::target::{Path, Target};
-use super::mongo::At;
-use super::options::{self, Opt, Opts};
 use crate::driver::DriverClient;
-use cursor::{CursorCore, FindArguments, Open, Opening};
+use crate::python::calls::CallContext;
+use crate::python::calls::target::{Path, Target};
+use crate::python::calls::{FindArguments, Opening};
+use crate::python::convert::options::{self, Opt, Opts};
+use cursor::{CursorCore, Open};
 
 /// The options `session` and `comment`, which most methods have.
 fn usual(session: Option<Py<PyAny>>, comment: Option<Py<PyAny>>) -> Opts {
     vec![("session", Opt::Session(session)), ("comment", Opt::Value(comment))]
 }
 
-/// The same, with keywords of any name.
+/// The options `session` and `comment`, and keywords of any name.
 fn usual_and(
     kwargs: Option<&Bound<'_, PyDict>>,
     session: Option<Py<PyAny>>,
@@ -49,7 +49,7 @@ fn listing(
     source: Bound<'_, PyAny>,
     target: Target<DriverClient>,
     session: Option<Py<PyAny>>,
-    open: impl Fn(Python<'_>, At<DriverClient>) -> PyResult<Opening> + Send + Sync + 'static,
+    open: impl Fn(Python<'_>, CallContext<DriverClient>) -> PyResult<Opening> + Send + Sync + 'static,
 ) -> CursorCore {
     let codec = target.codec.clone();
     let open: Open = Arc::new(move |py, _| open(py, target.context(py)?));

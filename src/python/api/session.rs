@@ -9,20 +9,20 @@ use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
-use super::mode::{MethodName, Mode};
 use crate::driver::DriverClient;
 use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::python::call::{Call, Startable, raised, wait};
+use crate::python::asyncio::call::{Call, Startable, raised, wait};
+use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::codec::DEFAULT;
-use crate::python::errors::{invalid_operation, wrong_type};
-use crate::python::monitoring::heard;
-use crate::python::options::{document, generic};
-use crate::python::pooled::Pooled;
-use crate::python::scope::concerns;
+use crate::python::convert::errors::{invalid_operation, wrong_type};
+use crate::python::convert::options::{document, generic};
+use crate::python::convert::scope::concerns;
+use crate::python::lifecycle::pooled::Pooled;
+use crate::python::monitoring::event_context;
 use crate::runtime::process;
 
-/// What both kinds of session are made of.
+/// The state of a session, in either mode.
 pub struct SessionCore {
     /// The core's session.
     pub session: Arc<Session>,
@@ -149,13 +149,13 @@ impl SessionCore {
         }
         slf.state().transaction = Transaction::Committed;
         let client = slf.pooled.client(py, "the client")?;
-        let heard = heard(py, client.listener())?;
+        let events = event_context(py, client.listener())?;
         let session = Arc::clone(&slf.session);
         let call = Call::new(async move { session.commit(&client).await }, |py, ended: Result<()>| {
             raised(py, ended.map_err(maybe_committed))?;
             Ok(py.None())
         });
-        Ok(call.heard_by(heard))
+        Ok(call.with_events(events))
     }
 
     /// The call of `abort_transaction`.
@@ -176,20 +176,20 @@ impl SessionCore {
             Transaction::InProgress => {
                 slf.state().transaction = Transaction::Aborted;
                 let client = slf.pooled.client(py, "the client")?;
-                let heard = heard(py, client.listener())?;
+                let events = event_context(py, client.listener())?;
                 let session = Arc::clone(&slf.session);
                 let aborting = async move {
                     // The server aborts it by itself after a while.
                     drop(session.abort(&client).await);
                     Ok(())
                 };
-                return Ok(Call::new(aborting, |py, _| Ok(py.None())).heard_by(heard));
+                return Ok(Call::new(aborting, |py, _| Ok(py.None())).with_events(events));
             }
         };
         Err(invalid_operation(py, wrong))
     }
 
-    /// The call of a transaction's context that ends.
+    /// The call at the end of a transaction's context: a commit, or an abort if the block failed.
     fn leave(slf: &Arc<Self>, py: Python<'_>, failed: bool) -> PyResult<Call<()>> {
         match (slf.in_transaction(), failed) {
             (false, _) => Ok(nothing()),
@@ -261,8 +261,8 @@ fn transaction_options(
     Ok(options)
 }
 
-/// Whether the transaction was committed is not known after some errors; then
-/// committing again is safe, and the label says so.
+/// After some errors it is unknown whether the transaction was committed.
+/// Committing again is then safe, and a label marks the error.
 fn maybe_committed(mut error: Error) -> Error {
     const UNKNOWN: &str = "UnknownTransactionCommitResult";
     // WriteConcernFailed, WTimeout, MaxTimeMSExpired.
@@ -283,7 +283,7 @@ fn maybe_committed(mut error: Error) -> Error {
     error
 }
 
-/// The session of an argument, for a call of `pooled`'s client.
+/// The core's session of an argument `session`, for a call of `pooled`'s client.
 pub fn session_of(
     session: Option<&Bound<'_, PyAny>>,
     pooled: &Arc<Pooled<DriverClient>>,
@@ -306,7 +306,7 @@ pub struct SessionBase {
 }
 
 impl SessionBase {
-    /// A session of the class for `mode` that has not begun.
+    /// A session of the class for `mode`. The server does not know it yet.
     pub fn create(py: Python<'_>, mode: Mode, core: SessionCore) -> PyResult<Py<PyAny>> {
         let base = PyClassInitializer::from(Self { core: Arc::new(core), mode });
         Ok(match mode {
@@ -348,13 +348,13 @@ impl SessionBase {
         self.core.options.clone_ref(py)
     }
 
-    /// The server's id of it.
+    /// The session's id on the server.
     #[getter]
     fn session_id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.core.id(py)
     }
 
-    /// Whether it has ended.
+    /// Whether the session has ended.
     #[getter]
     fn has_ended(&self) -> bool {
         self.core.state().ended
@@ -366,7 +366,7 @@ impl SessionBase {
         self.core.in_transaction()
     }
 
-    /// The newest cluster time that it has seen, or `None`.
+    /// The newest cluster time that the session has received, or `None`.
     #[getter]
     fn cluster_time(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.core.session.cluster_time() {
@@ -375,7 +375,7 @@ impl SessionBase {
         }
     }
 
-    /// The time of its last call, or `None`.
+    /// The operation time of the session's last call, or `None`.
     #[getter]
     fn operation_time(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.core.session.operation_time() {
@@ -384,7 +384,7 @@ impl SessionBase {
         }
     }
 
-    /// Take over a cluster time of another session's, if it is newer.
+    /// Advance the cluster time to that of another session, if it is newer.
     fn advance_cluster_time(&self, py: Python<'_>, cluster_time: &Bound<'_, PyAny>) -> PyResult<()> {
         let time = document(&DEFAULT, cluster_time)?;
         if !time.contains_key("clusterTime") {
@@ -393,7 +393,7 @@ impl SessionBase {
         raised(py, self.core.session.advance_cluster_time(time))
     }
 
-    /// Take over an operation time of another session's, if it is newer.
+    /// Advance the operation time to that of another session, if it is newer.
     fn advance_operation_time(&self, operation_time: &Bound<'_, PyAny>) -> PyResult<()> {
         let (Ok(time), Ok(increment)) = (
             operation_time.getattr("time").and_then(|time| time.extract::<u32>()),
@@ -405,7 +405,7 @@ impl SessionBase {
         Ok(())
     }
 
-    /// Begin a transaction; a context that commits it, or aborts it where it fails.
+    /// Start a transaction, and return a context that commits it, or aborts it if the block fails.
     #[pyo3(signature = (
         read_concern = None, write_concern = None, read_preference = None, max_commit_time_ms = None
     ))]
@@ -443,8 +443,8 @@ impl SessionBase {
         self.run(py, "abort_transaction", move |py| SessionCore::abort(&core, py))
     }
 
-    /// Call `callback(session)` in a transaction, and again where MongoDB says
-    /// that this may help, for up to 120 s; gives what it gives.
+    /// Call `callback(session)` in a transaction, and return its result. Transient
+    /// errors are retried for up to 120 s.
     #[pyo3(signature = (
         callback, read_concern = None, write_concern = None, read_preference = None, max_commit_time_ms = None
     ))]
@@ -481,7 +481,7 @@ impl SessionBase {
         Err(PyNotImplementedError::new_err("bind is not supported: pass session=… to each call"))
     }
 
-    /// End it; a transaction in progress is aborted.
+    /// End the session. A transaction in progress is aborted.
     fn end_session(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let core = Arc::clone(&self.core);
         self.run(py, "end_session", move |py| SessionCore::end(&core, py))

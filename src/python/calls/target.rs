@@ -14,16 +14,16 @@ use crate::data_api::client::DataApiClient;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
-use crate::python::api::cursor::{FindArguments, Opening};
-use crate::python::call::{Call, Insert, Running, Startable, raised};
-use crate::python::mongo::{
-    At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, room,
+use crate::python::asyncio::call::{Call, Insert, Running, Startable, raised};
+use crate::python::calls::{
+    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, backpressure,
 };
-use crate::python::monitoring::heard;
-use crate::python::options::Opts;
-use crate::python::pooled::{Pooled, PooledClient};
-use crate::python::scope::{CodecRef, Overrides, Scope};
-use crate::python::store::{StoreSettings, pairs, saved};
+use crate::python::calls::{FindArguments, Opening};
+use crate::python::convert::options::Opts;
+use crate::python::convert::scope::{CodecRef, Overrides, Scope};
+use crate::python::event_store::{StoreSettings, pairs, saved};
+use crate::python::lifecycle::pooled::{Pooled, PooledClient};
+use crate::python::monitoring::event_context;
 use crate::runtime::process;
 
 /// The target of a call, before the call is made. Making the first call of a
@@ -57,8 +57,8 @@ impl<C: PooledClient> Target<C> {
     }
 
     /// The context of a call, with the client.
-    pub fn context(&self, py: Python<'_>) -> PyResult<At<C>> {
-        Ok(At {
+    pub fn context(&self, py: Python<'_>) -> PyResult<CallContext<C>> {
+        Ok(CallContext {
             client: self.pooled.client(py, self.client_class)?,
             pooled: Arc::clone(&self.pooled),
             namespace: Arc::clone(&self.namespace),
@@ -71,12 +71,12 @@ impl<C: PooledClient> Target<C> {
     pub fn make<S: Startable>(
         &self,
         py: Python<'_>,
-        call: impl FnOnce(Python<'_>, At<C>) -> PyResult<S>,
+        call: impl FnOnce(Python<'_>, CallContext<C>) -> PyResult<S>,
     ) -> PyResult<S> {
         let context = self.context(py)?;
-        let heard = heard(py, context.client.listener())?;
+        let events = event_context(py, context.client.listener())?;
         let client = Arc::clone(&context.client);
-        Ok(call(py, context)?.heard_by(heard).of_client(&*client))
+        Ok(call(py, context)?.with_events(events).until_given_up_by(&*client))
     }
 }
 
@@ -161,7 +161,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
         let record = settings.record(event.event_type, event.obj, event.task_id, event.installation_id)?;
         let id = record.id.clone();
         Ok(Insert::Merged {
-            hand_over: C::save(py, context, record)?,
+            enqueue: C::save(py, context, record)?,
             finish: Box::new(move |py, result| saved(py, result, id)),
         })
     }
@@ -183,9 +183,9 @@ impl<C: CollectionCalls> Calls for Target<C> {
                     Ok((C::save(py, context.clone(), record)?, id))
                 });
                 match insert {
-                    Ok((hand_over, id)) => {
+                    Ok((enqueue, id)) => {
                         let (caller, ended) = awaited();
-                        hand_over(runtime, caller, More::No);
+                        enqueue(runtime, caller, More::No);
                         calls.push(ended);
                         outcomes.push(Ok(id));
                     }
@@ -330,11 +330,11 @@ impl Path {
         }
     }
 
-    /// What an insert must wait for before it is encoded: memory among the inserts that wait, if there is none.
+    /// What an insert must wait for before it is encoded: free memory among the queued inserts. `None` if there is enough.
     pub fn backpressure(&self, py: Python<'_>, client_class: &str) -> PyResult<Option<Running<()>>> {
         Ok(match self {
-            Self::Driver(pooled) => room(pooled.client(py, client_class)?),
-            Self::DataApi(pooled) => room(pooled.client(py, client_class)?),
+            Self::Driver(pooled) => backpressure(pooled.client(py, client_class)?),
+            Self::DataApi(pooled) => backpressure(pooled.client(py, client_class)?),
         })
     }
 

@@ -16,9 +16,9 @@ use bson::RawDocumentBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::errors::to_py;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, EjsonWriter};
+use crate::python::convert::errors::to_py;
 
 /// A raw document, which the core's calls take.
 pub fn raw_document(py: Python<'_>, bytes: Vec<u8>) -> PyResult<RawDocumentBuf> {

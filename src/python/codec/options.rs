@@ -3,18 +3,18 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 
-use super::super::errors::wrong_type;
-use super::super::once::intern;
 use super::decode::decode;
 use super::encode::{self, Encoded, Id};
 use super::types::BsonTypes;
 use crate::codec::writer::{BsonWriter, Sink};
+use crate::python::convert::errors::wrong_type;
+use crate::python::lifecycle::once::intern;
 
-/// `bson.codec_options.CodecOptions`, and what of it this codec does itself.
+/// `bson.codec_options.CodecOptions`, and which of its options this codec implements itself.
 pub struct Codec {
-    /// The options; PyMongo's defaults where there are none.
+    /// The options, or `None` for PyMongo's defaults.
     options: Option<Py<PyAny>>,
-    /// Whether dates come with a time zone.
+    /// Whether dates are decoded with a time zone.
     tz_aware: bool,
     /// Whether `bson` decodes whole documents: a class for documents, a time
     /// zone, decoders, or ways to decode that are not built here.
@@ -63,7 +63,7 @@ impl Codec {
         self.options.as_ref()
     }
 
-    /// Whether dates come with a time zone.
+    /// Whether dates are decoded with a time zone.
     pub(super) fn tz_aware(&self) -> bool {
         self.tz_aware
     }
@@ -99,7 +99,7 @@ impl Codec {
         encode::encode(&self.prepared(document, false)?, self, out)
     }
 
-    /// Encodes what is no document to store, such as a query: its fields in their order.
+    /// Encodes a document that is not stored, such as a query, with its fields in their order.
     pub fn encode(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
         if !self.encoded_whole {
             return encode::encode_in_order(document, self, out);

@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::super::once::{Once, intern};
+use crate::python::lifecycle::once::{Once, intern};
 
-/// What the codec needs of `bson` and the standard library.
+/// The classes of `bson` and the standard library that the codec needs.
 pub struct BsonTypes {
     pub(super) object_id: Py<PyType>,
     pub(super) int64: Py<PyType>,

@@ -4,8 +4,8 @@ use std::fmt;
 
 use pyo3::prelude::*;
 
-use crate::python::awaitable::{Awaitable, Gate};
-use crate::python::call::{Call, Startable, raised, wait};
+use super::awaitable::{Awaitable, Backpressure};
+use super::call::{Call, Startable, raised, wait};
 use crate::runtime::process;
 
 /// How the methods of an object return their results. Classes named `Async…`
@@ -44,20 +44,20 @@ impl Mode {
         self.run_behind(py, name, None, prepare)
     }
 
-    /// Makes and starts a call as soon as its gate is open.
+    /// Makes and starts a call as soon as `backpressure` allows it.
     pub fn run_behind<C: Startable>(
         self,
         py: Python<'_>,
         name: MethodName,
-        gate: Option<Gate>,
+        backpressure: Option<Backpressure>,
         prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
         match self {
-            Self::Awaited => Ok(Py::new(py, Awaitable::new(name, gate, prepare))?.into_any()),
+            Self::Awaited => Ok(Py::new(py, Awaitable::new(name, backpressure, prepare))?.into_any()),
             Self::Blocking => {
                 let runtime = raised(py, process().runtime())?;
-                if let Some(gate) = gate {
-                    while let Some(opening) = gate(py)? {
+                if let Some(backpressure) = backpressure {
+                    while let Some(opening) = backpressure(py)? {
                         raised(py, wait(py, runtime, opening)?)?;
                     }
                 }

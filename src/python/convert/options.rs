@@ -8,14 +8,14 @@ use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
-use super::api::session::session_of;
-use super::codec::{Codec, DEFAULT, raw_document};
-use super::errors::{to_py, wrong_type};
-use super::pooled::Pooled;
 use crate::codec::writer::BsonWriter;
 use crate::driver::DriverClient;
 use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind};
+use crate::python::api::session::session_of;
+use crate::python::codec::{Codec, DEFAULT, raw_document};
+use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
+use crate::python::lifecycle::pooled::Pooled;
 
 /// The name of a database or a collection.
 pub fn name(
@@ -58,7 +58,7 @@ pub fn command(
     document(codec, whole.as_any())
 }
 
-/// Any value as the driver takes it.
+/// A value in the driver's representation.
 pub fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
     let bytes = codec.encode_value(value)?;
     let element = RawDocument::from_bytes(bytes.as_slice()).and_then(|document| document.get("v"));
@@ -66,7 +66,7 @@ pub fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
     element.ok().flatten().and_then(|value: RawBsonRef<'_>| Bson::try_from(value).ok()).ok_or_else(wrong)
 }
 
-/// A document as the driver takes options.
+/// A document in the driver's representation.
 pub fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
     let mut out = BsonWriter::default();
     codec.encode(value, &mut out)?;
@@ -74,7 +74,7 @@ pub fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
     Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-/// Checks what PyMongo checks when a cursor is made.
+/// The checks that PyMongo makes when a cursor is created.
 pub fn find_arguments(
     py: Python<'_>,
     filter: Option<&Py<PyAny>>,
@@ -111,7 +111,7 @@ pub fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAn
         .map_err(|_| wrong_type("collation", "a pymongo.collation.Collation or a mapping", collation))
 }
 
-/// What a cursor's `sort` takes: a field's name with its direction, or what [`keys`] takes.
+/// `sort` of a cursor: a field's name with its direction, or a value for [`keys`].
 pub fn sort<'py>(
     keys_or_name: &Bound<'py, PyAny>,
     direction: Option<&Bound<'py, PyAny>>,
@@ -142,7 +142,7 @@ pub fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyRes
     }
 }
 
-/// `projection`: a document, or a list of the names to include; nothing where it is empty, as with PyMongo.
+/// `projection`: a document, or a list of the names to include; `None` if it is empty, as with PyMongo.
 pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if projection.cast::<PyMapping>().is_ok() {
         return Ok(Some(projection.clone()).filter(|projection| !projection.is_empty().unwrap_or(false)));
@@ -234,7 +234,7 @@ pub fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)
     Ok(query)
 }
 
-/// The value of an optional argument, and the form that PyMongo takes it in.
+/// The value of an optional argument, by the type that PyMongo expects.
 pub enum Opt {
     /// As it is.
     Value(Option<Py<PyAny>>),
@@ -286,7 +286,7 @@ pub fn session(py: Python<'_>, opts: &Opts, pooled: &Arc<Pooled<DriverClient>>) 
     Ok(None)
 }
 
-/// Arguments as the driver takes them.
+/// The options that were given, in the driver's representation.
 pub fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
     let dict = PyDict::new(py);
     for (name, opt) in opts {
@@ -369,7 +369,7 @@ pub fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Docu
     stages.iter().map(|stage| document(codec, &stage)).collect()
 }
 
-/// In which form PyMongo takes a keyword.
+/// The type that PyMongo expects for a keyword.
 #[derive(Clone, Copy)]
 pub enum Form {
     /// As it is.
@@ -388,7 +388,7 @@ pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     if let Some(kwargs) = kwargs {
         if kwargs.contains("explain")? {
             let message = "The explain option is not supported. Use Database.command instead.";
-            return Err(super::errors::configuration_error(kwargs.py(), message));
+            return Err(crate::python::convert::errors::configuration_error(kwargs.py(), message));
         }
         if let Some(cursor) = kwargs.get_item("cursor")? {
             kwargs.del_item("cursor")?;
@@ -414,12 +414,12 @@ pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     Ok(opts)
 }
 
-/// Keywords that the server knows, whatever they are: they are commands' fields.
+/// Keywords of any name: they become fields of the command.
 pub fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     let mut opts = Opts::new();
     for (name, value) in kwargs.into_iter().flatten() {
         let name = name.extract::<String>()?;
-        // As many as there are keywords of MongoDB's commands in a program.
+        // Bounded by the number of different keywords in a program.
         let name = known_name(&name)
             .ok_or_else(|| PyTypeError::new_err(format!("got an unexpected keyword argument '{name}'")))?;
         opts.push((name, Opt::Value((!value.is_none()).then(|| value.unbind()))));
@@ -427,7 +427,7 @@ pub fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     Ok(opts)
 }
 
-/// The fields of commands that PyMongo's methods take as keywords.
+/// The fields of commands that PyMongo's methods accept as keywords.
 fn known_name(name: &str) -> Option<&'static str> {
     const KNOWN: [&str; 9] = [
         "maxTimeMS",
@@ -460,7 +460,7 @@ impl<'py> FromPyObject<'_, 'py> for Count {
     }
 }
 
-/// Keywords beyond the named arguments, of those that are known.
+/// Keywords beyond the named arguments; unknown ones are an error.
 pub fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) -> PyResult<Opts> {
     let mut opts = Opts::new();
     let Some(kwargs) = kwargs else { return Ok(opts) };
@@ -480,7 +480,7 @@ pub fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) 
     Ok(opts)
 }
 
-/// The keywords of what finds and changes at once.
+/// The keywords of `find_one_and_…`.
 pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Option<Duration>)> {
     let mut opts = more(
         kwargs,
@@ -501,7 +501,7 @@ pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Op
     Ok((opts, max_time))
 }
 
-/// An index as `createIndexes` takes it; named by its keys, unless a name is given.
+/// An index in the form of `createIndexes`. Its default name is derived from its keys.
 pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
     let key = document(&DEFAULT, &keys("keys", keys_given)?)?;
     let mut index = Document::new();
@@ -525,4 +525,22 @@ pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) ->
 /// `Class[item]`, for annotations.
 pub fn generic<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))
+}
+
+/// The documents of `insert_many`, as a list.
+pub fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    let py = documents.py();
+    let wrong = || PyTypeError::new_err("documents must be a non-empty list");
+    if documents.cast::<pyo3::types::PyMapping>().is_ok() {
+        return Err(wrong());
+    }
+    let list = PyList::empty(py);
+    for document in documents.try_iter().map_err(|_| wrong())? {
+        list.append(document?)?;
+    }
+    if !list.is_empty() {
+        return Ok(list);
+    }
+    // PyMongo only checks a list for being empty.
+    if documents.hasattr("__len__")? { Err(wrong()) } else { Err(invalid_operation(py, "No operations to execute")) }
 }

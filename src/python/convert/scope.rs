@@ -1,5 +1,5 @@
-//! What a client, a database or a collection passes on to its calls: codec
-//! options, read preference, read and write concern.
+//! The options that calls inherit from a client, a database or a collection:
+//! codec options, read preference, read concern and write concern.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::call::raised;
-use super::codec::{Codec, DEFAULT, decode_document};
-use super::errors::wrong_type;
-use super::options::document;
 use crate::config::Defaults;
 use crate::driver::concern::Concerns;
+use crate::python::asyncio::call::raised;
+use crate::python::codec::{Codec, DEFAULT, decode_document};
+use crate::python::convert::errors::wrong_type;
+use crate::python::convert::options::document;
 
-/// What calls inherit.
+/// The options that calls inherit.
 #[derive(Clone)]
 pub struct Scope {
     codec: Option<Arc<Codec>>,
@@ -25,7 +25,7 @@ pub struct Scope {
     defaults: Arc<Defaults>,
 }
 
-/// As Python gave them; the connection string's, where it did not.
+/// The objects that Python code passed. The connection string's options apply to the others.
 #[derive(Default)]
 struct Given {
     read_preference: Option<Py<PyAny>>,
@@ -65,7 +65,7 @@ impl std::ops::Deref for CodecRef {
 }
 
 impl Scope {
-    /// The connection string's.
+    /// The options of a connection string.
     pub fn new(defaults: Defaults) -> Self {
         Self { codec: None, concerns: Arc::default(), given: Arc::default(), defaults: Arc::new(defaults) }
     }
@@ -75,7 +75,7 @@ impl Scope {
         CodecRef(self.codec.clone())
     }
 
-    /// The same with other options.
+    /// A scope with some options replaced.
     pub fn with(&self, py: Python<'_>, overrides: &Overrides<'_, '_>) -> PyResult<Self> {
         let codec = match overrides.codec_options {
             Some(options) => Some(Arc::new(Codec::new(options)?)),
@@ -170,7 +170,7 @@ fn py_document(py: Python<'_>, document: &Document) -> PyResult<Py<PyAny>> {
     decode_document(py, &bytes)
 }
 
-/// The core's concerns, of PyMongo's objects.
+/// Converts PyMongo's objects to the core's concerns.
 pub fn concerns(
     py: Python<'_>,
     read_concern: Option<&Py<PyAny>>,

@@ -1,5 +1,5 @@
 //! The event models as Python sees them: views over an object's bytes, of
-//! which a Python object is made when it is asked for.
+//! which Python objects are created on demand.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,8 +7,6 @@ use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyNone, PySet, PyString, PyTuple, PyType};
 
-use super::codec::{BsonTypes, decode_json, encode_event, encode_leniently, unicode};
-use super::once::{Once, intern};
 use crate::events::format;
 use crate::events::moment::{self, Moment};
 use crate::events::schema::{Kind, Model};
@@ -16,6 +14,8 @@ use crate::events::types::{EVENT_TYPES, model_for, model_of_id};
 use crate::events::validate::{Problem, deviations, fits};
 use crate::events::view::{self, ARRAY, BIG_INTEGER, DOCUMENT, Place, STRING};
 use crate::events::{OTHER, models};
+use crate::python::codec::{BsonTypes, decode_json, encode_event, encode_leniently, unicode};
+use crate::python::lifecycle::once::{Once, intern};
 use crate::store::{Form, PAYLOAD};
 
 const INT32: u8 = 0x10;
@@ -29,7 +29,7 @@ pub struct EventModel {
     pub(super) model: &'static Model,
 }
 
-/// What a view is made of, handed to the class of its model.
+/// The bytes and the position of a view, for the constructor of its class.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, name = "_Part")]
 pub(super) struct Part {
     bytes: Arc<Vec<u8>>,
@@ -84,7 +84,7 @@ fn view<'py>(
     class_of(py, model)?.call1((part,))
 }
 
-/// What Connect sent, as bytes of [`format`].
+/// A payload from Connect, as bytes of [`format`].
 pub struct Payload {
     /// The document.
     pub bytes: Arc<Vec<u8>>,
@@ -94,7 +94,7 @@ pub struct Payload {
     pub is_plain: bool,
     /// Whether it may deviate from the model.
     pub may_deviate: bool,
-    /// What is not in the bytes, since neither JSON nor BSON has it.
+    /// The values that are missing in the bytes because neither JSON nor BSON can express them.
     pub refused: Vec<Problem>,
 }
 
@@ -290,7 +290,7 @@ impl EventModel {
         Ok(Self { bytes, start: 0, model })
     }
 
-    /// An instance of an object that is what the class describes; raises
+    /// Create an instance from an object that matches the model; raises
     /// `EventValidationError` otherwise.
     #[classmethod]
     fn validate<'py>(cls: &Bound<'py, PyType>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -299,7 +299,7 @@ impl EventModel {
         cls.call((data,), Some(&strict))
     }
 
-    /// How the object differs from what the class describes.
+    /// The deviations of the object from its model.
     #[getter]
     fn deviations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let class = py.import(intern!(py, "connect.eaas.mongodb.events"))?.getattr(intern!(py, "Deviation"))?;
@@ -309,7 +309,7 @@ impl EventModel {
         PyTuple::new(py, made?)
     }
 
-    /// The object as a `dict`: equal to what it was made from, in the same order.
+    /// The object as a `dict`, equal to the one it was created from, in the same order.
     fn to_dict(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(self.plain(py, self.document())?.unbind())
     }
@@ -333,7 +333,7 @@ impl EventModel {
         if let Some(value) = get(name)? {
             return Ok(value);
         }
-        // `from_` for what is a keyword.
+        // `from_` for a name that is a keyword.
         if let Some(value) = name.strip_suffix('_').map(get).transpose()?.flatten() {
             return Ok(value);
         }
@@ -385,7 +385,7 @@ impl EventModel {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        // What tells objects apart; a parameter's value, or a customer's name, is not for a log.
+        // Only identifying fields: a parameter's value or a customer's name must not be logged.
         let mut shown = Vec::new();
         for name in ["id", "type", "status", "state"] {
             if let Some(place) = self.place(name).filter(|place| matches!(place.element_type, STRING | INT32 | INT64)) {

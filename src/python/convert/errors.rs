@@ -1,20 +1,20 @@
-//! The one place that turns the core's errors into Python's.
+//! Converts the core's errors to Python's exceptions.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::codec::decode_document;
-use super::once::intern;
 use crate::error::{Error, ErrorKind};
+use crate::python::codec::decode_document;
+use crate::python::lifecycle::once::intern;
 
 /// A class of `bson.errors`.
 pub fn bson_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(intern!(py, "bson.errors"))?.getattr(name)
 }
 
-/// A class of `pymongo.errors`, which is imported with the first error only:
-/// it brings PyMongo's whole client along.
+/// A class of `pymongo.errors`. The module is imported with the first error,
+/// because it imports PyMongo's whole client.
 fn pymongo_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(intern!(py, "pymongo.errors"))?.getattr(name)
 }
@@ -91,8 +91,8 @@ fn server_error<'py>(
     Ok((name, Some((error.message.as_str(), error.code, details).into_pyobject(py)?)))
 }
 
-/// Sets what PyMongo's constructors leave out, and keeps the server's error
-/// document (which holds the user's) out of the message: it is in `details`.
+/// Sets the attributes that PyMongo's constructors do not set. The server's error
+/// document may contain user data, so it is in `details`, not in the message.
 fn finished(py: Python<'_>, raised: Bound<'_, PyAny>, error: &Error) -> PyResult<PyErr> {
     raised.setattr(intern!(py, "args"), (error.message.as_str(),))?;
     raised.setattr(intern!(py, "_message"), error.message.as_str())?;

@@ -6,18 +6,18 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::errors::{configuration_error, to_py};
-use super::events::{Payload, invalid, model_of};
-use super::once::intern;
 use crate::error::{ErrorKind, Result};
 use crate::events::schema::Model;
 use crate::events::validate::{Deviation, Problem};
 use crate::events::{OTHER, format, view};
+use crate::python::convert::errors::{configuration_error, to_py};
+use crate::python::event_models::{Payload, invalid, model_of};
+use crate::python::lifecycle::once::intern;
 use crate::runtime::process;
 use crate::store::redaction::Redaction;
 use crate::store::{self, Form, Metadata, PAYLOAD, Record, is_installation, metrics, object_id, record};
 
-/// What an event store does to what it stores.
+/// The settings of an event store that apply to its records.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
 pub struct StoreSettings {
     redaction: Redaction,
@@ -123,7 +123,7 @@ fn log_deviation(py: Python<'_>, model: &Model, deviation: &Deviation) -> PyResu
 /// The logger of the event store.
 const LOGGER: &str = "connect.eaas.mongodb.store";
 
-/// What the event store has counted in this process: `events_stored`, `events_duplicate`,
+/// The event store's counters in this process: `events_stored`, `events_duplicate`,
 /// `events_deviating`, `events_unstorable`, `dead_letters`, and `deviations`, a dict of
 /// `(class, field)` to how often it deviated.
 #[pyfunction]
@@ -196,7 +196,7 @@ pub fn saved(py: Python<'_>, result: Result<()>, id: String) -> PyResult<Py<PyAn
     Ok(Py::new(py, SaveResult { id, stored })?.into_any())
 }
 
-/// The error for an event that the Data API would take for something else.
+/// The error for an event that the Data API would interpret as Extended JSON.
 pub fn wrapper_in_event(py: Python<'_>, name: &str) -> PyErr {
     let message = format!(
         "a dict in it begins with the field {name}, which the Data API takes for another type: use the driver path"

@@ -1,17 +1,17 @@
-//! What is made once in a process, and outlives a fork.
+//! Objects that are created once in a process, safely with respect to `fork`.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
-/// A value that is made when it is first needed. It is made without a lock: a
-/// child that is forked meanwhile would wait for that lock for ever. Two
-/// threads may therefore both make it; the first one's is kept.
+/// A value that is created when it is first needed. No lock is held meanwhile,
+/// because a forked child would wait for it forever. Two threads may
+/// therefore both create the value; the first one is kept.
 pub struct Once<T>(PyOnceLock<T>);
 
 impl<T: Send + Sync> Once<T> {
-    /// Nothing yet.
+    /// No value yet.
     pub const fn new() -> Self {
         Self(PyOnceLock::new())
     }
@@ -34,8 +34,8 @@ impl Once<Py<PyAny>> {
     }
 }
 
-/// An interned string. Not pyo3's, which lets go of the GIL while it makes
-/// one, so that a child may be forked in the middle.
+/// An interned string. Unlike pyo3's, it does not release the GIL while it is
+/// created, so that no child is forked meanwhile.
 pub struct Name {
     text: &'static str,
     made: PyOnceLock<Py<PyString>>,
@@ -47,7 +47,7 @@ impl Name {
         Self { text, made: PyOnceLock::new() }
     }
 
-    /// The string as Python has it.
+    /// The Python string.
     pub fn get<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
         if self.made.get(py).is_none() {
             drop(self.made.set(py, PyString::intern(py, self.text).unbind()));
@@ -56,10 +56,10 @@ impl Name {
     }
 }
 
-/// An interned string, made at most once for each place in the code.
+/// An interned string, created at most once for each place in the code.
 macro_rules! intern {
     ($py:expr, $text:expr) => {{
-        static NAME: $crate::python::once::Name = $crate::python::once::Name::new($text);
+        static NAME: $crate::python::lifecycle::once::Name = $crate::python::lifecycle::once::Name::new($text);
         NAME.get($py)
     }};
 }
