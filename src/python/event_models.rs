@@ -23,15 +23,15 @@ const INT64: u8 = 0x12;
 
 /// An object of Connect's, or a part of one.
 #[pyclass(module = "connect.eaas.mongodb._native", subclass, frozen, name = "Model")]
-pub struct EventModel {
-    pub(super) bytes: Arc<Vec<u8>>,
-    pub(super) start: usize,
-    pub(super) model: &'static Model,
+pub(crate) struct EventModel {
+    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) start: usize,
+    pub(crate) model: &'static Model,
 }
 
 /// The bytes and the position of a view, for the constructor of its class.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, name = "_Part")]
-pub(super) struct Part {
+pub(crate) struct Part {
     bytes: Arc<Vec<u8>>,
     start: usize,
     model: &'static Model,
@@ -85,22 +85,22 @@ fn view<'py>(
 }
 
 /// A payload from Connect, as bytes of [`format`].
-pub struct Payload {
+pub(crate) struct Payload {
     /// The document.
-    pub bytes: Arc<Vec<u8>>,
+    pub(crate) bytes: Arc<Vec<u8>>,
     /// Whether it is an object, or another JSON value.
-    pub form: Form,
+    pub(crate) form: Form,
     /// Whether it is known to be plain BSON that nests at most 100 levels deep.
-    pub is_plain: bool,
+    pub(crate) is_plain: bool,
     /// Whether it may deviate from the model.
-    pub may_deviate: bool,
+    pub(crate) may_deviate: bool,
     /// The values that are missing in the bytes because neither JSON nor BSON can express them.
-    pub refused: Vec<Problem>,
+    pub(crate) refused: Vec<Problem>,
 }
 
 impl Payload {
     /// Any payload of an event with an object of this model.
-    pub fn new(value: &Bound<'_, PyAny>, model: &'static Model) -> PyResult<Self> {
+    pub(crate) fn new(value: &Bound<'_, PyAny>, model: &'static Model) -> PyResult<Self> {
         if let Ok(known) = value.cast::<EventModel>() {
             let (bytes, form) = (known.get().whole(), Form::Fields);
             return Ok(Self { bytes, form, is_plain: false, may_deviate: true, refused: Vec::new() });
@@ -150,7 +150,7 @@ impl Payload {
 }
 
 /// An `EventValidationError`.
-pub fn invalid(py: Python<'_>, model: &Model, problems: Vec<Problem>) -> PyErr {
+pub(crate) fn invalid(py: Python<'_>, model: &Model, problems: Vec<Problem>) -> PyErr {
     let raise = || -> PyResult<PyErr> {
         let list: Vec<(String, String)> = problems.into_iter().map(|problem| (problem.path, problem.message)).collect();
         let class =
@@ -410,7 +410,7 @@ impl EventModel {
 }
 
 /// The model for the object of an event.
-pub fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyResult<&'static Model> {
+pub(crate) fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyResult<&'static Model> {
     let py = event_type.py();
     let Ok(name) = event_type.cast::<PyString>() else {
         let message = format!("the event type must be a str, not {}", event_type.get_type().name()?);
@@ -434,7 +434,7 @@ pub fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyR
 /// The object of an event, as an instance of its class.
 #[pyfunction]
 #[pyo3(signature = (event_type, obj, *, strict = false))]
-pub fn parse_event<'py>(
+pub(crate) fn parse_event<'py>(
     event_type: &Bound<'py, PyAny>,
     obj: &Bound<'py, PyAny>,
     strict: bool,
@@ -447,7 +447,7 @@ pub fn parse_event<'py>(
 /// All models: of each its name, what it is, and its fields, each with its
 /// name, its type in Python and what it means.
 #[pyfunction]
-pub fn event_models(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+pub(crate) fn event_models(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for model in all() {
         let fields: Vec<(&str, String, &str)> =
@@ -478,7 +478,7 @@ fn annotation(kind: &Kind) -> String {
 /// The types of events that are known: of each its name, its category, the
 /// class of its object, and the object's statuses.
 #[pyfunction]
-pub fn event_types(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+pub(crate) fn event_types(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for known in EVENT_TYPES {
         let statuses = PyTuple::new(py, known.statuses)?;

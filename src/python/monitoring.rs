@@ -15,7 +15,7 @@ use crate::python::codec::DEFAULT;
 use crate::python::convert::scope::CodecRef;
 
 /// Delivers events to PyMongo's listeners.
-pub struct Dispatcher {
+pub(crate) struct Dispatcher {
     /// `connect.eaas.mongodb.monitoring.Publisher`.
     publisher: Py<PyAny>,
     wanted: Wanted,
@@ -44,7 +44,7 @@ thread_local! {
 
 impl Dispatcher {
     /// A dispatcher to `listeners`, and to those registered for all clients; `None` if there are none.
-    pub fn listener(py: Python<'_>, listeners: &[Py<PyAny>]) -> PyResult<Option<Arc<dyn Listener>>> {
+    pub(crate) fn listener(py: Python<'_>, listeners: &[Py<PyAny>]) -> PyResult<Option<Arc<dyn Listener>>> {
         // Registering a listener imports PyMongo's module.
         let registered = py.import("sys")?.getattr("modules")?.contains("pymongo.monitoring")?;
         if listeners.is_empty() && !registered {
@@ -151,7 +151,7 @@ impl Listener for Dispatcher {
 }
 
 /// The listeners' context for a call that is made now.
-pub fn event_context(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<Heard>> {
+pub(crate) fn event_context(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<Heard>> {
     let Some(listener) = listener else { return Ok(None) };
     let caller: Option<Caller> = match listener.wanted().commands {
         true => Some(Arc::new(py.import("contextvars")?.call_method0("copy_context")?.unbind())),

@@ -15,7 +15,7 @@ use crate::python::convert::errors::configuration_error;
 
 /// The `authMechanismProperties` that a connection string cannot express.
 #[derive(Default)]
-pub struct Oidc {
+pub(crate) struct Oidc {
     callback: Option<Arc<Py<PyAny>>>,
     human: bool,
     allowed_hosts: Option<Vec<String>>,
@@ -23,7 +23,7 @@ pub struct Oidc {
 
 impl Oidc {
     /// Removes them from a client's keywords. Properties that are strings stay there.
-    pub fn of(options: &Bound<'_, PyDict>) -> PyResult<Self> {
+    pub(crate) fn of(options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let py = options.py();
         let name = options.keys().iter().find(|name| {
             name.extract::<String>().is_ok_and(|name| name.eq_ignore_ascii_case("authMechanismProperties"))
@@ -75,12 +75,12 @@ impl Oidc {
     }
 
     /// Whether there is a callback.
-    pub fn has_callback(&self) -> bool {
+    pub(crate) fn has_callback(&self) -> bool {
         self.callback.is_some()
     }
 
     /// As the driver has it: with no token yet.
-    pub fn authentication(&self, settings: &DriverSettings) -> Authentication {
+    pub(crate) fn authentication(&self, settings: &DriverSettings) -> Authentication {
         let callback = self.callback.as_ref().map(|callback| {
             let (callback, user, human) = (Arc::clone(callback), settings.user().unwrap_or_default(), self.human);
             let fetch = move |context: CallbackContext| {

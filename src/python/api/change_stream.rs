@@ -23,23 +23,23 @@ use crate::runtime::process;
 
 /// The arguments of `watch`.
 #[derive(Default)]
-pub struct WatchArguments {
-    pub pipeline: Option<Py<PyAny>>,
-    pub full_document: Option<String>,
-    pub resume_after: Option<Py<PyAny>>,
-    pub max_await_time_ms: Option<u64>,
-    pub batch_size: Option<u32>,
-    pub collation: Option<Py<PyAny>>,
-    pub start_at_operation_time: Option<Py<PyAny>>,
-    pub session: Option<Py<PyAny>>,
-    pub start_after: Option<Py<PyAny>>,
-    pub comment: Option<Py<PyAny>>,
-    pub full_document_before_change: Option<String>,
-    pub show_expanded_events: Option<bool>,
+pub(crate) struct WatchArguments {
+    pub(crate) pipeline: Option<Py<PyAny>>,
+    pub(crate) full_document: Option<String>,
+    pub(crate) resume_after: Option<Py<PyAny>>,
+    pub(crate) max_await_time_ms: Option<u64>,
+    pub(crate) batch_size: Option<u32>,
+    pub(crate) collation: Option<Py<PyAny>>,
+    pub(crate) start_at_operation_time: Option<Py<PyAny>>,
+    pub(crate) session: Option<Py<PyAny>>,
+    pub(crate) start_after: Option<Py<PyAny>>,
+    pub(crate) comment: Option<Py<PyAny>>,
+    pub(crate) full_document_before_change: Option<String>,
+    pub(crate) show_expanded_events: Option<bool>,
 }
 
 /// The state of a change stream, in either mode.
-pub struct ChangeStreamCore {
+pub(crate) struct ChangeStreamCore {
     level: Level,
     target: Target<DriverClient>,
     arguments: WatchArguments,
@@ -56,7 +56,7 @@ struct State {
 
 impl ChangeStreamCore {
     /// A change stream that has not been opened.
-    pub fn new(
+    pub(crate) fn new(
         py: Python<'_>,
         level: Level,
         target: Target<DriverClient>,
@@ -222,14 +222,14 @@ impl ChangeStreamCore {
 
 /// The methods that both kinds of change stream have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "ChangeStreamBase", frozen, weakref, subclass)]
-pub struct ChangeStreamBase {
+pub(crate) struct ChangeStreamBase {
     core: Arc<ChangeStreamCore>,
     mode: Mode,
 }
 
 impl ChangeStreamBase {
     /// A change stream of the class for `mode`. A blocking one is opened at once, as PyMongo's is.
-    pub fn create(py: Python<'_>, mode: Mode, core: ChangeStreamCore) -> PyResult<Py<PyAny>> {
+    pub(crate) fn create(py: Python<'_>, mode: Mode, core: ChangeStreamCore) -> PyResult<Py<PyAny>> {
         let core = Arc::new(core);
         if mode == Mode::Blocking {
             ChangeStreamCore::open(&core, py, py.None())?.wait(py, raised(py, process().runtime())?)?;
@@ -308,7 +308,7 @@ impl ChangeStreamBase {
 
 /// The changes of a collection, a database or a whole deployment, as they happen.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = ChangeStreamBase)]
-pub struct AsyncChangeStream;
+pub(crate) struct AsyncChangeStream;
 
 #[pymethods]
 impl AsyncChangeStream {
@@ -344,7 +344,7 @@ impl AsyncChangeStream {
 
 /// The changes of a collection, a database or a whole deployment, as they happen.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = ChangeStreamBase)]
-pub struct ChangeStream;
+pub(crate) struct ChangeStream;
 
 #[pymethods]
 impl ChangeStream {

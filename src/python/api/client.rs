@@ -26,37 +26,37 @@ use crate::python::lifecycle::pooled::Pooled;
 use crate::python::lifecycle::shared;
 
 /// The names of the classes of one path and one mode.
-pub struct Classes {
+pub(crate) struct Classes {
     /// Of the client.
-    pub client: &'static str,
+    pub(crate) client: &'static str,
     /// Of its databases.
-    pub database: &'static str,
+    pub(crate) database: &'static str,
     /// Of their collections.
-    pub collection: &'static str,
+    pub(crate) collection: &'static str,
 }
 
 /// The methods that the clients of both paths have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "ClientBase", frozen, weakref, subclass)]
-pub struct ClientBase {
+pub(crate) struct ClientBase {
     /// Its path, with its pool.
-    pub path: Path,
+    pub(crate) path: Path,
     /// Whether its calls, and those of its databases and collections, are awaited or block.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The options that its databases inherit.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
     /// Whether inserted documents receive their `_id`s.
-    pub add_ids: bool,
+    pub(crate) add_ids: bool,
 }
 
 impl ClientBase {
     /// A client that has not connected, which is not a Python object yet.
-    pub fn new(path: impl Into<Path>, mode: Mode) -> Self {
+    pub(crate) fn new(path: impl Into<Path>, mode: Mode) -> Self {
         let path = path.into();
         Self { scope: path.scope(), path, mode, add_ids: false }
     }
 
     /// The names of the classes that users see.
-    pub fn classes(&self) -> &'static Classes {
+    pub(crate) fn classes(&self) -> &'static Classes {
         match (&self.path, self.mode) {
             (Path::Driver(_), Mode::Awaited) => {
                 &Classes { client: "AsyncMongoClient", database: "AsyncDatabase", collection: "AsyncCollection" }
@@ -76,7 +76,7 @@ impl ClientBase {
     }
 
     /// A method's name, for awaitables.
-    pub fn method(&self, method: &'static str) -> MethodName {
+    pub(crate) fn method(&self, method: &'static str) -> MethodName {
         MethodName { class: self.classes().client, method }
     }
 
@@ -183,7 +183,7 @@ impl ClientBase {
 
     /// Close the connections. A client from `from_config` is shared and stays
     /// open until its settings are replaced.
-    pub fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.mode.run_now(py, self.method("close"), self.path.close())
     }
 
@@ -239,7 +239,7 @@ impl ClientBase {
         hash_of(self.path.address())
     }
 
-    pub fn __repr__(&self) -> String {
+    pub(crate) fn __repr__(&self) -> String {
         format!("{}({})", self.classes().client, self.path.shown())
     }
 }
@@ -262,7 +262,7 @@ impl ClientBase {
 
 /// A client of a Data API. It connects with its first call.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = ClientBase)]
-pub struct AsyncDataApiClient;
+pub(crate) struct AsyncDataApiClient;
 
 #[pymethods]
 impl AsyncDataApiClient {
@@ -318,7 +318,7 @@ impl AsyncDataApiClient {
 
 /// A client of a Data API. It connects with its first call.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = ClientBase)]
-pub struct DataApiClient;
+pub(crate) struct DataApiClient;
 
 #[pymethods]
 impl DataApiClient {

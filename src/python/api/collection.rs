@@ -26,7 +26,7 @@ use crate::python::convert::scope::{CodecRef, Overrides, Scope};
 use crate::python::event_store::StoreSettings;
 
 /// The cursor of a query.
-pub fn query(collection: Bound<'_, PyAny>, target: AnyTarget, arguments: FindArguments) -> CursorCore {
+pub(crate) fn query(collection: Bound<'_, PyAny>, target: AnyTarget, arguments: FindArguments) -> CursorCore {
     let (codec, target) = (target.codec().clone(), Arc::new(target));
     let explained = Arc::clone(&target);
     let open: Open = Arc::new(move |py, arguments| target.find(py, arguments));
@@ -35,7 +35,12 @@ pub fn query(collection: Bound<'_, PyAny>, target: AnyTarget, arguments: FindArg
 }
 
 /// The cursor of an aggregation pipeline.
-pub fn aggregation(collection: Bound<'_, PyAny>, target: AnyTarget, pipeline: Py<PyAny>, options: Opts) -> CursorCore {
+pub(crate) fn aggregation(
+    collection: Bound<'_, PyAny>,
+    target: AnyTarget,
+    pipeline: Py<PyAny>,
+    options: Opts,
+) -> CursorCore {
     let codec = target.codec().clone();
     let session = options.iter().find_map(|(_, option)| match option {
         Opt::Session(session) => session.as_ref().map(|session| session.clone_ref(collection.py())),
@@ -64,24 +69,24 @@ fn delete_options(
 
 /// The methods that the collections of both paths have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "CollectionBase", frozen, subclass)]
-pub struct CollectionBase {
+pub(crate) struct CollectionBase {
     /// The client.
-    pub client: Py<ClientBase>,
+    pub(crate) client: Py<ClientBase>,
     /// The database and the collection.
-    pub namespace: Arc<Namespace>,
+    pub(crate) namespace: Arc<Namespace>,
     scope: Arc<Scope>,
 }
 
 impl CollectionBase {
     /// A collection of a client's, which is not a Python object yet.
-    pub fn new(client: Py<ClientBase>, database: &str, collection: &str, scope: Arc<Scope>) -> Self {
+    pub(crate) fn new(client: Py<ClientBase>, database: &str, collection: &str, scope: Arc<Scope>) -> Self {
         let concerns = Arc::clone(&scope.concerns);
         let namespace = Namespace { concerns, ..Namespace::new(database, collection) };
         Self { client, namespace: Arc::new(namespace), scope }
     }
 
     /// The object that users see, of the class for the client's path and mode.
-    pub fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let client = self.client.clone_ref(py);
         let client = client.get();
         let base = PyClassInitializer::from(self);
@@ -100,22 +105,22 @@ impl CollectionBase {
     }
 
     /// The name of the class that users see.
-    pub fn class(&self) -> &'static str {
+    pub(crate) fn class(&self) -> &'static str {
         self.client.get().classes().collection
     }
 
     /// Whether calls are awaited or block.
-    pub fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         self.client.get().mode
     }
 
     /// A method's name, for awaitables.
-    pub fn method(&self, method: &'static str) -> MethodName {
+    pub(crate) fn method(&self, method: &'static str) -> MethodName {
         MethodName { class: self.class(), method }
     }
 
     /// The target of its calls.
-    pub fn target(&self) -> AnyTarget {
+    pub(crate) fn target(&self) -> AnyTarget {
         let client = self.client.get();
         let (namespace, codec, class) = (Arc::clone(&self.namespace), self.scope.codec(), client.classes().client);
         match &client.path {
@@ -129,7 +134,7 @@ impl CollectionBase {
     }
 
     /// How its documents are read and written.
-    pub fn codec(&self) -> CodecRef {
+    pub(crate) fn codec(&self) -> CodecRef {
         self.scope.codec()
     }
 
@@ -638,8 +643,8 @@ impl CollectionBase {
 
 /// A collection of a Data API.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = CollectionBase)]
-pub struct AsyncDataApiCollection;
+pub(crate) struct AsyncDataApiCollection;
 
 /// A collection of a Data API.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = CollectionBase)]
-pub struct DataApiCollection;
+pub(crate) struct DataApiCollection;

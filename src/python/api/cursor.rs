@@ -42,13 +42,13 @@ impl FindArguments {
 }
 
 /// Encodes the arguments of a query; the result starts it.
-pub type Open = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Opening> + Send + Sync>;
+pub(crate) type Open = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Opening> + Send + Sync>;
 
 /// Makes the call of `explain`.
-pub type Explain = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>> + Send + Sync>;
+pub(crate) type Explain = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Call<bson::RawDocumentBuf>> + Send + Sync>;
 
 /// The state of a cursor, of any class.
-pub struct CursorCore {
+pub(crate) struct CursorCore {
     collection: Py<PyAny>,
     open: Open,
     explain: Option<Explain>,
@@ -111,7 +111,7 @@ impl State {
 
 impl CursorCore {
     /// A cursor that has not sent its query.
-    pub fn new(collection: Py<PyAny>, open: Open, codec: CodecRef, arguments: FindArguments) -> Self {
+    pub(crate) fn new(collection: Py<PyAny>, open: Open, codec: CodecRef, arguments: FindArguments) -> Self {
         Self {
             collection,
             open,
@@ -124,17 +124,17 @@ impl CursorCore {
     }
 
     /// Adds `explain`, for a query of `find`.
-    pub fn explained_by(self, explain: Explain) -> Self {
+    pub(crate) fn explained_by(self, explain: Explain) -> Self {
         Self { explain: Some(explain), ..self }
     }
 
     /// Marks the cursor as a command's: awaiting it sends the command.
-    pub fn of_command(self) -> Self {
+    pub(crate) fn of_command(self) -> Self {
         Self { sends_when_awaited: true, ..self }
     }
 
     /// Makes the cursor return whole batches as bytes.
-    pub fn of_raw_batches(self) -> Self {
+    pub(crate) fn of_raw_batches(self) -> Self {
         Self { raw: true, ..self }
     }
 
@@ -342,19 +342,19 @@ impl Drop for CollectorPaused {
 
 /// The methods that all cursors have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "CursorBase", frozen, weakref, subclass)]
-pub struct CursorBase {
+pub(crate) struct CursorBase {
     core: Arc<CursorCore>,
     mode: Mode,
 }
 
 impl CursorBase {
     /// A cursor of the class for `mode`, which has not sent its query.
-    pub fn create(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
+    pub(crate) fn create(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
         Self::object(py, mode, Arc::new(core))
     }
 
     /// The cursor of a command. A blocking cursor sends the command at once, as PyMongo's does.
-    pub fn of_command(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
+    pub(crate) fn of_command(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
         let core = Arc::new(core.of_command());
         if mode == Mode::Blocking {
             CursorCore::fetch(&core, py, 1, |py, _| Ok(py.None()))?.wait(py, raised(py, process().runtime())?)?;
@@ -405,7 +405,7 @@ impl CursorBase {
     }
 
     /// The arguments of the query.
-    pub fn arguments(&self, py: Python<'_>) -> FindArguments {
+    pub(crate) fn arguments(&self, py: Python<'_>) -> FindArguments {
         self.core.state().arguments.clone_ref(py)
     }
 
@@ -693,7 +693,7 @@ impl CursorBase {
 
 /// The methods that only awaited cursors have.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "AwaitedCursorBase", frozen, subclass, extends = CursorBase)]
-pub struct AwaitedCursorBase;
+pub(crate) struct AwaitedCursorBase;
 
 #[pymethods]
 impl AwaitedCursorBase {
@@ -758,7 +758,7 @@ impl AwaitedCursorBase {
 
 /// The methods that only blocking cursors have.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "BlockingCursorBase", frozen, subclass, extends = CursorBase)]
-pub struct BlockingCursorBase;
+pub(crate) struct BlockingCursorBase;
 
 #[pymethods]
 impl BlockingCursorBase {
@@ -810,16 +810,16 @@ impl BlockingCursorBase {
 
 /// The documents of a query, as they arrive.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = AwaitedCursorBase)]
-pub struct AsyncCursor;
+pub(crate) struct AsyncCursor;
 
 /// The documents of a query, as they arrive.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = AwaitedCursorBase)]
-pub struct AsyncRawBatchCursor;
+pub(crate) struct AsyncRawBatchCursor;
 
 /// The documents of a query, as they arrive.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = BlockingCursorBase)]
-pub struct Cursor;
+pub(crate) struct Cursor;
 
 /// The documents of a query, as they arrive.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = BlockingCursorBase)]
-pub struct RawBatchCursor;
+pub(crate) struct RawBatchCursor;

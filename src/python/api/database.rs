@@ -18,24 +18,24 @@ use crate::python::convert::scope::{Overrides, Scope};
 
 /// The methods that the databases of both paths have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "DatabaseBase", frozen, subclass)]
-pub struct DatabaseBase {
+pub(crate) struct DatabaseBase {
     /// The client.
-    pub client: Py<ClientBase>,
+    pub(crate) client: Py<ClientBase>,
     /// The database's name.
     #[pyo3(get)]
-    pub name: String,
+    pub(crate) name: String,
     /// The options that its collections inherit.
-    pub scope: Arc<Scope>,
+    pub(crate) scope: Arc<Scope>,
 }
 
 impl DatabaseBase {
     /// A database of a client's, which is not a Python object yet.
-    pub fn new(client: Py<ClientBase>, name: String, scope: Arc<Scope>) -> Self {
+    pub(crate) fn new(client: Py<ClientBase>, name: String, scope: Arc<Scope>) -> Self {
         Self { client, name, scope }
     }
 
     /// The object that users see, of the class for the client's path and mode.
-    pub fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let client = self.client.clone_ref(py);
         let client = client.get();
         let base = PyClassInitializer::from(self);
@@ -54,7 +54,7 @@ impl DatabaseBase {
     }
 
     /// The name of the class that users see.
-    pub fn class(&self) -> &'static str {
+    pub(crate) fn class(&self) -> &'static str {
         self.client.get().classes().database
     }
 }
@@ -164,15 +164,15 @@ impl DatabaseBase {
         Err(no_truth(self.class()))
     }
 
-    pub fn __repr__(&self) -> String {
+    pub(crate) fn __repr__(&self) -> String {
         format!("{}({}, '{}')", self.class(), self.client.get().__repr__(), self.name)
     }
 }
 
 /// A database of a Data API.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DatabaseBase)]
-pub struct AsyncDataApiDatabase;
+pub(crate) struct AsyncDataApiDatabase;
 
 /// A database of a Data API.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DatabaseBase)]
-pub struct DataApiDatabase;
+pub(crate) struct DataApiDatabase;

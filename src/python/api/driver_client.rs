@@ -33,9 +33,9 @@ use crate::python::oidc::Oidc;
 #[pyclass(
     module = "connect.eaas.mongodb._native", name = "DriverClientBase", frozen, subclass, extends = ClientBase
 )]
-pub struct DriverClientBase {
+pub(crate) struct DriverClientBase {
     /// The client's pool.
-    pub pooled: Arc<Pooled<DriverClient>>,
+    pub(crate) pooled: Arc<Pooled<DriverClient>>,
 }
 
 fn mode(slf: &Bound<'_, DriverClientBase>) -> Mode {
@@ -349,7 +349,7 @@ impl DriverClientBase {
 
 /// A client of MongoDB. It connects with its first call.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
-pub struct AsyncMongoClient;
+pub(crate) struct AsyncMongoClient;
 
 #[pymethods]
 impl AsyncMongoClient {
@@ -413,7 +413,7 @@ impl AsyncMongoClient {
 
 /// A client of MongoDB. It connects with its first call.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
-pub struct MongoClient;
+pub(crate) struct MongoClient;
 
 #[pymethods]
 impl MongoClient {

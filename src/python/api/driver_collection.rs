@@ -25,9 +25,9 @@ use crate::python::lifecycle::pooled::Pooled;
 #[pyclass(
     module = "connect.eaas.mongodb._native", name = "DriverCollectionBase", frozen, subclass, extends = CollectionBase
 )]
-pub struct DriverCollectionBase {
+pub(crate) struct DriverCollectionBase {
     /// The client's pool.
-    pub pooled: Arc<Pooled<DriverClient>>,
+    pub(crate) pooled: Arc<Pooled<DriverClient>>,
 }
 
 fn mode(slf: &Bound<'_, DriverCollectionBase>) -> Mode {
@@ -543,8 +543,8 @@ impl DriverCollectionBase {
 
 /// A collection.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverCollectionBase)]
-pub struct AsyncCollection;
+pub(crate) struct AsyncCollection;
 
 /// A collection.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverCollectionBase)]
-pub struct Collection;
+pub(crate) struct Collection;

@@ -33,9 +33,9 @@ use crate::python::lifecycle::pooled::Pooled;
 #[pyclass(
     module = "connect.eaas.mongodb._native", name = "DriverDatabaseBase", frozen, subclass, extends = DatabaseBase
 )]
-pub struct DriverDatabaseBase {
+pub(crate) struct DriverDatabaseBase {
     /// The client's pool.
-    pub pooled: Arc<Pooled<DriverClient>>,
+    pub(crate) pooled: Arc<Pooled<DriverClient>>,
 }
 
 fn mode(slf: &Bound<'_, DriverDatabaseBase>) -> Mode {
@@ -391,8 +391,8 @@ impl DriverDatabaseBase {
 
 /// A database.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverDatabaseBase)]
-pub struct AsyncDatabase;
+pub(crate) struct AsyncDatabase;
 
 /// A database.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverDatabaseBase)]
-pub struct Database;
+pub(crate) struct Database;

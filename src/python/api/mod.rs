@@ -3,15 +3,15 @@
 //! `cursor`, `session`, `change_stream`); those of the driver path only are in
 //! `driver_client`, `driver_database` and `driver_collection`.
 
-pub mod change_stream;
-pub mod client;
-pub mod collection;
-pub mod cursor;
-pub mod database;
-pub mod driver_client;
-pub mod driver_collection;
-pub mod driver_database;
-pub mod session;
+pub(crate) mod change_stream;
+pub(crate) mod client;
+pub(crate) mod collection;
+pub(crate) mod cursor;
+pub(crate) mod database;
+pub(crate) mod driver_client;
+pub(crate) mod driver_collection;
+pub(crate) mod driver_database;
+pub(crate) mod session;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn no_encryption(encrypted_fields: Option<&Py<PyAny>>) -> PyResult<()> {
 
 /// A method that only the driver path has.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
-pub struct DriverOnly {
+pub(crate) struct DriverOnly {
     name: String,
 }
 

@@ -23,9 +23,9 @@ use crate::python::monitoring::event_context;
 use crate::runtime::process;
 
 /// The state of a session, in either mode.
-pub struct SessionCore {
+pub(crate) struct SessionCore {
     /// The core's session.
-    pub session: Arc<Session>,
+    pub(crate) session: Arc<Session>,
     pooled: Arc<Pooled<DriverClient>>,
     client: Py<PyAny>,
     options: Py<PyAny>,
@@ -49,7 +49,7 @@ struct State {
 
 impl SessionCore {
     /// A session of `client.start_session`.
-    pub fn new(
+    pub(crate) fn new(
         py: Python<'_>,
         client: Py<PyAny>,
         pooled: Arc<Pooled<DriverClient>>,
@@ -284,7 +284,7 @@ fn maybe_committed(mut error: Error) -> Error {
 }
 
 /// The core's session of an argument `session`, for a call of `pooled`'s client.
-pub fn session_of(
+pub(crate) fn session_of(
     session: Option<&Bound<'_, PyAny>>,
     pooled: &Arc<Pooled<DriverClient>>,
 ) -> PyResult<Option<Arc<Session>>> {
@@ -300,14 +300,14 @@ pub fn session_of(
 
 /// The methods that all sessions have. Users see its subclasses.
 #[pyclass(module = "connect.eaas.mongodb._native", name = "SessionBase", frozen, weakref, subclass)]
-pub struct SessionBase {
+pub(crate) struct SessionBase {
     core: Arc<SessionCore>,
     mode: Mode,
 }
 
 impl SessionBase {
     /// A session of the class for `mode`. The server does not know it yet.
-    pub fn create(py: Python<'_>, mode: Mode, core: SessionCore) -> PyResult<Py<PyAny>> {
+    pub(crate) fn create(py: Python<'_>, mode: Mode, core: SessionCore) -> PyResult<Py<PyAny>> {
         let base = PyClassInitializer::from(Self { core: Arc::new(core), mode });
         Ok(match mode {
             Mode::Awaited => Py::new(py, base.add_subclass(AsyncClientSession))?.into_any(),
@@ -490,7 +490,7 @@ impl SessionBase {
 
 /// A session. Its calls see data in their order, and can be one transaction.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = SessionBase)]
-pub struct AsyncClientSession;
+pub(crate) struct AsyncClientSession;
 
 #[pymethods]
 impl AsyncClientSession {
@@ -519,7 +519,7 @@ impl AsyncClientSession {
 
 /// A session. Its calls see data in their order, and can be one transaction.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = SessionBase)]
-pub struct ClientSession;
+pub(crate) struct ClientSession;
 
 #[pymethods]
 impl ClientSession {
@@ -541,7 +541,7 @@ impl ClientSession {
 
 /// The context of a transaction, which commits it, or aborts it if the block fails.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
-pub struct AsyncTransactionContext {
+pub(crate) struct AsyncTransactionContext {
     core: Arc<SessionCore>,
 }
 
@@ -583,7 +583,7 @@ impl AsyncTransactionContext {
 
 /// The context of a transaction, which commits it, or aborts it if the block fails.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
-pub struct TransactionContext {
+pub(crate) struct TransactionContext {
     core: Arc<SessionCore>,
 }
 

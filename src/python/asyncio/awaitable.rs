@@ -17,7 +17,7 @@ use crate::runtime::process;
 type Prepare = Box<dyn FnOnce(Python<'_>) -> PyResult<Box<dyn Pending>> + Send>;
 
 /// Returns what a call must wait for before it is made; `None` if it can be made now.
-pub type Backpressure = Box<dyn Fn(Python<'_>) -> PyResult<Option<Running<()>>> + Send>;
+pub(crate) type Backpressure = Box<dyn Fn(Python<'_>) -> PyResult<Option<Running<()>>> + Send>;
 
 /// A call that has not been made.
 struct Unmade {
@@ -79,7 +79,7 @@ impl Started {
 
 /// The result of an awaited method. It can be awaited once.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
-pub struct Awaitable {
+pub(crate) struct Awaitable {
     name: MethodName,
     /// Whether the call is already running, so that awaiting it is optional.
     begun: bool,
@@ -89,7 +89,7 @@ pub struct Awaitable {
 impl Awaitable {
     /// An awaitable that makes and starts a call when it is first awaited, once
     /// `backpressure` allows it.
-    pub fn new<C: Startable>(
+    pub(crate) fn new<C: Startable>(
         name: MethodName,
         backpressure: Option<Backpressure>,
         prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
@@ -99,14 +99,14 @@ impl Awaitable {
     }
 
     /// An awaitable of a call that is already running. Awaiting it is optional.
-    pub fn begun<C: Startable>(name: MethodName, call: C) -> Self {
+    pub(crate) fn begun<C: Startable>(name: MethodName, call: C) -> Self {
         let mut awaitable = Self::new(name, None, move |_| Ok(call));
         awaitable.begun = true;
         awaitable
     }
 
     /// An awaitable whose result is available.
-    pub fn ready(name: MethodName, result: Py<PyAny>) -> Self {
+    pub(crate) fn ready(name: MethodName, result: Py<PyAny>) -> Self {
         Self { name, begun: false, state: Mutex::new(State::Done(result)) }
     }
 

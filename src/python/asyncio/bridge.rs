@@ -25,7 +25,7 @@ use crate::runtime::process;
 
 /// An event loop's end of the bridge.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
-pub struct LoopBridge {
+pub(crate) struct LoopBridge {
     mailbox: Arc<Mailbox>,
     /// The futures of running calls. A future references the task that waits for it,
     /// which may have no other reference.
@@ -50,7 +50,7 @@ static BRIDGES: Once<Py<PyAny>> = Once::new();
 
 impl LoopBridge {
     /// The bridge of the running event loop, and the loop.
-    pub fn of_running_loop(py: Python<'_>) -> PyResult<(Py<Self>, Bound<'_, PyAny>)> {
+    pub(crate) fn of_running_loop(py: Python<'_>) -> PyResult<(Py<Self>, Bound<'_, PyAny>)> {
         static RUNNING_LOOP: Once<Py<PyAny>> = Once::new();
         let running_loop = RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
         // A thread runs one loop at a time, usually the same one.
@@ -133,24 +133,28 @@ impl LoopBridge {
     }
 
     /// Keeps `future` until its call has ended; returns its token, and the wakeup that signals the end.
-    pub fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
+    pub(crate) fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
         (token, Wakeup::new(Arc::clone(&self.mailbox), token))
     }
 
     /// Drops the future of a cancelled call.
-    pub fn forget(&self, token: u64) {
+    pub(crate) fn forget(&self, token: u64) {
         let _future = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
     }
 
     /// Whether more calls may follow the one that is started now.
-    pub fn more(&self) -> More {
+    pub(crate) fn more(&self) -> More {
         if self.begun.swap(true, Ordering::Relaxed) { More::MayCome } else { More::FirstOfTurn }
     }
 
     /// Calls `flush` once, at the end of the loop's turn.
-    pub fn flush_after_turn(slf: &Py<Self>, event_loop: &Bound<'_, PyAny>, flush: Arc<dyn Flush>) -> PyResult<()> {
+    pub(crate) fn flush_after_turn(
+        slf: &Py<Self>,
+        event_loop: &Bound<'_, PyAny>,
+        flush: Arc<dyn Flush>,
+    ) -> PyResult<()> {
         let py = event_loop.py();
         {
             let mut flushes = slf.get().flushes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +224,7 @@ impl LoopBridge {
 /// Waits for finished calls on behalf of a loop without `add_reader`. It
 /// keeps neither the loop nor its bridge alive.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     mailbox: Arc<Mailbox>,
     event_loop: Py<PyWeakrefReference>,
     bridge: Py<PyWeakrefReference>,

@@ -19,19 +19,19 @@ use crate::python::convert::errors::to_py;
 use crate::python::lifecycle::pooled::PooledClient;
 
 /// Work of the core.
-pub type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 type Finish<T> = Box<dyn FnOnce(Python<'_>, Result<T>) -> PyResult<Py<PyAny>> + Send>;
 
 /// A method's work: `running` runs in the core and holds no Python objects;
 /// `finish` converts its result to a Python object.
-pub struct Call<T> {
+pub(crate) struct Call<T> {
     running: Running<T>,
     finish: Finish<T>,
 }
 
 impl<T: Send + 'static> Call<T> {
     /// A call whose result or error `finish` converts to Python's.
-    pub fn new(
+    pub(crate) fn new(
         running: impl Future<Output = Result<T>> + Send + 'static,
         finish: impl FnOnce(Python<'_>, Result<T>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> Self {
@@ -43,14 +43,14 @@ impl<T: Send + 'static> Call<T> {
 
 impl Call<()> {
     /// A call that only returns `object`.
-    pub fn returning(object: Py<PyAny>) -> Self {
+    pub(crate) fn returning(object: Py<PyAny>) -> Self {
         Self::new(async { Ok(()) }, move |_, _| Ok(object))
     }
 }
 
 impl<T: Send + 'static> Call<T> {
     /// Starts the call. It runs to its end even if its result is never taken.
-    pub fn begun(self, runtime: &Handle) -> Self {
+    pub(crate) fn begun(self, runtime: &Handle) -> Self {
         let running = runtime.spawn(self.running);
         let ended = async move {
             running.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::InvalidOperation, "the call was cancelled")))
@@ -60,7 +60,7 @@ impl<T: Send + 'static> Call<T> {
 }
 
 /// A call that has been made, but not started.
-pub trait Startable: Send + 'static {
+pub(crate) trait Startable: Send + 'static {
     /// As the event loop sees it.
     fn pending(self) -> Box<dyn Pending>;
     /// Runs the call in this thread, with the GIL released.
@@ -108,7 +108,7 @@ impl<T: Send + 'static> Startable for Call<T> {
 }
 
 /// Waits for work with the GIL released. A signal such as Ctrl-C's ends the wait.
-pub fn wait<T: Send>(
+pub(crate) fn wait<T: Send>(
     py: Python<'_>,
     runtime: &Handle,
     mut running: Pin<Box<dyn Future<Output = T> + Send>>,
@@ -126,10 +126,10 @@ pub fn wait<T: Send>(
 }
 
 /// Adds a document to the queue of inserts that are merged.
-pub type Enqueue = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
+pub(crate) type Enqueue = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
 
 /// An insert: sent by itself, or queued to be merged with others.
-pub enum Insert {
+pub(crate) enum Insert {
     /// Sent by itself.
     Alone(Call<()>),
     /// Queued to be merged with others.
@@ -240,12 +240,12 @@ fn bug(panic: &(dyn Any + Send)) -> Error {
 }
 
 /// Converts the core's error to a Python exception.
-pub fn raised<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
+pub(crate) fn raised<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
     result.map_err(|error| to_py(py, error))
 }
 
 /// A call as the event loop sees it.
-pub trait Pending: Send {
+pub(crate) trait Pending: Send {
     /// Starts the call; `wakeup` fires once its result is available. Returns the
     /// client to flush at the end of the loop's turn, if the call waits for that.
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, more: More) -> Option<Arc<dyn Flush>>;

@@ -11,7 +11,7 @@ use crate::runtime::process;
 /// How the methods of an object return their results. Classes named `Async…`
 /// are awaited; the others block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// A method returns an awaitable, which starts the call when it is first awaited.
     Awaited,
     /// A method runs the call in the calling thread, with the GIL released.
@@ -20,11 +20,11 @@ pub enum Mode {
 
 /// A method's name, as an awaitable and its warnings show it.
 #[derive(Clone, Copy, Debug)]
-pub struct MethodName {
+pub(crate) struct MethodName {
     /// The class that users see.
-    pub class: &'static str,
+    pub(crate) class: &'static str,
     /// The method.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
 }
 
 impl fmt::Display for MethodName {
@@ -35,7 +35,7 @@ impl fmt::Display for MethodName {
 
 impl Mode {
     /// Makes and starts a call.
-    pub fn run<C: Startable>(
+    pub(crate) fn run<C: Startable>(
         self,
         py: Python<'_>,
         name: MethodName,
@@ -45,7 +45,7 @@ impl Mode {
     }
 
     /// Makes and starts a call as soon as `backpressure` allows it.
-    pub fn run_behind<C: Startable>(
+    pub(crate) fn run_behind<C: Startable>(
         self,
         py: Python<'_>,
         name: MethodName,
@@ -67,7 +67,12 @@ impl Mode {
     }
 
     /// Starts a call at once, whether its result is awaited or not.
-    pub fn run_now<T: Send + 'static>(self, py: Python<'_>, name: MethodName, call: Call<T>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn run_now<T: Send + 'static>(
+        self,
+        py: Python<'_>,
+        name: MethodName,
+        call: Call<T>,
+    ) -> PyResult<Py<PyAny>> {
         let runtime = raised(py, process().runtime())?;
         match self {
             Self::Awaited => Ok(Py::new(py, Awaitable::begun(name, call.begun(runtime)))?.into_any()),

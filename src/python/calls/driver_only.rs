@@ -40,7 +40,7 @@ fn given(py: Python<'_>, context: &Context, opts: &Opts) -> PyResult<(Document, 
 }
 
 /// `count_documents`.
-pub fn count_documents(
+pub(crate) fn count_documents(
     py: Python<'_>,
     context: Context,
     filter: &Bound<'_, PyAny>,
@@ -54,7 +54,7 @@ pub fn count_documents(
 }
 
 /// `estimated_document_count`.
-pub fn estimated_document_count(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<u64>> {
+pub(crate) fn estimated_document_count(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<u64>> {
     let (given, _) = given(py, &context, opts)?;
     let CallContext { client, namespace, .. } = context;
     let counting = async move { aggregate::estimated_count(&client, &namespace, given).await };
@@ -62,7 +62,7 @@ pub fn estimated_document_count(py: Python<'_>, context: Context, opts: &Opts) -
 }
 
 /// `distinct`.
-pub fn distinct(
+pub(crate) fn distinct(
     py: Python<'_>,
     context: Context,
     key: String,
@@ -80,7 +80,7 @@ pub fn distinct(
 }
 
 /// The change of a `find_one_and_…`.
-pub enum Changing {
+pub(crate) enum Changing {
     /// Updates the document.
     Update(Py<PyAny>),
     /// Replaces the document.
@@ -90,7 +90,7 @@ pub enum Changing {
 }
 
 /// `find_one_and_update`, `find_one_and_replace` and `find_one_and_delete`.
-pub fn find_one_and_change(
+pub(crate) fn find_one_and_change(
     py: Python<'_>,
     context: Context,
     filter: &Bound<'_, PyAny>,
@@ -119,7 +119,7 @@ pub fn find_one_and_change(
 }
 
 /// Runs a command on the collection's database; `finish` makes the result.
-pub fn run(
+pub(crate) fn run(
     context: Context,
     database: String,
     command: Document,
@@ -146,7 +146,7 @@ fn writing(
 }
 
 /// Runs a command that writes, and returns `None`. The error with the code `expected` is ignored.
-pub fn quiet(
+pub(crate) fn quiet(
     py: Python<'_>,
     context: Context,
     command: Document,
@@ -160,7 +160,7 @@ pub fn quiet(
 }
 
 /// Runs a command that writes, and returns the server's reply, even if it is the error with the code `expected`.
-pub fn answered(
+pub(crate) fn answered(
     py: Python<'_>,
     context: Context,
     command: Document,
@@ -192,13 +192,13 @@ async fn indexes(
 }
 
 /// A cursor's batches of documents that are in memory.
-pub fn documents(documents: Vec<Document>) -> Result<Batches> {
+pub(crate) fn documents(documents: Vec<Document>) -> Result<Batches> {
     let batch = Batch::of_documents(documents)?;
     Ok(stream::once(async { Ok(batch) }).boxed())
 }
 
 /// The codec for descriptions of indexes: documents are `SON`, as with PyMongo.
-pub fn sons(py: Python<'_>) -> PyResult<CodecRef> {
+pub(crate) fn sons(py: Python<'_>) -> PyResult<CodecRef> {
     let keywords = PyDict::new(py);
     keywords.set_item("document_class", py.import("bson.son")?.getattr("SON")?)?;
     let options = py.import("bson.codec_options")?.getattr("CodecOptions")?.call((), Some(&keywords))?;
@@ -206,7 +206,7 @@ pub fn sons(py: Python<'_>) -> PyResult<CodecRef> {
 }
 
 /// `list_indexes`.
-pub fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
+pub(crate) fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
     let (more, session) = given(py, &context, opts)?;
     let events = event_context(py, context.client.listener())?;
     let CallContext { client, namespace, .. } = context;
@@ -215,7 +215,7 @@ pub fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<O
 }
 
 /// `index_information`.
-pub fn index_information(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+pub(crate) fn index_information(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
     let (more, session) = given(py, &context, opts)?;
     let CallContext { client, namespace, .. } = context;
     let (listing, codec) = (async move { indexes(&client, &namespace, more, session).await }, sons(py)?);
@@ -238,7 +238,7 @@ pub fn index_information(py: Python<'_>, context: Context, opts: &Opts) -> PyRes
 }
 
 /// `create_index` and `create_indexes`; with `one`, only the first name is returned.
-pub fn create_indexes(
+pub(crate) fn create_indexes(
     py: Python<'_>,
     context: Context,
     indexes: Vec<Document>,
@@ -257,7 +257,7 @@ pub fn create_indexes(
 }
 
 /// The documents of PyMongo's models of indexes.
-pub fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
+pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
     let wrong = || wrong_type(name, &format!("a non-empty list of {class}"), models);
     if models.cast::<PyList>().is_err() && models.cast::<PyTuple>().is_err() {
         return Err(wrong());
@@ -277,7 +277,7 @@ pub fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Ve
 }
 
 /// `create_search_index` and `create_search_indexes`; with `one`, only the first name is returned.
-pub fn create_search_indexes(
+pub(crate) fn create_search_indexes(
     py: Python<'_>,
     context: Context,
     indexes: Vec<Document>,
@@ -299,7 +299,7 @@ pub fn create_search_indexes(
 }
 
 /// A model of a search index: PyMongo's, or a mapping.
-pub fn search_index(model: &Bound<'_, PyAny>) -> PyResult<Document> {
+pub(crate) fn search_index(model: &Bound<'_, PyAny>) -> PyResult<Document> {
     if model.cast::<PyMapping>().is_ok() {
         return document(&DEFAULT, model);
     }
@@ -310,7 +310,7 @@ pub fn search_index(model: &Bound<'_, PyAny>) -> PyResult<Document> {
 }
 
 /// `rename`.
-pub fn rename(
+pub(crate) fn rename(
     py: Python<'_>,
     context: Context,
     new_name: &Bound<'_, PyAny>,
@@ -328,7 +328,7 @@ pub fn rename(
 static DEFAULT_CODEC: CodecRef = CodecRef::DEFAULT;
 
 /// Returns the server's reply.
-pub fn answer_as_it_is(
+pub(crate) fn answer_as_it_is(
     codec: &CodecRef,
 ) -> impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static + use<> {
     let codec = codec.clone();
@@ -336,7 +336,7 @@ pub fn answer_as_it_is(
 }
 
 /// `options`.
-pub fn collection_options(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+pub(crate) fn collection_options(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
     let mut command = doc! {
         "listCollections": 1, "cursor": {}, "filter": { "name": context.namespace.collection.clone() },
     };
@@ -352,7 +352,7 @@ pub fn collection_options(py: Python<'_>, context: Context, opts: &Opts) -> PyRe
 }
 
 /// The query of a command that replies with a cursor.
-pub fn command_cursor(
+pub(crate) fn command_cursor(
     py: Python<'_>,
     context: Context,
     database: String,
@@ -368,7 +368,7 @@ pub fn command_cursor(
 }
 
 /// `list_collections`.
-pub fn list_collections(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
+pub(crate) fn list_collections(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
     let mut command = doc! { "listCollections": 1, "cursor": {} };
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
@@ -377,7 +377,7 @@ pub fn list_collections(py: Python<'_>, context: Context, opts: &Opts) -> PyResu
 }
 
 /// `list_collection_names`.
-pub fn list_collection_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+pub(crate) fn list_collection_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
     let mut command = doc! { "listCollections": 1, "cursor": {} };
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
@@ -398,7 +398,7 @@ pub fn list_collection_names(py: Python<'_>, context: Context, opts: &Opts) -> P
 }
 
 /// `create_collection`; returns `collection` once it exists.
-pub fn create_collection(
+pub(crate) fn create_collection(
     py: Python<'_>,
     context: Context,
     collection: Py<PyAny>,
@@ -444,7 +444,7 @@ fn collection_invalid(py: Python<'_>, text: String) -> PyResult<PyErr> {
 }
 
 /// `validate_collection`.
-pub fn validate_collection(
+pub(crate) fn validate_collection(
     py: Python<'_>,
     context: Context,
     command: Document,
@@ -473,12 +473,12 @@ pub fn validate_collection(
 
 /// The arguments of `command` except the command itself.
 #[derive(Default)]
-pub struct CommandArguments {
-    pub check: bool,
-    pub allowable_errors: Option<Py<PyAny>>,
-    pub read_preference: Option<Py<PyAny>>,
-    pub codec_options: Option<Py<PyAny>>,
-    pub session: Option<Py<PyAny>>,
+pub(crate) struct CommandArguments {
+    pub(crate) check: bool,
+    pub(crate) allowable_errors: Option<Py<PyAny>>,
+    pub(crate) read_preference: Option<Py<PyAny>>,
+    pub(crate) codec_options: Option<Py<PyAny>>,
+    pub(crate) session: Option<Py<PyAny>>,
 }
 
 impl CommandArguments {
@@ -509,7 +509,7 @@ impl std::ops::Deref for CommandCodec {
 }
 
 /// `command`.
-pub fn command(
+pub(crate) fn command(
     py: Python<'_>,
     context: Context,
     command: &Bound<'_, PyAny>,
@@ -547,7 +547,7 @@ pub fn command(
 }
 
 /// `cursor_command`.
-pub fn cursor_command(
+pub(crate) fn cursor_command(
     py: Python<'_>,
     context: Context,
     command: &Bound<'_, PyAny>,
@@ -564,7 +564,7 @@ pub fn cursor_command(
 }
 
 /// `aggregate` of a database.
-pub fn aggregate_database(
+pub(crate) fn aggregate_database(
     py: Python<'_>,
     context: Context,
     pipeline: &Bound<'_, PyAny>,
@@ -607,7 +607,7 @@ pub fn aggregate_database(
 }
 
 /// `list_databases`, as a cursor, or the names.
-pub fn list_databases(py: Python<'_>, context: Context, command: Document, opts: &Opts) -> PyResult<Opening> {
+pub(crate) fn list_databases(py: Python<'_>, context: Context, command: Document, opts: &Opts) -> PyResult<Opening> {
     let mut command = command;
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
@@ -623,7 +623,7 @@ pub fn list_databases(py: Python<'_>, context: Context, command: Document, opts:
 }
 
 /// `list_database_names`.
-pub fn list_database_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<RawDocumentBuf>> {
+pub(crate) fn list_database_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<RawDocumentBuf>> {
     let mut command = doc! { "listDatabases": 1, "nameOnly": true };
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
@@ -636,14 +636,14 @@ pub fn list_database_names(py: Python<'_>, context: Context, opts: &Opts) -> PyR
 }
 
 /// The arguments of `bulk_write`.
-pub struct BulkArguments {
-    pub requests: Py<PyAny>,
-    pub ordered: bool,
-    pub options: Opts,
+pub(crate) struct BulkArguments {
+    pub(crate) requests: Py<PyAny>,
+    pub(crate) ordered: bool,
+    pub(crate) options: Opts,
 }
 
 /// `bulk_write` of a collection.
-pub fn bulk_write_collection(
+pub(crate) fn bulk_write_collection(
     py: Python<'_>,
     context: Context,
     arguments: &BulkArguments,
@@ -716,7 +716,7 @@ fn name_operations(details: &Bound<'_, PyAny>, collected: &Bound<'_, PyAny>) -> 
 }
 
 /// `bulk_write` of a client.
-pub fn bulk_write_client(
+pub(crate) fn bulk_write_client(
     py: Python<'_>,
     context: Context,
     arguments: &BulkArguments,
@@ -792,7 +792,7 @@ fn c_string(name: &str) -> PyResult<bson::raw::CString> {
 }
 
 /// Keywords of `create_index` that are the command's, not the index's.
-pub fn command_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+pub(crate) fn command_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     let mut opts = Opts::new();
     for name in ["maxTimeMS", "commitQuorum"] {
         let Some(kwargs) = kwargs else { break };

@@ -4,8 +4,8 @@
 
 mod data_api;
 mod driver;
-pub mod driver_only;
-pub mod target;
+pub(crate) mod driver_only;
+pub(crate) mod target;
 
 use std::sync::Arc;
 
@@ -25,55 +25,55 @@ use crate::python::lifecycle::pooled::{Pooled, PooledClient};
 use crate::store::Record;
 
 /// The arguments of `insert_one`.
-pub struct InsertOneArguments {
-    pub document: Py<PyAny>,
-    pub bypass_document_validation: Option<bool>,
-    pub session: Option<Py<PyAny>>,
-    pub comment: Option<Py<PyAny>>,
+pub(crate) struct InsertOneArguments {
+    pub(crate) document: Py<PyAny>,
+    pub(crate) bypass_document_validation: Option<bool>,
+    pub(crate) session: Option<Py<PyAny>>,
+    pub(crate) comment: Option<Py<PyAny>>,
 }
 
 /// The arguments of `insert_many`.
-pub struct InsertManyArguments {
-    pub documents: Py<PyAny>,
-    pub ordered: bool,
-    pub bypass_document_validation: Option<bool>,
-    pub session: Option<Py<PyAny>>,
-    pub comment: Option<Py<PyAny>>,
+pub(crate) struct InsertManyArguments {
+    pub(crate) documents: Py<PyAny>,
+    pub(crate) ordered: bool,
+    pub(crate) bypass_document_validation: Option<bool>,
+    pub(crate) session: Option<Py<PyAny>>,
+    pub(crate) comment: Option<Py<PyAny>>,
 }
 
 /// The arguments of `find`, some of which the cursor's methods change.
 #[derive(Default)]
-pub struct FindArguments {
-    pub filter: Option<Py<PyAny>>,
-    pub projection: Option<Py<PyAny>>,
-    pub sort: Option<Py<PyAny>>,
-    pub skip: u64,
-    pub limit: i64,
-    pub batch_size: u32,
-    pub hint: Option<Py<PyAny>>,
-    pub collation: Option<Py<PyAny>>,
-    pub max: Option<Py<PyAny>>,
-    pub min: Option<Py<PyAny>>,
-    pub max_time_ms: Option<u64>,
-    pub comment: Option<Py<PyAny>>,
-    pub session: Option<Py<PyAny>>,
-    pub let_vars: Option<Py<PyAny>>,
-    pub allow_disk_use: Option<bool>,
-    pub allow_partial_results: bool,
-    pub no_cursor_timeout: bool,
-    pub return_key: Option<bool>,
-    pub show_record_id: Option<bool>,
+pub(crate) struct FindArguments {
+    pub(crate) filter: Option<Py<PyAny>>,
+    pub(crate) projection: Option<Py<PyAny>>,
+    pub(crate) sort: Option<Py<PyAny>>,
+    pub(crate) skip: u64,
+    pub(crate) limit: i64,
+    pub(crate) batch_size: u32,
+    pub(crate) hint: Option<Py<PyAny>>,
+    pub(crate) collation: Option<Py<PyAny>>,
+    pub(crate) max: Option<Py<PyAny>>,
+    pub(crate) min: Option<Py<PyAny>>,
+    pub(crate) max_time_ms: Option<u64>,
+    pub(crate) comment: Option<Py<PyAny>>,
+    pub(crate) session: Option<Py<PyAny>>,
+    pub(crate) let_vars: Option<Py<PyAny>>,
+    pub(crate) allow_disk_use: Option<bool>,
+    pub(crate) allow_partial_results: bool,
+    pub(crate) no_cursor_timeout: bool,
+    pub(crate) return_key: Option<bool>,
+    pub(crate) show_record_id: Option<bool>,
     /// PyMongo's `CursorType`.
-    pub cursor_type: i64,
-    pub max_await_time_ms: Option<u64>,
+    pub(crate) cursor_type: i64,
+    pub(crate) max_await_time_ms: Option<u64>,
 }
 
 /// Starts a query.
-pub type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
+pub(crate) type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
 
 /// The kind of an update, and which documents it changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// Operators, for the first that matches.
     UpdateOne,
     /// Operators, for all that match.
@@ -83,20 +83,20 @@ pub enum Change {
 }
 
 /// The arguments of an update or a replacement.
-pub struct ChangeArguments {
-    pub filter: Py<PyAny>,
-    pub change: Py<PyAny>,
-    pub options: Opts,
+pub(crate) struct ChangeArguments {
+    pub(crate) filter: Py<PyAny>,
+    pub(crate) change: Py<PyAny>,
+    pub(crate) options: Opts,
 }
 
 /// The context of a call: the client, the namespace and the codec.
-pub struct CallContext<C: PooledClient> {
-    pub pooled: Arc<Pooled<C>>,
-    pub client: Arc<C>,
-    pub namespace: Arc<Namespace>,
-    pub codec: CodecRef,
+pub(crate) struct CallContext<C: PooledClient> {
+    pub(crate) pooled: Arc<Pooled<C>>,
+    pub(crate) client: Arc<C>,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) codec: CodecRef,
     /// Whether inserted documents receive their generated `_id`s.
-    pub add_ids: bool,
+    pub(crate) add_ids: bool,
 }
 
 impl<C: PooledClient> Clone for CallContext<C> {
@@ -113,7 +113,7 @@ impl<C: PooledClient> Clone for CallContext<C> {
 
 impl<C: PooledClient> CallContext<C> {
     /// Stores the generated `_id` in the caller's document, if the client has `add_ids`.
-    pub fn add_id(&self, document: &Bound<'_, PyAny>, id: &Id) -> PyResult<()> {
+    pub(crate) fn add_id(&self, document: &Bound<'_, PyAny>, id: &Id) -> PyResult<()> {
         match id {
             Id::Made(_) if self.add_ids && document.hasattr("__setitem__")? => {
                 document.set_item("_id", id.to_py(document.py())?)
@@ -125,13 +125,13 @@ impl<C: PooledClient> CallContext<C> {
 
 impl CallContext<DriverClient> {
     /// The session among the arguments.
-    pub fn session(&self, py: Python<'_>, opts: &Opts) -> PyResult<Option<Arc<Session>>> {
+    pub(crate) fn session(&self, py: Python<'_>, opts: &Opts) -> PyResult<Option<Arc<Session>>> {
         options::session(py, opts, &self.pooled)
     }
 }
 
 /// The calls of a collection, on either path.
-pub trait CollectionCalls: PooledClient + SendBatch + AsRef<Coalescer<Self>> {
+pub(crate) trait CollectionCalls: PooledClient + SendBatch + AsRef<Coalescer<Self>> {
     /// Makes the call of `insert_one`.
     fn insert_one(py: Python<'_>, context: CallContext<Self>, arguments: InsertOneArguments) -> PyResult<Insert>;
 
@@ -188,7 +188,7 @@ pub trait CollectionCalls: PooledClient + SendBatch + AsRef<Coalescer<Self>> {
 }
 
 /// Waits for free memory among the client's queued inserts; `None` if there is enough.
-pub fn backpressure<C: SendBatch + AsRef<Coalescer<C>>>(client: Arc<C>) -> Option<Running<()>> {
+pub(crate) fn backpressure<C: SendBatch + AsRef<Coalescer<C>>>(client: Arc<C>) -> Option<Running<()>> {
     if !(*client).as_ref().is_full() {
         return None;
     }

@@ -28,12 +28,12 @@ use crate::runtime::process;
 
 /// The target of a call, before the call is made. Making the first call of a
 /// process makes the client.
-pub struct Target<C: PooledClient> {
+pub(crate) struct Target<C: PooledClient> {
     pooled: Arc<Pooled<C>>,
     /// The database and the collection.
-    pub namespace: Arc<Namespace>,
+    pub(crate) namespace: Arc<Namespace>,
     /// How documents are read and written.
-    pub codec: CodecRef,
+    pub(crate) codec: CodecRef,
     add_ids: bool,
     /// The client's class, for messages.
     client_class: &'static str,
@@ -41,12 +41,17 @@ pub struct Target<C: PooledClient> {
 
 impl<C: PooledClient> Target<C> {
     /// The target of a client's or a database's calls.
-    pub fn new(pooled: &Arc<Pooled<C>>, namespace: Namespace, codec: CodecRef, client_class: &'static str) -> Self {
+    pub(crate) fn new(
+        pooled: &Arc<Pooled<C>>,
+        namespace: Namespace,
+        codec: CodecRef,
+        client_class: &'static str,
+    ) -> Self {
         Self::of_collection(pooled, Arc::new(namespace), codec, client_class, false)
     }
 
     /// The target of a collection's calls. With `add_ids`, inserted documents receive their `_id`s.
-    pub fn of_collection(
+    pub(crate) fn of_collection(
         pooled: &Arc<Pooled<C>>,
         namespace: Arc<Namespace>,
         codec: CodecRef,
@@ -57,7 +62,7 @@ impl<C: PooledClient> Target<C> {
     }
 
     /// The context of a call, with the client.
-    pub fn context(&self, py: Python<'_>) -> PyResult<CallContext<C>> {
+    pub(crate) fn context(&self, py: Python<'_>) -> PyResult<CallContext<C>> {
         Ok(CallContext {
             client: self.pooled.client(py, self.client_class)?,
             pooled: Arc::clone(&self.pooled),
@@ -68,7 +73,7 @@ impl<C: PooledClient> Target<C> {
     }
 
     /// Makes a call, whose events go to the client's listeners.
-    pub fn make<S: Startable>(
+    pub(crate) fn make<S: Startable>(
         &self,
         py: Python<'_>,
         call: impl FnOnce(Python<'_>, CallContext<C>) -> PyResult<S>,
@@ -81,7 +86,7 @@ impl<C: PooledClient> Target<C> {
 }
 
 /// The calls that both paths have. `Calls` of a [`Target`] makes them; it does not start them.
-pub trait Calls {
+pub(crate) trait Calls {
     /// `insert_one`.
     fn insert_one(&self, py: Python<'_>, arguments: InsertOneArguments) -> PyResult<Insert>;
     /// `insert_many`.
@@ -112,15 +117,15 @@ pub trait Calls {
 }
 
 /// An event to be stored.
-pub struct Event<'a, 'py> {
+pub(crate) struct Event<'a, 'py> {
     /// Its type.
-    pub event_type: &'a Bound<'py, PyAny>,
+    pub(crate) event_type: &'a Bound<'py, PyAny>,
     /// Connect's object.
-    pub obj: &'a Bound<'py, PyAny>,
+    pub(crate) obj: &'a Bound<'py, PyAny>,
     /// The task that stores it.
-    pub task_id: Option<&'a str>,
+    pub(crate) task_id: Option<&'a str>,
     /// The installation that it is for.
-    pub installation_id: Option<&'a str>,
+    pub(crate) installation_id: Option<&'a str>,
 }
 
 impl<C: CollectionCalls> Calls for Target<C> {
@@ -216,7 +221,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
 }
 
 /// A target on either path.
-pub enum AnyTarget {
+pub(crate) enum AnyTarget {
     /// MongoDB, by its driver.
     Driver(Target<DriverClient>),
     /// A Data API.
@@ -236,7 +241,7 @@ impl Deref for AnyTarget {
 
 impl AnyTarget {
     /// How documents are read and written.
-    pub fn codec(&self) -> &CodecRef {
+    pub(crate) fn codec(&self) -> &CodecRef {
         match self {
             Self::Driver(target) => &target.codec,
             Self::DataApi(target) => &target.codec,
@@ -246,7 +251,7 @@ impl AnyTarget {
 
 /// A client's path, with its pool.
 #[derive(Clone)]
-pub enum Path {
+pub(crate) enum Path {
     /// MongoDB, by its driver.
     Driver(Arc<Pooled<DriverClient>>),
     /// A Data API.
@@ -273,7 +278,7 @@ impl PartialEq for Path {
 
 impl Path {
     /// The address of the pool, which identifies it.
-    pub fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         match self {
             Self::Driver(pooled) => Arc::as_ptr(pooled) as usize,
             Self::DataApi(pooled) => Arc::as_ptr(pooled) as usize,
@@ -281,7 +286,7 @@ impl Path {
     }
 
     /// The scope of a client without options of its own.
-    pub fn scope(&self) -> Scope {
+    pub(crate) fn scope(&self) -> Scope {
         match self {
             Self::Driver(pooled) => Scope::new(pooled.settings.concerns()),
             Self::DataApi(_) => Scope::new(crate::config::Defaults::default()),
@@ -289,7 +294,7 @@ impl Path {
     }
 
     /// `scope` with other options. The Data API has no concerns and no read preference.
-    pub fn scope_with(&self, py: Python<'_>, scope: &Scope, overrides: &Overrides<'_, '_>) -> PyResult<Scope> {
+    pub(crate) fn scope_with(&self, py: Python<'_>, scope: &Scope, overrides: &Overrides<'_, '_>) -> PyResult<Scope> {
         let given = [
             ("read_preference", overrides.read_preference.is_some()),
             ("write_concern", overrides.write_concern.is_some()),
@@ -304,7 +309,7 @@ impl Path {
     }
 
     /// The default database and the default collection.
-    pub fn defaults(&self) -> (Option<&String>, Option<&String>) {
+    pub(crate) fn defaults(&self) -> (Option<&String>, Option<&String>) {
         match self {
             Self::Driver(pooled) => {
                 let DriverSettings { database, collection, .. } = &pooled.settings;
@@ -318,7 +323,7 @@ impl Path {
     }
 
     /// The settings that a client's `repr` shows.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Driver(pooled) => {
                 let hosts: Vec<String> = pooled.settings.hosts.split(',').map(|host| format!("'{host}'")).collect();
@@ -331,7 +336,7 @@ impl Path {
     }
 
     /// What an insert must wait for before it is encoded: free memory among the queued inserts. `None` if there is enough.
-    pub fn backpressure(&self, py: Python<'_>, client_class: &str) -> PyResult<Option<Running<()>>> {
+    pub(crate) fn backpressure(&self, py: Python<'_>, client_class: &str) -> PyResult<Option<Running<()>>> {
         Ok(match self {
             Self::Driver(pooled) => backpressure(pooled.client(py, client_class)?),
             Self::DataApi(pooled) => backpressure(pooled.client(py, client_class)?),
@@ -339,7 +344,7 @@ impl Path {
     }
 
     /// Closes the connections, unless the client is shared.
-    pub fn close(&self) -> Call<()> {
+    pub(crate) fn close(&self) -> Call<()> {
         match self {
             Self::Driver(pooled) => <DriverClient as CollectionCalls>::close(pooled),
             Self::DataApi(pooled) => DataApiClient::close(pooled),

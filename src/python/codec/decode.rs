@@ -17,12 +17,12 @@ use crate::events::format;
 use crate::events::view::BIG_INTEGER;
 
 /// Decodes a document as `bson.decode` does by default.
-pub fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+pub(crate) fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     decode(py, bytes, &options::DEFAULT)
 }
 
 /// Decodes a document as `bson.decode` does, with options that this decoder supports itself.
-pub(super) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py<PyAny>> {
+pub(crate) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
     let mut walk = Walk { py, types, bytes, position: 0, json: false, names: Names::take(), codec };
     let decoded = walk.root();
@@ -34,7 +34,7 @@ pub(super) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py
 }
 
 /// Decodes a value of [`format`], as `json` has it: every integer an `int`.
-pub fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+pub(crate) fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
     let mut walk = Walk { py, types, bytes, position: 0, json: true, names: Names::take(), codec: &options::DEFAULT };
     let decoded = walk.value(element_type, 0);

@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 1 << 30;
 
 /// Encodes a `dict`, or, where `name` is given, any value as the one field of a document.
 /// Returns the bytes, and the values that are missing because neither JSON nor BSON can express them.
-pub fn encode_leniently(value: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<(Vec<u8>, Vec<Problem>)> {
+pub(crate) fn encode_leniently(value: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<(Vec<u8>, Vec<Problem>)> {
     let mut walk =
         Walk { out: BsonWriter::with_capacity(4096), problems: Vec::new(), path: Vec::new(), within: Vec::new() };
     let mark = walk.out.begin_root();
@@ -198,7 +198,7 @@ impl Walk {
 }
 
 /// A text as UTF-8, lone surrogates included.
-pub fn unicode<'t>(text: &'t Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'t, [u8]>> {
+pub(crate) fn unicode<'t>(text: &'t Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'t, [u8]>> {
     if let Ok(text) = text.to_str() {
         return Ok(text.as_bytes().into());
     }

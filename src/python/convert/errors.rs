@@ -9,7 +9,7 @@ use crate::python::codec::decode_document;
 use crate::python::lifecycle::once::intern;
 
 /// A class of `bson.errors`.
-pub fn bson_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn bson_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(intern!(py, "bson.errors"))?.getattr(name)
 }
 
@@ -20,17 +20,17 @@ fn pymongo_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>
 }
 
 /// The exception for an error of the core.
-pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
+pub(crate) fn to_py(py: Python<'_>, error: Error) -> PyErr {
     exception(py, &error).unwrap_or_else(|failed| failed)
 }
 
 /// A `ConfigurationError`, for arguments.
-pub fn configuration_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
+pub(crate) fn configuration_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
     to_py(py, Error::new(ErrorKind::Configuration, message))
 }
 
 /// An `InvalidOperation`.
-pub fn invalid_operation(py: Python<'_>, message: impl Into<String>) -> PyErr {
+pub(crate) fn invalid_operation(py: Python<'_>, message: impl Into<String>) -> PyErr {
     to_py(py, Error::new(ErrorKind::InvalidOperation, message))
 }
 
@@ -103,6 +103,6 @@ fn finished(py: Python<'_>, raised: Bound<'_, PyAny>, error: &Error) -> PyResult
 }
 
 /// The `TypeError` for an argument.
-pub fn wrong_type(name: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
+pub(crate) fn wrong_type(name: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("{name} must be {expected}, not {}", value.get_type()))
 }

@@ -18,7 +18,7 @@ use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
 use crate::python::lifecycle::pooled::Pooled;
 
 /// The name of a database or a collection.
-pub fn name(
+pub(crate) fn name(
     value: &Bound<'_, PyAny>,
     what: &str,
     check: fn(&str) -> std::result::Result<(), String>,
@@ -32,7 +32,7 @@ pub fn name(
 }
 
 /// A command: its name with a value, or a document; and more fields.
-pub fn command(
+pub(crate) fn command(
     codec: &Codec,
     command: &Bound<'_, PyAny>,
     value: Option<&Bound<'_, PyAny>>,
@@ -59,7 +59,7 @@ pub fn command(
 }
 
 /// A value in the driver's representation.
-pub fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
+pub(crate) fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
     let bytes = codec.encode_value(value)?;
     let element = RawDocument::from_bytes(bytes.as_slice()).and_then(|document| document.get("v"));
     let wrong = || PyValueError::new_err("the value cannot be encoded");
@@ -67,7 +67,7 @@ pub fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
 }
 
 /// A document in the driver's representation.
-pub fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
+pub(crate) fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
     let mut out = BsonWriter::default();
     codec.encode(value, &mut out)?;
     let raw = raw_document(value.py(), out.buf)?;
@@ -75,7 +75,7 @@ pub fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
 }
 
 /// The checks that PyMongo makes when a cursor is created.
-pub fn find_arguments(
+pub(crate) fn find_arguments(
     py: Python<'_>,
     filter: Option<&Py<PyAny>>,
     given_projection: Option<&Py<PyAny>>,
@@ -94,7 +94,7 @@ pub fn find_arguments(
 }
 
 /// Refuses arguments that this client does not have.
-pub fn not_supported<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
+pub(crate) fn not_supported<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
     match arguments.iter().find(|(_, used)| *used) {
         Some((name, _)) => Err(PyNotImplementedError::new_err(format!("{name} is not supported: leave it out"))),
         None => Ok(()),
@@ -102,7 +102,7 @@ pub fn not_supported<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<(
 }
 
 /// `collation`: PyMongo's `Collation`, or a mapping.
-pub fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if collation.cast::<PyMapping>().is_ok() {
         return Ok(collation.clone());
     }
@@ -112,7 +112,7 @@ pub fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAn
 }
 
 /// `sort` of a cursor: a field's name with its direction, or a value for [`keys`].
-pub fn sort<'py>(
+pub(crate) fn sort<'py>(
     keys_or_name: &Bound<'py, PyAny>,
     direction: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -130,7 +130,7 @@ pub fn sort<'py>(
 }
 
 /// `filter` of `find_one`: a query, or the `_id` to look for.
-pub fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     match filter {
         None => Ok(PyDict::new(py).into_any()),
         Some(filter) if filter.cast::<PyMapping>().is_ok() => Ok(filter.clone()),
@@ -143,7 +143,7 @@ pub fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyRes
 }
 
 /// `projection`: a document, or a list of the names to include; `None` if it is empty, as with PyMongo.
-pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(crate) fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if projection.cast::<PyMapping>().is_ok() {
         return Ok(Some(projection.clone()).filter(|projection| !projection.is_empty().unwrap_or(false)));
     }
@@ -163,7 +163,7 @@ pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<
 
 /// `sort` or an index's keys: a name, a mapping, or a list of names or of
 /// (name, direction) pairs.
-pub fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = keys.py();
     let ordered = PyDict::new(py);
     if keys.cast::<PyString>().is_ok() {
@@ -204,7 +204,7 @@ pub fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py
 }
 
 /// Keyword options of a client as connection string options.
-pub fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
+pub(crate) fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
     let mut query = Vec::new();
     for (name, value) in options {
         let name = name.extract::<String>()?;
@@ -235,7 +235,7 @@ pub fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)
 }
 
 /// The value of an optional argument, by the type that PyMongo expects.
-pub enum Opt {
+pub(crate) enum Opt {
     /// As it is.
     Value(Option<Py<PyAny>>),
     /// A flag.
@@ -258,7 +258,7 @@ pub enum Opt {
 
 impl Opt {
     /// Whether it was given.
-    pub fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         match self {
             Self::Flag(flag) => *flag == Some(true),
             Self::Value(value)
@@ -274,10 +274,14 @@ impl Opt {
 }
 
 /// Arguments by MongoDB's names for them.
-pub type Opts = Vec<(&'static str, Opt)>;
+pub(crate) type Opts = Vec<(&'static str, Opt)>;
 
 /// The session among the arguments of a call.
-pub fn session(py: Python<'_>, opts: &Opts, pooled: &Arc<Pooled<DriverClient>>) -> PyResult<Option<Arc<Session>>> {
+pub(crate) fn session(
+    py: Python<'_>,
+    opts: &Opts,
+    pooled: &Arc<Pooled<DriverClient>>,
+) -> PyResult<Option<Arc<Session>>> {
     for (_, opt) in opts {
         if let Opt::Session(session) = opt {
             return session_of(session.as_ref().map(|session| session.bind(py)), pooled);
@@ -287,7 +291,7 @@ pub fn session(py: Python<'_>, opts: &Opts, pooled: &Arc<Pooled<DriverClient>>) 
 }
 
 /// The options that were given, in the driver's representation.
-pub fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
+pub(crate) fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
     let dict = PyDict::new(py);
     for (name, opt) in opts {
         match opt {
@@ -318,7 +322,7 @@ pub fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
 }
 
 /// `filter` of a write: a query.
-pub fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if filter.cast::<PyMapping>().is_err() {
         return Err(wrong_type("filter", "an instance of dict, or any other mapping type", filter));
     }
@@ -326,7 +330,7 @@ pub fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAn
 }
 
 /// `update`: a document of operators, or a pipeline.
-pub fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(stages) = update.cast::<PyList>() {
         if stages.is_empty() {
             return Err(PyValueError::new_err("update cannot be empty"));
@@ -346,7 +350,7 @@ pub fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// `replacement`: a document without operators.
-pub fn replacement<'py>(replacement: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn replacement<'py>(replacement: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let Ok(mapping) = replacement.cast::<PyMapping>() else {
         return Err(wrong_type("replacement", "an instance of dict, or any other mapping type", replacement));
     };
@@ -364,14 +368,14 @@ fn first_name(mapping: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 /// `pipeline`: a list of stages.
-pub fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
+pub(crate) fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
     let stages = pipeline.cast::<PyList>().map_err(|_| wrong_type("pipeline", "an instance of list", pipeline))?;
     stages.iter().map(|stage| document(codec, &stage)).collect()
 }
 
 /// The type that PyMongo expects for a keyword.
 #[derive(Clone, Copy)]
-pub enum Form {
+pub(crate) enum Form {
     /// As it is.
     Value,
     /// As it is, under another name.
@@ -383,7 +387,7 @@ pub enum Form {
 }
 
 /// The keywords of `aggregate`.
-pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+pub(crate) fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     let mut batch_size = None;
     if let Some(kwargs) = kwargs {
         if kwargs.contains("explain")? {
@@ -415,7 +419,7 @@ pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
 }
 
 /// Keywords of any name: they become fields of the command.
-pub fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+pub(crate) fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     let mut opts = Opts::new();
     for (name, value) in kwargs.into_iter().flatten() {
         let name = name.extract::<String>()?;
@@ -444,12 +448,12 @@ fn known_name(name: &str) -> Option<&'static str> {
 }
 
 /// A number that is not negative.
-pub fn count(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+pub(crate) fn count(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     value.extract::<Count>().map(|count| count.0)
 }
 
 /// A number that is not negative.
-pub struct Count(pub u64);
+pub(crate) struct Count(pub(crate) u64);
 
 impl<'py> FromPyObject<'_, 'py> for Count {
     type Error = PyErr;
@@ -461,7 +465,7 @@ impl<'py> FromPyObject<'_, 'py> for Count {
 }
 
 /// Keywords beyond the named arguments; unknown ones are an error.
-pub fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) -> PyResult<Opts> {
+pub(crate) fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) -> PyResult<Opts> {
     let mut opts = Opts::new();
     let Some(kwargs) = kwargs else { return Ok(opts) };
     for (name, value) in kwargs {
@@ -481,7 +485,7 @@ pub fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) 
 }
 
 /// The keywords of `find_one_and_…`.
-pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Option<Duration>)> {
+pub(crate) fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Option<Duration>)> {
     let mut opts = more(
         kwargs,
         &[
@@ -502,7 +506,7 @@ pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Op
 }
 
 /// An index in the form of `createIndexes`. Its default name is derived from its keys.
-pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
+pub(crate) fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
     let key = document(&DEFAULT, &keys("keys", keys_given)?)?;
     let mut index = Document::new();
     for (option, value) in more.into_iter().flatten() {
@@ -523,12 +527,12 @@ pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) ->
 }
 
 /// `Class[item]`, for annotations.
-pub fn generic<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn generic<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))
 }
 
 /// The documents of `insert_many`, as a list.
-pub fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+pub(crate) fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     let py = documents.py();
     let wrong = || PyTypeError::new_err("documents must be a non-empty list");
     if documents.cast::<pyo3::types::PyMapping>().is_ok() {

@@ -15,7 +15,7 @@ use crate::python::lifecycle::once::Once;
 
 /// The result of `insert_one`.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct InsertOneResult {
+pub(crate) struct InsertOneResult {
     id: Id,
     made: Once<Py<PyAny>>,
     /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
@@ -24,7 +24,7 @@ pub struct InsertOneResult {
 }
 
 impl InsertOneResult {
-    pub fn confirmed(id: Id) -> Self {
+    pub(crate) fn confirmed(id: Id) -> Self {
         Self { id, made: Once::new(), acknowledged: true }
     }
 }
@@ -57,7 +57,7 @@ impl InsertOneResult {
 
 /// The result of `insert_many`.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct InsertManyResult {
+pub(crate) struct InsertManyResult {
     /// The `_id`s of the inserted documents, in the order of the documents.
     #[pyo3(get)]
     inserted_ids: Py<PyList>,
@@ -70,7 +70,7 @@ pub struct InsertManyResult {
 impl InsertManyResult {
     #[new]
     #[pyo3(signature = (inserted_ids, acknowledged))]
-    pub fn new(inserted_ids: Py<PyList>, acknowledged: bool) -> Self {
+    pub(crate) fn new(inserted_ids: Py<PyList>, acknowledged: bool) -> Self {
         Self { inserted_ids, acknowledged }
     }
 
@@ -91,7 +91,7 @@ fn python_bool(value: bool) -> &'static str {
 
 /// The result of an update or a replacement.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct UpdateResult {
+pub(crate) struct UpdateResult {
     /// The number of documents that matched.
     #[pyo3(get)]
     matched_count: u64,
@@ -107,7 +107,7 @@ pub struct UpdateResult {
 }
 
 impl UpdateResult {
-    pub fn new(matched_count: u64, modified_count: u64, upserted_id: Option<Py<PyAny>>) -> Self {
+    pub(crate) fn new(matched_count: u64, modified_count: u64, upserted_id: Option<Py<PyAny>>) -> Self {
         Self { matched_count, modified_count, upserted_id, acknowledged: true }
     }
 }
@@ -142,7 +142,7 @@ impl UpdateResult {
 
 /// The result of a deletion.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct DeleteResult {
+pub(crate) struct DeleteResult {
     /// The number of documents that were deleted.
     #[pyo3(get)]
     deleted_count: u64,
@@ -152,7 +152,7 @@ pub struct DeleteResult {
 }
 
 impl DeleteResult {
-    pub fn new(deleted_count: u64) -> Self {
+    pub(crate) fn new(deleted_count: u64) -> Self {
         Self { deleted_count, acknowledged: true }
     }
 }
@@ -174,7 +174,7 @@ impl DeleteResult {
 }
 
 /// A result of PyMongo's own class, for methods whose arguments require that PyMongo is imported.
-pub fn pymongo_result<'py>(
+pub(crate) fn pymongo_result<'py>(
     py: Python<'py>,
     class: &str,
     arguments: impl pyo3::call::PyCallArgs<'py>,
@@ -183,13 +183,13 @@ pub fn pymongo_result<'py>(
 }
 
 /// The result of `insert_one`.
-pub fn inserted_one(py: Python<'_>, result: Result<()>, id: Id) -> PyResult<Py<PyAny>> {
+pub(crate) fn inserted_one(py: Python<'_>, result: Result<()>, id: Id) -> PyResult<Py<PyAny>> {
     result.map_err(|error| to_py(py, error))?;
     Ok(Bound::new(py, InsertOneResult::confirmed(id))?.into_any().unbind())
 }
 
 /// The result of `insert_many`. Its error contains each rejected document, as PyMongo's does.
-pub fn inserted_many(
+pub(crate) fn inserted_many(
     py: Python<'_>,
     result: Result<()>,
     ids: Vec<Id>,
@@ -230,7 +230,7 @@ fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound
 }
 
 /// The result of an update or a replacement.
-pub fn updated(py: Python<'_>, result: Result<Updated>, codec: &Codec) -> PyResult<Py<PyAny>> {
+pub(crate) fn updated(py: Python<'_>, result: Result<Updated>, codec: &Codec) -> PyResult<Py<PyAny>> {
     let Updated { matched, modified, upserted } = raised(py, result)?;
     let upserted = upserted.map(|id| codec.decode_value(py, id)).transpose()?;
     // As in PyMongo, an upserted `_id` of `None` counts as no upsert.
@@ -239,12 +239,16 @@ pub fn updated(py: Python<'_>, result: Result<Updated>, codec: &Codec) -> PyResu
 }
 
 /// The result of a deletion.
-pub fn deleted(py: Python<'_>, result: Result<u64>) -> PyResult<Py<PyAny>> {
+pub(crate) fn deleted(py: Python<'_>, result: Result<u64>) -> PyResult<Py<PyAny>> {
     Ok(Bound::new(py, DeleteResult::new(raised(py, result)?))?.into_any().unbind())
 }
 
 /// The result of `find_one`.
-pub fn found(py: Python<'_>, result: Result<Option<bson::RawDocumentBuf>>, codec: &Codec) -> PyResult<Py<PyAny>> {
+pub(crate) fn found(
+    py: Python<'_>,
+    result: Result<Option<bson::RawDocumentBuf>>,
+    codec: &Codec,
+) -> PyResult<Py<PyAny>> {
     match result.map_err(|error| to_py(py, error))? {
         Some(document) => codec.decode(py, document.as_bytes()),
         None => Ok(py.None()),

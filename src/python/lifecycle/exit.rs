@@ -28,7 +28,7 @@ static CLIENTS: Mutex<Vec<Weak<dyn Leaving>>> = Mutex::new(Vec::new());
 static EXITING: AtomicBool = AtomicBool::new(false);
 
 /// Registers a client.
-pub fn made<C: PooledClient>(client: &Arc<C>) {
+pub(crate) fn made<C: PooledClient>(client: &Arc<C>) {
     let weak: Weak<C> = Arc::downgrade(client);
     let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     clients.retain(|client| client.strong_count() > 0);
@@ -40,12 +40,12 @@ pub fn made<C: PooledClient>(client: &Arc<C>) {
 }
 
 /// Forgets the parent's clients in a forked child.
-pub fn forked() {
+pub(crate) fn forked() {
     std::mem::forget(std::mem::take(&mut *CLIENTS.lock().unwrap_or_else(PoisonError::into_inner)));
 }
 
 /// Registers a callback for the end of the main thread, before Python waits for the other threads.
-pub fn prepare(py: Python<'_>) -> PyResult<()> {
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     static PREPARED: AtomicBool = AtomicBool::new(false);
     if PREPARED.swap(true, Ordering::AcqRel) {
         return Ok(());

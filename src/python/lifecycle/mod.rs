@@ -1,6 +1,6 @@
 //! What lives as long as a process: pools, shared clients, cached objects, and what happens at the interpreter's exit.
 
-pub mod exit;
-pub mod once;
-pub mod pooled;
-pub mod shared;
+pub(crate) mod exit;
+pub(crate) mod once;
+pub(crate) mod pooled;
+pub(crate) mod shared;

@@ -8,16 +8,16 @@ use pyo3::types::PyString;
 /// A value that is created when it is first needed. No lock is held meanwhile,
 /// because a forked child would wait for it forever. Two threads may
 /// therefore both create the value; the first one is kept.
-pub struct Once<T>(PyOnceLock<T>);
+pub(crate) struct Once<T>(PyOnceLock<T>);
 
 impl<T: Send + Sync> Once<T> {
     /// No value yet.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(PyOnceLock::new())
     }
 
     /// The value.
-    pub fn get(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
+    pub(crate) fn get(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
         if let Some(value) = self.0.get(py) {
             return Ok(value);
         }
@@ -29,26 +29,26 @@ impl<T: Send + Sync> Once<T> {
 
 impl Once<Py<PyAny>> {
     /// A name of a Python module.
-    pub fn import<'py>(&self, py: Python<'py>, module: &str, name: &str) -> PyResult<&Bound<'py, PyAny>> {
+    pub(crate) fn import<'py>(&self, py: Python<'py>, module: &str, name: &str) -> PyResult<&Bound<'py, PyAny>> {
         Ok(self.get(py, || Ok(py.import(module)?.getattr(name)?.unbind()))?.bind(py))
     }
 }
 
 /// An interned string. Unlike pyo3's, it does not release the GIL while it is
 /// created, so that no child is forked meanwhile.
-pub struct Name {
+pub(crate) struct Name {
     text: &'static str,
     made: PyOnceLock<Py<PyString>>,
 }
 
 impl Name {
     /// The string of this text.
-    pub const fn new(text: &'static str) -> Self {
+    pub(crate) const fn new(text: &'static str) -> Self {
         Self { text, made: PyOnceLock::new() }
     }
 
     /// The Python string.
-    pub fn get<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
         if self.made.get(py).is_none() {
             drop(self.made.set(py, PyString::intern(py, self.text).unbind()));
         }

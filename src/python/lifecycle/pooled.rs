@@ -16,7 +16,7 @@ use crate::python::oidc::Oidc;
 use crate::runtime::process;
 
 /// A client of the core.
-pub trait PooledClient: Send + Sync + Sized + 'static {
+pub(crate) trait PooledClient: Send + Sync + Sized + 'static {
     /// What it is made from.
     type Settings: Clone + Send + Sync + 'static;
 
@@ -40,22 +40,22 @@ pub trait PooledClient: Send + Sync + Sized + 'static {
 
 /// The arguments of a client that are not settings.
 #[derive(Default)]
-pub struct ClientExtras {
+pub(crate) struct ClientExtras {
     /// PyMongo's event listeners.
-    pub listeners: Vec<Py<PyAny>>,
+    pub(crate) listeners: Vec<Py<PyAny>>,
     /// The version of the server's API.
-    pub server_api: Option<ServerApi>,
+    pub(crate) server_api: Option<ServerApi>,
     /// The OIDC callback, if there is one.
-    pub oidc: Oidc,
+    pub(crate) oidc: Oidc,
 }
 
 /// The settings of a client, and the core's client, which the first call
 /// creates. A forked child creates its own; a closed client cannot be used again.
-pub struct Pooled<C: PooledClient> {
+pub(crate) struct Pooled<C: PooledClient> {
     /// What the client is made from.
-    pub settings: C::Settings,
+    pub(crate) settings: C::Settings,
     /// Whether it is shared by `from_config`.
-    pub shared: bool,
+    pub(crate) shared: bool,
     extras: ClientExtras,
     slot: Mutex<Slot<C>>,
 }
@@ -68,17 +68,17 @@ enum Slot<C> {
 
 impl<C: PooledClient> Pooled<C> {
     /// The settings, without a client.
-    pub fn new(settings: C::Settings, shared: bool) -> Self {
+    pub(crate) fn new(settings: C::Settings, shared: bool) -> Self {
         Self::with_extras(settings, shared, ClientExtras::default())
     }
 
     /// The settings and other arguments, without a client.
-    pub fn with_extras(settings: C::Settings, shared: bool, extras: ClientExtras) -> Self {
+    pub(crate) fn with_extras(settings: C::Settings, shared: bool, extras: ClientExtras) -> Self {
         Self { settings, shared, extras, slot: Mutex::new(Slot::Unmade) }
     }
 
     /// The client. The first call in each process creates it.
-    pub fn client(&self, py: Python<'_>, class: &str) -> PyResult<Arc<C>> {
+    pub(crate) fn client(&self, py: Python<'_>, class: &str) -> PyResult<Arc<C>> {
         let process = process();
         // Creating an exception runs Python code and may release the GIL, so the slot is not locked.
         let runtime = raised(py, process.runtime())?;
@@ -114,7 +114,7 @@ impl<C: PooledClient> Pooled<C> {
     }
 
     /// Closes it for good; returns the client, if there is one, to be shut down.
-    pub fn close(&self) -> Option<Arc<C>> {
+    pub(crate) fn close(&self) -> Option<Arc<C>> {
         if self.shared {
             return None;
         }

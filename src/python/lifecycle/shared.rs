@@ -14,7 +14,7 @@ use crate::python::convert::errors::wrong_type;
 const KEPT: Duration = Duration::from_secs(60);
 
 /// The values of all variables, in their order.
-pub type Values = Vec<Value>;
+pub(crate) type Values = Vec<Value>;
 
 struct Entry {
     class: Py<PyType>,
@@ -33,7 +33,7 @@ struct Entry {
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 /// The values of the variables that `config` has.
-pub fn values(config: &Bound<'_, PyAny>) -> PyResult<Values> {
+pub(crate) fn values(config: &Bound<'_, PyAny>) -> PyResult<Values> {
     let text = |value: Option<Bound<'_, PyAny>>| -> PyResult<Value> {
         Ok(match value {
             None => Value::Absent,
@@ -66,7 +66,7 @@ pub fn values(config: &Bound<'_, PyAny>) -> PyResult<Values> {
 /// while it is referenced elsewhere. If replaced settings are requested again,
 /// several settings alternate: each then keeps its client until it has not
 /// been requested for [`KEPT`].
-pub fn client(
+pub(crate) fn client(
     class: &Bound<'_, PyType>,
     values: Values,
     make: impl FnOnce(&Values) -> PyResult<Py<PyAny>>,
