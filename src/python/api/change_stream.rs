@@ -8,13 +8,13 @@ use pyo3::exceptions::{PyNotImplementedError, PyStopAsyncIteration, PyStopIterat
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::session::session_of;
 use crate::driver::DriverClient;
 use crate::driver::events::Heard;
 use crate::driver::watch::{self, Level, Seen, Watch, Watching};
 use crate::error::Result;
 use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
+use crate::python::calls::session::session_of;
 use crate::python::calls::target::Target;
 use crate::python::codec::DEFAULT;
 use crate::python::convert::options::{self, Opt};

@@ -21,8 +21,8 @@ use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_one};
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{Beyond, DriverClient};
 use crate::error::Result;
-use crate::python::api::session::session_of;
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
+use crate::python::calls::session::session_of;
 use crate::python::calls::{
     CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments,
 };

@@ -5,7 +5,10 @@
 mod data_api;
 mod driver;
 pub(crate) mod driver_only;
+pub(crate) mod session;
 pub(crate) mod target;
+
+use session::session_of;
 
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running};
 use crate::python::codec::Id;
-use crate::python::convert::options::{self, Opts};
+use crate::python::convert::options::{Opt, Opts};
 use crate::python::convert::scope::CodecRef;
 use crate::python::lifecycle::pooled::{Pooled, PooledClient};
 use crate::store::Record;
@@ -126,7 +129,12 @@ impl<C: PooledClient> CallContext<C> {
 impl CallContext<DriverClient> {
     /// The session among the arguments.
     pub(crate) fn session(&self, py: Python<'_>, opts: &Opts) -> PyResult<Option<Arc<Session>>> {
-        options::session(py, opts, &self.pooled)
+        for (_, opt) in opts {
+            if let Opt::Session(session) = opt {
+                return session_of(session.as_ref().map(|session| session.bind(py)), &self.pooled);
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,6 +1,5 @@
 //! PyMongo's arguments ► the core's options.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawBsonRef, RawDocument};
@@ -9,13 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
 use crate::codec::writer::BsonWriter;
-use crate::driver::DriverClient;
-use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind};
-use crate::python::api::session::session_of;
 use crate::python::codec::{Codec, DEFAULT, raw_document};
 use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
-use crate::python::lifecycle::pooled::Pooled;
 
 /// The name of a database or a collection.
 pub(crate) fn name(
@@ -275,20 +270,6 @@ impl Opt {
 
 /// Arguments by MongoDB's names for them.
 pub(crate) type Opts = Vec<(&'static str, Opt)>;
-
-/// The session among the arguments of a call.
-pub(crate) fn session(
-    py: Python<'_>,
-    opts: &Opts,
-    pooled: &Arc<Pooled<DriverClient>>,
-) -> PyResult<Option<Arc<Session>>> {
-    for (_, opt) in opts {
-        if let Opt::Session(session) = opt {
-            return session_of(session.as_ref().map(|session| session.bind(py)), pooled);
-        }
-    }
-    Ok(None)
-}
 
 /// The options that were given, in the driver's representation.
 pub(crate) fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
