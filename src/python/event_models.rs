@@ -218,7 +218,7 @@ impl EventModel {
                 Ok(value)
             }
             (Kind::Either(one, other), element_type) => {
-                // The outer form tells which it is.
+                // The outer form determines the type.
                 let kind = if fits(one, element_type) || !fits(other, element_type) { one } else { other };
                 self.typed(py, kind, place)
             }

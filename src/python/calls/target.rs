@@ -1,5 +1,5 @@
 //! Where calls go: the path, the client's pool and the namespace. This is the
-//! only place that tells the two paths apart.
+//! only place that distinguishes the two paths.
 
 use std::ops::Deref;
 use std::sync::Arc;

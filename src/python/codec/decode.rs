@@ -2,7 +2,7 @@
 //!
 //! The common types are built here. `bson` decodes the others, value by
 //! value; and so is a whole document that has anything wrong with it, so that
-//! what is raised for it is PyMongo's own error.
+//! the error is PyMongo's own.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -65,7 +65,7 @@ struct Walk<'b, 'py> {
 }
 
 /// The names that were decoded last: documents of a kind have the same, and a
-/// name that is there already need not be made, nor hashed by the dict. Short
+/// cached name need not be created, nor hashed by the dict. Short
 /// texts repeat too, such as types and statuses.
 struct Names {
     names: Vec<Option<Name>>,

@@ -406,10 +406,10 @@ impl<'c, 'py> Walk<'c, 'py> {
     fn dict_fields<S: Sink>(&mut self, dict: &Bound<'py, PyDict>, out: &mut S, depth: usize, root: bool) -> Walked<()> {
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
         let mut position = 0;
-        // SAFETY: `dict` is a dict, and what PyDict_Next lends stays alive as
-        // long as no Python code runs. `plain` runs none; whatever may is given
-        // holds of its own. The dict may then change: the position still is
-        // within it or past its end. (PyO3's own iterator would panic, and
+        // SAFETY: `dict` is a dict, and the references that PyDict_Next lends stay
+        // valid as long as no Python code runs. `plain` runs none; code that may
+        // gets references of its own. The dict may then change: the position is
+        // still within it or past its end. (PyO3's iterator would panic then, and
         // would count references for each key and value.)
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
             let (key, value) = unsafe { (Borrowed::from_ptr(self.py, key), Borrowed::from_ptr(self.py, value)) };

@@ -115,7 +115,7 @@ pub(crate) fn sort<'py>(
         None => keys("sort", keys_or_name),
         Some(direction) => {
             let name = keys_or_name.cast::<PyString>().map_err(|_| {
-                PyTypeError::new_err("a direction comes with a field's name only: give pairs of names and directions")
+                PyTypeError::new_err("a direction is only allowed with a field name: pass (name, direction) pairs")
             })?;
             let sort = PyDict::new(name.py());
             sort.set_item(name, direction)?;

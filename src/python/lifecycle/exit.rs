@@ -52,7 +52,8 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     }
     let exiting = PyCFunction::new_closure(py, None, None, |_, _| exiting())?;
     // `atexit` callbacks run after that wait, but are all that Pythons other than CPython have.
-    // Callbacks run in reverse order: that of thread pools, which waits for their threads, must come first.
+    // Callbacks run in reverse order of their registration. That of thread pools waits for their
+    // threads, so this import registers it first, to run after ours.
     py.import("concurrent.futures.thread")?;
     let registered =
         py.import("threading")?.getattr("_register_atexit").and_then(|register| register.call1((&exiting,)));
