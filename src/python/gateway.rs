@@ -6,10 +6,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::call::raised;
-use super::errors::{configuration_error, to_py};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::{Flags, GatewayOptions, Permission, Right, keys, openapi_description, serve};
+use crate::python::asyncio::call::raised;
+use crate::python::convert::errors::{configuration_error, to_py};
 
 /// Serve the Data API until SIGTERM or SIGINT, configured by a file or by flags. `listening` is
 /// called once, with the URL of the gateway.

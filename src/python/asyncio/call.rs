@@ -1,4 +1,4 @@
-//! A call on its way: Rust without Python while it runs, Python at both ends.
+//! A call of the core. It uses Python before and after it runs, not meanwhile.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -11,27 +11,27 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::errors::to_py;
-use super::pooled::PooledClient;
 use crate::coalesce::{Flush, More, Settle, awaited};
 use crate::driver::events::{Heard, Listener};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mailbox::Wakeup;
+use crate::python::convert::errors::to_py;
+use crate::python::lifecycle::pooled::PooledClient;
 
 /// Work of the core.
-pub type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 type Finish<T> = Box<dyn FnOnce(Python<'_>, Result<T>) -> PyResult<Py<PyAny>> + Send>;
 
-/// What a method does: `running` in the core, which holds nothing of
-/// Python's, and `finish`, which makes a Python object of its result.
-pub struct Call<T> {
+/// A method's work: `running` runs in the core and holds no Python objects;
+/// `finish` converts its result to a Python object.
+pub(crate) struct Call<T> {
     running: Running<T>,
     finish: Finish<T>,
 }
 
 impl<T: Send + 'static> Call<T> {
-    /// A call whose result, or error, `finish` turns into Python's.
-    pub fn new(
+    /// A call whose result or error `finish` converts to Python's.
+    pub(crate) fn new(
         running: impl Future<Output = Result<T>> + Send + 'static,
         finish: impl FnOnce(Python<'_>, Result<T>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> Self {
@@ -41,9 +41,16 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
+impl Call<()> {
+    /// A call that only returns `object`.
+    pub(crate) fn returning(object: Py<PyAny>) -> Self {
+        Self::new(async { Ok(()) }, move |_, _| Ok(object))
+    }
+}
+
 impl<T: Send + 'static> Call<T> {
-    /// The same call, begun already: it goes on whether its result is asked for or not.
-    pub fn begun(self, runtime: &Handle) -> Self {
+    /// Starts the call. It runs to its end even if its result is never taken.
+    pub(crate) fn begun(self, runtime: &Handle) -> Self {
         let running = runtime.spawn(self.running);
         let ended = async move {
             running.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::InvalidOperation, "the call was cancelled")))
@@ -52,21 +59,21 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
-/// A call that has been made and not been started.
-pub trait Startable: Send + 'static {
+/// A call that has been made, but not started.
+pub(crate) trait Startable: Send + 'static {
     /// As the event loop sees it.
     fn pending(self) -> Box<dyn Pending>;
-    /// Carries it out in this thread, with the GIL released.
+    /// Runs the call in this thread, with the GIL released.
     fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>>;
-    /// The same, of which a listener hears.
+    /// Sends the call's events to a listener.
     #[must_use]
-    fn heard_by(self, heard: Option<Heard>) -> Self;
-    /// The same, which fails where its client gives up.
+    fn with_events(self, events: Option<Heard>) -> Self;
+    /// Makes the call fail when its client gives up.
     #[must_use]
-    fn of_client(self, client: &impl PooledClient) -> Self;
+    fn until_given_up_by(self, client: &impl PooledClient) -> Self;
 }
 
-/// `finish`, once listeners have heard what was told until then.
+/// `finish`, after the listeners have received all earlier events.
 fn after_listeners<T: 'static>(listener: Arc<dyn Listener>, finish: Finish<T>) -> Finish<T> {
     Box::new(move |py, result| {
         listener.settle();
@@ -89,24 +96,24 @@ impl<T: Send + 'static> Startable for Call<T> {
         (self.finish)(py, result)
     }
 
-    fn heard_by(self, heard: Option<Heard>) -> Self {
-        let Some(heard) = heard else { return self };
-        let finish = after_listeners(Arc::clone(&heard.listener), self.finish);
-        Self { running: Box::pin(Heard::scope(Some(heard), self.running)), finish }
+    fn with_events(self, events: Option<Heard>) -> Self {
+        let Some(events) = events else { return self };
+        let finish = after_listeners(Arc::clone(&events.listener), self.finish);
+        Self { running: Box::pin(Heard::scope(Some(events), self.running)), finish }
     }
 
-    fn of_client(self, client: &impl PooledClient) -> Self {
+    fn until_given_up_by(self, client: &impl PooledClient) -> Self {
         Self { running: client.until_given_up(self.running), finish: self.finish }
     }
 }
 
-/// Waits for work with the GIL released; signals, as of Ctrl-C, end it.
-pub fn wait<T: Send>(
+/// Waits for work with the GIL released. A signal such as Ctrl-C's ends the wait.
+pub(crate) fn wait<T: Send>(
     py: Python<'_>,
     runtime: &Handle,
     mut running: Pin<Box<dyn Future<Output = T> + Send>>,
 ) -> PyResult<T> {
-    // How long Ctrl-C may take to be seen.
+    // The longest delay before Ctrl-C takes effect.
     const SLICE: std::time::Duration = std::time::Duration::from_millis(50);
     loop {
         let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SLICE, running.as_mut()).await }));
@@ -118,17 +125,17 @@ pub fn wait<T: Send>(
     }
 }
 
-/// Hands a document over to what merges inserts.
-pub type Handing = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
+/// Adds a document to the queue of inserts that are merged.
+pub(crate) type Enqueue = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
 
-/// An insert: on its own, or handed over to be merged with its neighbours.
-pub enum Insert {
-    /// On its own.
+/// An insert: sent by itself, or queued to be merged with others.
+pub(crate) enum Insert {
+    /// Sent by itself.
     Alone(Call<()>),
-    /// Handed over to what merges inserts.
+    /// Queued to be merged with others.
     Merged {
-        /// Hands it over, with whoever waits for it.
-        hand_over: Handing,
+        /// Queues the document, with its caller.
+        enqueue: Enqueue,
         /// Makes the Python result.
         finish: Finish<()>,
     },
@@ -138,8 +145,8 @@ impl Startable for Insert {
     fn pending(self) -> Box<dyn Pending> {
         match self {
             Self::Alone(call) => call.pending(),
-            Self::Merged { hand_over, finish } => {
-                Box::new(PendingInsert { hand_over: Some(hand_over), finish: Some(finish), receipt: Arc::default() })
+            Self::Merged { enqueue, finish } => {
+                Box::new(PendingInsert { enqueue: Some(enqueue), finish: Some(finish), receipt: Arc::default() })
             }
         }
     }
@@ -147,38 +154,38 @@ impl Startable for Insert {
     fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>> {
         match self {
             Self::Alone(call) => call.wait(py, runtime),
-            Self::Merged { hand_over, finish } => {
+            Self::Merged { enqueue, finish } => {
                 let (caller, ended) = awaited();
-                hand_over(runtime, caller, More::No);
+                enqueue(runtime, caller, More::No);
                 let result = wait(py, runtime, Box::pin(ended))?;
                 finish(py, result)
             }
         }
     }
 
-    fn heard_by(self, heard: Option<Heard>) -> Self {
-        match (self, heard) {
-            (Self::Alone(call), heard) => Self::Alone(call.heard_by(heard)),
-            // Sent with its neighbours, it is no caller's own.
-            (Self::Merged { hand_over, finish }, Some(heard)) => {
-                Self::Merged { hand_over, finish: after_listeners(heard.listener, finish) }
+    fn with_events(self, events: Option<Heard>) -> Self {
+        match (self, events) {
+            (Self::Alone(call), events) => Self::Alone(call.with_events(events)),
+            // A merged command has no single caller.
+            (Self::Merged { enqueue, finish }, Some(events)) => {
+                Self::Merged { enqueue, finish: after_listeners(events.listener, finish) }
             }
             (merged, None) => merged,
         }
     }
 
-    fn of_client(self, client: &impl PooledClient) -> Self {
+    fn until_given_up_by(self, client: &impl PooledClient) -> Self {
         match self {
-            Self::Alone(call) => Self::Alone(call.of_client(client)),
-            // What merges inserts sees to that.
+            Self::Alone(call) => Self::Alone(call.until_given_up_by(client)),
+            // The queue fails its inserts when the client gives up.
             merged @ Self::Merged { .. } => merged,
         }
     }
 }
 
-/// An insert that was handed over.
+/// An insert in the queue.
 struct PendingInsert {
-    hand_over: Option<Handing>,
+    enqueue: Option<Enqueue>,
     finish: Option<Finish<()>>,
     receipt: Arc<Receipt>,
 }
@@ -208,7 +215,7 @@ impl Settle for Caller {
 impl Pending for PendingInsert {
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, more: More) -> Option<Arc<dyn Flush>> {
         let caller = Caller { receipt: Arc::clone(&self.receipt), wakeup };
-        (self.hand_over.take()?)(runtime, Box::new(caller), more)
+        (self.enqueue.take()?)(runtime, Box::new(caller), more)
     }
 
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
@@ -218,12 +225,12 @@ impl Pending for PendingInsert {
     }
 
     fn cancel(&mut self) {
-        // What is in flight already may still be stored; what waits is not sent.
+        // An insert in flight may still be stored; a queued one is not sent.
         self.receipt.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
-/// The error for a panic in the core: a bug, which must not take Python along.
+/// The error for a panic in the core, which is a bug and must not abort the process.
 fn bug(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Error::new(
@@ -232,15 +239,15 @@ fn bug(panic: &(dyn Any + Send)) -> Error {
     )
 }
 
-/// For calls that fail with an exception of their own making only.
-pub fn raised<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
+/// Converts the core's error to a Python exception.
+pub(crate) fn raised<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
     result.map_err(|error| to_py(py, error))
 }
 
 /// A call as the event loop sees it.
-pub trait Pending: Send {
-    /// Starts it; `wakeup` is fired once its result is there. Gives what it
-    /// waits for to be told of the end of the loop's turn, if it does.
+pub(crate) trait Pending: Send {
+    /// Starts the call; `wakeup` fires once its result is available. Returns the
+    /// client to flush at the end of the loop's turn, if the call waits for that.
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, more: More) -> Option<Arc<dyn Flush>>;
     /// Its result, once `wakeup` has been fired.
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
@@ -248,7 +255,7 @@ pub trait Pending: Send {
     fn cancel(&mut self);
 }
 
-/// A [`Call`] whose result is picked up by another thread.
+/// A [`Call`] whose result another thread takes.
 struct PendingCall<T> {
     running: Option<Running<T>>,
     finish: Option<Finish<T>>,

@@ -1,5 +1,5 @@
-//! What a client, a database or a collection passes on to its calls: codec
-//! options, read preference, read and write concern.
+//! The options that calls inherit from a client, a database or a collection:
+//! codec options, read preference, read concern and write concern.
 
 use std::sync::Arc;
 
@@ -8,24 +8,24 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::call::raised;
-use super::codec::{Codec, DEFAULT, decode_document};
-use super::errors::wrong_type;
-use super::options::document;
 use crate::config::Defaults;
 use crate::driver::concern::Concerns;
+use crate::python::asyncio::call::raised;
+use crate::python::codec::{Codec, DEFAULT, decode_document};
+use crate::python::convert::errors::wrong_type;
+use crate::python::convert::options::document;
 
-/// What calls inherit.
+/// The options that calls inherit.
 #[derive(Clone)]
-pub struct Scope {
+pub(crate) struct Scope {
     codec: Option<Arc<Codec>>,
     /// For the core.
-    pub concerns: Arc<Concerns>,
+    pub(crate) concerns: Arc<Concerns>,
     given: Arc<Given>,
     defaults: Arc<Defaults>,
 }
 
-/// As Python gave them; the connection string's, where it did not.
+/// The objects that Python code passed. The connection string's options apply to the others.
 #[derive(Default)]
 struct Given {
     read_preference: Option<Py<PyAny>>,
@@ -35,23 +35,23 @@ struct Given {
 
 /// The arguments of `with_options`.
 #[derive(Default)]
-pub struct Overrides<'a, 'py> {
-    pub codec_options: Option<&'a Bound<'py, PyAny>>,
-    pub read_preference: Option<&'a Bound<'py, PyAny>>,
-    pub write_concern: Option<&'a Bound<'py, PyAny>>,
-    pub read_concern: Option<&'a Bound<'py, PyAny>>,
+pub(crate) struct Overrides<'a, 'py> {
+    pub(crate) codec_options: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) read_preference: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) write_concern: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) read_concern: Option<&'a Bound<'py, PyAny>>,
 }
 
 /// The codec of a call.
 #[derive(Clone)]
-pub struct CodecRef(Option<Arc<Codec>>);
+pub(crate) struct CodecRef(Option<Arc<Codec>>);
 
 impl CodecRef {
     /// PyMongo's default.
-    pub const DEFAULT: Self = Self(None);
+    pub(crate) const DEFAULT: Self = Self(None);
 
     /// The codec of a `CodecOptions`.
-    pub fn new(options: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn new(options: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self(Some(Arc::new(Codec::new(options)?))))
     }
 }
@@ -65,18 +65,18 @@ impl std::ops::Deref for CodecRef {
 }
 
 impl Scope {
-    /// The connection string's.
-    pub fn new(defaults: Defaults) -> Self {
+    /// The options of a connection string.
+    pub(crate) fn new(defaults: Defaults) -> Self {
         Self { codec: None, concerns: Arc::default(), given: Arc::default(), defaults: Arc::new(defaults) }
     }
 
     /// The codec.
-    pub fn codec(&self) -> CodecRef {
+    pub(crate) fn codec(&self) -> CodecRef {
         CodecRef(self.codec.clone())
     }
 
-    /// The same with other options.
-    pub fn with(&self, py: Python<'_>, overrides: &Overrides<'_, '_>) -> PyResult<Self> {
+    /// A scope with some options replaced.
+    pub(crate) fn with(&self, py: Python<'_>, overrides: &Overrides<'_, '_>) -> PyResult<Self> {
         let codec = match overrides.codec_options {
             Some(options) => Some(Arc::new(Codec::new(options)?)),
             None => self.codec.clone(),
@@ -117,12 +117,12 @@ impl Scope {
     }
 
     /// `codec_options`.
-    pub fn codec_options(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn codec_options(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.codec().options(py)
     }
 
     /// `read_preference`.
-    pub fn read_preference(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn read_preference(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(given) = &self.given.read_preference {
             return Ok(given.clone_ref(py));
         }
@@ -146,7 +146,7 @@ impl Scope {
     }
 
     /// `write_concern`.
-    pub fn write_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn write_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(given) = &self.given.write_concern {
             return Ok(given.clone_ref(py));
         }
@@ -156,7 +156,7 @@ impl Scope {
     }
 
     /// `read_concern`.
-    pub fn read_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn read_concern(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(given) = &self.given.read_concern {
             return Ok(given.clone_ref(py));
         }
@@ -170,8 +170,8 @@ fn py_document(py: Python<'_>, document: &Document) -> PyResult<Py<PyAny>> {
     decode_document(py, &bytes)
 }
 
-/// The core's concerns, of PyMongo's objects.
-pub fn concerns(
+/// Converts PyMongo's objects to the core's concerns.
+pub(crate) fn concerns(
     py: Python<'_>,
     read_concern: Option<&Py<PyAny>>,
     write_concern: Option<&Py<PyAny>>,

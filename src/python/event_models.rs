@@ -1,5 +1,5 @@
 //! The event models as Python sees them: views over an object's bytes, of
-//! which a Python object is made when it is asked for.
+//! which Python objects are created on demand.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,8 +7,6 @@ use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyNone, PySet, PyString, PyTuple, PyType};
 
-use super::codec::{BsonTypes, decode_json, encode_event, encode_leniently, unicode};
-use super::once::{Once, intern};
 use crate::events::format;
 use crate::events::moment::{self, Moment};
 use crate::events::schema::{Kind, Model};
@@ -16,6 +14,8 @@ use crate::events::types::{EVENT_TYPES, model_for, model_of_id};
 use crate::events::validate::{Problem, deviations, fits};
 use crate::events::view::{self, ARRAY, BIG_INTEGER, DOCUMENT, Place, STRING};
 use crate::events::{OTHER, models};
+use crate::python::codec::{BsonTypes, decode_json, encode_event, encode_leniently, unicode};
+use crate::python::lifecycle::once::{Once, intern};
 use crate::store::{Form, PAYLOAD};
 
 const INT32: u8 = 0x10;
@@ -23,15 +23,15 @@ const INT64: u8 = 0x12;
 
 /// An object of Connect's, or a part of one.
 #[pyclass(module = "connect.eaas.mongodb._native", subclass, frozen, name = "Model")]
-pub struct EventModel {
-    pub(super) bytes: Arc<Vec<u8>>,
-    pub(super) start: usize,
-    pub(super) model: &'static Model,
+pub(crate) struct EventModel {
+    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) start: usize,
+    pub(crate) model: &'static Model,
 }
 
-/// What a view is made of, handed to the class of its model.
+/// The bytes and the position of a view, for the constructor of its class.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, name = "_Part")]
-pub(super) struct Part {
+pub(crate) struct Part {
     bytes: Arc<Vec<u8>>,
     start: usize,
     model: &'static Model,
@@ -84,23 +84,23 @@ fn view<'py>(
     class_of(py, model)?.call1((part,))
 }
 
-/// What Connect sent, as bytes of [`format`].
-pub struct Payload {
+/// A payload from Connect, as bytes of [`format`].
+pub(crate) struct Payload {
     /// The document.
-    pub bytes: Arc<Vec<u8>>,
+    pub(crate) bytes: Arc<Vec<u8>>,
     /// Whether it is an object, or another JSON value.
-    pub form: Form,
+    pub(crate) form: Form,
     /// Whether it is known to be plain BSON that nests at most 100 levels deep.
-    pub is_plain: bool,
+    pub(crate) is_plain: bool,
     /// Whether it may deviate from the model.
-    pub may_deviate: bool,
-    /// What is not in the bytes, since neither JSON nor BSON has it.
-    pub refused: Vec<Problem>,
+    pub(crate) may_deviate: bool,
+    /// The values that are missing in the bytes because neither JSON nor BSON can express them.
+    pub(crate) refused: Vec<Problem>,
 }
 
 impl Payload {
     /// Any payload of an event with an object of this model.
-    pub fn new(value: &Bound<'_, PyAny>, model: &'static Model) -> PyResult<Self> {
+    pub(crate) fn new(value: &Bound<'_, PyAny>, model: &'static Model) -> PyResult<Self> {
         if let Ok(known) = value.cast::<EventModel>() {
             let (bytes, form) = (known.get().whole(), Form::Fields);
             return Ok(Self { bytes, form, is_plain: false, may_deviate: true, refused: Vec::new() });
@@ -150,7 +150,7 @@ impl Payload {
 }
 
 /// An `EventValidationError`.
-pub fn invalid(py: Python<'_>, model: &Model, problems: Vec<Problem>) -> PyErr {
+pub(crate) fn invalid(py: Python<'_>, model: &Model, problems: Vec<Problem>) -> PyErr {
     let raise = || -> PyResult<PyErr> {
         let list: Vec<(String, String)> = problems.into_iter().map(|problem| (problem.path, problem.message)).collect();
         let class =
@@ -218,7 +218,7 @@ impl EventModel {
                 Ok(value)
             }
             (Kind::Either(one, other), element_type) => {
-                // The outer form tells which it is.
+                // The outer form determines the type.
                 let kind = if fits(one, element_type) || !fits(other, element_type) { one } else { other };
                 self.typed(py, kind, place)
             }
@@ -290,7 +290,7 @@ impl EventModel {
         Ok(Self { bytes, start: 0, model })
     }
 
-    /// An instance of an object that is what the class describes; raises
+    /// Create an instance from an object that matches the model; raises
     /// `EventValidationError` otherwise.
     #[classmethod]
     fn validate<'py>(cls: &Bound<'py, PyType>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -299,7 +299,7 @@ impl EventModel {
         cls.call((data,), Some(&strict))
     }
 
-    /// How the object differs from what the class describes.
+    /// The deviations of the object from its model.
     #[getter]
     fn deviations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let class = py.import(intern!(py, "connect.eaas.mongodb.events"))?.getattr(intern!(py, "Deviation"))?;
@@ -309,7 +309,7 @@ impl EventModel {
         PyTuple::new(py, made?)
     }
 
-    /// The object as a `dict`: equal to what it was made from, in the same order.
+    /// The object as a `dict`, equal to the one it was created from, in the same order.
     fn to_dict(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(self.plain(py, self.document())?.unbind())
     }
@@ -333,7 +333,7 @@ impl EventModel {
         if let Some(value) = get(name)? {
             return Ok(value);
         }
-        // `from_` for what is a keyword.
+        // `from_` for a name that is a keyword.
         if let Some(value) = name.strip_suffix('_').map(get).transpose()?.flatten() {
             return Ok(value);
         }
@@ -385,7 +385,7 @@ impl EventModel {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        // What tells objects apart; a parameter's value, or a customer's name, is not for a log.
+        // Only identifying fields: a parameter's value or a customer's name must not be logged.
         let mut shown = Vec::new();
         for name in ["id", "type", "status", "state"] {
             if let Some(place) = self.place(name).filter(|place| matches!(place.element_type, STRING | INT32 | INT64)) {
@@ -410,7 +410,7 @@ impl EventModel {
 }
 
 /// The model for the object of an event.
-pub fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyResult<&'static Model> {
+pub(crate) fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyResult<&'static Model> {
     let py = event_type.py();
     let Ok(name) = event_type.cast::<PyString>() else {
         let message = format!("the event type must be a str, not {}", event_type.get_type().name()?);
@@ -434,7 +434,7 @@ pub fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyR
 /// The object of an event, as an instance of its class.
 #[pyfunction]
 #[pyo3(signature = (event_type, obj, *, strict = false))]
-pub fn parse_event<'py>(
+pub(crate) fn parse_event<'py>(
     event_type: &Bound<'py, PyAny>,
     obj: &Bound<'py, PyAny>,
     strict: bool,
@@ -447,7 +447,7 @@ pub fn parse_event<'py>(
 /// All models: of each its name, what it is, and its fields, each with its
 /// name, its type in Python and what it means.
 #[pyfunction]
-pub fn event_models(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+pub(crate) fn event_models(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for model in all() {
         let fields: Vec<(&str, String, &str)> =
@@ -478,7 +478,7 @@ fn annotation(kind: &Kind) -> String {
 /// The types of events that are known: of each its name, its category, the
 /// class of its object, and the object's statuses.
 #[pyfunction]
-pub fn event_types(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+pub(crate) fn event_types(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for known in EVENT_TYPES {
         let statuses = PyTuple::new(py, known.statuses)?;

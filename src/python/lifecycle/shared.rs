@@ -1,4 +1,4 @@
-//! `from_config`: one client for one setting.
+//! `from_config`: one shared client for equal settings.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType, PyWeakrefMethods, PyWeakrefReference};
 
-use super::errors::wrong_type;
 use crate::config::{VARIABLES, Value};
+use crate::python::convert::errors::wrong_type;
 
-/// How long one of several settings in turns is kept without being asked for.
+/// How long the client of an alternating setting is kept unused.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// The values of all variables, in their order.
-pub type Values = Vec<Value>;
+pub(crate) type Values = Vec<Value>;
 
 struct Entry {
     class: Py<PyType>,
@@ -23,17 +23,17 @@ struct Entry {
     weak: Py<PyWeakrefReference>,
     last_asked: Instant,
     newest: bool,
-    /// Whether it was asked for again after another: then it is not a setting
-    /// that has been changed, but one of several.
+    /// Whether it was requested again after other settings: several settings
+    /// alternate then, and this one was not replaced.
     one_of_several: bool,
 }
 
-// Locked with the GIL held and not released, so that a forked child never
-// inherits it locked.
+// Locked only while the GIL is held, so that a forked child never inherits a
+// locked mutex.
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 /// The values of the variables that `config` has.
-pub fn values(config: &Bound<'_, PyAny>) -> PyResult<Values> {
+pub(crate) fn values(config: &Bound<'_, PyAny>) -> PyResult<Values> {
     let text = |value: Option<Bound<'_, PyAny>>| -> PyResult<Value> {
         Ok(match value {
             None => Value::Absent,
@@ -60,12 +60,13 @@ pub fn values(config: &Bound<'_, PyAny>) -> PyResult<Values> {
         .collect()
 }
 
-/// The client of `class` for `values`: the one that is there, or a new one.
+/// The client of `class` for `values`: the existing one, or a new one.
 ///
-/// The newest settings keep their client. Settings that were replaced keep
-/// theirs only as long as somebody uses it; if they are asked for again, they
-/// are one of several in use, and keep it while they are asked for.
-pub fn client(
+/// The newest settings keep their client. Replaced settings keep theirs only
+/// while it is referenced elsewhere. If replaced settings are requested again,
+/// several settings alternate: each then keeps its client until it has not
+/// been requested for [`KEPT`].
+pub(crate) fn client(
     class: &Bound<'_, PyType>,
     values: Values,
     make: impl FnOnce(&Values) -> PyResult<Py<PyAny>>,
@@ -76,7 +77,7 @@ pub fn client(
     let py = class.py();
     let client = make(&values)?;
     let weak = PyWeakrefReference::new(client.bind(py))?.unbind();
-    // Another thread may have been faster.
+    // Another thread may have created it meanwhile.
     if let Some(client) = known(class, &values) {
         return Ok(client);
     }
@@ -84,7 +85,7 @@ pub fn client(
     let dropped;
     {
         let mut entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is left of the same settings tells that they are back.
+        // An entry of equal settings means that they are requested again.
         let back = entries.iter().any(|entry| entry.class.is(class) && entry.values == values);
         let forgotten: Vec<Entry> =
             entries.extract_if(.., |entry| entry.class.is(class) && entry.values == values).collect();
@@ -105,7 +106,7 @@ pub fn client(
         let newest = entries.len() - 1;
         dropped = (forgotten, make_newest(&mut entries, newest, now));
     }
-    // Outside the lock: this may close clients, and run Python code.
+    // Outside the lock, because this may close clients and run Python code.
     drop(dropped);
     Ok(client)
 }
@@ -140,7 +141,7 @@ fn known(class: &Bound<'_, PyType>, values: &Values) -> Option<Py<PyAny>> {
     Some(client)
 }
 
-/// Marks an entry as the newest of its class, and gives what others let go of.
+/// Marks an entry as the newest of its class; returns the clients and entries to drop.
 fn make_newest(entries: &mut Vec<Entry>, place: usize, now: Instant) -> (Vec<Py<PyAny>>, Vec<Entry>) {
     let class = entries[place].class.as_ptr();
     for (other, entry) in entries.iter_mut().enumerate().filter(|(_, entry)| entry.class.as_ptr() == class) {
@@ -154,7 +155,7 @@ fn make_newest(entries: &mut Vec<Entry>, place: usize, now: Instant) -> (Vec<Py<
             let_go.extend(entry.client.take());
         }
     }
-    // The traces of settings that have not come back.
+    // Entries of settings that have not been requested again.
     let traces = entries.extract_if(.., |entry| !entry.newest && entry.client.is_none() && idle(entry)).collect();
     (let_go, traces)
 }

@@ -1,15 +1,21 @@
-//! The results of writes, in the shape of `pymongo.results`, whose import
-//! would cost a quarter of a second.
+//! The results of writes. They have the API of `pymongo.results`, whose import
+//! would take a quarter of a second.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::codec::Id;
-use super::once::Once;
+use super::errors::to_py;
+use crate::driver::write::Updated;
+use crate::error::{ErrorKind, Result};
+use crate::python::asyncio::call::raised;
+use crate::python::codec::Codec;
+
+use crate::python::codec::Id;
+use crate::python::lifecycle::once::Once;
 
 /// The result of `insert_one`.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct InsertOneResult {
+pub(crate) struct InsertOneResult {
     id: Id,
     made: Once<Py<PyAny>>,
     /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
@@ -18,7 +24,7 @@ pub struct InsertOneResult {
 }
 
 impl InsertOneResult {
-    pub(super) fn confirmed(id: Id) -> Self {
+    pub(crate) fn confirmed(id: Id) -> Self {
         Self { id, made: Once::new(), acknowledged: true }
     }
 }
@@ -34,7 +40,7 @@ impl InsertOneResult {
     /// The `_id` of the inserted document.
     #[getter]
     fn inserted_id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        // Most callers never look: an ObjectId is made for those who do.
+        // Most callers never read it, so the ObjectId is created on demand.
         Ok(self.made.get(py, || self.id.to_py(py))?.clone_ref(py))
     }
 
@@ -51,8 +57,8 @@ impl InsertOneResult {
 
 /// The result of `insert_many`.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct InsertManyResult {
-    /// The `_id`s of the inserted documents, in the order in which they were given.
+pub(crate) struct InsertManyResult {
+    /// The `_id`s of the inserted documents, in the order of the documents.
     #[pyo3(get)]
     inserted_ids: Py<PyList>,
     /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
@@ -64,7 +70,7 @@ pub struct InsertManyResult {
 impl InsertManyResult {
     #[new]
     #[pyo3(signature = (inserted_ids, acknowledged))]
-    pub(super) fn new(inserted_ids: Py<PyList>, acknowledged: bool) -> Self {
+    pub(crate) fn new(inserted_ids: Py<PyList>, acknowledged: bool) -> Self {
         Self { inserted_ids, acknowledged }
     }
 
@@ -85,14 +91,14 @@ fn python_bool(value: bool) -> &'static str {
 
 /// The result of an update or a replacement.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct UpdateResult {
-    /// How many documents matched.
+pub(crate) struct UpdateResult {
+    /// The number of documents that matched.
     #[pyo3(get)]
     matched_count: u64,
-    /// How many documents were changed.
+    /// The number of documents that were changed.
     #[pyo3(get)]
     modified_count: u64,
-    /// The `_id` of the document that was inserted since none matched, or `None`.
+    /// The `_id` of the upserted document, or `None`.
     #[pyo3(get)]
     upserted_id: Option<Py<PyAny>>,
     /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
@@ -101,20 +107,20 @@ pub struct UpdateResult {
 }
 
 impl UpdateResult {
-    pub(super) fn new(matched_count: u64, modified_count: u64, upserted_id: Option<Py<PyAny>>) -> Self {
+    pub(crate) fn new(matched_count: u64, modified_count: u64, upserted_id: Option<Py<PyAny>>) -> Self {
         Self { matched_count, modified_count, upserted_id, acknowledged: true }
     }
 }
 
 #[pymethods]
 impl UpdateResult {
-    /// Whether a document was inserted since none matched.
+    /// Whether a document was upserted.
     #[getter]
     fn did_upsert(&self) -> bool {
         self.upserted_id.is_some()
     }
 
-    /// What the server said.
+    /// The server's reply.
     #[getter]
     fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let raw = PyDict::new(py);
@@ -136,8 +142,8 @@ impl UpdateResult {
 
 /// The result of a deletion.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
-pub struct DeleteResult {
-    /// How many documents were deleted.
+pub(crate) struct DeleteResult {
+    /// The number of documents that were deleted.
     #[pyo3(get)]
     deleted_count: u64,
     /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
@@ -146,14 +152,14 @@ pub struct DeleteResult {
 }
 
 impl DeleteResult {
-    pub(super) fn new(deleted_count: u64) -> Self {
+    pub(crate) fn new(deleted_count: u64) -> Self {
         Self { deleted_count, acknowledged: true }
     }
 }
 
 #[pymethods]
 impl DeleteResult {
-    /// What the server said.
+    /// The server's reply.
     #[getter]
     fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let raw = PyDict::new(py);
@@ -167,11 +173,84 @@ impl DeleteResult {
     }
 }
 
-/// A result that is PyMongo's own: who asks for it has imported PyMongo.
-pub(super) fn pymongo_result<'py>(
+/// A result of PyMongo's own class, for methods whose arguments require that PyMongo is imported.
+pub(crate) fn pymongo_result<'py>(
     py: Python<'py>,
     class: &str,
     arguments: impl pyo3::call::PyCallArgs<'py>,
 ) -> PyResult<Py<PyAny>> {
     Ok(py.import("pymongo.results")?.getattr(class)?.call1(arguments)?.unbind())
+}
+
+/// The result of `insert_one`.
+pub(crate) fn inserted_one(py: Python<'_>, result: Result<()>, id: Id) -> PyResult<Py<PyAny>> {
+    result.map_err(|error| to_py(py, error))?;
+    Ok(Bound::new(py, InsertOneResult::confirmed(id))?.into_any().unbind())
+}
+
+/// The result of `insert_many`. Its error contains each rejected document, as PyMongo's does.
+pub(crate) fn inserted_many(
+    py: Python<'_>,
+    result: Result<()>,
+    ids: Vec<Id>,
+    documents: &Bound<'_, PyList>,
+) -> PyResult<Py<PyAny>> {
+    let ids = ids.iter().map(|id| id.to_py(py)).collect::<PyResult<Vec<_>>>()?;
+    match result {
+        Ok(()) => {
+            let ids = PyList::new(py, ids)?.unbind();
+            Ok(Bound::new(py, InsertManyResult::new(ids, true))?.into_any().unbind())
+        }
+        Err(error) => {
+            let bulk = error.kind == ErrorKind::BulkWrite;
+            let raised = to_py(py, error);
+            if bulk {
+                name_refused(&raised.value(py).getattr("details")?, &ids, documents)?;
+            }
+            Err(raised)
+        }
+    }
+}
+
+/// Adds each rejected document to its entry, as `op`.
+fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound<'_, PyList>) -> PyResult<()> {
+    let py = details.py();
+    for refused in details.call_method1("get", ("writeErrors", PyTuple::empty(py)))?.try_iter()? {
+        let refused = refused?;
+        let place = refused.get_item("index").and_then(|place| place.extract::<usize>());
+        let Some((Some(id), Ok(document))) = place.ok().map(|place| (ids.get(place), documents.get_item(place))) else {
+            continue;
+        };
+        let operation = PyDict::new(py);
+        operation.set_item("_id", id)?;
+        operation.call_method1("update", (document,))?;
+        refused.set_item("op", operation)?;
+    }
+    Ok(())
+}
+
+/// The result of an update or a replacement.
+pub(crate) fn updated(py: Python<'_>, result: Result<Updated>, codec: &Codec) -> PyResult<Py<PyAny>> {
+    let Updated { matched, modified, upserted } = raised(py, result)?;
+    let upserted = upserted.map(|id| codec.decode_value(py, id)).transpose()?;
+    // As in PyMongo, an upserted `_id` of `None` counts as no upsert.
+    let matched = matched + u64::from(upserted.as_ref().is_some_and(|id| id.is_none(py)));
+    Ok(Bound::new(py, UpdateResult::new(matched, modified, upserted))?.into_any().unbind())
+}
+
+/// The result of a deletion.
+pub(crate) fn deleted(py: Python<'_>, result: Result<u64>) -> PyResult<Py<PyAny>> {
+    Ok(Bound::new(py, DeleteResult::new(raised(py, result)?))?.into_any().unbind())
+}
+
+/// The result of `find_one`.
+pub(crate) fn found(
+    py: Python<'_>,
+    result: Result<Option<bson::RawDocumentBuf>>,
+    codec: &Codec,
+) -> PyResult<Py<PyAny>> {
+    match result.map_err(|error| to_py(py, error))? {
+        Some(document) => codec.decode(py, document.as_bytes()),
+        None => Ok(py.None()),
+    }
 }

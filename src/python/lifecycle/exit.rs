@@ -1,5 +1,5 @@
-//! The interpreter's exit: it waits for threads, and a thread in a call waits
-//! for the server. A server that answers nothing must not hold it up.
+//! The interpreter's exit. It waits for threads, and a thread in a call waits
+//! for the server: a server that does not reply must not block the exit.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use pyo3::prelude::*;
 use pyo3::types::PyCFunction;
 
-use super::pooled::PooledClient;
+use crate::python::lifecycle::pooled::PooledClient;
 use crate::runtime::process;
 
 /// A client that may have to give up.
@@ -23,12 +23,12 @@ impl<C: PooledClient> Leaving for C {
 }
 
 /// The clients of this process.
-// Locked for a few instructions, with the GIL held: a forked child never inherits it locked.
+// Locked for a few instructions while the GIL is held, so that a forked child never inherits a locked mutex.
 static CLIENTS: Mutex<Vec<Weak<dyn Leaving>>> = Mutex::new(Vec::new());
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-/// Takes note of a client.
-pub fn made<C: PooledClient>(client: &Arc<C>) {
+/// Registers a client.
+pub(crate) fn made<C: PooledClient>(client: &Arc<C>) {
     let weak: Weak<C> = Arc::downgrade(client);
     let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     clients.retain(|client| client.strong_count() > 0);
@@ -39,20 +39,21 @@ pub fn made<C: PooledClient>(client: &Arc<C>) {
     }
 }
 
-/// To be called in a forked child: its parent's clients are not its own.
-pub fn forked() {
+/// Forgets the parent's clients in a forked child.
+pub(crate) fn forked() {
     std::mem::forget(std::mem::take(&mut *CLIENTS.lock().unwrap_or_else(PoisonError::into_inner)));
 }
 
-/// Has Python call us when the main thread has ended, before it waits for others.
-pub fn prepare(py: Python<'_>) -> PyResult<()> {
+/// Registers a callback for the end of the main thread, before Python waits for the other threads.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     static PREPARED: AtomicBool = AtomicBool::new(false);
     if PREPARED.swap(true, Ordering::AcqRel) {
         return Ok(());
     }
     let exiting = PyCFunction::new_closure(py, None, None, |_, _| exiting())?;
-    // What `atexit` calls comes after the wait, but is all that other Pythons than CPython have.
-    // Pools of threads have theirs called when they were registered later: it waits for their threads.
+    // `atexit` callbacks run after that wait, but are all that Pythons other than CPython have.
+    // Callbacks run in reverse order of their registration. That of thread pools waits for their
+    // threads, so this import registers it first, to run after ours.
     py.import("concurrent.futures.thread")?;
     let registered =
         py.import("threading")?.getattr("_register_atexit").and_then(|register| register.call1((&exiting,)));
@@ -68,7 +69,7 @@ fn exiting() {
     clients.into_iter().for_each(watch);
 }
 
-/// Watches a client for as long as it has calls or holders.
+/// Watches a client while it has calls or references.
 fn watch(client: Weak<dyn Leaving>) {
     let Ok(runtime) = process().runtime() else { return };
     runtime.spawn(async move {

@@ -6,20 +6,20 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::errors::{configuration_error, to_py};
-use super::events::{Payload, invalid, model_of};
-use super::once::intern;
 use crate::error::{ErrorKind, Result};
 use crate::events::schema::Model;
 use crate::events::validate::{Deviation, Problem};
 use crate::events::{OTHER, format, view};
+use crate::python::convert::errors::{configuration_error, to_py};
+use crate::python::event_models::{Payload, invalid, model_of};
+use crate::python::lifecycle::once::intern;
 use crate::runtime::process;
 use crate::store::redaction::Redaction;
 use crate::store::{self, Form, Metadata, PAYLOAD, Record, is_installation, metrics, object_id, record};
 
-/// What an event store does to what it stores.
+/// The settings of an event store that apply to its records.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
-pub struct StoreSettings {
+pub(crate) struct StoreSettings {
     redaction: Redaction,
     extension_id: Option<String>,
     environment_id: Option<String>,
@@ -72,7 +72,7 @@ impl StoreSettings {
 
 impl StoreSettings {
     /// The record of an event.
-    pub fn record(
+    pub(crate) fn record(
         &self,
         event_type: &Bound<'_, PyAny>,
         obj: &Bound<'_, PyAny>,
@@ -123,11 +123,11 @@ fn log_deviation(py: Python<'_>, model: &Model, deviation: &Deviation) -> PyResu
 /// The logger of the event store.
 const LOGGER: &str = "connect.eaas.mongodb.store";
 
-/// What the event store has counted in this process: `events_stored`, `events_duplicate`,
+/// The event store's counters in this process: `events_stored`, `events_duplicate`,
 /// `events_deviating`, `events_unstorable`, `dead_letters`, and `deviations`, a dict of
 /// `(class, field)` to how often it deviated.
 #[pyfunction]
-pub fn store_metrics(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+pub(crate) fn store_metrics(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let counts = PyDict::new(py);
     for (name, counter) in [
         ("events_stored", &metrics::STORED),
@@ -149,13 +149,13 @@ pub fn store_metrics(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// Count a dead letter that was written.
 #[pyfunction]
 #[pyo3(name = "_count_dead_letter")]
-pub fn count_dead_letter() {
+pub(crate) fn count_dead_letter() {
     metrics::DEAD_LETTERS.increment();
 }
 
 /// The result of saving an event.
 #[pyclass(module = "connect.eaas.mongodb", frozen, name = "SaveResult")]
-pub struct SaveResult {
+pub(crate) struct SaveResult {
     /// The record's `_id`: the object's id and a digest of its content.
     #[pyo3(get)]
     id: String,
@@ -186,7 +186,7 @@ impl SaveResult {
 }
 
 /// The result of `save`: a duplicate of the same content is no error.
-pub fn saved(py: Python<'_>, result: Result<()>, id: String) -> PyResult<Py<PyAny>> {
+pub(crate) fn saved(py: Python<'_>, result: Result<()>, id: String) -> PyResult<Py<PyAny>> {
     let stored = match result {
         Ok(()) => true,
         Err(error) if error.kind == ErrorKind::DuplicateId => false,
@@ -196,8 +196,8 @@ pub fn saved(py: Python<'_>, result: Result<()>, id: String) -> PyResult<Py<PyAn
     Ok(Py::new(py, SaveResult { id, stored })?.into_any())
 }
 
-/// The error for an event that the Data API would take for something else.
-pub fn wrapper_in_event(py: Python<'_>, name: &str) -> PyErr {
+/// The error for an event that the Data API would interpret as Extended JSON.
+pub(crate) fn wrapper_in_event(py: Python<'_>, name: &str) -> PyErr {
     let message = format!(
         "a dict in it begins with the field {name}, which the Data API takes for another type: use the driver path"
     );
@@ -205,7 +205,7 @@ pub fn wrapper_in_event(py: Python<'_>, name: &str) -> PyErr {
 }
 
 /// The events of `save_many`: pairs of an event type and an object.
-pub fn pairs<'py>(events: &Bound<'py, PyAny>) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+pub(crate) fn pairs<'py>(events: &Bound<'py, PyAny>) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
     let wrong = || PyTypeError::new_err("events must be pairs of an event type and an object");
     events.try_iter().map_err(|_| wrong())?.map(|pair| pair?.extract().map_err(|_| wrong())).collect()
 }

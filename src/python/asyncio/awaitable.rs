@@ -1,6 +1,5 @@
-//! What an asynchronous method returns: a coroutine, as far as asyncio and
-//! uvloop can tell. Like one it does nothing before it is awaited, and warns
-//! if it never is.
+//! The object that an awaited method returns. asyncio and uvloop treat it as
+//! a coroutine: it does nothing before it is awaited, and warns if it never is.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,38 +7,39 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::bridge::LoopBridge;
-use super::call::{Call, Pending, Running, Startable};
-use super::errors::to_py;
-use super::once::intern;
+use crate::python::asyncio::bridge::LoopBridge;
+use crate::python::asyncio::call::{Call, Pending, Running, Startable};
+use crate::python::asyncio::mode::MethodName;
+use crate::python::convert::errors::to_py;
+use crate::python::lifecycle::once::intern;
 use crate::runtime::process;
 
 type Prepare = Box<dyn FnOnce(Python<'_>) -> PyResult<Box<dyn Pending>> + Send>;
 
-/// What a call waits for before it is made, if anything.
-pub type Gate = Box<dyn Fn(Python<'_>) -> PyResult<Option<Running<()>>> + Send>;
+/// Returns what a call must wait for before it is made; `None` if it can be made now.
+pub(crate) type Backpressure = Box<dyn Fn(Python<'_>) -> PyResult<Option<Running<()>>> + Send>;
 
-/// A call that is still to be made.
+/// A call that has not been made.
 struct Unmade {
-    gate: Option<Gate>,
+    backpressure: Option<Backpressure>,
     prepare: Prepare,
 }
 
 enum State {
     /// Not awaited yet.
     Ready(Unmade),
-    /// Its gate is closed.
+    /// It waits until the call can be made.
     Queued {
-        gate: Started,
+        backpressure: Started,
         unmade: Unmade,
     },
     Running(Started),
-    /// Its result is there, and has not been asked for.
+    /// Its result is available and has not been returned.
     Done(Py<PyAny>),
     Ended,
 }
 
-/// A call that runs, and the loop that is told when it has ended.
+/// A running call, and the future that its event loop resolves when the call ends.
 struct Started {
     call: Box<dyn Pending>,
     bridge: Py<LoopBridge>,
@@ -77,36 +77,36 @@ impl Started {
     }
 }
 
-/// The result of an asynchronous method; to be awaited once.
+/// The result of an awaited method. It can be awaited once.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
-pub struct Awaitable {
-    name: &'static str,
-    /// Whether it has been begun, so that it need not be awaited.
+pub(crate) struct Awaitable {
+    name: MethodName,
+    /// Whether the call is already running, so that awaiting it is optional.
     begun: bool,
     state: Mutex<State>,
 }
 
 impl Awaitable {
-    /// An awaitable that makes and starts a call when it is first awaited, and
-    /// its gate lets it.
-    pub fn new<C: Startable>(
-        name: &'static str,
-        gate: Option<Gate>,
+    /// An awaitable that makes and starts a call when it is first awaited, once
+    /// `backpressure` allows it.
+    pub(crate) fn new<C: Startable>(
+        name: MethodName,
+        backpressure: Option<Backpressure>,
         prepare: impl FnOnce(Python<'_>) -> PyResult<C> + Send + 'static,
     ) -> Self {
         let prepare: Prepare = Box::new(|py| Ok(prepare(py)?.pending()));
-        Self { name, begun: false, state: Mutex::new(State::Ready(Unmade { gate, prepare })) }
+        Self { name, begun: false, state: Mutex::new(State::Ready(Unmade { backpressure, prepare })) }
     }
 
-    /// An awaitable of a call that has been begun; it need not be awaited.
-    pub fn begun<C: Startable>(name: &'static str, call: C) -> Self {
+    /// An awaitable of a call that is already running. Awaiting it is optional.
+    pub(crate) fn begun<C: Startable>(name: MethodName, call: C) -> Self {
         let mut awaitable = Self::new(name, None, move |_| Ok(call));
         awaitable.begun = true;
         awaitable
     }
 
-    /// An awaitable whose result is there.
-    pub fn ready(name: &'static str, result: Py<PyAny>) -> Self {
+    /// An awaitable whose result is available.
+    pub(crate) fn ready(name: MethodName, result: Py<PyAny>) -> Self {
         Self { name, begun: false, state: Mutex::new(State::Done(result)) }
     }
 
@@ -115,13 +115,13 @@ impl Awaitable {
     }
 
     fn start(&self, py: Python<'_>, unmade: Unmade) -> PyResult<Py<PyAny>> {
-        if let Some(gate) = &unmade.gate
-            && let Some(opening) = gate(py)?
+        if let Some(backpressure) = &unmade.backpressure
+            && let Some(opening) = backpressure(py)?
         {
             let opening = Call::new(opening, |py, _| Ok(py.None()));
-            let gate = Started::new(py, opening.pending())?;
-            let yielded = gate.yielded(py)?;
-            self.replace(State::Queued { gate, unmade });
+            let backpressure = Started::new(py, opening.pending())?;
+            let yielded = backpressure.yielded(py)?;
+            self.replace(State::Queued { backpressure, unmade });
             return Ok(yielded);
         }
         let call = Started::new(py, (unmade.prepare)(py)?)?;
@@ -131,7 +131,7 @@ impl Awaitable {
     }
 
     fn cancel(&self) {
-        if let State::Running(started) | State::Queued { gate: started, .. } = self.replace(State::Ended) {
+        if let State::Running(started) | State::Queued { backpressure: started, .. } = self.replace(State::Ended) {
             started.cancel();
         }
     }
@@ -150,11 +150,11 @@ impl Awaitable {
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.replace(State::Ended) {
             State::Ready(unmade) => self.start(py, unmade),
-            State::Queued { mut gate, unmade } => match gate.take(py) {
+            State::Queued { mut backpressure, unmade } => match backpressure.take(py) {
                 Some(_) => self.start(py, unmade),
                 None => {
-                    let yielded = gate.yielded(py)?;
-                    self.replace(State::Queued { gate, unmade });
+                    let yielded = backpressure.yielded(py)?;
+                    self.replace(State::Queued { backpressure, unmade });
                     Ok(yielded)
                 }
             },
@@ -192,12 +192,12 @@ impl Awaitable {
         self.cancel();
     }
 
-    // A task holds its coroutine, that holds this, this the future, and the
-    // future the task: the collector has to see that.
+    // A task references its coroutine, the coroutine this object, this object the
+    // future, and the future the task: the garbage collector must see this cycle.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Ok(state) = self.state.try_lock() {
             match &*state {
-                State::Running(started) | State::Queued { gate: started, .. } => {
+                State::Running(started) | State::Queued { backpressure: started, .. } => {
                     visit.call(&started.future)?;
                     visit.call(&started.bridge)?;
                 }
@@ -213,13 +213,13 @@ impl Awaitable {
     }
 
     #[getter]
-    fn __name__(&self) -> &'static str {
-        self.name
+    fn __name__(&self) -> String {
+        self.name.to_string()
     }
 
     #[getter]
-    fn __qualname__(&self) -> &'static str {
-        self.name
+    fn __qualname__(&self) -> String {
+        self.name.to_string()
     }
 
     fn __repr__(&self) -> String {
@@ -235,7 +235,7 @@ impl Drop for Awaitable {
             State::Ready(_) if self.begun => {}
             State::Ready(_) => {
                 Python::try_attach(|py| {
-                    // This may run while another exception is on its way.
+                    // This may run while another exception propagates.
                     let raised = PyErr::take(py);
                     let text = format!("coroutine '{name}' was never awaited");
                     let warned = std::ffi::CString::new(text)
@@ -248,7 +248,7 @@ impl Drop for Awaitable {
                     }
                 });
             }
-            State::Running(started) | State::Queued { gate: started, .. } => started.cancel(),
+            State::Running(started) | State::Queued { backpressure: started, .. } => started.cancel(),
             State::Done(_) | State::Ended => {}
         }
     }

@@ -9,17 +9,6 @@ use futures_util::{StreamExt as _, stream};
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 
-use super::call::{Call, Handing, Insert, Running, raised};
-use super::codec::{DEFAULT, Id};
-use super::cursor::{FindArguments, Opening};
-use super::errors::to_py;
-use super::mongo::{
-    At, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, deleted, documents, found,
-    inserted_many, inserted_one, room, updated,
-};
-use super::options::{self, Opts};
-use super::pooled::{Extras, Pooled, PooledClient};
-use super::store::wrapper_in_event;
 use crate::coalesce::{Coalescer, Flush};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::ejson::{self, Style};
@@ -31,6 +20,18 @@ use crate::data_api::protocol::Action;
 use crate::driver::events::Listener;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
+use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
+use crate::python::calls::{
+    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments,
+};
+use crate::python::calls::{FindArguments, Opening};
+use crate::python::codec::{DEFAULT, Id};
+use crate::python::convert::errors::to_py;
+use crate::python::convert::options::documents;
+use crate::python::convert::options::{self, Opts};
+use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, updated};
+use crate::python::event_store::wrapper_in_event;
+use crate::python::lifecycle::pooled::{ClientExtras, Pooled, PooledClient};
 use crate::store::{METADATA, Record};
 
 impl PooledClient for DataApiClient {
@@ -40,7 +41,7 @@ impl PooledClient for DataApiClient {
         settings: DataApiSettings,
         runtime: tokio::runtime::Handle,
         _listener: Option<Arc<dyn Listener>>,
-        _extras: &Extras,
+        _extras: &ClientExtras,
     ) -> Self {
         Self::new(settings, runtime)
     }
@@ -50,7 +51,7 @@ impl PooledClient for DataApiClient {
     }
 
     fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {
-        // Each of its requests is one that does.
+        // Each of its requests stops by itself when the client gives up.
         call
     }
 
@@ -60,25 +61,23 @@ impl PooledClient for DataApiClient {
 }
 
 impl CollectionCalls for DataApiClient {
-    const HAS_CONCERNS: bool = false;
-
-    fn insert_one(py: Python<'_>, at: At<Self>, arguments: InsertOneArguments) -> PyResult<Insert> {
-        only_the_driver_path([
+    fn insert_one(py: Python<'_>, context: CallContext<Self>, arguments: InsertOneArguments) -> PyResult<Insert> {
+        driver_path_only([
             ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
             ("session", arguments.session.is_some()),
             ("comment", arguments.comment.is_some()),
         ])?;
         let document = arguments.document.bind(py);
         let mut out = EjsonWriter { buf: Vec::with_capacity(8192) };
-        let id = at.codec.encode_into(document, &mut out)?;
+        let id = context.codec.encode_into(document, &mut out)?;
         within_limit(document, out.buf.len())?;
-        at.add_id(document, &id)?;
-        let At { client, namespace, .. } = at;
+        context.add_id(document, &id)?;
+        let CallContext { client, namespace, .. } = context;
         let repeat = repeat(&[&id], &client);
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
         if client.settings().coalesce && repeat == Repeat::Safe {
             return Ok(Insert::Merged {
-                hand_over: Box::new(move |runtime, caller, more| {
+                enqueue: Box::new(move |runtime, caller, more| {
                     Coalescer::insert(&client, runtime, &namespace, Outgoing::made(out.buf), caller, more)
                         .then_some(client as Arc<dyn Flush>)
                 }),
@@ -90,12 +89,8 @@ impl CollectionCalls for DataApiClient {
         Ok(Insert::Alone(Call::new(inserting, finish)))
     }
 
-    fn room(client: Arc<Self>) -> Option<Running<()>> {
-        room(client)
-    }
-
-    fn insert_many(py: Python<'_>, at: At<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {
-        only_the_driver_path([
+    fn insert_many(py: Python<'_>, context: CallContext<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {
+        driver_path_only([
             ("bypass_document_validation", arguments.bypass_document_validation == Some(true)),
             ("session", arguments.session.is_some()),
             ("comment", arguments.comment.is_some()),
@@ -105,13 +100,13 @@ impl CollectionCalls for DataApiClient {
         let mut encoded = Vec::with_capacity(given.len());
         for document in given.iter() {
             let mut out = EjsonWriter::default();
-            let id = at.codec.encode_into(&document, &mut out)?;
+            let id = context.codec.encode_into(&document, &mut out)?;
             within_limit(&document, out.buf.len())?;
-            at.add_id(&document, &id)?;
+            context.add_id(&document, &id)?;
             ids.push(id);
             encoded.push(out.buf);
         }
-        let At { client, namespace, .. } = at;
+        let CallContext { client, namespace, .. } = context;
         let repeat = repeat(&ids.iter().collect::<Vec<_>>(), &client);
         let given = given.unbind();
         let ordered = arguments.ordered;
@@ -122,19 +117,19 @@ impl CollectionCalls for DataApiClient {
 
     fn find_one(
         py: Python<'_>,
-        at: At<Self>,
+        context: CallContext<Self>,
         arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
-        only_the_driver_path([("skip", arguments.skip > 0), ("sort", arguments.sort.is_some())])?;
-        let body = query(py, &at, arguments)?;
-        let At { client, codec, .. } = at;
+        driver_path_only([("skip", arguments.skip > 0), ("sort", arguments.sort.is_some())])?;
+        let body = query(py, &context, arguments)?;
+        let CallContext { client, codec, .. } = context;
         let finding = async move { client.find_one(body).await };
         Ok(Call::new(finding, move |py, result| found(py, result, &codec)))
     }
 
-    fn find(py: Python<'_>, at: At<Self>, arguments: &FindArguments) -> PyResult<Opening> {
-        let body = query(py, &at, arguments)?;
-        let client = at.client;
+    fn find(py: Python<'_>, context: CallContext<Self>, arguments: &FindArguments) -> PyResult<Opening> {
+        let body = query(py, &context, arguments)?;
+        let client = context.client;
         let finding = async move {
             let batch = client.find(Action::Find, body, Repeat::Safe).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
@@ -142,14 +137,19 @@ impl CollectionCalls for DataApiClient {
         Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
     }
 
-    fn explain(_py: Python<'_>, _at: At<Self>, _arguments: &FindArguments) -> PyResult<Call<RawDocumentBuf>> {
-        only_the_driver_path([("explain", true)])?;
+    fn explain(_py: Python<'_>, _at: CallContext<Self>, _arguments: &FindArguments) -> PyResult<Call<RawDocumentBuf>> {
+        driver_path_only([("explain", true)])?;
         Err(PyNotImplementedError::new_err("the Data API has no explain"))
     }
 
-    fn change(py: Python<'_>, at: At<Self>, which: Change, arguments: &ChangeArguments) -> PyResult<Call<Updated>> {
+    fn change(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        which: Change,
+        arguments: &ChangeArguments,
+    ) -> PyResult<Call<Updated>> {
         let upsert = only_upsert(&arguments.options)?;
-        let At { client, namespace, codec, .. } = at;
+        let CallContext { client, namespace, codec, .. } = context;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
         codec.encode(&options::write_filter(arguments.filter.bind(py))?, &mut out)?;
@@ -178,13 +178,13 @@ impl CollectionCalls for DataApiClient {
 
     fn delete(
         _py: Python<'_>,
-        at: At<Self>,
+        context: CallContext<Self>,
         many: bool,
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>> {
         only_upsert(options)?;
-        let At { client, namespace, codec, .. } = at;
+        let CallContext { client, namespace, codec, .. } = context;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
         codec.encode(&options::write_filter(filter)?, &mut out)?;
@@ -193,12 +193,17 @@ impl CollectionCalls for DataApiClient {
         Ok(Call::new(async move { client.delete(action, out.buf.into()).await }, deleted))
     }
 
-    fn aggregate(_py: Python<'_>, at: At<Self>, pipeline: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Opening> {
+    fn aggregate(
+        _py: Python<'_>,
+        context: CallContext<Self>,
+        pipeline: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Opening> {
         only_upsert(options)?;
-        let stages = options::pipeline(&at.codec, pipeline)?;
-        // A pipeline that writes is not sent twice.
+        let stages = options::pipeline(&context.codec, pipeline)?;
+        // A pipeline that writes must not be sent twice.
         let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
-        let At { client, namespace, codec, .. } = at;
+        let CallContext { client, namespace, codec, .. } = context;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""pipeline":"#);
         codec.encode_any(pipeline, &mut out)?;
@@ -211,7 +216,7 @@ impl CollectionCalls for DataApiClient {
         Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
     }
 
-    fn save(py: Python<'_>, at: At<Self>, record: Record) -> PyResult<Handing> {
+    fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
         let document = RawDocumentBuf::from_bytes(record.document).map_err(|_| PyValueError::new_err("no document"))?;
         let mut text = Vec::with_capacity(document.as_bytes().len() * 2);
         raised(py, ejson::write_document(&mut text, &document, Style::Canonical))?;
@@ -226,22 +231,22 @@ impl CollectionCalls for DataApiClient {
         }
         ours.push(b'}');
         let outgoing = Outgoing::of_content(text, record.id, ours);
-        let At { client, namespace, .. } = at;
+        let CallContext { client, namespace, .. } = context;
         Ok(Box::new(move |runtime, caller, more| {
             Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
         }))
     }
 
     fn close(pooled: &Pooled<Self>) -> Call<()> {
-        // Dropping the last hold on it closes its connections.
+        // The connections close when the last reference is dropped.
         drop(pooled.close());
         Call::new(async { Ok(()) }, |py, _| Ok(py.None()))
     }
 }
 
 /// The body of a request that finds documents.
-fn query(py: Python<'_>, at: &At<DataApiClient>, arguments: &FindArguments) -> PyResult<Bytes> {
-    only_the_driver_path([
+fn query(py: Python<'_>, context: &CallContext<DataApiClient>, arguments: &FindArguments) -> PyResult<Bytes> {
+    driver_path_only([
         ("hint", arguments.hint.is_some()),
         ("collation", arguments.collation.is_some()),
         ("max", arguments.max.is_some()),
@@ -259,8 +264,8 @@ fn query(py: Python<'_>, at: &At<DataApiClient>, arguments: &FindArguments) -> P
         ("max_await_time_ms", arguments.max_await_time_ms.is_some()),
         ("negative limit", arguments.limit < 0),
     ])?;
-    let codec = &*at.codec;
-    let mut out = EjsonWriter { buf: at.client.request_prefix(&at.namespace) };
+    let codec = &*context.codec;
+    let mut out = EjsonWriter { buf: context.client.request_prefix(&context.namespace) };
     out.buf.extend_from_slice(br#""filter":"#);
     codec.encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
     if let Some(projection) = &arguments.projection
@@ -282,7 +287,7 @@ fn query(py: Python<'_>, at: &At<DataApiClient>, arguments: &FindArguments) -> P
     Ok(out.buf.into())
 }
 
-fn only_the_driver_path<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
+fn driver_path_only<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
     match arguments.iter().find(|(_, used)| *used) {
         Some((name, _)) => Err(PyNotImplementedError::new_err(format!(
             "the Data API has no {name} here: leave it out, or use AsyncMongoClient or MongoClient"
@@ -291,14 +296,14 @@ fn only_the_driver_path<const N: usize>(arguments: [(&str, bool); N]) -> PyResul
     }
 }
 
-/// Of the options of a write the Data API has `upsert` only.
+/// The option `upsert`, which is the only option of a write that the Data API has.
 fn only_upsert(options: &Opts) -> PyResult<bool> {
     let mut upsert = false;
     for (name, option) in options {
         if *name == "upsert" {
             upsert = option.is_given();
         } else {
-            only_the_driver_path([(*name, option.is_given())])?;
+            driver_path_only([(*name, option.is_given())])?;
         }
     }
     Ok(upsert)
@@ -311,7 +316,7 @@ fn outgoing(ejson: Vec<u8>, repeat: Repeat) -> Outgoing {
     }
 }
 
-/// An insert is safe to repeat if all its `_id`s were made here.
+/// An insert is safe to repeat if the client generated all of its `_id`s.
 fn repeat(ids: &[&Id], client: &DataApiClient) -> Repeat {
     match ids.iter().all(|id| matches!(id, Id::Made(_))) && client.settings().retry {
         true => Repeat::Safe,
@@ -319,8 +324,8 @@ fn repeat(ids: &[&Id], client: &DataApiClient) -> Repeat {
     }
 }
 
-/// BSON is larger than EJSON at most a few times, in arrays of empty values:
-/// only what comes near the limit so needs a closer look.
+/// Checks the size limit of a document. BSON is at most a few times larger than EJSON (for arrays of
+/// empty values), so only a document near the limit is encoded again to measure it.
 fn within_limit(document: &Bound<'_, PyAny>, ejson_size: usize) -> PyResult<()> {
     if ejson_size <= MAX_DOCUMENT_SIZE / 8 {
         return Ok(());

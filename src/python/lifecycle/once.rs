@@ -1,23 +1,23 @@
-//! What is made once in a process, and outlives a fork.
+//! Objects that are created once in a process, safely with respect to `fork`.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
-/// A value that is made when it is first needed. It is made without a lock: a
-/// child that is forked meanwhile would wait for that lock for ever. Two
-/// threads may therefore both make it; the first one's is kept.
-pub struct Once<T>(PyOnceLock<T>);
+/// A value that is created when it is first needed. No lock is held meanwhile,
+/// because a forked child would wait for it forever. Two threads may
+/// therefore both create the value; the first one is kept.
+pub(crate) struct Once<T>(PyOnceLock<T>);
 
 impl<T: Send + Sync> Once<T> {
-    /// Nothing yet.
-    pub const fn new() -> Self {
+    /// No value yet.
+    pub(crate) const fn new() -> Self {
         Self(PyOnceLock::new())
     }
 
     /// The value.
-    pub fn get(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
+    pub(crate) fn get(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
         if let Some(value) = self.0.get(py) {
             return Ok(value);
         }
@@ -29,26 +29,26 @@ impl<T: Send + Sync> Once<T> {
 
 impl Once<Py<PyAny>> {
     /// A name of a Python module.
-    pub fn import<'py>(&self, py: Python<'py>, module: &str, name: &str) -> PyResult<&Bound<'py, PyAny>> {
+    pub(crate) fn import<'py>(&self, py: Python<'py>, module: &str, name: &str) -> PyResult<&Bound<'py, PyAny>> {
         Ok(self.get(py, || Ok(py.import(module)?.getattr(name)?.unbind()))?.bind(py))
     }
 }
 
-/// An interned string. Not pyo3's, which lets go of the GIL while it makes
-/// one, so that a child may be forked in the middle.
-pub struct Name {
+/// An interned string. Unlike pyo3's, it does not release the GIL while it is
+/// created, so that no child is forked meanwhile.
+pub(crate) struct Name {
     text: &'static str,
     made: PyOnceLock<Py<PyString>>,
 }
 
 impl Name {
     /// The string of this text.
-    pub const fn new(text: &'static str) -> Self {
+    pub(crate) const fn new(text: &'static str) -> Self {
         Self { text, made: PyOnceLock::new() }
     }
 
-    /// The string as Python has it.
-    pub fn get<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+    /// The Python string.
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
         if self.made.get(py).is_none() {
             drop(self.made.set(py, PyString::intern(py, self.text).unbind()));
         }
@@ -56,10 +56,10 @@ impl Name {
     }
 }
 
-/// An interned string, made at most once for each place in the code.
+/// An interned string, created at most once for each place in the code.
 macro_rules! intern {
     ($py:expr, $text:expr) => {{
-        static NAME: $crate::python::once::Name = $crate::python::once::Name::new($text);
+        static NAME: $crate::python::lifecycle::once::Name = $crate::python::lifecycle::once::Name::new($text);
         NAME.get($py)
     }};
 }

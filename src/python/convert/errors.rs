@@ -1,36 +1,36 @@
-//! The one place that turns the core's errors into Python's.
+//! Converts the core's errors to Python's exceptions.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::codec::decode_document;
-use super::once::intern;
 use crate::error::{Error, ErrorKind};
+use crate::python::codec::decode_document;
+use crate::python::lifecycle::once::intern;
 
 /// A class of `bson.errors`.
-pub fn bson_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn bson_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(intern!(py, "bson.errors"))?.getattr(name)
 }
 
-/// A class of `pymongo.errors`, which is imported with the first error only:
-/// it brings PyMongo's whole client along.
+/// A class of `pymongo.errors`. The module is imported with the first error,
+/// because it imports PyMongo's whole client.
 fn pymongo_error<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(intern!(py, "pymongo.errors"))?.getattr(name)
 }
 
 /// The exception for an error of the core.
-pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
+pub(crate) fn to_py(py: Python<'_>, error: Error) -> PyErr {
     exception(py, &error).unwrap_or_else(|failed| failed)
 }
 
 /// A `ConfigurationError`, for arguments.
-pub fn configuration_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
+pub(crate) fn configuration_error(py: Python<'_>, message: impl Into<String>) -> PyErr {
     to_py(py, Error::new(ErrorKind::Configuration, message))
 }
 
 /// An `InvalidOperation`.
-pub fn invalid_operation(py: Python<'_>, message: impl Into<String>) -> PyErr {
+pub(crate) fn invalid_operation(py: Python<'_>, message: impl Into<String>) -> PyErr {
     to_py(py, Error::new(ErrorKind::InvalidOperation, message))
 }
 
@@ -91,8 +91,8 @@ fn server_error<'py>(
     Ok((name, Some((error.message.as_str(), error.code, details).into_pyobject(py)?)))
 }
 
-/// Sets what PyMongo's constructors leave out, and keeps the server's error
-/// document (which holds the user's) out of the message: it is in `details`.
+/// Sets the attributes that PyMongo's constructors do not set. The server's error
+/// document may contain user data, so it is in `details`, not in the message.
 fn finished(py: Python<'_>, raised: Bound<'_, PyAny>, error: &Error) -> PyResult<PyErr> {
     raised.setattr(intern!(py, "args"), (error.message.as_str(),))?;
     raised.setattr(intern!(py, "_message"), error.message.as_str())?;
@@ -103,6 +103,6 @@ fn finished(py: Python<'_>, raised: Bound<'_, PyAny>, error: &Error) -> PyResult
 }
 
 /// The `TypeError` for an argument.
-pub fn wrong_type(name: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
+pub(crate) fn wrong_type(name: &str, expected: &str, value: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("{name} must be {expected}, not {}", value.get_type()))
 }

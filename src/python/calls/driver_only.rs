@@ -1,4 +1,4 @@
-//! What only the driver path does: each call of its classes that the Data API has not.
+//! The calls that only the driver path has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,6 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
-use super::call::{Call, raised};
-use super::codec::{Codec, DEFAULT, Encoded, raw_document};
-use super::cursor::Opening;
-use super::errors::{invalid_operation, to_py, wrong_type};
-use super::mongo::{At, found};
-use super::monitoring::heard;
-use super::options::{self, Opt, Opts, document};
-use super::results::pymongo_result;
-use super::scope::CodecRef;
 use crate::codec::writer::BsonWriter;
 use crate::config::collection_name;
 use crate::cursor::{Batch, Batches, Fetching};
@@ -29,137 +20,154 @@ use crate::driver::session::Session;
 use crate::driver::write::{FindOneAnd, Then, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
+use crate::python::asyncio::call::{Call, raised};
+use crate::python::calls::CallContext;
+use crate::python::calls::Opening;
+use crate::python::codec::{Codec, DEFAULT, Encoded, raw_document};
+use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
+use crate::python::convert::options::{self, Opt, Opts, document};
+use crate::python::convert::results::found;
+use crate::python::convert::results::pymongo_result;
+use crate::python::convert::scope::CodecRef;
+use crate::python::monitoring::event_context;
 
-type Here = At<DriverClient>;
+type Context = CallContext<DriverClient>;
 type Sessions = Option<Arc<Session>>;
 
-/// Arguments of the server's own names, and the session.
-fn given(py: Python<'_>, at: &Here, opts: &Opts) -> PyResult<(Document, Sessions)> {
-    Ok((options::given(py, &at.codec, opts)?, at.session(py, opts)?))
+/// The options by the server's names for them, and the session.
+fn given(py: Python<'_>, context: &Context, opts: &Opts) -> PyResult<(Document, Sessions)> {
+    Ok((options::given(py, &context.codec, opts)?, context.session(py, opts)?))
 }
 
 /// `count_documents`.
-pub fn count_documents(py: Python<'_>, at: Here, filter: &Bound<'_, PyAny>, opts: &Opts) -> PyResult<Call<u64>> {
-    let filter = document(&at.codec, &options::write_filter(filter)?)?;
-    let (given, session) = given(py, &at, opts)?;
-    let At { client, namespace, .. } = at;
+pub(crate) fn count_documents(
+    py: Python<'_>,
+    context: Context,
+    filter: &Bound<'_, PyAny>,
+    opts: &Opts,
+) -> PyResult<Call<u64>> {
+    let filter = document(&context.codec, &options::write_filter(filter)?)?;
+    let (given, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, .. } = context;
     let counting = async move { aggregate::count(&client, &namespace, filter, given, session).await };
     Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
 }
 
 /// `estimated_document_count`.
-pub fn estimated_document_count(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call<u64>> {
-    let (given, _) = given(py, &at, opts)?;
-    let At { client, namespace, .. } = at;
+pub(crate) fn estimated_document_count(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<u64>> {
+    let (given, _) = given(py, &context, opts)?;
+    let CallContext { client, namespace, .. } = context;
     let counting = async move { aggregate::estimated_count(&client, &namespace, given).await };
     Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
 }
 
 /// `distinct`.
-pub fn distinct(
+pub(crate) fn distinct(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     key: String,
     filter: Option<&Bound<'_, PyAny>>,
     opts: &Opts,
 ) -> PyResult<Call<Vec<Bson>>> {
     let filter = match filter {
-        Some(filter) => document(&at.codec, &options::write_filter(filter)?)?,
+        Some(filter) => document(&context.codec, &options::write_filter(filter)?)?,
         None => Document::new(),
     };
-    let (given, session) = given(py, &at, opts)?;
-    let At { client, namespace, codec, .. } = at;
+    let (given, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, codec, .. } = context;
     let finding = async move { aggregate::distinct(&client, &namespace, &key, filter, given, session).await };
     Ok(Call::new(finding, move |py, values| codec.decode_value(py, Bson::Array(raised(py, values)?))))
 }
 
-/// What a `find_one_and_…` does.
-pub enum Changing {
-    /// Changes the document.
+/// The change of a `find_one_and_…`.
+pub(crate) enum Changing {
+    /// Updates the document.
     Update(Py<PyAny>),
-    /// Puts another in its place.
+    /// Replaces the document.
     Replace(Py<PyAny>),
     /// Deletes it.
     Delete,
 }
 
 /// `find_one_and_update`, `find_one_and_replace` and `find_one_and_delete`.
-pub fn find_one_and_change(
+pub(crate) fn find_one_and_change(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     filter: &Bound<'_, PyAny>,
     changing: &Changing,
     after: bool,
     max_time: Option<Duration>,
     opts: &Opts,
 ) -> PyResult<Call<Option<RawDocumentBuf>>> {
-    let filter = document(&at.codec, &options::write_filter(filter)?)?;
+    let filter = document(&context.codec, &options::write_filter(filter)?)?;
     let then = match changing {
-        Changing::Update(update) => Then::Update(options::bson_value(&at.codec, &options::update(update.bind(py))?)?),
+        Changing::Update(update) => {
+            Then::Update(options::bson_value(&context.codec, &options::update(update.bind(py))?)?)
+        }
         Changing::Replace(replacement) => {
             let mut out = BsonWriter::default();
-            at.codec.encode(&options::replacement(replacement.bind(py))?, &mut out)?;
+            context.codec.encode(&options::replacement(replacement.bind(py))?, &mut out)?;
             Then::Replace(raw_document(py, out.buf)?)
         }
         Changing::Delete => Then::Delete,
     };
-    let (given, session) = given(py, &at, opts)?;
-    let At { client, namespace, codec, .. } = at;
+    let (given, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, codec, .. } = context;
     let call = FindOneAnd { filter, then, after, max_time, given, session };
     let changing = async move { find_one_and(&client, &namespace, call).await };
     Ok(Call::new(changing, move |py, result| found(py, result, &codec)))
 }
 
 /// Runs a command on the collection's database; `finish` makes the result.
-pub fn run(
-    at: Here,
+pub(crate) fn run(
+    context: Context,
     database: String,
     command: Document,
     how: How,
     finish: impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> Call<RawDocumentBuf> {
-    let client = at.client;
+    let client = context.client;
     Call::new(async move { run_command(&client, database, command, how).await }, finish)
 }
 
 /// Runs a command that writes on the collection's database; `finish` makes the result.
 fn writing(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     mut command: Document,
     opts: &Opts,
     finish: impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    let (more, session) = given(py, &at, opts)?;
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let how = How::writing(session, &at.namespace);
-    let database = at.namespace.database.clone();
-    Ok(run(at, database, command, how, finish))
+    let how = How::writing(session, &context.namespace);
+    let database = context.namespace.database.clone();
+    Ok(run(context, database, command, how, finish))
 }
 
-/// A command that writes, of which only its failure is of interest, and not this one.
-pub fn quiet(
+/// Runs a command that writes, and returns `None`. The error with the code `expected` is ignored.
+pub(crate) fn quiet(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     command: Document,
     opts: &Opts,
     expected: Option<i32>,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    writing(py, at, command, opts, move |py, answer| match answer {
+    writing(py, context, command, opts, move |py, answer| match answer {
         Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
         answer => raised(py, answer).map(|_| py.None()),
     })
 }
 
-/// A command that writes; gives the server's answer, also that with the code `expected`.
-pub fn answered(
+/// Runs a command that writes, and returns the server's reply, even if it is the error with the code `expected`.
+pub(crate) fn answered(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     command: Document,
     opts: &Opts,
     expected: i32,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    writing(py, at, command, opts, move |py, answer| {
+    writing(py, context, command, opts, move |py, answer| {
         let answer = match answer {
             Err(Error { code, details: Some(details), .. }) if code == Some(expected) => details,
             answer => raised(py, answer)?,
@@ -168,7 +176,7 @@ pub fn answered(
     })
 }
 
-/// The indexes of a collection; none where there is no such collection.
+/// The indexes of a collection; an empty list if the collection does not exist.
 async fn indexes(
     client: &Arc<DriverClient>,
     namespace: &Namespace,
@@ -183,14 +191,14 @@ async fn indexes(
     }
 }
 
-/// Documents that are there, as a cursor's.
-pub fn documents(documents: Vec<Document>) -> Result<Batches> {
+/// A cursor's batches of documents that are in memory.
+pub(crate) fn documents(documents: Vec<Document>) -> Result<Batches> {
     let batch = Batch::of_documents(documents)?;
     Ok(stream::once(async { Ok(batch) }).boxed())
 }
 
-/// The codec of what tells of indexes: documents are `SON`, as with PyMongo.
-pub fn sons(py: Python<'_>) -> PyResult<CodecRef> {
+/// The codec for descriptions of indexes: documents are `SON`, as with PyMongo.
+pub(crate) fn sons(py: Python<'_>) -> PyResult<CodecRef> {
     let keywords = PyDict::new(py);
     keywords.set_item("document_class", py.import("bson.son")?.getattr("SON")?)?;
     let options = py.import("bson.codec_options")?.getattr("CodecOptions")?.call((), Some(&keywords))?;
@@ -198,18 +206,18 @@ pub fn sons(py: Python<'_>) -> PyResult<CodecRef> {
 }
 
 /// `list_indexes`.
-pub fn list_indexes(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Opening> {
-    let (more, session) = given(py, &at, opts)?;
-    let heard = heard(py, at.client.listener())?;
-    let At { client, namespace, .. } = at;
+pub(crate) fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
+    let (more, session) = given(py, &context, opts)?;
+    let events = event_context(py, context.client.listener())?;
+    let CallContext { client, namespace, .. } = context;
     let listing = async move { documents(indexes(&client, &namespace, more, session).await?) };
-    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, heard, listing)))
+    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, events, listing)))
 }
 
 /// `index_information`.
-pub fn index_information(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
-    let (more, session) = given(py, &at, opts)?;
-    let At { client, namespace, .. } = at;
+pub(crate) fn index_information(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+    let (more, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, .. } = context;
     let (listing, codec) = (async move { indexes(&client, &namespace, more, session).await }, sons(py)?);
     Ok(Call::new(listing, move |py, indexes: Result<Vec<Document>>| {
         let information = PyDict::new(py);
@@ -229,17 +237,17 @@ pub fn index_information(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call
     }))
 }
 
-/// `create_index` and `create_indexes`; `one` gives the first name only.
-pub fn create_indexes(
+/// `create_index` and `create_indexes`; with `one`, only the first name is returned.
+pub(crate) fn create_indexes(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     indexes: Vec<Document>,
     opts: &Opts,
     one: bool,
 ) -> PyResult<Call<RawDocumentBuf>> {
     let names: Vec<String> = indexes.iter().map(|index| index.get_str("name").unwrap_or_default().to_owned()).collect();
-    let command = doc! { "createIndexes": at.namespace.collection.clone(), "indexes": indexes };
-    writing(py, at, command, opts, move |py, answer| {
+    let command = doc! { "createIndexes": context.namespace.collection.clone(), "indexes": indexes };
+    writing(py, context, command, opts, move |py, answer| {
         raised(py, answer)?;
         match names.first().filter(|_| one) {
             Some(name) => Ok(PyString::new(py, name).into_any().unbind()),
@@ -249,7 +257,7 @@ pub fn create_indexes(
 }
 
 /// The documents of PyMongo's models of indexes.
-pub fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
+pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
     let wrong = || wrong_type(name, &format!("a non-empty list of {class}"), models);
     if models.cast::<PyList>().is_err() && models.cast::<PyTuple>().is_err() {
         return Err(wrong());
@@ -268,19 +276,19 @@ pub fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Ve
     Ok(documents)
 }
 
-/// `create_search_index` and `create_search_indexes`; `one` gives the first name only.
-pub fn create_search_indexes(
+/// `create_search_index` and `create_search_indexes`; with `one`, only the first name is returned.
+pub(crate) fn create_search_indexes(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     indexes: Vec<Document>,
     opts: &Opts,
     one: bool,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    let mut command = doc! { "createSearchIndexes": at.namespace.collection.clone(), "indexes": indexes };
-    let (more, session) = given(py, &at, opts)?;
+    let mut command = doc! { "createSearchIndexes": context.namespace.collection.clone(), "indexes": indexes };
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let database = at.namespace.database.clone();
-    Ok(run(at, database, command, How::once(session), move |py, answer| {
+    let database = context.namespace.database.clone();
+    Ok(run(context, database, command, How::once(session), move |py, answer| {
         let answer = DEFAULT.decode(py, raised(py, answer)?.as_bytes())?.into_bound(py);
         let names = PyList::empty(py);
         for index in answer.get_item("indexesCreated")?.try_iter()? {
@@ -291,7 +299,7 @@ pub fn create_search_indexes(
 }
 
 /// A model of a search index: PyMongo's, or a mapping.
-pub fn search_index(model: &Bound<'_, PyAny>) -> PyResult<Document> {
+pub(crate) fn search_index(model: &Bound<'_, PyAny>) -> PyResult<Document> {
     if model.cast::<PyMapping>().is_ok() {
         return document(&DEFAULT, model);
     }
@@ -302,20 +310,25 @@ pub fn search_index(model: &Bound<'_, PyAny>) -> PyResult<Document> {
 }
 
 /// `rename`.
-pub fn rename(py: Python<'_>, at: Here, new_name: &Bound<'_, PyAny>, opts: &Opts) -> PyResult<Call<RawDocumentBuf>> {
+pub(crate) fn rename(
+    py: Python<'_>,
+    context: Context,
+    new_name: &Bound<'_, PyAny>,
+    opts: &Opts,
+) -> PyResult<Call<RawDocumentBuf>> {
     let name = options::name(new_name, "collection", collection_name)?;
-    let to = format!("{}.{name}", at.namespace.database);
-    let mut command = doc! { "renameCollection": at.namespace.to_string(), "to": to };
-    let (more, session) = given(py, &at, opts)?;
+    let to = format!("{}.{name}", context.namespace.database);
+    let mut command = doc! { "renameCollection": context.namespace.to_string(), "to": to };
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let how = How::writing(session, &at.namespace);
-    Ok(run(at, "admin".to_owned(), command, how, answer_as_it_is(&DEFAULT_CODEC)))
+    let how = How::writing(session, &context.namespace);
+    Ok(run(context, "admin".to_owned(), command, how, answer_as_it_is(&DEFAULT_CODEC)))
 }
 
 static DEFAULT_CODEC: CodecRef = CodecRef::DEFAULT;
 
-/// Gives the answer.
-pub fn answer_as_it_is(
+/// Returns the server's reply.
+pub(crate) fn answer_as_it_is(
     codec: &CodecRef,
 ) -> impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static + use<> {
     let codec = codec.clone();
@@ -323,13 +336,13 @@ pub fn answer_as_it_is(
 }
 
 /// `options`.
-pub fn collection_options(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+pub(crate) fn collection_options(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
     let mut command = doc! {
-        "listCollections": 1, "cursor": {}, "filter": { "name": at.namespace.collection.clone() },
+        "listCollections": 1, "cursor": {}, "filter": { "name": context.namespace.collection.clone() },
     };
-    let (more, session) = given(py, &at, opts)?;
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let At { client, namespace, codec, .. } = at;
+    let CallContext { client, namespace, codec, .. } = context;
     let listing = async move { list(&client, namespace.database.clone(), command, How::reading(session)).await };
     Ok(Call::new(listing, move |py, collections: Result<Vec<Document>>| {
         let mut collections = raised(py, collections)?;
@@ -338,35 +351,35 @@ pub fn collection_options(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Cal
     }))
 }
 
-/// The reader of a command whose answer is a cursor.
-pub fn command_cursor(
+/// The query of a command that replies with a cursor.
+pub(crate) fn command_cursor(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     database: String,
     command: Document,
     how: How,
     more: GetMore,
 ) -> PyResult<Opening> {
-    let (ahead, heard) = (how.session.is_none(), heard(py, at.client.listener())?);
-    let client = at.client;
+    let (ahead, events) = (how.session.is_none(), event_context(py, context.client.listener())?);
+    let client = context.client;
     Ok(Box::new(move |runtime: &_| {
-        Fetching::heard(runtime, ahead, heard, command::cursor(client, database, command, how, more))
+        Fetching::heard(runtime, ahead, events, command::cursor(client, database, command, how, more))
     }))
 }
 
 /// `list_collections`.
-pub fn list_collections(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Opening> {
+pub(crate) fn list_collections(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
     let mut command = doc! { "listCollections": 1, "cursor": {} };
-    let (more, session) = given(py, &at, opts)?;
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let database = at.namespace.database.clone();
-    command_cursor(py, at, database, command, How::reading(session), GetMore::default())
+    let database = context.namespace.database.clone();
+    command_cursor(py, context, database, command, How::reading(session), GetMore::default())
 }
 
 /// `list_collection_names`.
-pub fn list_collection_names(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+pub(crate) fn list_collection_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
     let mut command = doc! { "listCollections": 1, "cursor": {} };
-    let (more, session) = given(py, &at, opts)?;
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let by_name = match command.get_document("filter") {
         Ok(filter) => filter.keys().all(|name| name == "name"),
@@ -375,7 +388,7 @@ pub fn list_collection_names(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<
     if by_name {
         command.insert("nameOnly", true);
     }
-    let At { client, namespace, .. } = at;
+    let CallContext { client, namespace, .. } = context;
     let listing = async move { list(&client, namespace.database.clone(), command, How::reading(session)).await };
     Ok(Call::new(listing, |py, collections: Result<Vec<Document>>| {
         let names = raised(py, collections)?;
@@ -384,28 +397,28 @@ pub fn list_collection_names(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<
     }))
 }
 
-/// `create_collection`; gives `collection` once it is there.
-pub fn create_collection(
+/// `create_collection`; returns `collection` once it exists.
+pub(crate) fn create_collection(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     collection: Py<PyAny>,
     check_exists: bool,
     kwargs: Option<&Bound<'_, PyDict>>,
     opts: &Opts,
 ) -> PyResult<Call<bool>> {
-    let name = at.namespace.collection.clone();
+    let name = context.namespace.collection.clone();
     let mut command = doc! { "create": name.clone() };
     if let Some(kwargs) = kwargs {
         for (option, value) in kwargs {
             let option = option.extract::<String>()?;
             let value = if option == "collation" { options::collation(&value)? } else { value };
-            command.insert(option, options::bson_value(&at.codec, &value)?);
+            command.insert(option, options::bson_value(&context.codec, &value)?);
         }
     }
-    let (more, session) = given(py, &at, opts)?;
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let text = format!("collection {name} already exists");
-    let At { client, namespace, .. } = at;
+    let CallContext { client, namespace, .. } = context;
     let creating = async move {
         let database = namespace.database.clone();
         let in_transaction = session.as_deref().is_some_and(Session::in_transaction);
@@ -431,13 +444,18 @@ fn collection_invalid(py: Python<'_>, text: String) -> PyResult<PyErr> {
 }
 
 /// `validate_collection`.
-pub fn validate_collection(py: Python<'_>, at: Here, command: Document, opts: &Opts) -> PyResult<Call<RawDocumentBuf>> {
-    let (more, session) = given(py, &at, opts)?;
+pub(crate) fn validate_collection(
+    py: Python<'_>,
+    context: Context,
+    command: Document,
+    opts: &Opts,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let (more, session) = given(py, &context, opts)?;
     let mut command = command;
     command.extend(more);
-    let (database, name) = (at.namespace.database.clone(), at.namespace.collection.clone());
-    let codec = at.codec.clone();
-    Ok(run(at, database, command, How::reading(session), move |py, answer| {
+    let (database, name) = (context.namespace.database.clone(), context.namespace.collection.clone());
+    let codec = context.codec.clone();
+    Ok(run(context, database, command, How::reading(session), move |py, answer| {
         let answer = raised(py, answer)?;
         let result = codec.decode(py, answer.as_bytes())?;
         let is_valid = |document: &bson::RawDocument| document.get_bool("valid").unwrap_or(false);
@@ -453,18 +471,18 @@ pub fn validate_collection(py: Python<'_>, at: Here, command: Document, opts: &O
     }))
 }
 
-/// What `command` has beyond the command itself.
+/// The arguments of `command` except the command itself.
 #[derive(Default)]
-pub struct CommandArguments {
-    pub check: bool,
-    pub allowable_errors: Option<Py<PyAny>>,
-    pub read_preference: Option<Py<PyAny>>,
-    pub codec_options: Option<Py<PyAny>>,
-    pub session: Option<Py<PyAny>>,
+pub(crate) struct CommandArguments {
+    pub(crate) check: bool,
+    pub(crate) allowable_errors: Option<Py<PyAny>>,
+    pub(crate) read_preference: Option<Py<PyAny>>,
+    pub(crate) codec_options: Option<Py<PyAny>>,
+    pub(crate) session: Option<Py<PyAny>>,
 }
 
 impl CommandArguments {
-    /// The codec of the command and its answer.
+    /// The codec of the command and its reply.
     fn codec(&self, py: Python<'_>) -> PyResult<CommandCodec> {
         Ok(match &self.codec_options {
             Some(options) => CommandCodec(Some(Codec::new(options.bind(py))?)),
@@ -472,9 +490,10 @@ impl CommandArguments {
         })
     }
 
-    fn how(&self, py: Python<'_>, at: &Here) -> PyResult<How> {
-        let session = super::session::session_of(self.session.as_ref().map(|s| s.bind(py)), &at.pooled)?;
-        let concerns = super::scope::concerns(py, None, None, self.read_preference.as_ref())?;
+    fn how(&self, py: Python<'_>, context: &Context) -> PyResult<How> {
+        let session =
+            crate::python::calls::session::session_of(self.session.as_ref().map(|s| s.bind(py)), &context.pooled)?;
+        let concerns = crate::python::convert::scope::concerns(py, None, None, self.read_preference.as_ref())?;
         Ok(How { session, read_preference: concerns.read_preference, ..How::default() })
     }
 }
@@ -490,9 +509,9 @@ impl std::ops::Deref for CommandCodec {
 }
 
 /// `command`.
-pub fn command(
+pub(crate) fn command(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     command: &Bound<'_, PyAny>,
     value: Option<&Bound<'_, PyAny>>,
     kwargs: Option<&Bound<'_, PyDict>>,
@@ -500,11 +519,11 @@ pub fn command(
 ) -> PyResult<Call<RawDocumentBuf>> {
     let codec = arguments.codec(py)?;
     let command = options::command(&codec, command, value, kwargs)?;
-    let how = arguments.how(py, &at)?;
-    let database = at.namespace.database.clone();
+    let how = arguments.how(py, &context)?;
+    let database = context.namespace.database.clone();
     let check = arguments.check;
     let allowed = arguments.allowable_errors.as_ref().map(|allowed| allowed.clone_ref(py));
-    let client = at.client;
+    let client = context.client;
     let running = async move { run_command(&client, database, command, how).await };
     Ok(Call::new(running, move |py, answer: Result<RawDocumentBuf>| match answer {
         Ok(answer) => codec.decode(py, answer.as_bytes()),
@@ -528,9 +547,9 @@ pub fn command(
 }
 
 /// `cursor_command`.
-pub fn cursor_command(
+pub(crate) fn cursor_command(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     command: &Bound<'_, PyAny>,
     value: Option<&Bound<'_, PyAny>>,
     kwargs: Option<&Bound<'_, PyDict>>,
@@ -539,15 +558,20 @@ pub fn cursor_command(
 ) -> PyResult<Opening> {
     let codec = arguments.codec(py)?;
     let command = options::command(&codec, command, value, kwargs)?;
-    let how = arguments.how(py, &at)?;
-    let database = at.namespace.database.clone();
-    command_cursor(py, at, database, command, how, more)
+    let how = arguments.how(py, &context)?;
+    let database = context.namespace.database.clone();
+    command_cursor(py, context, database, command, how, more)
 }
 
 /// `aggregate` of a database.
-pub fn aggregate_database(py: Python<'_>, at: Here, pipeline: &Bound<'_, PyAny>, opts: &Opts) -> PyResult<Opening> {
-    let stages = options::pipeline(&at.codec, pipeline)?;
-    let (mut more, session) = given(py, &at, opts)?;
+pub(crate) fn aggregate_database(
+    py: Python<'_>,
+    context: Context,
+    pipeline: &Bound<'_, PyAny>,
+    opts: &Opts,
+) -> PyResult<Opening> {
+    let stages = options::pipeline(&context.codec, pipeline)?;
+    let (mut more, session) = given(py, &context, opts)?;
     let batch_size = match more.remove("batchSize") {
         Some(Bson::Int32(size)) => u32::try_from(size).ok(),
         Some(Bson::Int64(size)) => u32::try_from(size).ok(),
@@ -563,7 +587,7 @@ pub fn aggregate_database(py: Python<'_>, at: Here, pipeline: &Bound<'_, PyAny>,
     let comment = more.get("comment").cloned();
     let mut command = doc! { "aggregate": 1, "pipeline": stages, "cursor": cursor };
     command.extend(more);
-    let concerns = Arc::clone(&at.namespace.concerns);
+    let concerns = Arc::clone(&context.namespace.concerns);
     let in_transaction = session.as_deref().is_some_and(Session::in_transaction);
     if let Some(concern) = &concerns.read_concern
         && !in_transaction
@@ -578,32 +602,32 @@ pub fn aggregate_database(py: Python<'_>, at: Here, pipeline: &Bound<'_, PyAny>,
         writes,
         write_concern: concerns.write_concern.clone(),
     };
-    let database = at.namespace.database.clone();
-    command_cursor(py, at, database, command, how, GetMore { batch_size, comment, ..GetMore::default() })
+    let database = context.namespace.database.clone();
+    command_cursor(py, context, database, command, how, GetMore { batch_size, comment, ..GetMore::default() })
 }
 
 /// `list_databases`, as a cursor, or the names.
-pub fn list_databases(py: Python<'_>, at: Here, command: Document, opts: &Opts) -> PyResult<Opening> {
+pub(crate) fn list_databases(py: Python<'_>, context: Context, command: Document, opts: &Opts) -> PyResult<Opening> {
     let mut command = command;
-    let (more, session) = given(py, &at, opts)?;
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let heard = heard(py, at.client.listener())?;
-    let client = at.client;
+    let events = event_context(py, context.client.listener())?;
+    let client = context.client;
     let listing = async move {
         let answer = run_command(&client, "admin".to_owned(), command, How::reading(session)).await?;
         let databases = answer.get_array("databases").into_iter().flatten().flatten();
         let databases = databases.filter_map(|database| Document::try_from(database.as_document()?).ok());
         documents(databases.collect())
     };
-    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, heard, listing)))
+    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, events, listing)))
 }
 
 /// `list_database_names`.
-pub fn list_database_names(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Call<RawDocumentBuf>> {
+pub(crate) fn list_database_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<RawDocumentBuf>> {
     let mut command = doc! { "listDatabases": 1, "nameOnly": true };
-    let (more, session) = given(py, &at, opts)?;
+    let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    Ok(run(at, "admin".to_owned(), command, How::reading(session), |py, answer| {
+    Ok(run(context, "admin".to_owned(), command, How::reading(session), |py, answer| {
         let answer = raised(py, answer)?;
         let databases = answer.get_array("databases").into_iter().flatten().flatten();
         let names: Vec<&str> = databases.filter_map(|database| database.as_document()?.get_str("name").ok()).collect();
@@ -612,31 +636,31 @@ pub fn list_database_names(py: Python<'_>, at: Here, opts: &Opts) -> PyResult<Ca
 }
 
 /// The arguments of `bulk_write`.
-pub struct BulkArguments {
-    pub requests: Py<PyAny>,
-    pub ordered: bool,
-    pub options: Opts,
+pub(crate) struct BulkArguments {
+    pub(crate) requests: Py<PyAny>,
+    pub(crate) ordered: bool,
+    pub(crate) options: Opts,
 }
 
 /// `bulk_write` of a collection.
-pub fn bulk_write_collection(
+pub(crate) fn bulk_write_collection(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     arguments: &BulkArguments,
 ) -> PyResult<Call<crate::driver::bulk::Done>> {
     let collected = py.import("connect.eaas.mongodb.bulk")?.getattr("collect")?.call1((&arguments.requests,))?;
     let mut statements = Vec::new();
     for collected in collected.try_iter()? {
         let (kind, given, retryable) = collected?.extract::<(String, Bound<'_, PyAny>, bool)>()?;
-        statements.push(statement(py, &at, &kind, &given, retryable)?);
+        statements.push(statement(py, &context, &kind, &given, retryable)?);
     }
     if statements.is_empty() {
         return Err(invalid_operation(py, "No operations to execute"));
     }
-    let (more, session) = given(py, &at, &arguments.options)?;
+    let (more, session) = given(py, &context, &arguments.options)?;
     let options = BulkOptions { ordered: arguments.ordered, more };
     let collected = collected.unbind();
-    let At { client, namespace, .. } = at;
+    let CallContext { client, namespace, .. } = context;
     let writing = async move { bulk_write(&client, &namespace, &statements, &options, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| match done {
         Ok(done) => {
@@ -655,19 +679,25 @@ pub fn bulk_write_collection(
 }
 
 /// A statement of the codec's bytes.
-fn statement(py: Python<'_>, at: &Here, kind: &str, given: &Bound<'_, PyAny>, retryable: bool) -> PyResult<Statement> {
+fn statement(
+    py: Python<'_>,
+    context: &Context,
+    kind: &str,
+    given: &Bound<'_, PyAny>,
+    retryable: bool,
+) -> PyResult<Statement> {
     let kind = match kind {
         "insert" => Kind::Insert,
         "update" => Kind::Update,
         _ => Kind::Delete,
     };
     let bytes = if kind == Kind::Insert {
-        let Encoded { bytes, id } = at.codec.encode_for_insert(given)?;
-        at.add_id(given, &id)?;
+        let Encoded { bytes, id } = context.codec.encode_for_insert(given)?;
+        context.add_id(given, &id)?;
         bytes
     } else {
         let mut out = BsonWriter::default();
-        at.codec.encode(given, &mut out)?;
+        context.codec.encode(given, &mut out)?;
         out.buf
     };
     Ok(Statement { kind, document: raw_document(py, bytes)?, retryable })
@@ -686,9 +716,9 @@ fn name_operations(details: &Bound<'_, PyAny>, collected: &Bound<'_, PyAny>) -> 
 }
 
 /// `bulk_write` of a client.
-pub fn bulk_write_client(
+pub(crate) fn bulk_write_client(
     py: Python<'_>,
-    at: Here,
+    context: Context,
     arguments: &BulkArguments,
     verbose: bool,
 ) -> PyResult<Call<crate::driver::bulk::ClientBulkDone>> {
@@ -713,13 +743,13 @@ pub fn bulk_write_client(
         let mut operation = RawDocumentBuf::new();
         operation.append(c_string(&kind)?, i32::try_from(place).unwrap_or(i32::MAX));
         if kind == "insert" {
-            let Encoded { bytes, id } = at.codec.encode_for_insert(&given)?;
-            at.add_id(&given, &id)?;
+            let Encoded { bytes, id } = context.codec.encode_for_insert(&given)?;
+            context.add_id(&given, &id)?;
             operation.append(c_string("document")?, raw_document(py, bytes)?);
             ids.append(id.to_py(py)?)?;
         } else {
             let mut out = BsonWriter::default();
-            at.codec.encode(&given, &mut out)?;
+            context.codec.encode(&given, &mut out)?;
             for element in raw_document(py, out.buf)?.iter() {
                 let (name, value) = element.map_err(|error| PyValueError::new_err(error.to_string()))?;
                 operation.append(name, value);
@@ -732,10 +762,10 @@ pub fn bulk_write_client(
     if bulk.operations.is_empty() {
         return Err(invalid_operation(py, "No operations to execute"));
     }
-    let (more, session) = given(py, &at, &arguments.options)?;
+    let (more, session) = given(py, &context, &arguments.options)?;
     bulk.options.more = more;
     let (collected, ids) = (collected.unbind(), ids.unbind());
-    let At { client, namespace, codec, .. } = at;
+    let CallContext { client, namespace, codec, .. } = context;
     let writing = async move { client_bulk_write(&client, &namespace, &bulk, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| {
         let done = raised(py, done)?;
@@ -762,7 +792,7 @@ fn c_string(name: &str) -> PyResult<bson::raw::CString> {
 }
 
 /// Keywords of `create_index` that are the command's, not the index's.
-pub fn command_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+pub(crate) fn command_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     let mut opts = Opts::new();
     for name in ["maxTimeMS", "commitQuorum"] {
         let Some(kwargs) = kwargs else { break };

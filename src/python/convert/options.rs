@@ -1,6 +1,5 @@
 //! PyMongo's arguments ► the core's options.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawBsonRef, RawDocument};
@@ -8,17 +7,13 @@ use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
-use super::codec::{Codec, DEFAULT, raw_document};
-use super::errors::{to_py, wrong_type};
-use super::pooled::Pooled;
-use super::session::session_of;
 use crate::codec::writer::BsonWriter;
-use crate::driver::DriverClient;
-use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind};
+use crate::python::codec::{Codec, DEFAULT, raw_document};
+use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
 
 /// The name of a database or a collection.
-pub fn name(
+pub(crate) fn name(
     value: &Bound<'_, PyAny>,
     what: &str,
     check: fn(&str) -> std::result::Result<(), String>,
@@ -32,7 +27,7 @@ pub fn name(
 }
 
 /// A command: its name with a value, or a document; and more fields.
-pub fn command(
+pub(crate) fn command(
     codec: &Codec,
     command: &Bound<'_, PyAny>,
     value: Option<&Bound<'_, PyAny>>,
@@ -58,24 +53,24 @@ pub fn command(
     document(codec, whole.as_any())
 }
 
-/// Any value as the driver takes it.
-pub fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
+/// A value in the driver's representation.
+pub(crate) fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bson> {
     let bytes = codec.encode_value(value)?;
     let element = RawDocument::from_bytes(bytes.as_slice()).and_then(|document| document.get("v"));
     let wrong = || PyValueError::new_err("the value cannot be encoded");
     element.ok().flatten().and_then(|value: RawBsonRef<'_>| Bson::try_from(value).ok()).ok_or_else(wrong)
 }
 
-/// A document as the driver takes options.
-pub fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
+/// A document in the driver's representation.
+pub(crate) fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
     let mut out = BsonWriter::default();
     codec.encode(value, &mut out)?;
     let raw = raw_document(value.py(), out.buf)?;
     Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-/// Checks what PyMongo checks when a cursor is made.
-pub fn find_arguments(
+/// The checks that PyMongo makes when a cursor is created.
+pub(crate) fn find_arguments(
     py: Python<'_>,
     filter: Option<&Py<PyAny>>,
     given_projection: Option<&Py<PyAny>>,
@@ -94,7 +89,7 @@ pub fn find_arguments(
 }
 
 /// Refuses arguments that this client does not have.
-pub fn not_supported<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
+pub(crate) fn not_supported<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
     match arguments.iter().find(|(_, used)| *used) {
         Some((name, _)) => Err(PyNotImplementedError::new_err(format!("{name} is not supported: leave it out"))),
         None => Ok(()),
@@ -102,7 +97,7 @@ pub fn not_supported<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<(
 }
 
 /// `collation`: PyMongo's `Collation`, or a mapping.
-pub fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if collation.cast::<PyMapping>().is_ok() {
         return Ok(collation.clone());
     }
@@ -111,8 +106,8 @@ pub fn collation<'py>(collation: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAn
         .map_err(|_| wrong_type("collation", "a pymongo.collation.Collation or a mapping", collation))
 }
 
-/// What a cursor's `sort` takes: a field's name with its direction, or what [`keys`] takes.
-pub fn sort<'py>(
+/// `sort` of a cursor: a field's name with its direction, or a value for [`keys`].
+pub(crate) fn sort<'py>(
     keys_or_name: &Bound<'py, PyAny>,
     direction: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -120,7 +115,7 @@ pub fn sort<'py>(
         None => keys("sort", keys_or_name),
         Some(direction) => {
             let name = keys_or_name.cast::<PyString>().map_err(|_| {
-                PyTypeError::new_err("a direction comes with a field's name only: give pairs of names and directions")
+                PyTypeError::new_err("a direction is only allowed with a field name: pass (name, direction) pairs")
             })?;
             let sort = PyDict::new(name.py());
             sort.set_item(name, direction)?;
@@ -130,7 +125,7 @@ pub fn sort<'py>(
 }
 
 /// `filter` of `find_one`: a query, or the `_id` to look for.
-pub fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     match filter {
         None => Ok(PyDict::new(py).into_any()),
         Some(filter) if filter.cast::<PyMapping>().is_ok() => Ok(filter.clone()),
@@ -142,8 +137,8 @@ pub fn filter<'py>(py: Python<'py>, filter: Option<&Bound<'py, PyAny>>) -> PyRes
     }
 }
 
-/// `projection`: a document, or a list of the names to include; nothing where it is empty, as with PyMongo.
-pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+/// `projection`: a document, or a list of the names to include; `None` if it is empty, as with PyMongo.
+pub(crate) fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if projection.cast::<PyMapping>().is_ok() {
         return Ok(Some(projection.clone()).filter(|projection| !projection.is_empty().unwrap_or(false)));
     }
@@ -163,7 +158,7 @@ pub fn projection<'py>(projection: &Bound<'py, PyAny>) -> PyResult<Option<Bound<
 
 /// `sort` or an index's keys: a name, a mapping, or a list of names or of
 /// (name, direction) pairs.
-pub fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = keys.py();
     let ordered = PyDict::new(py);
     if keys.cast::<PyString>().is_ok() {
@@ -204,7 +199,7 @@ pub fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py
 }
 
 /// Keyword options of a client as connection string options.
-pub fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
+pub(crate) fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
     let mut query = Vec::new();
     for (name, value) in options {
         let name = name.extract::<String>()?;
@@ -234,8 +229,8 @@ pub fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)
     Ok(query)
 }
 
-/// The value of an optional argument, and the form that PyMongo takes it in.
-pub enum Opt {
+/// The value of an optional argument, by the type that PyMongo expects.
+pub(crate) enum Opt {
     /// As it is.
     Value(Option<Py<PyAny>>),
     /// A flag.
@@ -258,7 +253,7 @@ pub enum Opt {
 
 impl Opt {
     /// Whether it was given.
-    pub fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         match self {
             Self::Flag(flag) => *flag == Some(true),
             Self::Value(value)
@@ -274,20 +269,10 @@ impl Opt {
 }
 
 /// Arguments by MongoDB's names for them.
-pub type Opts = Vec<(&'static str, Opt)>;
+pub(crate) type Opts = Vec<(&'static str, Opt)>;
 
-/// The session among the arguments of a call.
-pub fn session(py: Python<'_>, opts: &Opts, pooled: &Arc<Pooled<DriverClient>>) -> PyResult<Option<Arc<Session>>> {
-    for (_, opt) in opts {
-        if let Opt::Session(session) = opt {
-            return session_of(session.as_ref().map(|session| session.bind(py)), pooled);
-        }
-    }
-    Ok(None)
-}
-
-/// Arguments as the driver takes them.
-pub fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
+/// The options that were given, in the driver's representation.
+pub(crate) fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
     let dict = PyDict::new(py);
     for (name, opt) in opts {
         match opt {
@@ -318,7 +303,7 @@ pub fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
 }
 
 /// `filter` of a write: a query.
-pub fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if filter.cast::<PyMapping>().is_err() {
         return Err(wrong_type("filter", "an instance of dict, or any other mapping type", filter));
     }
@@ -326,7 +311,7 @@ pub fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAn
 }
 
 /// `update`: a document of operators, or a pipeline.
-pub fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(stages) = update.cast::<PyList>() {
         if stages.is_empty() {
             return Err(PyValueError::new_err("update cannot be empty"));
@@ -346,7 +331,7 @@ pub fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// `replacement`: a document without operators.
-pub fn replacement<'py>(replacement: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn replacement<'py>(replacement: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let Ok(mapping) = replacement.cast::<PyMapping>() else {
         return Err(wrong_type("replacement", "an instance of dict, or any other mapping type", replacement));
     };
@@ -364,14 +349,14 @@ fn first_name(mapping: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 /// `pipeline`: a list of stages.
-pub fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
+pub(crate) fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
     let stages = pipeline.cast::<PyList>().map_err(|_| wrong_type("pipeline", "an instance of list", pipeline))?;
     stages.iter().map(|stage| document(codec, &stage)).collect()
 }
 
-/// In which form PyMongo takes a keyword.
+/// The type that PyMongo expects for a keyword.
 #[derive(Clone, Copy)]
-pub enum Form {
+pub(crate) enum Form {
     /// As it is.
     Value,
     /// As it is, under another name.
@@ -383,12 +368,12 @@ pub enum Form {
 }
 
 /// The keywords of `aggregate`.
-pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+pub(crate) fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     let mut batch_size = None;
     if let Some(kwargs) = kwargs {
         if kwargs.contains("explain")? {
             let message = "The explain option is not supported. Use Database.command instead.";
-            return Err(super::errors::configuration_error(kwargs.py(), message));
+            return Err(crate::python::convert::errors::configuration_error(kwargs.py(), message));
         }
         if let Some(cursor) = kwargs.get_item("cursor")? {
             kwargs.del_item("cursor")?;
@@ -414,12 +399,12 @@ pub fn aggregation(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     Ok(opts)
 }
 
-/// Keywords that the server knows, whatever they are: they are commands' fields.
-pub fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+/// Keywords of any name: they become fields of the command.
+pub(crate) fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     let mut opts = Opts::new();
     for (name, value) in kwargs.into_iter().flatten() {
         let name = name.extract::<String>()?;
-        // As many as there are keywords of MongoDB's commands in a program.
+        // Bounded by the number of different keywords in a program.
         let name = known_name(&name)
             .ok_or_else(|| PyTypeError::new_err(format!("got an unexpected keyword argument '{name}'")))?;
         opts.push((name, Opt::Value((!value.is_none()).then(|| value.unbind()))));
@@ -427,7 +412,7 @@ pub fn any(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
     Ok(opts)
 }
 
-/// The fields of commands that PyMongo's methods take as keywords.
+/// The fields of commands that PyMongo's methods accept as keywords.
 fn known_name(name: &str) -> Option<&'static str> {
     const KNOWN: [&str; 9] = [
         "maxTimeMS",
@@ -444,12 +429,12 @@ fn known_name(name: &str) -> Option<&'static str> {
 }
 
 /// A number that is not negative.
-pub fn count(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+pub(crate) fn count(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     value.extract::<Count>().map(|count| count.0)
 }
 
 /// A number that is not negative.
-pub struct Count(pub u64);
+pub(crate) struct Count(pub(crate) u64);
 
 impl<'py> FromPyObject<'_, 'py> for Count {
     type Error = PyErr;
@@ -460,8 +445,8 @@ impl<'py> FromPyObject<'_, 'py> for Count {
     }
 }
 
-/// Keywords beyond the named arguments, of those that are known.
-pub fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) -> PyResult<Opts> {
+/// Keywords beyond the named arguments; unknown ones are an error.
+pub(crate) fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) -> PyResult<Opts> {
     let mut opts = Opts::new();
     let Some(kwargs) = kwargs else { return Ok(opts) };
     for (name, value) in kwargs {
@@ -480,8 +465,8 @@ pub fn more(kwargs: Option<&Bound<'_, PyDict>>, known: &[(&'static str, Form)]) 
     Ok(opts)
 }
 
-/// The keywords of what finds and changes at once.
-pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Option<Duration>)> {
+/// The keywords of `find_one_and_…`.
+pub(crate) fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Option<Duration>)> {
     let mut opts = more(
         kwargs,
         &[
@@ -501,8 +486,8 @@ pub fn find_and_modify(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<(Opts, Op
     Ok((opts, max_time))
 }
 
-/// An index as `createIndexes` takes it; named by its keys, unless a name is given.
-pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
+/// An index in the form of `createIndexes`. Its default name is derived from its keys.
+pub(crate) fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Document> {
     let key = document(&DEFAULT, &keys("keys", keys_given)?)?;
     let mut index = Document::new();
     for (option, value) in more.into_iter().flatten() {
@@ -523,6 +508,24 @@ pub fn index(keys_given: &Bound<'_, PyAny>, more: Option<&Bound<'_, PyDict>>) ->
 }
 
 /// `Class[item]`, for annotations.
-pub fn generic<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn generic<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))
+}
+
+/// The documents of `insert_many`, as a list.
+pub(crate) fn documents<'py>(documents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    let py = documents.py();
+    let wrong = || PyTypeError::new_err("documents must be a non-empty list");
+    if documents.cast::<pyo3::types::PyMapping>().is_ok() {
+        return Err(wrong());
+    }
+    let list = PyList::empty(py);
+    for document in documents.try_iter().map_err(|_| wrong())? {
+        list.append(document?)?;
+    }
+    if !list.is_empty() {
+        return Ok(list);
+    }
+    // PyMongo only checks a list for being empty.
+    if documents.hasattr("__len__")? { Err(wrong()) } else { Err(invalid_operation(py, "No operations to execute")) }
 }

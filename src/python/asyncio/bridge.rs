@@ -3,8 +3,8 @@
 //! A thread of the runtime never waits for the GIL: it puts a finished call's
 //! token into the loop's mailbox and, where the mailbox was empty, writes one
 //! byte to a socket that the loop watches (`loop.add_reader`). The loop's own
-//! thread then takes all that has come in at once. A loop that has no
-//! `add_reader` (Windows' proactor) gets a thread that waits in its stead and
+//! thread then takes all tokens at once. A loop that has no
+//! `add_reader` (Windows' proactor) gets a thread that waits for it and
 //! calls `call_soon_threadsafe`.
 
 use std::cell::RefCell;
@@ -17,43 +17,43 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefReference};
 
-use super::errors::to_py;
-use super::once::{Once, intern};
 use crate::coalesce::{Flush, More};
 use crate::mailbox::{Mailbox, Sockets, Wakeup};
+use crate::python::convert::errors::to_py;
+use crate::python::lifecycle::once::{Once, intern};
 use crate::runtime::process;
 
 /// An event loop's end of the bridge.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen, weakref)]
-pub struct LoopBridge {
+pub(crate) struct LoopBridge {
     mailbox: Arc<Mailbox>,
-    /// The futures of calls under way. They hold the tasks that wait for them,
-    /// which nobody else may hold.
+    /// The futures of running calls. A future references the task that waits for it,
+    /// which may have no other reference.
     waiting: Mutex<HashMap<u64, Py<PyAny>>>,
     next_token: AtomicU64,
     event_loop: Py<PyWeakrefReference>,
-    /// Whom to tell of the end of the loop's turn.
+    /// The clients to flush at the end of the loop's turn.
     flushes: Mutex<Vec<Arc<dyn Flush>>>,
-    /// Whether a call was started since results came in last.
+    /// Whether a call was started since results were last delivered.
     begun: AtomicBool,
 }
 
-// A bridge belongs to its loop, which holds it, and is held weakly elsewhere.
-// So a loop that is closed with calls under way goes with its bridge, their
-// futures and the tasks: the collector sees through all of them.
+// The loop owns its bridge; all other references are weak. A loop that is
+// closed while calls run is therefore collected together with its bridge,
+// the futures and the tasks.
 thread_local! {
     static LAST: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
 }
 
-// Loop ► bridge, weak in both.
+// Loop ► bridge. Both references are weak.
 static BRIDGES: Once<Py<PyAny>> = Once::new();
 
 impl LoopBridge {
     /// The bridge of the running event loop, and the loop.
-    pub fn of_running_loop(py: Python<'_>) -> PyResult<(Py<Self>, Bound<'_, PyAny>)> {
+    pub(crate) fn of_running_loop(py: Python<'_>) -> PyResult<(Py<Self>, Bound<'_, PyAny>)> {
         static RUNNING_LOOP: Once<Py<PyAny>> = Once::new();
         let running_loop = RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
-        // A thread runs one loop at a time, mostly the same.
+        // A thread runs one loop at a time, usually the same one.
         let last = LAST.with_borrow(|last| last.as_ref().map(|bridge| bridge.clone_ref(py)));
         if let Some(bridge) = last.and_then(|last| known(last.bind(py)))
             && bridge.get().event_loop.bind(py).upgrade().is_some_and(|known| known.is(&running_loop))
@@ -124,33 +124,37 @@ impl LoopBridge {
         arguments.set_item("name", "connect-mongodb-wakeup")?;
         arguments.set_item("daemon", true)?;
         let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&arguments))?;
-        // The thread ends with its loop, and before the interpreter does: it
-        // must not be inside of Python then.
+        // The thread ends with its loop, and before the interpreter's exit: it
+        // must not run Python code then.
         let close = waiting.getattr(intern!(py, "_close"))?;
         py.import("weakref")?.getattr("finalize")?.call1((running_loop, close, &thread))?;
         thread.call_method0("start")?;
         Ok(bridge.unbind())
     }
 
-    /// Keeps `future` until its call has ended; gives what tells so.
-    pub fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
+    /// Keeps `future` until its call has ended; returns its token, and the wakeup that signals the end.
+    pub(crate) fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
         (token, Wakeup::new(Arc::clone(&self.mailbox), token))
     }
 
-    /// Lets go of a future whose call was cancelled.
-    pub fn forget(&self, token: u64) {
+    /// Drops the future of a cancelled call.
+    pub(crate) fn forget(&self, token: u64) {
         let _future = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
     }
 
-    /// What may come after a call that is started now.
-    pub fn more(&self) -> More {
+    /// Whether more calls may follow the one that is started now.
+    pub(crate) fn more(&self) -> More {
         if self.begun.swap(true, Ordering::Relaxed) { More::MayCome } else { More::FirstOfTurn }
     }
 
-    /// Tells `flush` when the loop's turn has ended, once.
-    pub fn flush_after_turn(slf: &Py<Self>, event_loop: &Bound<'_, PyAny>, flush: Arc<dyn Flush>) -> PyResult<()> {
+    /// Calls `flush` once, at the end of the loop's turn.
+    pub(crate) fn flush_after_turn(
+        slf: &Py<Self>,
+        event_loop: &Bound<'_, PyAny>,
+        flush: Arc<dyn Flush>,
+    ) -> PyResult<()> {
         let py = event_loop.py();
         {
             let mut flushes = slf.get().flushes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,7 +197,7 @@ impl LoopBridge {
         Ok(())
     }
 
-    /// The loop's turn has ended: what waits for that may go.
+    /// Flushes the clients at the end of the loop's turn.
     fn _flush(&self, py: Python<'_>) -> PyResult<()> {
         self.begun.store(false, Ordering::Relaxed);
         let flushes = std::mem::take(&mut *self.flushes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -217,10 +221,10 @@ impl LoopBridge {
     }
 }
 
-/// What waits for finished calls in the stead of a loop that has no
-/// `add_reader`. It keeps neither the loop nor its bridge.
+/// Waits for finished calls on behalf of a loop without `add_reader`. It
+/// keeps neither the loop nor its bridge alive.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     mailbox: Arc<Mailbox>,
     event_loop: Py<PyWeakrefReference>,
     bridge: Py<PyWeakrefReference>,
@@ -242,15 +246,15 @@ impl Waiting {
                 Err(error) => return Err(error),
             }
             drop((event_loop, bridge));
-            // The loop takes what is there; the next wait is for what comes after.
+            // The loop takes all tokens now; the next wait is for later ones.
             py.detach(|| std::thread::sleep(std::time::Duration::from_millis(1)));
         }
         Ok(())
     }
 
-    /// Ends the waiting, and the thread that waits.
+    /// Stops the waiting thread.
     fn _close(&self, thread: &Bound<'_, PyAny>) -> PyResult<()> {
-        // In seconds: it only has to come out of a call.
+        // In seconds: the thread only has to return from one call.
         const LONGEST: f64 = 2.0;
         self.mailbox.close();
         let current = thread.py().import("threading")?.call_method0("current_thread")?;

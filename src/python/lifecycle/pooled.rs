@@ -7,51 +7,56 @@ use mongodb::options::ServerApi;
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
-use super::call::{Running, raised};
-use super::errors::invalid_operation;
-use super::exit;
-use super::monitoring::Dispatcher;
-use super::oidc::Oidc;
 use crate::driver::events::Listener;
+use crate::python::asyncio::call::{Running, raised};
+use crate::python::convert::errors::invalid_operation;
+use crate::python::lifecycle::exit;
+use crate::python::monitoring::Dispatcher;
+use crate::python::oidc::Oidc;
 use crate::runtime::process;
 
 /// A client of the core.
-pub trait PooledClient: Send + Sync + Sized + 'static {
+pub(crate) trait PooledClient: Send + Sync + Sized + 'static {
     /// What it is made from.
     type Settings: Clone + Send + Sync + 'static;
 
     /// Makes one, without I/O.
-    fn make(settings: Self::Settings, runtime: Handle, listener: Option<Arc<dyn Listener>>, extras: &Extras) -> Self;
+    fn make(
+        settings: Self::Settings,
+        runtime: Handle,
+        listener: Option<Arc<dyn Listener>>,
+        extras: &ClientExtras,
+    ) -> Self;
 
-    /// Who is told what happens.
+    /// The listener for the client's events.
     fn listener(&self) -> Option<&Arc<dyn Listener>>;
 
-    /// A call that fails where the client gives up.
+    /// A call that fails when the client gives up.
     fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T>;
 
-    /// For an interpreter that ends: gives up if calls are under way, and the server answers nothing.
+    /// Gives up if calls are running and the server does not reply. Called at the interpreter's exit.
     fn give_up_if_silent(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
-/// What a client may have beyond its settings.
+/// The arguments of a client that are not settings.
 #[derive(Default)]
-pub struct Extras {
+pub(crate) struct ClientExtras {
     /// PyMongo's event listeners.
-    pub listeners: Vec<Py<PyAny>>,
+    pub(crate) listeners: Vec<Py<PyAny>>,
     /// The version of the server's API.
-    pub server_api: Option<ServerApi>,
-    /// What it logs in with, where that is a callback.
-    pub oidc: Oidc,
+    pub(crate) server_api: Option<ServerApi>,
+    /// The OIDC callback, if there is one.
+    pub(crate) oidc: Oidc,
 }
 
-/// The settings of a client, and the client once it is needed. A forked child
-/// makes its own; a closed one makes none.
-pub struct Pooled<C: PooledClient> {
+/// The settings of a client, and the core's client, which the first call
+/// creates. A forked child creates its own; a closed client cannot be used again.
+pub(crate) struct Pooled<C: PooledClient> {
     /// What the client is made from.
-    pub settings: C::Settings,
-    /// Whether it came from `from_config`, and so may serve others too.
-    pub shared: bool,
-    extras: Extras,
+    pub(crate) settings: C::Settings,
+    /// Whether it is shared by `from_config`.
+    pub(crate) shared: bool,
+    extras: ClientExtras,
     slot: Mutex<Slot<C>>,
 }
 
@@ -62,20 +67,20 @@ enum Slot<C> {
 }
 
 impl<C: PooledClient> Pooled<C> {
-    /// A hold on no client yet.
-    pub fn new(settings: C::Settings, shared: bool) -> Self {
-        Self::with_extras(settings, shared, Extras::default())
+    /// The settings, without a client.
+    pub(crate) fn new(settings: C::Settings, shared: bool) -> Self {
+        Self::with_extras(settings, shared, ClientExtras::default())
     }
 
-    /// The same, with more than settings.
-    pub fn with_extras(settings: C::Settings, shared: bool, extras: Extras) -> Self {
+    /// The settings and other arguments, without a client.
+    pub(crate) fn with_extras(settings: C::Settings, shared: bool, extras: ClientExtras) -> Self {
         Self { settings, shared, extras, slot: Mutex::new(Slot::Unmade) }
     }
 
-    /// The client; made at the first call in each process.
-    pub fn client(&self, py: Python<'_>, class: &str) -> PyResult<Arc<C>> {
+    /// The client. The first call in each process creates it.
+    pub(crate) fn client(&self, py: Python<'_>, class: &str) -> PyResult<Arc<C>> {
         let process = process();
-        // Making an exception runs Python, which may let other threads in: not with the slot held.
+        // Creating an exception runs Python code and may release the GIL, so the slot is not locked.
         let runtime = raised(py, process.runtime())?;
         {
             let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +96,7 @@ impl<C: PooledClient> Pooled<C> {
         exit::prepare(py)?;
         let listener = Dispatcher::listener(py, &self.extras.listeners)?;
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have made it, or closed it, meanwhile.
+        // Another thread may have created or closed it meanwhile.
         match &*slot {
             Slot::Made { pid, client } if *pid == process.pid => Ok(Arc::clone(client)),
             Slot::Closed => {
@@ -108,8 +113,8 @@ impl<C: PooledClient> Pooled<C> {
         }
     }
 
-    /// Closes it for good; gives the client, if one was made, to be shut down.
-    pub fn close(&self) -> Option<Arc<C>> {
+    /// Closes it for good; returns the client, if there is one, to be shut down.
+    pub(crate) fn close(&self) -> Option<Arc<C>> {
         if self.shared {
             return None;
         }
@@ -124,8 +129,8 @@ impl<C: PooledClient> Pooled<C> {
     }
 }
 
-/// What a parent process made rests on threads that a child does not have:
-/// dropping it there could wait for ever.
+/// Leaks a client of the parent process. It depends on threads that a forked child
+/// does not have: dropping it could block forever.
 fn leave_to_parent<C>(slot: Slot<C>) {
     match slot {
         Slot::Made { pid, client } if pid != process().pid => std::mem::forget(client),
