@@ -1,6 +1,6 @@
 //! Fast, safe MongoDB storage for CloudBlue Connect extensions: the Rust core.
 //!
-//! Everything but `python` knows nothing of Python and is tested without it.
+//! Only the `python` module depends on Python. All other modules compile and are tested without it.
 
 pub mod coalesce;
 pub mod codec;

@@ -1,5 +1,4 @@
-//! Documents as bytes: BSON and MongoDB Extended JSON (EJSON), and what turns
-//! Python objects into either and back.
+//! BSON and MongoDB Extended JSON (EJSON) as bytes.
 
 pub mod ejson;
 pub mod writer;
@@ -12,14 +11,14 @@ use crate::error::Result;
 /// (<https://www.mongodb.com/docs/manual/reference/limits/>).
 pub const MAX_DOCUMENT_SIZE: usize = 16 * 1024 * 1024;
 
-/// The deepest nesting that is encoded. MongoDB itself refuses documents
+/// The maximum nesting depth that is encoded. MongoDB itself rejects documents
 /// nested more than 100 levels deep.
 pub const MAX_DEPTH: usize = 1_000;
 
-/// Reads all of a document, to be sure that it is one.
+/// Checks that all elements of a document are valid BSON.
 ///
 /// # Errors
-/// `InvalidBson` where a part of it cannot be read, or is nested too deep.
+/// `InvalidBson` if an element is malformed or nested too deeply.
 pub fn check_elements(document: &RawDocument, depth: usize) -> Result<()> {
     document.iter().try_for_each(|element| check_value(element.map_err(writer::invalid_bson)?.1, depth))
 }
