@@ -16,6 +16,7 @@ pub mod limits;
 pub mod mailbox;
 #[cfg(feature = "python")]
 pub mod python;
+mod redact;
 pub mod runtime;
 pub mod secret;
 pub mod store;

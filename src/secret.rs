@@ -6,6 +6,8 @@ use std::hash::{Hash, Hasher};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use crate::redact::REDACTED;
+
 /// A secret string. It is erased from memory when dropped, `Debug` does not print it, and
 /// comparison takes constant time, so that it can be part of a lookup key.
 #[derive(Clone)]
@@ -39,17 +41,6 @@ impl Hash for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(REDACTED)
     }
-}
-
-/// Replaces a value that must not be stored or shown.
-pub const REDACTED: &str = "***";
-
-/// The prefix of the digest that replaces a redacted value.
-pub const REDACTED_DIGEST: &str = "hmac-sha256:";
-
-/// Returns whether a string is the replacement of a redacted value.
-pub fn is_redacted(text: &str) -> bool {
-    text == REDACTED || text.starts_with(REDACTED_DIGEST)
 }

@@ -28,6 +28,7 @@ use crate::driver::Namespace;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::giving_up::GivingUp;
+use crate::redact;
 
 /// The maximum number of attempts of a call.
 const MAX_ATTEMPTS: u32 = 3;
@@ -586,7 +587,8 @@ impl DataApiClient {
         error.kind = kind;
         error.code = response.code.or(duplicate.then_some(11000));
         // The details come from the server, but must not contain the API key.
-        error.details = response.details.filter(|details| !self.has_key(details.as_bytes()));
+        error.details =
+            response.details.filter(|details| !redact::contains_key(details.as_bytes(), &self.settings.api_key));
         error.error_code = Some(self.hide(&response.error_code)).filter(|code| !code.is_empty());
         if kind == ErrorKind::BulkWrite {
             error.code = Some(65);
@@ -695,38 +697,8 @@ impl DataApiClient {
         Error::new(ErrorKind::DataApi { status }, self.hide(&message))
     }
 
-    /// The text without the key, as it is, and as JSON, a URL or HTML writes it.
     fn hide(&self, text: &str) -> String {
-        let mut hidden = text.to_owned();
-        for written in self.written_keys() {
-            hidden = hidden.replace(&written, "***");
-        }
-        // JSON may write any character as its number.
-        let plain = without_json_escapes(&hidden);
-        if plain.contains(self.settings.api_key.expose()) {
-            return plain.replace(self.settings.api_key.expose(), "***");
-        }
-        hidden
-    }
-
-    fn written_keys(&self) -> Vec<String> {
-        let key = self.settings.api_key.expose();
-        let in_json = self.key_in_json();
-        let html = key.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-        let url = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string();
-        vec![in_json.replace('/', "\\/"), in_json, html, url, key.to_owned()]
-    }
-
-    fn has_key(&self, bytes: &[u8]) -> bool {
-        let has = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        self.written_keys().iter().any(has)
-    }
-
-    fn key_in_json(&self) -> String {
-        let mut quoted = Vec::new();
-        ejson::write_text(&mut quoted, self.settings.api_key.expose());
-        let quoted = String::from_utf8_lossy(&quoted).into_owned();
-        quoted.trim_matches('"').to_owned()
+        redact::hide_key(text, &self.settings.api_key)
     }
 
     /// Returns the beginning of a response body, for messages.
@@ -935,29 +907,6 @@ fn bulk_details(write_errors: Vec<Document>, inserted: usize) -> Option<RawDocum
         "upserted": [],
     };
     RawDocumentBuf::try_from(&details).ok()
-}
-
-/// The text with JSON's `\/` and `\u006b` as the characters that they stand for.
-fn without_json_escapes(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(position) = rest.find('\\') {
-        plain.push_str(&rest[..position]);
-        let escaped = &rest[position + 1..];
-        let number = escaped.strip_prefix('u').and_then(|digits| u32::from_str_radix(digits.get(..4)?, 16).ok());
-        if let Some(character) = number.and_then(char::from_u32) {
-            plain.push(character);
-            rest = &escaped[5..];
-        } else if let Some(after) = escaped.strip_prefix('/') {
-            plain.push('/');
-            rest = after;
-        } else {
-            plain.push('\\');
-            rest = escaped;
-        }
-    }
-    plain.push_str(rest);
-    plain
 }
 
 /// Returns the causes of an error, whose own text is not informative. Leaves out the URL, which the
