@@ -13,10 +13,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::DRAIN_TIME;
 use crate::mailbox::Wakeup;
+use crate::namespace::Namespace;
 
 /// The limits of merging.
 pub struct Limits {

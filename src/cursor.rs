@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-use crate::driver::events::{Heard, Listener};
 use crate::error::{Error, ErrorKind, Result};
+use crate::listener::{Heard, Listener};
 
 /// A batch of documents, stored as the server's response.
 pub struct Batch {

@@ -7,8 +7,9 @@ use bson::RawBsonRef;
 use bson::raw::RawDocument;
 use bson::spec::ElementType;
 
-use super::ejson::{self, Style};
-use crate::error::{Error, ErrorKind, Result};
+use super::ejson_text::{self, Style};
+use super::invalid_bson;
+use crate::error::Result;
 
 /// The key of an element: a field name or an array index.
 #[derive(Clone, Copy)]
@@ -294,7 +295,7 @@ impl EjsonWriter {
             self.buf.push(b',');
         }
         if let Key::Name(name) = key {
-            ejson::write_text(&mut self.buf, name);
+            ejson_text::write_text(&mut self.buf, name);
             // `write_text` has reserved memory for it.
             self.buf.push(b':');
         }
@@ -337,45 +338,45 @@ impl Sink for EjsonWriter {
 
     fn int32(&mut self, key: Key<'_>, value: i32) {
         self.key(key);
-        ejson::write_int32(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_int32(&mut self.buf, value, Style::Canonical);
     }
 
     fn int64(&mut self, key: Key<'_>, value: i64) {
         self.key(key);
-        ejson::write_int64(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_int64(&mut self.buf, value, Style::Canonical);
     }
 
     fn double(&mut self, key: Key<'_>, value: f64) {
         self.key(key);
-        ejson::write_double(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_double(&mut self.buf, value, Style::Canonical);
     }
 
     fn string(&mut self, key: Key<'_>, value: &str) {
         self.key(key);
-        ejson::write_text(&mut self.buf, value);
+        ejson_text::write_text(&mut self.buf, value);
     }
 
     fn bytes(&mut self, key: Key<'_>, value: &[u8]) {
         self.key(key);
-        ejson::write_binary(&mut self.buf, 0, value, Style::Canonical);
+        ejson_text::write_binary(&mut self.buf, 0, value, Style::Canonical);
     }
 
     fn object_id(&mut self, key: Key<'_>, value: [u8; 12]) {
         self.key(key);
-        ejson::write_object_id(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_object_id(&mut self.buf, value, Style::Canonical);
     }
 
     fn is_wrapper(&self, name: &str) -> bool {
-        self.buf.last() == Some(&b'{') && ejson::is_wrapper(name)
+        self.buf.last() == Some(&b'{') && ejson_text::is_wrapper(name)
     }
 
     fn wrapper_in<'v>(&self, value: RawBsonRef<'v>) -> Option<&'v str> {
-        ejson::wrapper_in(value, 0)
+        ejson_text::wrapper_in(value, 0)
     }
 
     fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, _encoded: &[u8]) -> Result<()> {
         self.key(key);
-        ejson::write_value(&mut self.buf, value, Style::Canonical)
+        ejson_text::write_value(&mut self.buf, value, Style::Canonical)
     }
 
     fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()> {
@@ -390,9 +391,4 @@ impl Sink for EjsonWriter {
         self.end(mark);
         Ok(())
     }
-}
-
-/// Returns the error for invalid BSON.
-pub(super) fn invalid_bson(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidBson, format!("not a BSON document: {error}"))
 }

@@ -24,10 +24,10 @@ use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
 use crate::cursor::Batch;
-use crate::driver::Namespace;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::giving_up::GivingUp;
+use crate::namespace::Namespace;
 use crate::redact;
 
 /// The maximum number of attempts of a call.

@@ -5,8 +5,8 @@ use std::fmt;
 use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 
 use crate::codec::ejson::{self, Style};
-use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind};
+use crate::namespace::Namespace;
 
 /// The media type of plain JSON.
 pub const JSON: &str = "application/json";

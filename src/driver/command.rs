@@ -8,12 +8,12 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use mongodb::options::{SelectionCriteria, WriteConcern};
 
-use super::concern::write_concern_document;
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
 use super::retryable::is_retryable_read;
 use super::session::{Session, batches, opened, send};
 use super::{DriverClient, Namespace};
+use crate::concern::write_concern_document;
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteConcernError, WriteFailure};
@@ -33,7 +34,7 @@ impl fmt::Display for Attempt<'_> {
 
 /// Returns the error class that PyMongo assigns to one of MongoDB's error codes
 /// (<https://www.mongodb.com/docs/manual/reference/error-codes/>).
-pub fn kind_of_code(code: i32) -> ErrorKind {
+fn kind_of_code(code: i32) -> ErrorKind {
     match code {
         11000 | 11001 | 12582 => ErrorKind::DuplicateKey,
         43 => ErrorKind::CursorNotFound,
@@ -44,7 +45,54 @@ pub fn kind_of_code(code: i32) -> ErrorKind {
     }
 }
 
+/// Returns whether the server rejected a command because of its content, before executing any of it.
+pub(super) fn is_malformed_command(error: &Error) -> bool {
+    match error.kind {
+        // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON, BSONObjectTooLarge.
+        ErrorKind::Operation => matches!(error.code, None | Some(2 | 9 | 14 | 15 | 16 | 22 | 10334)),
+        ErrorKind::Configuration | ErrorKind::InvalidBson => true,
+        _ => false,
+    }
+}
+
+/// Returns whether the driver could not parse the reply as one to its command.
+pub(super) fn is_malformed_reply(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::InvalidResponse { .. } | DriverErrorKind::BsonDeserialization(_))
+}
+
+/// Returns whether the error is a network error.
+pub(super) fn is_network_error(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. })
+}
+
+/// Returns whether no server was selected in time.
+pub(super) fn is_selection_timeout(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::ServerSelection { .. })
+}
+
+/// Returns whether no server has replied, not even with an error.
+pub(super) fn is_unreachable(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::Io(_) | DriverErrorKind::ServerSelection { .. })
+}
+
 impl Attempt<'_> {
+    /// Converts the error of resolving a DNS seed list within `timeout`.
+    pub(super) fn unresolved(&self, timeout: Duration, error: &DriverError) -> Error {
+        let reason = match &*error.kind {
+            DriverErrorKind::DnsResolve { message, .. } => excerpt(message, 300),
+            DriverErrorKind::Io(_) => format!("no response within {} s", timeout.as_secs_f32()),
+            _ => return self.failed(error),
+        };
+        let hosts = &self.settings.hosts;
+        Error::new(
+            ErrorKind::ServerSelectionTimeout,
+            format!(
+                "{self}: the DNS records of {hosts} could not be resolved ({reason}): a mongodb+srv:// host needs an \
+                 SRV record _mongodb._tcp.{hosts}; check the host name and the DNS, or use host:port"
+            ),
+        )
+    }
+
     /// Returns an error if the reply reports that the write concern was not satisfied.
     pub(super) fn check_write_concern(&self, reply: RawDocumentBuf) -> Result<RawDocumentBuf> {
         let Ok(concern) = reply.get_document("writeConcernError") else { return Ok(reply) };
@@ -56,7 +104,7 @@ impl Attempt<'_> {
     }
 
     /// Converts one of the driver's errors.
-    pub fn failed(&self, error: &DriverError) -> Error {
+    pub(super) fn failed(&self, error: &DriverError) -> Error {
         let mut failed = self.classified(error);
         failed.message = self.settings.without_secrets(&failed.message);
         failed.labels = error.labels().iter().cloned().collect();

@@ -1,6 +1,5 @@
 //! Events of commands, connection pools and servers, for listeners.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use bson::{Bson, Document, doc};
@@ -14,69 +13,8 @@ use mongodb::{ServerInfo, ServerType, TopologyType};
 use tokio::sync::watch;
 
 use super::idle::Connections;
-
-/// The caller whose call caused an event.
-pub type Caller = Arc<dyn Any + Send + Sync>;
-
-tokio::task_local! {
-    static CALLER: Caller;
-    static UNOBSERVED: ();
-}
-
-/// Runs commands that are not reported to listeners, because no caller caused them.
-pub(super) fn unobserved<F: IntoFuture>(work: F) -> impl Future<Output = F::Output> {
-    UNOBSERVED.scope((), work.into_future())
-}
-
-/// An event, named as in PyMongo's listeners.
-pub struct Told {
-    /// The name, such as `command_started`.
-    pub name: &'static str,
-    /// The fields, with PyMongo's names where PyMongo has them.
-    pub fields: Document,
-    /// The caller whose call caused the event.
-    pub caller: Option<Caller>,
-}
-
-/// The kinds of events that a listener receives.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Wanted {
-    /// Events of commands.
-    pub commands: bool,
-    /// Events of connections and connection pools.
-    pub pools: bool,
-    /// Events of servers, heartbeats and topologies.
-    pub servers: bool,
-}
-
-/// Receives events.
-pub trait Listener: Send + Sync {
-    /// Returns the kinds of events to receive.
-    fn wanted(&self) -> Wanted;
-    /// Receives an event. It must not block.
-    fn told(&self, told: Told);
-    /// Waits until all received events are processed. Called when a call's result is read.
-    fn settle(&self);
-}
-
-/// A listener, and the caller of the call whose events it receives.
-#[derive(Clone)]
-pub struct Heard {
-    /// The listener.
-    pub listener: Arc<dyn Listener>,
-    /// The caller.
-    pub caller: Option<Caller>,
-}
-
-impl Heard {
-    /// Runs `work` and attributes its events to the caller.
-    pub async fn scope<F: Future>(heard: Option<Self>, work: F) -> F::Output {
-        match heard.and_then(|heard| heard.caller) {
-            Some(caller) => CALLER.scope(caller, work).await,
-            None => work.await,
-        }
-    }
-}
+pub use crate::listener::{Caller, Heard, Listener, Told, Wanted};
+use crate::listener::{current_caller, is_unobserved};
 
 /// Registers the handlers of the driver's events, which also keep the topology description up to date.
 pub(super) fn listen(
@@ -89,11 +27,11 @@ pub(super) fn listen(
     if let Some(listener) = listener.filter(|_| wanted.commands) {
         let listener = Arc::clone(listener);
         options.command_event_handler = Some(EventHandler::callback(move |event| {
-            if UNOBSERVED.try_with(|()| ()).is_ok() {
+            if is_unobserved() {
                 return;
             }
             if let Some(told) = command_event(event) {
-                listener.told(Told { caller: CALLER.try_with(Arc::clone).ok(), ..told });
+                listener.told(Told { caller: current_caller(), ..told });
             }
         }));
     }

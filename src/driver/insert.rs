@@ -7,12 +7,12 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::runtime::Handle;
 
 use super::bulk::{BulkOptions, Statement, insert_once, inserts, within_limit};
-use super::error::Attempt;
+use super::error::{Attempt, is_malformed_command};
 use super::find::{Find, find_one};
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 
 /// The options of an insert.
 #[derive(Clone, Default)]
@@ -89,7 +89,7 @@ async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDo
         },
         // One malformed document fails the whole command, of which nothing was executed. Send each
         // document alone, so that the others are stored.
-        Err(error) if statements.len() > 1 && is_malformed(&error) => {
+        Err(error) if statements.len() > 1 && is_malformed_command(&error) => {
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
                 results.push(insert_one(client, namespace, statement.document, InsertOptions::default()).await);
@@ -97,16 +97,6 @@ async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDo
             Outcome::Each(results)
         }
         Err(error) => Outcome::Same(Err(error)),
-    }
-}
-
-/// Returns whether the server rejected the command because of its content, before executing any of it.
-fn is_malformed(error: &Error) -> bool {
-    match error.kind {
-        // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON, BSONObjectTooLarge.
-        ErrorKind::Operation => matches!(error.code, None | Some(2 | 9 | 14 | 15 | 16 | 22 | 10334)),
-        ErrorKind::Configuration | ErrorKind::InvalidBson => true,
-        _ => false,
     }
 }
 

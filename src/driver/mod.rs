@@ -3,7 +3,6 @@
 pub mod aggregate;
 pub mod bulk;
 pub mod command;
-pub mod concern;
 pub mod error;
 pub mod events;
 pub mod find;
@@ -19,7 +18,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_util::FutureExt as _;
@@ -34,12 +32,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch as watch_channel};
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use crate::concern;
+pub use crate::namespace::Namespace;
+
 use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::giving_up::GivingUp;
 use crate::limits::CLOSE_TIME;
-use concern::Concerns;
 use error::Attempt;
 use events::Listener;
 use idle::Connections;
@@ -49,35 +49,6 @@ use session::Session;
 
 /// PyMongo's default, if the connection string does not set `maxPoolSize`.
 const MAX_POOL_SIZE: u32 = 100;
-
-/// A database and a collection.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Namespace {
-    /// The database's name.
-    pub database: String,
-    /// The collection's name.
-    pub collection: String,
-    /// Concerns and read preference that override the client's.
-    pub concerns: Arc<Concerns>,
-}
-
-impl Namespace {
-    /// Creates a namespace with the client's concerns and read preference.
-    pub fn new(database: impl Into<String>, collection: impl Into<String>) -> Self {
-        Self { database: database.into(), collection: collection.into(), concerns: Arc::default() }
-    }
-
-    /// Returns whether both name the same collection, regardless of their options.
-    pub fn is_named_as(&self, other: &Self) -> bool {
-        self.database == other.database && self.collection == other.collection
-    }
-}
-
-impl fmt::Display for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.database, self.collection)
-    }
-}
 
 /// A MongoDB client. It connects on the first call, so that creating it does no I/O. When it is
 /// dropped, its connections close after the last call has finished.
@@ -121,12 +92,8 @@ struct Connected {
 }
 
 impl DriverClient {
-    /// Creates a client for `settings` that runs its tasks on `runtime`.
-    pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
-        Self::with_listener(settings, runtime, None, Beyond::default())
-    }
-
-    /// Creates a client that reports events to `listener`.
+    /// Creates a client for `settings` that runs its tasks on `runtime` and reports events to
+    /// `listener`.
     pub fn with_listener(
         settings: DriverSettings,
         runtime: Handle,
@@ -201,7 +168,7 @@ impl DriverClient {
         let mut options = tokio::time::timeout(timeout, ClientOptions::parse(uri))
             .await
             .unwrap_or_else(|_| Err(mongodb::error::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut))))
-            .map_err(|error| self.unresolved(attempt, timeout, &error))?;
+            .map_err(|error| attempt.unresolved(timeout, &error))?;
         options.server_selection_timeout = Some(timeout);
         options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
         options.driver_info = Some(
@@ -216,25 +183,6 @@ impl DriverClient {
         let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
         let client = Client::with_options(options).map_err(|error| attempt.failed(&error))?;
         Ok(Connected { client, retry_reads, retry_writes })
-    }
-
-    fn unresolved(&self, attempt: &Attempt<'_>, timeout: Duration, error: &mongodb::error::Error) -> Error {
-        use mongodb::error::ErrorKind as Kind;
-        if !matches!(*error.kind, Kind::DnsResolve { .. } | Kind::Io(_)) {
-            return attempt.failed(error);
-        }
-        let reason = match &*error.kind {
-            Kind::DnsResolve { message, .. } => crate::error::excerpt(message, 300),
-            _ => format!("no response within {} s", timeout.as_secs_f32()),
-        };
-        let hosts = &self.settings.hosts;
-        Error::new(
-            ErrorKind::ServerSelectionTimeout,
-            format!(
-                "{attempt}: the DNS records of {hosts} could not be resolved ({reason}): a mongodb+srv:// host needs an \
-                 SRV record _mongodb._tcp.{hosts}; check the host name and the DNS, or use host:port"
-            ),
-        )
     }
 
     /// Returns the database with the client's options.
@@ -310,14 +258,13 @@ impl DriverClient {
 
     /// At the interpreter's exit: fails pending calls if the server is unresponsive.
     pub async fn give_up_if_silent(&self) {
-        use mongodb::error::ErrorKind as Driver;
         let is_reachable = || {
             let client = self.client.get().map(|connected| connected.client.clone());
             let is_reachable = async move {
                 let Some(client) = client else { return false };
                 match client.database("admin").run_command(bson::doc! { "ping": 1 }).await {
                     // A server that rejects the command is reachable.
-                    Err(error) => !matches!(*error.kind, Driver::Io(_) | Driver::ServerSelection { .. }),
+                    Err(error) => !error::is_unreachable(&error),
                     Ok(_) => true,
                 }
             };

@@ -23,11 +23,11 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
 use mongodb::raw_batch_cursor::RawBatch;
 
-use super::error::Attempt;
-use super::events::unobserved;
+use super::error::{Attempt, is_malformed_reply};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
+use crate::listener::unobserved;
 
 /// The maximum number of probes for a connection that is out of sync.
 const MAX_PROBES: usize = 8;
@@ -319,7 +319,7 @@ impl CursorCheck {
 impl DriverClient {
     /// Closes connections that are out of sync if the driver's error reports a reply of the reason form.
     pub(super) async fn check_sync_after(&self, error: &DriverError) {
-        if matches!(&*error.kind, DriverErrorKind::InvalidResponse { .. } | DriverErrorKind::BsonDeserialization(_)) {
+        if is_malformed_reply(error) {
             self.close_out_of_sync().await;
         }
     }
@@ -392,8 +392,7 @@ fn echoes(reply: &mongodb::error::Result<Document>, name: &str) -> bool {
                 command.message.contains(name)
                     || (command.code == COMMAND_NOT_FOUND && !command.message.contains("echo"))
             }
-            DriverErrorKind::InvalidResponse { .. } | DriverErrorKind::BsonDeserialization(_) => false,
-            _ => true,
+            _ => !is_malformed_reply(error),
         },
     }
 }

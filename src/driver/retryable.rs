@@ -45,11 +45,11 @@ use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
 use mongodb::options::{ReadPreference, SelectionCriteria};
 use mongodb::{Client, ClientSession, Database};
 
-use super::concern::write_concern_document;
-use super::error::{Attempt, Attempted};
+use super::error::{Attempt, Attempted, is_network_error, is_selection_timeout};
 use super::reply_check::{Change, Expected, time_of};
 use super::session::Session;
 use super::{DriverClient, Namespace};
+use crate::concern::write_concern_document;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The error codes of retryable reads, as in MongoDB's specification
@@ -85,15 +85,6 @@ pub(super) fn is_retryable_read(error: &Error) -> bool {
 /// Returns whether to retry a write with a transaction number.
 fn is_retryable_write(error: &DriverError) -> bool {
     is_network_error(error) || error.contains_label("RetryableWriteError")
-}
-
-/// Returns whether the error is a network error.
-fn is_network_error(error: &DriverError) -> bool {
-    matches!(&*error.kind, DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. })
-}
-
-fn is_selection_timeout(error: &DriverError) -> bool {
-    matches!(&*error.kind, DriverErrorKind::ServerSelection { .. })
 }
 
 /// Returns whether no server can have received the complete command, in any of the driver's attempts.

@@ -25,9 +25,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 
-use super::events::unobserved;
 use super::{Connected, DriverClient};
 use crate::limits::PURGE_TIME;
+use crate::listener::unobserved;
 
 /// The default of `maxIdleTimeMS` on systems where closed connections cannot be detected.
 #[cfg(not(target_os = "linux"))]

@@ -60,7 +60,7 @@ impl Concerns {
     }
 
     /// Returns the driver's collection options.
-    pub(super) fn options(&self) -> CollectionOptions {
+    pub(crate) fn options(&self) -> CollectionOptions {
         CollectionOptions::builder()
             .read_concern(self.read_concern.clone())
             .write_concern(self.write_concern.clone())
@@ -101,7 +101,7 @@ fn as_write_concern(document: &Document) -> Result<Option<WriteConcern>> {
 }
 
 /// Returns the write concern as a field of a command.
-pub(super) fn write_concern_document(concern: &WriteConcern) -> Option<Document> {
+pub(crate) fn write_concern_document(concern: &WriteConcern) -> Option<Document> {
     bson::serialize_to_document(concern).ok().filter(|document| !document.is_empty())
 }
 
