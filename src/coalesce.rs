@@ -1,11 +1,10 @@
-//! Merging concurrent inserts.
+//! Merges concurrent inserts of single documents into batches.
 //!
-//! While a command is in flight, single inserts into the same collection that
-//! arrive wait together and leave as one. With nothing in flight, an insert
-//! leaves at once. What an event loop brings in within one turn leaves at the
-//! turn's end, or as soon as there is a good batch of it: until the turn ends
-//! the loop could not take a result anyway. No clock is involved. Each caller
-//! gets its own result.
+//! While a command is in flight, inserts into the same collection are queued and then sent
+//! as one command. If nothing is in flight, an insert is sent immediately. Inserts from one
+//! iteration of an event loop are sent at the end of the iteration, or as soon as they make
+//! up a worthwhile batch: the loop cannot process a result before the iteration ends anyway.
+//! There are no timers. Each caller receives its own result.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,105 +13,105 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::DRAIN_TIME;
 use crate::mailbox::Wakeup;
+use crate::namespace::Namespace;
 
-/// What bounds merging.
+/// The limits of merging.
 pub struct Limits {
-    /// The most documents in one command.
+    /// The maximum number of documents in one command.
     pub documents: usize,
-    /// The most bytes in one command, unless one document alone has more.
+    /// The maximum number of bytes in one command, unless a single document exceeds it.
     pub bytes: usize,
-    /// The most commands in flight for one collection.
+    /// The maximum number of commands in flight for one collection.
     pub in_flight: usize,
-    /// As many documents as are worth a command before a loop's turn has ended.
+    /// The number of documents that are sent before an event loop's iteration has finished.
     pub worthwhile: usize,
 }
 
-/// Whether more inserts may come from where this one came.
+/// Whether the caller of an insert may submit more inserts before it waits for the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum More {
-    /// From an event loop, which has brought in nothing since it took results last.
+    /// The first insert in an iteration of an event loop.
     FirstOfTurn,
-    /// From an event loop within its turn: it tells with [`Flush::flush`] when that ends.
+    /// A further insert in an iteration of an event loop, which calls [`Flush::flush`] at its end.
     MayCome,
-    /// From a thread, which waits for this one.
+    /// An insert of a thread that waits for the result.
     No,
 }
 
-/// A client whose inserts wait for the end of a turn.
+/// A client that queues inserts until the end of an event loop's iteration.
 pub trait Flush: Send + Sync {
-    /// The turn has ended: nothing that waits has a reason to.
+    /// Sends the queued inserts at the end of an iteration.
     fn flush(self: Arc<Self>, runtime: &Handle);
 }
 
-/// The bytes that may wait in all before callers have to wait with theirs.
-pub const MOST_BYTES_WAITING: usize = 64 * 1024 * 1024;
+/// The maximum number of bytes in all queues. Above it, callers wait before they encode more.
+pub const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// What came of a command.
+/// The result of a command.
 pub enum Outcome {
-    /// The same for all of its documents.
+    /// One result for all documents.
     Same(Result<()>),
-    /// Something for each, in their order.
+    /// One result for each document, in their order.
     Each(Vec<Result<()>>),
 }
 
-/// Something that sends documents, several in one command.
+/// Sends documents in batches.
 pub trait SendBatch: Send + Sync + 'static {
-    /// A document on its way.
+    /// An encoded document.
     type Document: Send + 'static;
-    /// What bounds its commands.
+    /// The limits of its commands.
     const LIMITS: Limits;
 
-    /// The size of a document, in bytes.
+    /// Returns the size of a document in bytes.
     fn size(document: &Self::Document) -> usize;
 
-    /// Sends documents as one command.
+    /// Sends documents in one command.
     fn send(&self, namespace: &Namespace, documents: Vec<Self::Document>) -> impl Future<Output = Outcome> + Send;
 }
 
-/// Whoever waits for an insert.
+/// The caller of an insert.
 pub trait Settle: Send + 'static {
-    /// Whether it still waits; what nobody waits for is not sent, unless it is in flight.
+    /// Returns whether the caller still waits. A queued insert without a waiting caller is not sent.
     fn wanted(&self) -> bool;
-    /// Hands the result over; gives what tells of it, to be fired with others.
+    /// Passes the result to the caller. Returns the notification, which is sent together with others.
     fn settle(self: Box<Self>, result: Result<()>) -> Option<Wakeup>;
 }
 
-struct Waiting<D> {
-    /// Its place among all that came.
+struct QueuedInsert<D> {
+    /// Its sequence number among all inserts of the client.
     number: u64,
     document: D,
     caller: Box<dyn Settle>,
 }
 
 struct Queue<D> {
-    waiting: VecDeque<Waiting<D>>,
+    queued: VecDeque<QueuedInsert<D>>,
     in_flight: usize,
-    /// Whether what waits has no reason to wait, but for a place.
+    /// Whether the queued inserts wait only because too many commands are in flight.
     due: bool,
 }
 
-/// What leaves as one command, and who waits for it.
+/// The documents of one command and their callers.
 struct Batch<D> {
     documents: Vec<D>,
     callers: Vec<Box<dyn Settle>>,
-    /// How many inserts had come when it left.
-    come: u64,
+    /// The sequence number of the last insert when the command was sent.
+    submitted: u64,
 }
 
 struct State<D> {
     queues: HashMap<Arc<Namespace>, Queue<D>>,
-    bytes_waiting: usize,
-    /// How many have come.
-    come: u64,
-    /// How many commands have ended.
-    ended: u64,
+    queued_bytes: usize,
+    /// The number of inserts so far.
+    submitted: u64,
+    /// The number of finished commands.
+    finished: u64,
 }
 
-/// The inserts of one client that wait, by collection.
+/// The queued inserts of one client, by collection.
 pub struct Coalescer<C: SendBatch> {
     state: Mutex<State<C::Document>>,
     room: Notify,
@@ -121,15 +120,15 @@ pub struct Coalescer<C: SendBatch> {
 impl<C: SendBatch> Default for Coalescer<C> {
     fn default() -> Self {
         Self {
-            state: Mutex::new(State { queues: HashMap::new(), bytes_waiting: 0, come: 0, ended: 0 }),
+            state: Mutex::new(State { queues: HashMap::new(), queued_bytes: 0, submitted: 0, finished: 0 }),
             room: Notify::new(),
         }
     }
 }
 
 impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
-    /// Takes an insert in. Its caller is told when it has ended. Gives whether
-    /// it waits for a [`Flush::flush`].
+    /// Submits an insert, whose caller is notified when it has finished. Returns whether the insert
+    /// waits for [`Flush::flush`].
     pub fn insert(
         client: &Arc<C>,
         runtime: &Handle,
@@ -141,17 +140,17 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         let coalescer: &Self = (**client).as_ref();
         let size = C::size(&document);
         let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.bytes_waiting += size;
-        state.come += 1;
-        let number = state.come;
+        state.queued_bytes += size;
+        state.submitted += 1;
+        let number = state.submitted;
         if !state.queues.contains_key(namespace) {
-            let queue = Queue { waiting: VecDeque::new(), in_flight: 0, due: false };
+            let queue = Queue { queued: VecDeque::new(), in_flight: 0, due: false };
             state.queues.insert(Arc::clone(namespace), queue);
         }
         let Some(queue) = state.queues.get_mut(namespace) else { return false };
-        queue.waiting.push_back(Waiting { number, document, caller });
+        queue.queued.push_back(QueuedInsert { number, document, caller });
         let idle = queue.in_flight == 0 && more == More::FirstOfTurn;
-        queue.due |= more == More::No || idle || queue.waiting.len() >= C::LIMITS.worthwhile;
+        queue.due |= more == More::No || idle || queue.queued.len() >= C::LIMITS.worthwhile;
         if queue.due && queue.in_flight < C::LIMITS.in_flight {
             queue.in_flight += 1;
             drop(state);
@@ -161,12 +160,12 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         more != More::No
     }
 
-    /// Sends what waits, as far as there are places.
+    /// Sends the queued inserts, up to the maximum number of commands in flight.
     pub fn flush(client: &Arc<C>, runtime: &Handle) {
         let coalescer: &Self = (**client).as_ref();
         let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
         for (namespace, queue) in &mut state.queues {
-            if queue.waiting.is_empty() {
+            if queue.queued.is_empty() {
                 continue;
             }
             queue.due = true;
@@ -177,12 +176,12 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         }
     }
 
-    /// Whether so much waits that callers should wait before they encode more.
+    /// Returns whether the queues hold so much that callers must wait before they encode more.
     pub fn is_full(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes_waiting >= MOST_BYTES_WAITING
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).queued_bytes >= MAX_QUEUED_BYTES
     }
 
-    /// Waits until there is room.
+    /// Waits until the queues are no longer full.
     pub async fn room(&self) {
         loop {
             let room = self.room.notified();
@@ -193,51 +192,51 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         }
     }
 
-    /// Waits until nothing waits and nothing is in flight.
+    /// Waits until all inserts have finished.
     ///
     /// # Errors
-    /// `NetworkTimeout` where the server answers nothing for [`DRAIN_TIME`].
+    /// `NetworkTimeout` if the server does not respond for [`DRAIN_TIME`].
     pub async fn drained(&self) -> Result<()> {
         const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
-        let mut seen = (0, Instant::now());
+        let mut progress = (0, Instant::now());
         loop {
-            let (empty, ended) = {
+            let (empty, finished) = {
                 let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                (state.queues.is_empty(), state.ended)
+                (state.queues.is_empty(), state.finished)
             };
             if empty {
                 return Ok(());
             }
-            if ended != seen.0 {
-                seen = (ended, Instant::now());
+            if finished != progress.0 {
+                progress = (finished, Instant::now());
             }
-            if seen.1.elapsed() >= DRAIN_TIME {
+            if progress.1.elapsed() >= DRAIN_TIME {
                 let seconds = DRAIN_TIME.as_secs();
                 return Err(Error::new(
                     ErrorKind::NetworkTimeout,
-                    format!("inserts are still on their way, and the server has answered none for {seconds} s"),
+                    format!("inserts are still pending, and the server has not responded for {seconds} s"),
                 ));
             }
             sleep(PAUSE).await;
         }
     }
 
-    /// Sends until nothing waits.
+    /// Sends commands until the queue is empty.
     async fn send_all(client: Arc<C>, namespace: Arc<Namespace>) {
         let mut next = (*client).as_ref().next_batch(&namespace);
-        while let Some(Batch { documents, mut callers, come }) = next {
-            // A panic would leave its place taken and its callers waiting for ever.
+        while let Some(Batch { documents, mut callers, submitted }) = next {
+            // Without this, a panic would block the queue, and its callers would wait forever.
             let sending = std::panic::AssertUnwindSafe(client.send(&namespace, documents));
             let outcome = futures_util::FutureExt::catch_unwind(sending).await.unwrap_or_else(|_| {
                 let message = "a bug in connect-eaas-mongodb (an insert panicked): please report it";
                 Outcome::Same(Err(Error::new(ErrorKind::InvalidOperation, message)))
             });
-            let late = [ErrorKind::ServerSelectionTimeout, ErrorKind::NetworkTimeout];
-            if matches!(&outcome, Outcome::Same(Err(error)) if late.contains(&error.kind)) {
-                callers.extend((*client).as_ref().waited_since(&namespace, come));
+            let timeouts = [ErrorKind::ServerSelectionTimeout, ErrorKind::NetworkTimeout];
+            if matches!(&outcome, Outcome::Same(Err(error)) if timeouts.contains(&error.kind)) {
+                callers.extend((*client).as_ref().take_queued_before(&namespace, submitted));
             }
-            (*client).as_ref().state.lock().unwrap_or_else(PoisonError::into_inner).ended += 1;
-            // The place is free before its callers know, who may have their next insert ready.
+            (*client).as_ref().state.lock().unwrap_or_else(PoisonError::into_inner).finished += 1;
+            // Send the next command first: callers that are notified may submit their next insert.
             next = (*client).as_ref().next_batch(&namespace);
             settle(callers, outcome);
         }
@@ -249,12 +248,12 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         let (mut documents, mut callers) = (Vec::new(), Vec::new());
         let (mut bytes, mut freed) = (0, 0);
         let mut dropped = Vec::new();
-        while let Some(next) = queue.waiting.front().filter(|_| queue.due) {
+        while let Some(next) = queue.queued.front().filter(|_| queue.due) {
             let size = C::size(&next.document);
             if !documents.is_empty() && (bytes + size > C::LIMITS.bytes || documents.len() == C::LIMITS.documents) {
                 break;
             }
-            let Some(next) = queue.waiting.pop_front() else { break };
+            let Some(next) = queue.queued.pop_front() else { break };
             freed += size;
             if next.caller.wanted() {
                 bytes += size;
@@ -264,27 +263,27 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
                 dropped.push(next);
             }
         }
-        queue.due &= !queue.waiting.is_empty();
+        queue.due &= !queue.queued.is_empty();
         if documents.is_empty() {
             queue.in_flight -= 1;
-            if queue.in_flight == 0 && queue.waiting.is_empty() {
+            if queue.in_flight == 0 && queue.queued.is_empty() {
                 state.queues.remove(namespace);
             }
         }
-        let come = state.come;
+        let submitted = state.submitted;
         self.free(state, freed);
-        (!documents.is_empty()).then_some(Batch { documents, callers, come })
+        (!documents.is_empty()).then_some(Batch { documents, callers, submitted })
     }
 
-    /// Takes out all that has waited since before so many had come: for a
-    /// server that was not found, or did not answer, in all that time there is
-    /// no use in having each wait as long again.
-    fn waited_since(&self, namespace: &Namespace, come: u64) -> Vec<Box<dyn Settle>> {
+    /// Removes the inserts with sequence numbers up to `submitted`. If the server was not found, or
+    /// did not respond, while they were queued, they fail with the same error instead of waiting for
+    /// another timeout.
+    fn take_queued_before(&self, namespace: &Namespace, submitted: u64) -> Vec<Box<dyn Settle>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = state.queues.get_mut(namespace) else { return Vec::new() };
         let (mut callers, mut freed) = (Vec::new(), 0);
-        while queue.waiting.front().is_some_and(|next| next.number <= come) {
-            let Some(next) = queue.waiting.pop_front() else { break };
+        while queue.queued.front().is_some_and(|next| next.number <= submitted) {
+            let Some(next) = queue.queued.pop_front() else { break };
             freed += C::size(&next.document);
             callers.push(next.caller);
         }
@@ -293,9 +292,9 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
     }
 
     fn free(&self, mut state: MutexGuard<'_, State<C::Document>>, bytes: usize) {
-        let was_full = state.bytes_waiting >= MOST_BYTES_WAITING;
-        state.bytes_waiting -= bytes;
-        let is_full = state.bytes_waiting >= MOST_BYTES_WAITING;
+        let was_full = state.queued_bytes >= MAX_QUEUED_BYTES;
+        state.queued_bytes -= bytes;
+        let is_full = state.queued_bytes >= MAX_QUEUED_BYTES;
         drop(state);
         if was_full && !is_full {
             self.room.notify_waiters();
@@ -308,14 +307,14 @@ fn settle(callers: Vec<Box<dyn Settle>>, outcome: Outcome) {
         Outcome::Same(result) => callers.into_iter().filter_map(|caller| caller.settle(result.clone())).collect(),
         Outcome::Each(results) => {
             let mut results = results.into_iter();
-            let lost = || Err(Error::new(ErrorKind::Protocol, "the server did not say what became of the document"));
-            callers.into_iter().filter_map(|caller| caller.settle(results.next().unwrap_or_else(lost))).collect()
+            let missing = || Err(Error::new(ErrorKind::Protocol, "the server returned no result for the document"));
+            callers.into_iter().filter_map(|caller| caller.settle(results.next().unwrap_or_else(missing))).collect()
         }
     };
     Wakeup::fire_all(wakeups);
 }
 
-/// An insert that a task of the runtime waits for, or a thread.
+/// The caller of an insert outside an event loop: a task of the runtime or a thread.
 struct Awaited(tokio::sync::oneshot::Sender<Result<()>>);
 
 impl Settle for Awaited {
@@ -329,14 +328,15 @@ impl Settle for Awaited {
     }
 }
 
-/// A caller that waits outside an event loop, and what it waits for.
+/// Creates the caller of an insert outside an event loop, and the future of its result.
 pub fn awaited() -> (Box<dyn Settle>, impl Future<Output = Result<()>> + Send) {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let ended = async move {
-        let lost = |_| Err(Error::new(ErrorKind::InvalidOperation, "the client was closed while the insert waited"));
-        receiver.await.unwrap_or_else(lost)
+    let finished = async move {
+        let missing =
+            |_| Err(Error::new(ErrorKind::InvalidOperation, "the client was closed while the insert was queued"));
+        receiver.await.unwrap_or_else(missing)
     };
-    (Box::new(Awaited(sender)), ended)
+    (Box::new(Awaited(sender)), finished)
 }
 
 #[cfg(test)]
@@ -346,24 +346,24 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// Takes an insert in, and waits for its result.
+    /// Submits an insert and waits for its result.
     async fn insert<C: SendBatch + AsRef<Coalescer<C>>>(
         client: Arc<C>,
         namespace: Arc<Namespace>,
         document: C::Document,
     ) -> Result<()> {
-        let (caller, ended) = awaited();
+        let (caller, finished) = awaited();
         (*client).as_ref().room().await;
         Coalescer::insert(&client, &Handle::current(), &namespace, document, caller, More::No);
-        ended.await
+        finished.await
     }
 
     #[derive(Default)]
     struct Server {
         coalescer: Coalescer<Self>,
         batches: Mutex<Vec<Vec<usize>>>,
-        at_once: AtomicUsize,
-        most_at_once: AtomicUsize,
+        in_flight: AtomicUsize,
+        max_in_flight: AtomicUsize,
         panics: bool,
     }
 
@@ -382,13 +382,13 @@ mod tests {
         }
 
         async fn send(&self, _: &Namespace, documents: Vec<(usize, usize)>) -> Outcome {
-            let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+            let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+            self.max_in_flight.fetch_max(in_flight, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(2)).await;
             if self.panics {
-                panic!("as asked");
+                panic!("requested by the test");
             }
-            self.at_once.fetch_sub(1, Ordering::SeqCst);
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
             let numbers: Vec<_> = documents.iter().map(|document| document.0).collect();
             self.batches.lock().unwrap().push(numbers.clone());
             Outcome::Each(
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn each_caller_gets_its_own_result_and_limits_hold() {
+    async fn each_caller_receives_its_own_result_within_the_limits() {
         let server = Arc::new(Server::default());
         let namespace = namespace();
         let calls: Vec<_> = (0..500)
@@ -427,13 +427,13 @@ mod tests {
         assert!(batches.iter().all(|batch| batch.len() <= 10));
         assert!(batches.iter().all(|batch| batch.iter().map(|number| 1 + number % 300).sum::<usize>() <= 1000));
         assert!(batches.len() < 250, "{} batches: nothing was merged", batches.len());
-        assert_eq!(server.most_at_once.load(Ordering::SeqCst), 2);
+        assert_eq!(server.max_in_flight.load(Ordering::SeqCst), 2);
         let state = server.coalescer.state.lock().unwrap();
-        assert_eq!((state.bytes_waiting, state.queues.len()), (0, 0));
+        assert_eq!((state.queued_bytes, state.queues.len()), (0, 0));
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_any_more_is_not_sent() {
+    async fn a_cancelled_insert_is_not_sent() {
         let server = Arc::new(Server::default());
         let namespace = namespace();
         let calls: Vec<_> = (1..40)
@@ -451,27 +451,27 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn callers_wait_while_too_much_waits() {
+    async fn callers_wait_while_the_queues_are_full() {
         let server = Arc::new(Server::default());
         let namespace = namespace();
-        let size = MOST_BYTES_WAITING / 4;
+        let size = MAX_QUEUED_BYTES / 4;
         let calls: Vec<_> = (1..30)
             .map(|number| tokio::spawn(insert(Arc::clone(&server), Arc::clone(&namespace), (number * 7 + 1, size))))
             .collect();
-        let mut most = 0;
+        let mut max = 0;
         while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
-            most = most.max(server.coalescer.state.lock().unwrap().bytes_waiting);
+            max = max.max(server.coalescer.state.lock().unwrap().queued_bytes);
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
         for call in calls {
             call.await.unwrap().unwrap();
         }
-        // Those that found room at the same moment may have come in together.
-        assert!(most <= MOST_BYTES_WAITING + 4 * size, "{most}");
+        // Callers that found room at the same time may all have submitted an insert.
+        assert!(max <= MAX_QUEUED_BYTES + 4 * size, "{max}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_panic_reaches_its_callers_as_an_error() {
+    async fn a_panic_becomes_an_error_of_its_callers() {
         let server = Arc::new(Server { panics: true, ..Server::default() });
         let namespace = namespace();
         for _ in 0..5 {

@@ -1,5 +1,5 @@
-//! Documents that come in batches, from either path. The next batch is on its
-//! way while this one is read.
+//! Streams of document batches, for both paths. The next batch is fetched while the current
+//! one is read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,70 +12,70 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-use crate::driver::events::{Heard, Listener};
 use crate::error::{Error, ErrorKind, Result};
+use crate::listener::{Heard, Listener};
 
-/// Documents that came together, still in the answer that brought them.
+/// A batch of documents, stored as the server's response.
 pub struct Batch {
-    answer: Answer,
-    /// Where the next document begins in the bytes of the array.
+    response: Response,
+    /// The offset of the next document in the bytes of the array.
     offset: usize,
-    left: usize,
+    remaining: usize,
 }
 
-enum Answer {
+enum Response {
     MongoDb(RawBatch),
     DataApi(RawDocumentBuf),
 }
 
 impl Batch {
-    /// The documents of an answer of MongoDB's.
+    /// Creates a batch from MongoDB's response to `find`, `getMore` and the like.
     ///
     /// # Errors
-    /// `Protocol` where it holds none.
-    pub fn of_mongodb(answer: RawBatch) -> Result<Self> {
-        Self::new(Answer::MongoDb(answer))
+    /// `Protocol` if the response contains no documents.
+    pub fn of_mongodb(response: RawBatch) -> Result<Self> {
+        Self::new(Response::MongoDb(response))
     }
 
-    /// The documents of an answer of the Data API's.
+    /// Creates a batch from a response of the Data API.
     ///
     /// # Errors
-    /// `Protocol` where it has no `documents`.
-    pub fn of_data_api(answer: RawDocumentBuf) -> Result<Self> {
-        Self::new(Answer::DataApi(answer))
+    /// `Protocol` if the response has no array `documents`.
+    pub fn of_data_api(response: RawDocumentBuf) -> Result<Self> {
+        Self::new(Response::DataApi(response))
     }
 
-    /// Documents that are there.
+    /// Creates a batch from documents in memory.
     ///
     /// # Errors
-    /// `Protocol` where they cannot be encoded.
+    /// `Protocol` if they cannot be encoded.
     pub fn of_documents(documents: Vec<bson::Document>) -> Result<Self> {
-        let answer = RawDocumentBuf::try_from(&bson::doc! { "documents": documents }).map_err(|_| malformed())?;
-        Self::new(Answer::DataApi(answer))
+        let response = RawDocumentBuf::try_from(&bson::doc! { "documents": documents }).map_err(|_| malformed())?;
+        Self::new(Response::DataApi(response))
     }
 
-    fn new(answer: Answer) -> Result<Self> {
-        let left = answer.documents()?.into_iter().take_while(std::result::Result::is_ok).count();
-        Ok(Self { answer, offset: 4, left })
+    fn new(response: Response) -> Result<Self> {
+        let remaining = response.documents()?.into_iter().take_while(std::result::Result::is_ok).count();
+        Ok(Self { response, offset: 4, remaining })
     }
 
-    /// How many documents have not been taken.
+    /// Returns the number of unread documents.
     pub fn len(&self) -> usize {
-        self.left
+        self.remaining
     }
 
-    /// The server's id of the cursor, 0 once it has no more; where the answer is MongoDB's.
+    /// Returns the cursor ID of a MongoDB response, which is 0 after the last batch.
     pub fn cursor_id(&self) -> Option<i64> {
-        match &self.answer {
-            Answer::MongoDb(batch) => batch.as_raw_document().get_document("cursor").ok()?.get_i64("id").ok(),
-            Answer::DataApi(_) => None,
+        match &self.response {
+            Response::MongoDb(batch) => batch.as_raw_document().get_document("cursor").ok()?.get_i64("id").ok(),
+            Response::DataApi(_) => None,
         }
     }
 
-    /// All documents that are left, one behind the other.
+    /// Returns the concatenated bytes of all unread documents.
     ///
     /// # Errors
-    /// `Protocol` where there is something else.
+    /// `Protocol` if an element is not a document.
     pub fn take_raw(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(document) = self.take_next() {
@@ -84,26 +84,26 @@ impl Batch {
         Ok(bytes)
     }
 
-    /// Whether all documents have been taken.
+    /// Returns whether all documents have been read.
     pub fn is_empty(&self) -> bool {
-        self.left == 0
+        self.remaining == 0
     }
 
-    /// Takes the next document.
+    /// Returns the next document.
     ///
     /// # Errors
-    /// `Protocol` where there is something else.
+    /// `Protocol` if an element is not a document.
     pub fn take_next(&mut self) -> Option<Result<&RawDocument>> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return None;
         }
-        self.left -= 1;
-        let bytes = match self.answer.documents() {
+        self.remaining -= 1;
+        let bytes = match self.response.documents() {
             Ok(array) => array.as_bytes(),
             Err(error) => return Some(Err(error)),
         };
         let Some((document, next)) = element(bytes, self.offset) else {
-            self.left = 0;
+            self.remaining = 0;
             return Some(Err(malformed()));
         };
         self.offset = next;
@@ -111,7 +111,7 @@ impl Batch {
     }
 }
 
-/// The document that begins at `offset` of an array's bytes, and where what comes after it begins.
+/// Returns the document at `offset` in an array's bytes, and the offset of the next element.
 fn element(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     let rest = bytes.get(offset..)?;
     if rest.first() != Some(&0x03) {
@@ -124,20 +124,20 @@ fn element(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     Some((bytes.get(begin..end)?, end))
 }
 
-impl Answer {
+impl Response {
     fn documents(&self) -> Result<&RawArray> {
         match self {
             Self::MongoDb(batch) => batch.doc_slices().map_err(|_| malformed()),
-            Self::DataApi(answer) => answer.get_array("documents").map_err(|_| malformed()),
+            Self::DataApi(response) => response.get_array("documents").map_err(|_| malformed()),
         }
     }
 }
 
 fn malformed() -> Error {
-    Error::new(ErrorKind::Protocol, "the server's answer does not hold documents as it should")
+    Error::new(ErrorKind::Protocol, "the server's response does not contain the documents in the expected form")
 }
 
-/// A query under way.
+/// A running query. Dropping it closes the cursor.
 pub struct Fetching {
     batches: Arc<Mutex<mpsc::Receiver<Result<Batch>>>>,
     demand: Option<Arc<Demand>>,
@@ -148,33 +148,33 @@ pub struct Fetching {
 /// The batches of a query.
 pub type Batches = BoxStream<'static, Result<Batch>>;
 
-/// Asks for one thing at a time, whatever becomes of who asked.
+/// Requests one item at a time. A request stays valid if the requester is cancelled.
 #[derive(Debug)]
 pub struct Demand {
     permits: Semaphore,
-    asked: AtomicBool,
+    requested: AtomicBool,
 }
 
 impl Default for Demand {
     fn default() -> Self {
-        Self { permits: Semaphore::new(0), asked: AtomicBool::new(false) }
+        Self { permits: Semaphore::new(0), requested: AtomicBool::new(false) }
     }
 }
 
 impl Demand {
-    /// Asks, unless that was done and not answered.
+    /// Requests an item, unless a request is pending.
     pub fn ask(&self) {
-        if !self.asked.swap(true, Ordering::Relaxed) {
+        if !self.requested.swap(true, Ordering::Relaxed) {
             self.permits.add_permits(1);
         }
     }
 
-    /// What was asked for came.
+    /// Marks the pending request as fulfilled.
     pub fn answered(&self) {
-        self.asked.store(false, Ordering::Relaxed);
+        self.requested.store(false, Ordering::Relaxed);
     }
 
-    /// Waits until somebody asks.
+    /// Waits for a request.
     pub async fn wanted(&self) {
         if let Ok(permit) = self.permits.acquire().await {
             permit.forget();
@@ -183,13 +183,13 @@ impl Demand {
 }
 
 impl Fetching {
-    /// Opens a stream of batches, and keeps one batch ahead of its reader.
+    /// Opens a stream of batches and prefetches one batch.
     pub fn start(runtime: &Handle, open: impl Future<Output = Result<Batches>> + Send + 'static) -> Self {
         Self::heard(runtime, true, None, open)
     }
 
-    /// Opens a stream of batches: `ahead` of its reader, or each when it is
-    /// wanted. A listener hears of it as its caller's.
+    /// Opens a stream of batches. With `ahead`, it prefetches one batch; otherwise it fetches a
+    /// batch on request. Command events are attributed to the caller in `heard`.
     pub fn heard(
         runtime: &Handle,
         ahead: bool,
@@ -211,13 +211,13 @@ impl Fetching {
                 Ok(batches) => batches,
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
-            while let Ok(place) = sender.reserve().await {
+            while let Ok(slot) = sender.reserve().await {
                 if let Some(wanted) = &wanted {
                     wanted.wanted().await;
                 }
                 let Some(batch) = batches.next().await else { return };
                 let failed = batch.is_err();
-                place.send(batch);
+                slot.send(batch);
                 if failed {
                     return;
                 }
@@ -226,14 +226,13 @@ impl Fetching {
         Self { batches: Arc::new(Mutex::new(receiver)), demand, heard, task: task.abort_handle() }
     }
 
-    /// Who hears of it.
+    /// Returns the listener of its command events.
     pub fn listener(&self) -> Option<Arc<dyn Listener>> {
         self.heard.as_ref().map(|heard| Arc::clone(&heard.listener))
     }
 
-    /// The next batches, until they hold `wanted` documents or there are no
-    /// more; tells also whether these were the last. With `once`, one batch,
-    /// even if it is empty.
+    /// Fetches batches until they contain `wanted` documents or the query is exhausted. Also returns
+    /// whether the query is exhausted. With `once`, fetches one batch, even if it is empty.
     pub fn fetch(
         &self,
         wanted: usize,
@@ -242,7 +241,7 @@ impl Fetching {
         let (batches, demand) = (Arc::clone(&self.batches), self.demand.clone());
         async move {
             let mut batches = batches.lock().await;
-            let (mut come, mut documents) = (Vec::new(), 0);
+            let (mut fetched, mut documents) = (Vec::new(), 0);
             while documents < wanted {
                 let next = match batches.try_recv() {
                     Ok(batch) => Some(batch),
@@ -256,22 +255,22 @@ impl Fetching {
                 if let Some(demand) = &demand {
                     demand.answered();
                 }
-                let Some(batch) = next else { return Ok((come, true)) };
+                let Some(batch) = next else { return Ok((fetched, true)) };
                 let batch = batch?;
                 documents += batch.len();
-                come.push(batch);
+                fetched.push(batch);
                 if once {
                     break;
                 }
             }
-            Ok((come, false))
+            Ok((fetched, false))
         }
     }
 }
 
 impl Drop for Fetching {
     fn drop(&mut self) {
-        // The driver then tells the server that the cursor is not needed any more.
+        // The driver then sends `killCursors`.
         self.task.abort();
     }
 }

@@ -1,68 +1,67 @@
-//! The one error type of the core. Its kinds are the classes of
-//! `pymongo.errors`, so that the binding only has to look the class up.
+//! The error type of the core. Each kind corresponds to a class of
+//! `pymongo.errors`, which the Python binding looks up.
 
 use std::fmt;
 
 use bson::RawDocumentBuf;
 
-/// What went wrong, named as PyMongo names it.
+/// The class of an error, named after the exceptions of `pymongo.errors`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The settings are wrong (`ConfigurationError`).
+    /// The settings are invalid (`ConfigurationError`).
     Configuration,
-    /// The connection string is wrong (`InvalidURI`).
+    /// The connection string is invalid (`InvalidURI`).
     InvalidUri,
-    /// A database or collection name that MongoDB does not allow (`InvalidName`).
+    /// MongoDB does not allow the database or collection name (`InvalidName`).
     InvalidName,
-    /// No usable server within the timeout (`ServerSelectionTimeoutError`).
+    /// No suitable server was found within the timeout (`ServerSelectionTimeoutError`).
     ServerSelectionTimeout,
-    /// The connection could not be made or was lost (`AutoReconnect`).
+    /// The connection could not be established or was lost (`AutoReconnect`).
     AutoReconnect,
-    /// An answer did not come in time (`NetworkTimeout`).
+    /// The server did not respond in time (`NetworkTimeout`).
     NetworkTimeout,
     /// The server is not, or no longer, the primary (`NotPrimaryError`).
     NotPrimary,
-    /// The server refused the command (`OperationFailure`).
+    /// The server rejected the command (`OperationFailure`).
     Operation,
-    /// The server refused a write (`WriteError`).
+    /// The server rejected a write (`WriteError`).
     Write,
-    /// A unique key exists already (`DuplicateKeyError`).
+    /// A unique index already contains the key (`DuplicateKeyError`).
     DuplicateKey,
-    /// The `_id` exists already, and nothing else is meant (`DuplicateKeyError`).
+    /// The duplicate key is certainly the `_id` (`DuplicateKeyError`).
     DuplicateId,
-    /// Some documents of a batch were refused (`BulkWriteError`).
+    /// The server rejected some documents of a batch (`BulkWriteError`).
     BulkWrite,
-    /// The write concern was not met (`WriteConcernError`).
+    /// The write concern was not satisfied (`WriteConcernError`).
     WriteConcern,
-    /// The write concern was not met in time (`WTimeoutError`).
+    /// The write concern was not satisfied in time (`WTimeoutError`).
     WTimeout,
     /// `maxTimeMS` was exceeded (`ExecutionTimeout`).
     ExecutionTimeout,
     /// The server no longer knows the cursor (`CursorNotFound`).
     CursorNotFound,
-    /// The call makes no sense here (`InvalidOperation`).
+    /// The operation is not allowed in the current state (`InvalidOperation`).
     InvalidOperation,
     /// A document is larger than MongoDB allows (`DocumentTooLarge`).
     DocumentTooLarge,
-    /// The server's answer cannot be understood (`ProtocolError`).
+    /// The server's response is malformed (`ProtocolError`).
     Protocol,
-    /// Bytes that are no BSON, or text that is no Extended JSON (`InvalidBSON`).
+    /// Invalid BSON bytes or invalid Extended JSON text (`InvalidBSON`).
     InvalidBson,
-    /// The Data API answered with an error, or with no answer of its own
-    /// (`DataApiError`). `status` is the HTTP status, if one came.
+    /// The Data API responded with an error or with an unexpected body (`DataApiError`).
     DataApi {
-        /// The HTTP status, where there was one.
+        /// The HTTP status, if the server responded.
         status: Option<u16>,
     },
 }
 
-/// An error of the core: its kind, a message that holds no secret, and what
-/// the server said about it.
+/// An error of the core: its kind, a message without secrets, and the server's
+/// own description of the error.
 #[derive(Clone)]
 pub struct Error {
-    /// Which class of `pymongo.errors` it becomes.
+    /// Determines the class of `pymongo.errors` that is raised.
     pub kind: ErrorKind,
-    /// What was tried, against which host, and what to do.
+    /// The attempted operation, the host, and how to fix the problem.
     pub message: String,
     /// MongoDB's error code.
     pub code: Option<i32>,
@@ -74,23 +73,23 @@ pub struct Error {
     pub error_code: Option<String>,
 }
 
-/// The core's result.
+/// The result type of the core.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error of `kind` with `message`, and nothing from a server.
+    /// Creates an error without any details from a server.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), code: None, details: None, labels: Vec::new(), error_code: None }
     }
 
-    /// The same error with MongoDB's error code.
+    /// Sets MongoDB's error code.
     #[must_use]
     pub fn with_code(mut self, code: Option<i32>) -> Self {
         self.code = code;
         self
     }
 
-    /// The same error with the server's error document.
+    /// Sets the server's error document.
     #[must_use]
     pub fn with_details(mut self, details: Option<RawDocumentBuf>) -> Self {
         self.details = details;
@@ -98,8 +97,8 @@ impl Error {
     }
 }
 
-/// For messages: the text without the control characters that would break a
-/// log line, cut to `limit` characters.
+/// Prepares a text for an error message: replaces control characters, which would break
+/// a log line, and truncates the text to `limit` characters.
 pub fn excerpt(text: &str, limit: usize) -> String {
     let mut out: String =
         text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned();
@@ -109,7 +108,7 @@ pub fn excerpt(text: &str, limit: usize) -> String {
     out
 }
 
-// `details` may hold the user's document: it stays out of logs.
+// `details` may contain the user's document, which must not appear in logs.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")

@@ -1,5 +1,5 @@
-//! Calls that end although the network does not let them: where their client
-//! is closed, and where the interpreter ends.
+//! Fails pending calls when their client is closed or the interpreter exits, even if the
+//! network never responds.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{EXIT_TIME, PING_TIME};
 
-/// Whether a client has given its calls up, and which calls would have to know.
+/// Tells the pending calls of a client that they must fail.
 pub struct GivingUp(watch::Sender<bool>);
 
 impl Default for GivingUp {
@@ -20,12 +20,12 @@ impl Default for GivingUp {
 }
 
 impl GivingUp {
-    /// Has calls under way fail, and those that are made from now on.
+    /// Fails all pending and future calls.
     pub fn give_up(&self) {
         self.0.send_replace(true);
     }
 
-    /// The result of a call, or an error once its client gives up.
+    /// Awaits a call, or fails once [`GivingUp::give_up`] is called.
     pub fn until<T, F: Future<Output = Result<T>> + Send>(
         &self,
         call: F,
@@ -34,39 +34,39 @@ impl GivingUp {
         async move {
             tokio::select! {
                 biased;
-                ended = call => ended,
+                result = call => result,
                 Ok(_) = given_up.wait_for(|given_up| *given_up) => Err(Error::new(
                     ErrorKind::AutoReconnect,
-                    "the server had not answered when the client was closed or the interpreter ended: it is not known \
-                     whether the call had an effect",
+                    "the server had not responded when the client was closed or the interpreter exited: the call may \
+                     or may not have taken effect",
                 )),
             }
         }
     }
 
-    /// Gives up if calls are under way while the server leaves two pings in a row unanswered.
-    pub async fn at_exit(&self, is_there: impl FnMut() -> BoxFuture<'static, bool> + Send) {
-        self.if_silent(EXIT_TIME / PINGS, PING_TIME, is_there).await;
+    /// Gives up if the server leaves two consecutive pings unanswered while calls are pending.
+    pub async fn at_exit(&self, is_reachable: impl FnMut() -> BoxFuture<'static, bool> + Send) {
+        self.when_unresponsive(EXIT_TIME / PINGS, PING_TIME, is_reachable).await;
     }
 
-    async fn if_silent(
+    async fn when_unresponsive(
         &self,
         pause: Duration,
         ping_time: Duration,
-        mut is_there: impl FnMut() -> BoxFuture<'static, bool> + Send,
+        mut is_reachable: impl FnMut() -> BoxFuture<'static, bool> + Send,
     ) {
         let mut unanswered = 0;
         while unanswered < PINGS {
             sleep(pause).await;
-            let under_way = self.0.receiver_count() > 0;
-            let answered = !under_way || timeout(ping_time, is_there()).await.unwrap_or(false);
-            unanswered = if answered { 0 } else { unanswered + 1 };
+            let is_pending = self.0.receiver_count() > 0;
+            let responded = !is_pending || timeout(ping_time, is_reachable()).await.unwrap_or(false);
+            unanswered = if responded { 0 } else { unanswered + 1 };
         }
         self.give_up();
     }
 }
 
-/// How many pings in a row have to be left unanswered.
+/// The number of consecutive unanswered pings after which pending calls fail.
 const PINGS: u32 = 2;
 
 #[cfg(test)]
@@ -77,29 +77,33 @@ mod tests {
     use std::future::{pending, ready};
 
     #[tokio::test]
-    async fn calls_fail_once_they_are_given_up() {
+    async fn calls_fail_after_give_up() {
         let giving_up = GivingUp::default();
         assert_eq!(giving_up.until(ready(Ok(1))).await.unwrap(), 1);
-        let hanging = giving_up.until(pending::<Result<()>>());
+        let pending_call = giving_up.until(pending::<Result<()>>());
         giving_up.give_up();
-        assert_eq!(hanging.await.unwrap_err().kind, ErrorKind::AutoReconnect);
+        assert_eq!(pending_call.await.unwrap_err().kind, ErrorKind::AutoReconnect);
         assert!(giving_up.until(pending::<Result<()>>()).await.is_err());
     }
 
     #[tokio::test]
-    async fn at_exit_calls_are_given_up_only_if_nothing_is_answered() {
+    async fn at_exit_calls_fail_only_if_the_server_is_unresponsive() {
         let giving_up = GivingUp::default();
         let (forever, short) = (Duration::from_millis(200), Duration::from_millis(1));
-        let hanging = giving_up.until(pending::<Result<()>>());
-        assert!(timeout(forever, giving_up.if_silent(short, short, || ready(true).boxed())).await.is_err());
+        let pending_call = giving_up.until(pending::<Result<()>>());
+        assert!(timeout(forever, giving_up.when_unresponsive(short, short, || ready(true).boxed())).await.is_err());
         let mut answers = [false, true, false, true].into_iter().cycle();
         assert!(
-            timeout(forever, giving_up.if_silent(short, short, move || ready(answers.next().unwrap()).boxed()))
+            timeout(forever, giving_up.when_unresponsive(short, short, move || ready(answers.next().unwrap()).boxed()))
                 .await
                 .is_err()
         );
-        giving_up.if_silent(short, short, || pending().boxed()).await;
-        assert!(hanging.await.is_err());
-        assert!(timeout(forever, GivingUp::default().if_silent(short, short, || ready(false).boxed())).await.is_err());
+        giving_up.when_unresponsive(short, short, || pending().boxed()).await;
+        assert!(pending_call.await.is_err());
+        assert!(
+            timeout(forever, GivingUp::default().when_unresponsive(short, short, || ready(false).boxed()))
+                .await
+                .is_err()
+        );
     }
 }

@@ -1,22 +1,22 @@
-//! How long what must come to an end may take, whatever the network does.
-//! `docs/shutdown.md` tells users.
+//! Time limits for closing clients, draining queues and exiting, whatever the network does.
+//! `docs/shutdown.md` documents them for users.
 
 use std::time::Duration;
 
-/// How long `close()` of a client waits for calls under way, and for the server to end the
-/// client's sessions. Calls that have not ended by then fail.
+/// How long a client's `close()` waits for pending calls and for the server to end the client's
+/// sessions. Calls that are still pending after that fail.
 pub const CLOSE_TIME: Duration = Duration::from_secs(3);
 
-/// How long `drain_store` waits for the next answer of a server to inserts that are on their way.
+/// How long `drain_store` waits for the server's next response to pending inserts.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// How long after the main thread has ended a server may leave calls under way and pings unanswered
+/// After the main thread has ended: how long a server may leave pending calls and pings unanswered
 /// before the calls fail.
 pub const EXIT_TIME: Duration = Duration::from_secs(3);
 
-/// How long a ping may take that tells whether a server is there: at the interpreter's exit, and for
+/// The timeout of a ping that checks whether a server is reachable, at the interpreter's exit and for
 /// the gateway's readiness and shutdown.
 pub const PING_TIME: Duration = Duration::from_secs(2);
 
-/// How long pings may take that find connections which their server has closed.
+/// The timeout of the pings that find connections closed by the server.
 pub const PURGE_TIME: Duration = Duration::from_secs(2);

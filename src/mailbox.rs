@@ -1,15 +1,15 @@
-//! Where finished calls wait for their event loop. Knows nothing of Python:
-//! a thread of the runtime puts a call's token in and, where the mailbox was
-//! empty, writes a byte to a socket that the loop watches.
+//! Queues of finished calls, one for each event loop. A runtime thread adds a call's token
+//! and, if the queue was empty, writes a byte to a socket that the loop watches. This module
+//! does not depend on Python.
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// A mailbox of one event loop.
+/// The finished calls of one event loop.
 pub struct Mailbox {
     tokens: Mutex<Vec<u64>>,
-    came_in: Condvar,
+    arrived: Condvar,
     closed: AtomicBool,
     socket: Option<Sockets>,
 }
@@ -19,17 +19,17 @@ type Socket = std::os::unix::net::UnixStream;
 #[cfg(not(unix))]
 type Socket = std::net::TcpStream;
 
-/// The two ends of what tells a loop that something came in.
+/// The socket pair that wakes an event loop.
 pub struct Sockets {
     watched: Socket,
     written: Socket,
 }
 
 impl Sockets {
-    /// A pair of sockets.
+    /// Creates a non-blocking socket pair.
     ///
     /// # Errors
-    /// The system's, where it gives none.
+    /// The operating system's error.
     #[cfg(unix)]
     pub fn new() -> std::io::Result<Self> {
         let (watched, written) = Socket::pair()?;
@@ -38,7 +38,7 @@ impl Sockets {
         Ok(Self { watched, written })
     }
 
-    /// The descriptor to watch.
+    /// Returns the file descriptor that the loop watches.
     #[cfg(unix)]
     pub fn descriptor(&self) -> std::os::fd::RawFd {
         use std::os::fd::AsRawFd as _;
@@ -47,28 +47,28 @@ impl Sockets {
 }
 
 impl Mailbox {
-    /// A mailbox that tells through `socket`, or, without one, only whoever [`waits`](Self::wait).
+    /// Creates a mailbox that wakes the loop through `socket`, or without one only threads in [`Self::wait`].
     pub fn new(socket: Option<Sockets>) -> Self {
-        Self { tokens: Mutex::default(), came_in: Condvar::new(), closed: AtomicBool::new(false), socket }
+        Self { tokens: Mutex::default(), arrived: Condvar::new(), closed: AtomicBool::new(false), socket }
     }
 
-    fn put(&self, come: impl Iterator<Item = u64>) {
+    fn put(&self, added: impl Iterator<Item = u64>) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = tokens.is_empty();
-        tokens.extend(come);
+        tokens.extend(added);
         if !was_empty || tokens.is_empty() {
-            // The loop has been told, and has not come yet.
+            // The loop was already woken and has not taken the tokens yet.
             return;
         }
         drop(tokens);
         match &self.socket {
-            // A full socket is readable already; a closed one belongs to a loop that is gone.
+            // A full socket is readable anyway; a closed one belongs to a closed loop.
             Some(Sockets { written, .. }) => drop((&*written).write(&[1])),
-            None => self.came_in.notify_one(),
+            None => self.arrived.notify_one(),
         }
     }
 
-    /// Takes all that has come in.
+    /// Returns and removes all tokens.
     pub fn take(&self) -> Vec<u64> {
         if let Some(Sockets { watched, .. }) = &self.socket {
             let mut bytes = [0; 64];
@@ -77,41 +77,41 @@ impl Mailbox {
         std::mem::take(&mut *self.tokens.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until something came in; `false` once the mailbox is closed.
+    /// Waits for a token. Returns `false` once the mailbox is closed.
     pub fn wait(&self) -> bool {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         while tokens.is_empty() && !self.closed.load(Ordering::Acquire) {
-            tokens = self.came_in.wait(tokens).unwrap_or_else(PoisonError::into_inner);
+            tokens = self.arrived.wait(tokens).unwrap_or_else(PoisonError::into_inner);
         }
         !self.closed.load(Ordering::Acquire)
     }
 
-    /// Ends the waiting.
+    /// Closes the mailbox and wakes waiting threads.
     pub fn close(&self) {
         let _tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         self.closed.store(true, Ordering::Release);
-        self.came_in.notify_all();
+        self.arrived.notify_all();
     }
 }
 
-/// Tells a loop that a call has ended.
+/// Notifies an event loop that a call has finished.
 pub struct Wakeup {
     mailbox: Arc<Mailbox>,
     token: u64,
 }
 
 impl Wakeup {
-    /// A wake-up for the call of that token.
+    /// Creates the notification for the call with this token.
     pub fn new(mailbox: Arc<Mailbox>, token: u64) -> Self {
         Self { mailbox, token }
     }
 
-    /// Tells it; costs no more than a lock where the loop has been told already.
+    /// Notifies the loop. If the loop was already woken, this costs only a lock.
     pub fn fire(self) {
         self.mailbox.put(std::iter::once(self.token));
     }
 
-    /// Tells of many calls at once, each loop once.
+    /// Notifies the loops of many calls, each loop once.
     pub fn fire_all(mut wakeups: Vec<Self>) {
         while let Some(first) = wakeups.first() {
             let mailbox = Arc::clone(&first.mailbox);
@@ -129,20 +129,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_calls_tell_each_loop_once() {
+    fn many_calls_wake_each_loop_once() {
         let boxes = [(); 2].map(|()| Arc::new(Mailbox::new(Some(Sockets::new().unwrap()))));
         let wakeups = (0..10).map(|token| Wakeup::new(Arc::clone(&boxes[token as usize % 2]), token)).collect();
         Wakeup::fire_all(wakeups);
         for (place, mailbox) in boxes.iter().enumerate() {
             let mut bytes = [0; 64];
-            let told = (&mailbox.socket.as_ref().unwrap().watched).read(&mut bytes).unwrap();
-            assert_eq!(told, 1);
+            let count = (&mailbox.socket.as_ref().unwrap().watched).read(&mut bytes).unwrap();
+            assert_eq!(count, 1);
             assert_eq!(mailbox.take(), (0..5).map(|n| 2 * n + place as u64).collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn closing_ends_the_waiting() {
+    fn close_wakes_waiting_threads() {
         let mailbox = Arc::new(Mailbox::new(None));
         let waiting = std::thread::spawn({
             let mailbox = Arc::clone(&mailbox);

@@ -1,7 +1,6 @@
-//! What exists once in a process: the tokio runtime, and the source of
-//! `ObjectId`s. Nothing is made before it is needed, and a forked child starts
-//! with none of its parent's: threads do not survive a fork, so whatever
-//! rested on them is left alone (leaked, not dropped) and made anew.
+//! Per-process state: the tokio runtime and the `ObjectId` generator. Both are created on
+//! first use. A forked child creates its own: threads do not survive a fork, so the parent's
+//! state is leaked in the child, not dropped.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -13,25 +12,25 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The environment variable that sets the number of worker threads of the
-/// runtime (default 1, at most 64). One is enough to saturate a core with
-/// inserts; more help where TLS or large documents keep the first one busy.
+/// runtime (default 1, maximum 64). One thread saturates a core with
+/// inserts; more help if TLS or large documents keep the first one busy.
 pub const WORKER_THREADS_VARIABLE: &str = "CONNECT_MONGODB_WORKER_THREADS";
 
-/// What one process owns.
+/// The state of one process.
 #[derive(Debug)]
 pub struct Process {
-    /// The operating system's id of this process.
+    /// The process ID.
     pub pid: u32,
     runtime: OnceLock<std::result::Result<Runtime, String>>,
     object_ids: ObjectIds,
 }
 
-// The lock is held for a few instructions only. A fork from Python happens
-// under the GIL, which every caller of `process` on a Python thread holds, and
-// no runtime thread calls it, so that a child never inherits it locked.
+// The lock is held for a few instructions only. Python forks under the GIL, which every
+// caller of `process` on a Python thread holds, and no runtime thread calls it. So a child
+// never inherits a locked mutex.
 static PROCESS: Mutex<Option<&'static Process>> = Mutex::new(None);
 
-/// This process's own state; made at the first call, and again in a forked child.
+/// Returns the state of this process. The first call creates it, also in a forked child.
 pub fn process() -> &'static Process {
     let mut current = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     current.get_or_insert_with(|| {
@@ -40,17 +39,17 @@ pub fn process() -> &'static Process {
     })
 }
 
-/// To be called in a forked child, before anything else of this crate. (Asking
-/// for the process id at every call would cost a system call each.)
+/// Resets the state. A forked child must call this before anything else of this crate.
+/// (Checking the process ID in every call would cost a system call each.)
 pub fn forked() {
     *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 impl Process {
-    /// The runtime that all clients of this process share.
+    /// Returns the runtime that all clients of this process share.
     ///
     /// # Errors
-    /// `InvalidOperation` where the system gives no threads or descriptors.
+    /// `InvalidOperation` if the system limits of threads or file descriptors are reached.
     pub fn runtime(&'static self) -> Result<&'static Handle> {
         self.runtime
             .get_or_init(|| {
@@ -71,7 +70,7 @@ impl Process {
             })
     }
 
-    /// A new `ObjectId`, unique also across forked processes.
+    /// Generates an `ObjectId` that is unique even across forked processes.
     pub fn object_id(&self) -> ObjectId {
         self.object_ids.next()
     }
@@ -81,8 +80,8 @@ fn worker_threads(setting: Option<&str>) -> usize {
     setting.and_then(|text| text.trim().parse().ok()).filter(|count| (1..=64).contains(count)).unwrap_or(1)
 }
 
-// Not `ObjectId::new`: its random part is drawn once and survives a fork, and
-// then parent and child make the same ids.
+// Replaces `ObjectId::new`, whose random part survives a fork, so that parent and child
+// generate the same IDs.
 #[derive(Debug)]
 struct ObjectIds {
     random: [u8; 5],
@@ -91,12 +90,12 @@ struct ObjectIds {
 
 impl ObjectIds {
     fn new() -> Self {
-        // The driver makes ids of its own, on the runtime's threads. What they
-        // rest on is made here, where no fork can come in between.
+        // The driver generates IDs on the runtime's threads. Initialize its generator here,
+        // where no fork can interrupt it.
         let _first = ObjectId::new();
         let mut seed = [0_u8; 9];
         if getrandom::fill(&mut seed).is_err() {
-            // No source of randomness: the clock and the process id tell processes apart.
+            // Without a random source, the clock and the process ID distinguish processes.
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
             seed[..8].copy_from_slice(&(now ^ (u64::from(std::process::id()) << 32)).to_le_bytes());
         }
@@ -121,7 +120,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn object_ids_are_unique_and_carry_the_time() {
+    fn object_ids_are_unique_and_contain_the_time() {
         let ids: HashSet<_> = (0..10_000).map(|_| process().object_id()).collect();
         assert_eq!(ids.len(), 10_000);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_senseless_number_of_workers_is_ignored() {
+    fn an_invalid_number_of_worker_threads_is_ignored() {
         assert_eq!(worker_threads(None), 1);
         assert_eq!(worker_threads(Some("4")), 4);
         assert_eq!(worker_threads(Some("0")), 1);

@@ -1,4 +1,4 @@
-//! A text that must not be seen: passwords, API keys, connection strings.
+//! The type of passwords, API keys and connection strings.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -6,18 +6,20 @@ use std::hash::{Hash, Hasher};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-/// A secret text: wiped from memory when dropped, never printed. Compared in
-/// constant time, so that it may be part of a key.
+use crate::redact::REDACTED;
+
+/// A secret string. It is erased from memory when dropped, `Debug` does not print it, and
+/// comparison takes constant time, so that it can be part of a lookup key.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes the text over.
+    /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text itself. What calls this must not let it reach a message.
+    /// Returns the string itself. Callers must not put it into a message.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -39,17 +41,6 @@ impl Hash for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(REDACTED)
     }
-}
-
-/// What stands for a value that is not stored or shown.
-pub const REDACTED: &str = "***";
-
-/// What the digest of a value that is not stored begins with.
-pub const REDACTED_DIGEST: &str = "hmac-sha256:";
-
-/// Whether a text stands for a value that was redacted.
-pub fn is_redacted(text: &str) -> bool {
-    text == REDACTED || text.starts_with(REDACTED_DIGEST)
 }

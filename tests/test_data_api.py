@@ -138,9 +138,9 @@ def test_the_servers_word_for_the_error_is_kept() -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "says"),
     [
-        (None, None, "without an answer"),
-        (b"HTTP/1.1 201 Created\r\nContent-Le", None, "without an answer"),
-        (answered("201 Created", '{"insertedId": ', length=5000), 201, "broke off after 15 bytes"),
+        (None, None, "without a response"),
+        (b"HTTP/1.1 201 Created\r\nContent-Le", None, "without a response"),
+        (answered("201 Created", '{"insertedId": ', length=5000), 201, "truncated after 15 bytes"),
         (answered("429 Too Many Requests", '{"error": "slow down"}'), 429, "slow down"),
         (answered("503 Service Unavailable", "maintenance"), 503, "maintenance"),
         (answered("502 Bad Gateway", ""), 502, "no body"),
@@ -181,7 +181,7 @@ def test_a_duplicate_at_the_first_try_or_of_another_key_is_one() -> None:
         with canned(None, duplicate, nothing) as server, pytest.raises(DuplicateKeyError):
             collection(server.url).insert_one({})
     with canned(None, DUPLICATE, answered("403 X", '{"error": "no reading"}')) as server:
-        with pytest.raises(AutoReconnect, match="could not be looked up"):
+        with pytest.raises(AutoReconnect, match="check whether the document is stored failed"):
             collection(server.url).insert_one({})
     with canned(None, DUPLICATE) as server, pytest.raises(DataApiError):
         collection(server.url).insert_one({"_id": "my own"})

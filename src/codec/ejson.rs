@@ -1,279 +1,34 @@
-//! MongoDB Extended JSON v2, both ways, between text and BSON bytes
-//! (<https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md>),
-//! and the plain JSON in which the Data API answers.
-
-use std::io::Write as _;
+//! Parses MongoDB Extended JSON v2 into BSON
+//! (<https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md>).
+//! [`super::ejson_text`] is the opposite direction.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bson::oid::ObjectId;
-use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use bson::spec::ElementType;
 use bson::{DateTime, Decimal128, RawDocumentBuf};
 use serde_core::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::MAX_DEPTH;
-use super::writer::{BsonWriter, Key, Sink, invalid_bson};
+pub use super::ejson_text::{Style, is_wrapper, wrapper_in, write_document, write_text, write_value};
+use super::invalid_bson;
+use super::writer::{BsonWriter, Key, Sink};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How a BSON value is written as JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Every type can be told again.
-    Canonical,
-    /// Numbers and dates as JSON has them, where nothing is lost by it.
-    Relaxed,
-    /// The Data API's `application/json`: no type wrappers at all.
-    Plain,
-}
-
-/// 0001-01-01 and 10000-01-01, in milliseconds since 1970.
-const YEAR_1: i64 = -62_135_596_800_000;
-const YEAR_10000: i64 = 253_402_300_800_000;
-
-/// Writes a document as JSON text.
-///
-/// # Errors
-/// `InvalidBson` where the bytes are no BSON, or nested too deep.
-pub fn write_document(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> Result<()> {
-    write_document_at(out, document, style, 0)
-}
-
-/// Writes one value as JSON text.
-///
-/// # Errors
-/// As [`write_document`].
-pub fn write_value(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> Result<()> {
-    write_value_at(out, value, style, 0)
-}
-
-fn write_document_at(out: &mut Vec<u8>, document: &RawDocument, style: Style, depth: usize) -> Result<()> {
-    let depth = deeper(depth)?;
-    out.push(b'{');
-    for (place, element) in document.iter().enumerate() {
-        let (key, value) = element.map_err(invalid_bson)?;
-        if place > 0 {
-            out.push(b',');
-        }
-        write_text(out, key.as_str());
-        out.push(b':');
-        write_value_at(out, value, style, depth)?;
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-fn write_array_at(out: &mut Vec<u8>, array: &RawArray, style: Style, depth: usize) -> Result<()> {
-    let depth = deeper(depth)?;
-    out.push(b'[');
-    for (place, value) in array.into_iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        write_value_at(out, value.map_err(invalid_bson)?, style, depth)?;
-    }
-    out.push(b']');
-    Ok(())
-}
-
-fn deeper(depth: usize) -> Result<usize> {
-    if depth >= MAX_DEPTH {
-        return Err(invalid_bson(format_args!("nested more than {MAX_DEPTH} levels deep")));
-    }
-    Ok(depth + 1)
-}
-
-fn write_value_at(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style, depth: usize) -> Result<()> {
-    let plain = style == Style::Plain;
-    match value {
-        RawBsonRef::Double(value) => write_double(out, value, style),
-        RawBsonRef::String(text) => write_text(out, text),
-        RawBsonRef::Document(document) => write_document_at(out, document, style, depth)?,
-        RawBsonRef::Array(array) => write_array_at(out, array, style, depth)?,
-        RawBsonRef::Binary(binary) => write_binary(out, u8::from(binary.subtype), binary.bytes, style),
-        RawBsonRef::Undefined if plain => out.extend_from_slice(b"null"),
-        RawBsonRef::Undefined => out.extend_from_slice(br#"{"$undefined":true}"#),
-        RawBsonRef::ObjectId(id) => write_object_id(out, id.bytes(), style),
-        RawBsonRef::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        RawBsonRef::DateTime(date) => write_date(out, date, style),
-        RawBsonRef::Null => out.extend_from_slice(b"null"),
-        RawBsonRef::RegularExpression(regex) => {
-            let names = if plain {
-                [r#"{"Pattern":"#, r#","Options":"#, "}"]
-            } else {
-                [r#"{"$regularExpression":{"pattern":"#, r#","options":"#, "}}"]
-            };
-            let mut options: Vec<char> = regex.options.as_str().chars().collect();
-            options.sort_unstable();
-            out.extend_from_slice(names[0].as_bytes());
-            write_text(out, regex.pattern.as_str());
-            out.extend_from_slice(names[1].as_bytes());
-            write_text(out, &String::from_iter(options));
-            out.extend_from_slice(names[2].as_bytes());
-        }
-        RawBsonRef::DbPointer(_) => write_db_pointer(out, value, style)?,
-        RawBsonRef::JavaScriptCode(code) if plain => write_text(out, code),
-        RawBsonRef::JavaScriptCode(code) => write_wrapped(out, "$code", code),
-        RawBsonRef::Symbol(text) if plain => write_text(out, text),
-        RawBsonRef::Symbol(text) => write_wrapped(out, "$symbol", text),
-        RawBsonRef::JavaScriptCodeWithScope(code) => {
-            let names = if plain { [r#"{"Code":"#, r#","Scope":"#] } else { [r#"{"$code":"#, r#","$scope":"#] };
-            out.extend_from_slice(names[0].as_bytes());
-            write_text(out, code.code);
-            out.extend_from_slice(names[1].as_bytes());
-            write_document_at(out, code.scope, style, depth)?;
-            out.push(b'}');
-        }
-        RawBsonRef::Int32(value) => write_int32(out, value, style),
-        RawBsonRef::Int64(value) => write_int64(out, value, style),
-        RawBsonRef::Timestamp(stamp) => {
-            let names =
-                if plain { [r#"{"T":"#, r#","I":"#, "}"] } else { [r#"{"$timestamp":{"t":"#, r#","i":"#, "}}"] };
-            put(out, format_args!("{}{}{}{}{}", names[0], stamp.time, names[1], stamp.increment, names[2]));
-        }
-        RawBsonRef::Decimal128(value) if plain => write_text(out, &value.to_string()),
-        RawBsonRef::Decimal128(value) => write_wrapped(out, "$numberDecimal", &value.to_string()),
-        RawBsonRef::MinKey => out.extend_from_slice(br#"{"$minKey":1}"#),
-        RawBsonRef::MaxKey => out.extend_from_slice(br#"{"$maxKey":1}"#),
-    }
-    Ok(())
-}
-
-/// Writing to a `Vec` cannot fail.
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    drop(out.write_fmt(text));
-}
-
-/// Writes a JSON string.
-pub fn write_text(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\')) {
-        out.reserve(text.len() + 3);
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        // Writing a str to a Vec cannot fail.
-        drop(serde_json::to_writer(out, text));
-    }
-}
-
-fn write_wrapped(out: &mut Vec<u8>, name: &str, text: &str) {
-    put(out, format_args!("{{\"{name}\":"));
-    write_text(out, text);
-    out.push(b'}');
-}
-
-fn write_number(out: &mut Vec<u8>, name: &str, value: i64) {
-    out.extend_from_slice(b"{\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":\"");
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    out.extend_from_slice(b"\"}");
-}
-
-pub(super) fn write_int32(out: &mut Vec<u8>, value: i32, style: Style) {
-    match style {
-        Style::Canonical => write_number(out, "$numberInt", i64::from(value)),
-        Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
-    }
-}
-
-pub(super) fn write_int64(out: &mut Vec<u8>, value: i64, style: Style) {
-    match style {
-        Style::Canonical => write_number(out, "$numberLong", value),
-        Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
-    }
-}
-
-pub(super) fn write_double(out: &mut Vec<u8>, value: f64, style: Style) {
-    let text = if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
-    } else {
-        format!("{value:?}")
-    };
-    match style {
-        Style::Relaxed | Style::Plain if value.is_finite() => out.extend_from_slice(text.as_bytes()),
-        Style::Plain => put(out, format_args!("\"{text}\"")),
-        Style::Canonical | Style::Relaxed => put(out, format_args!("{{\"$numberDouble\":\"{text}\"}}")),
-    }
-}
-
-pub(super) fn write_binary(out: &mut Vec<u8>, subtype: u8, bytes: &[u8], style: Style) {
-    let data = BASE64.encode(bytes);
-    match style {
-        Style::Plain => put(out, format_args!("{{\"Subtype\":{subtype},\"Data\":\"{data}\"}}")),
-        _ => put(out, format_args!("{{\"$binary\":{{\"base64\":\"{data}\",\"subType\":\"{subtype:02x}\"}}}}")),
-    }
-}
-
-pub(super) fn write_object_id(out: &mut Vec<u8>, id: [u8; 12], style: Style) {
-    let hex = ObjectId::from_bytes(id).to_hex();
-    match style {
-        Style::Plain => put(out, format_args!("\"{hex}\"")),
-        _ => put(out, format_args!("{{\"$oid\":\"{hex}\"}}")),
-    }
-}
-
-fn write_date(out: &mut Vec<u8>, date: DateTime, style: Style) {
-    let millis = date.timestamp_millis();
-    // ISO 8601 in relaxed EJSON is for the years 1970 to 9999 only, and has
-    // four digits for a year at all.
-    let earliest = if style == Style::Plain { YEAR_1 } else { 0 };
-    let iso = (style != Style::Canonical && (earliest..YEAR_10000).contains(&millis))
-        .then(|| date.try_to_rfc3339_string().ok())
-        .flatten();
-    match (style, iso) {
-        (Style::Plain, Some(iso)) => write_text(out, &iso),
-        (Style::Plain, None) => put(out, format_args!("{millis}")),
-        (_, Some(iso)) => write_wrapped(out, "$date", &iso),
-        (_, None) => put(out, format_args!("{{\"$date\":{{\"$numberLong\":\"{millis}\"}}}}")),
-    }
-}
-
-fn write_db_pointer(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> Result<()> {
-    // The parts of a DBPointer are private to the bson crate: its bytes are
-    // a string (length, text, NUL) and 12 bytes of ObjectId.
-    let mut holder = RawDocumentBuf::new();
-    holder.append(bson::cstr!("p"), value);
-    let bytes = holder.as_bytes();
-    let body = bytes.get(7..bytes.len().saturating_sub(1)).unwrap_or_default();
-    let (Some(text), Some(id)) = (
-        body.get(4..body.len().saturating_sub(13)),
-        body.get(body.len().saturating_sub(12)..).and_then(|id| <[u8; 12]>::try_from(id).ok()),
-    ) else {
-        return Err(invalid_bson("a malformed DBPointer"));
-    };
-    let namespace = std::str::from_utf8(text).map_err(invalid_bson)?;
-    let names = if style == Style::Plain {
-        [r#"{"Ref":"#, r#","Id":"#, "}"]
-    } else {
-        [r#"{"$dbPointer":{"$ref":"#, r#","$id":"#, "}}"]
-    };
-    out.extend_from_slice(names[0].as_bytes());
-    write_text(out, namespace);
-    out.extend_from_slice(names[1].as_bytes());
-    write_object_id(out, id, style);
-    out.extend_from_slice(names[2].as_bytes());
-    Ok(())
-}
-
-/// The deepest nesting that is read: MongoDB itself takes no more than 200 levels.
+/// The maximum nesting depth that is parsed, as in MongoDB.
 const MAX_PARSED_DEPTH: usize = 200;
 
-/// The most BSON that is made of a text: more than MongoDB takes in one message.
+/// The maximum size of the resulting BSON in bytes, which exceeds MongoDB's maximum message size.
 const MAX_PARSED_SIZE: usize = 64 * 1024 * 1024;
 
-/// Reads a document from EJSON text, canonical or relaxed. Nesting is limited
-/// to 200 levels, as in MongoDB, and the size to 64 MiB as BSON.
+/// Parses a document from canonical or relaxed EJSON. Nesting is limited
+/// to 200 levels, as in MongoDB, and the size of the BSON to 64 MiB.
 ///
 /// # Errors
-/// `InvalidBson` that says what is wrong, with line and column.
+/// `InvalidBson` with the cause, the line and the column.
 pub fn parse_document(text: &[u8]) -> Result<RawDocumentBuf> {
     let mut out = BsonWriter::with_capacity((text.len() + 16).min(MAX_PARSED_SIZE));
     let mut source = serde_json::Deserializer::from_slice(text);
-    // The depth is counted here, with a limit that is MongoDB's.
+    // The visitors below limit the depth.
     source.disable_recursion_limit();
     Root { out: &mut out, depth: 0 }
         .deserialize(&mut source)
@@ -313,7 +68,7 @@ impl<'de> Visitor<'de> for Root<'_> {
 }
 
 fn field<E: de::Error>(name: &str) -> std::result::Result<Key<'_>, E> {
-    if name.contains('\0') { Err(E::custom("a field's name has a NUL")) } else { Ok(Key::Name(name)) }
+    if name.contains('\0') { Err(E::custom("a field name contains a NUL")) } else { Ok(Key::Name(name)) }
 }
 
 struct Element<'w, 'k> {
@@ -391,10 +146,10 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
         let depth = self.deeper()?;
         let mark = self.out.begin(self.key, true);
-        let mut place = 0;
-        while seq.next_element_seed(Element { out: self.out, key: Key::Index(place), depth })?.is_some() {
+        let mut index = 0;
+        while seq.next_element_seed(Element { out: self.out, key: Key::Index(index), depth })?.is_some() {
             within_size(self.out)?;
-            place += 1;
+            index += 1;
         }
         self.out.end(mark);
         Ok(())
@@ -407,8 +162,8 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
             let part = |name: &str| PartSeed { depth, scope: name == "$scope" };
             let mut members = vec![(name.to_owned(), map.next_value_seed(part(name))?)];
             while let Some(name) = map.next_key::<String>()? {
-                if members.len() == MOST_MEMBERS {
-                    return Err(de::Error::custom(format_args!("{} has too many neighbours", members[0].0)));
+                if members.len() == MAX_MEMBERS {
+                    return Err(de::Error::custom(format_args!("{} has too many sibling members", members[0].0)));
                 }
                 let value = map.next_value_seed(part(&name))?;
                 members.push((name, value));
@@ -427,10 +182,10 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
     }
 }
 
-/// The most members of a type wrapper, or of an object in one.
-const MOST_MEMBERS: usize = 2;
+/// The maximum number of members of a type wrapper, or of an object in one.
+const MAX_MEMBERS: usize = 2;
 
-/// What a type wrapper may hold; nothing that grows, but texts and a scope.
+/// The content of a type wrapper. Only strings and scopes are of variable size.
 enum Part {
     Text(String),
     Whole(i64),
@@ -438,7 +193,7 @@ enum Part {
     Object(Vec<(String, Part)>),
     /// The elements of a document, as BSON.
     Scope(Vec<u8>),
-    /// Something that no wrapper holds.
+    /// Any other value, which no type wrapper contains.
     Other,
 }
 
@@ -457,7 +212,7 @@ impl Part {
         }
     }
 
-    /// The members of an object of that many.
+    /// Returns the members of an object with exactly `count` members.
     fn members(&self, count: usize) -> Option<&[(String, Self)]> {
         match self {
             Self::Object(members) if members.len() == count => Some(members),
@@ -491,7 +246,7 @@ impl<'de> Visitor<'de> for PartSeed {
     type Value = Part;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("what a type wrapper holds")
+        f.write_str("the content of a type wrapper")
     }
 
     fn visit_unit<E>(self) -> std::result::Result<Part, E> {
@@ -531,13 +286,13 @@ impl<'de> Visitor<'de> for PartSeed {
         }
         let mut members = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            // {"$dbPointer": {"$id": {"$oid": "…"}}} is as deep as it goes.
-            if members.len() == MOST_MEMBERS {
-                return Err(de::Error::custom("a type wrapper holds more than it can"));
+            // The deepest type wrapper is {"$dbPointer": {"$id": {"$oid": "…"}}}.
+            if members.len() == MAX_MEMBERS {
+                return Err(de::Error::custom("a type wrapper has too many members"));
             }
             let depth = self.depth + 1;
             if depth > MAX_PARSED_DEPTH + 2 {
-                return Err(de::Error::custom("a type wrapper is nested too deep"));
+                return Err(de::Error::custom("a type wrapper is nested too deeply"));
             }
             let value = map.next_value_seed(Self { depth, scope: false })?;
             members.push((name, value));
@@ -546,94 +301,52 @@ impl<'de> Visitor<'de> for PartSeed {
     }
 }
 
-/// The first name in a value that makes a document of it look like a type wrapper.
-pub fn wrapper_in(value: RawBsonRef<'_>, depth: usize) -> Option<&str> {
-    if depth > MAX_DEPTH {
-        return None;
-    }
-    match value {
-        RawBsonRef::Document(document) => document.iter().flatten().enumerate().find_map(|(place, (name, value))| {
-            let name = name.as_str();
-            if place == 0 && is_wrapper(name) { Some(name) } else { wrapper_in(value, depth + 1) }
-        }),
-        RawBsonRef::Array(array) => array.into_iter().flatten().find_map(|value| wrapper_in(value, depth + 1)),
-        RawBsonRef::JavaScriptCodeWithScope(code) => {
-            code.scope.iter().flatten().find_map(|(_, value)| wrapper_in(value, depth + 1))
-        }
-        _ => None,
-    }
-}
-
-/// Whether an object whose first member has this name is not a document but
-/// the Extended JSON of a value of another type.
-pub fn is_wrapper(name: &str) -> bool {
-    matches!(
-        name,
-        "$oid"
-            | "$symbol"
-            | "$numberInt"
-            | "$numberLong"
-            | "$numberDouble"
-            | "$numberDecimal"
-            | "$binary"
-            | "$uuid"
-            | "$code"
-            | "$scope"
-            | "$timestamp"
-            | "$regularExpression"
-            | "$dbPointer"
-            | "$date"
-            | "$minKey"
-            | "$maxKey"
-            | "$undefined"
-    )
-}
-
-/// Writes the value of a type wrapper such as `{"$oid": "…"}`.
+/// Converts a type wrapper such as `{"$oid": "…"}` to BSON.
 fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> std::result::Result<(), String> {
     let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-    let wrong = |expected: &str| format!("{} must be {expected}", names.join(" with "));
+    let invalid = |expected: &str| format!("{} must be {expected}", names.join(" with "));
     let value = &members[0].1;
     let text = || value.as_str();
     match names.as_slice() {
         ["$oid"] => {
             let id =
-                text().and_then(|hex| ObjectId::parse_str(hex).ok()).ok_or_else(|| wrong("24 hexadecimal digits"))?;
+                text().and_then(|hex| ObjectId::parse_str(hex).ok()).ok_or_else(|| invalid("24 hexadecimal digits"))?;
             out.object_id(key, id.bytes());
         }
-        ["$symbol"] => out.typed_string(key, ElementType::Symbol, text().ok_or_else(|| wrong("a string"))?),
-        ["$numberInt"] => out.int32(key, parsed(text()).ok_or_else(|| wrong("a 32-bit integer in a string"))?),
-        ["$numberLong"] => out.int64(key, parsed(text()).ok_or_else(|| wrong("a 64-bit integer in a string"))?),
+        ["$symbol"] => out.typed_string(key, ElementType::Symbol, text().ok_or_else(|| invalid("a string"))?),
+        ["$numberInt"] => out.int32(key, parsed(text()).ok_or_else(|| invalid("a 32-bit integer in a string"))?),
+        ["$numberLong"] => out.int64(key, parsed(text()).ok_or_else(|| invalid("a 64-bit integer in a string"))?),
         ["$numberDouble"] => {
             let number = match text() {
                 Some("Infinity") => f64::INFINITY,
                 Some("-Infinity") => f64::NEG_INFINITY,
                 Some("NaN") => f64::NAN,
                 Some(text) if !text.to_ascii_lowercase().contains(['n', 'f']) => {
-                    parsed(Some(text)).ok_or_else(|| wrong("a number in a string"))?
+                    parsed(Some(text)).ok_or_else(|| invalid("a number in a string"))?
                 }
-                _ => return Err(wrong("a number in a string")),
+                _ => return Err(invalid("a number in a string")),
             };
             out.double(key, number);
         }
         ["$numberDecimal"] => {
             let number: Decimal128 = parsed(text().filter(|text| is_decimal(text)))
-                .ok_or_else(|| wrong("a decimal number in a string, of at most 34 significant digits"))?;
+                .ok_or_else(|| invalid("a decimal number in a string with at most 34 significant digits"))?;
             out.fixed(key, ElementType::Decimal128, number.bytes());
         }
         ["$binary"] => {
             let [data, subtype] = string_members(value, ["base64", "subType"])
-                .ok_or_else(|| wrong("an object with base64 and subType, both strings"))?;
+                .ok_or_else(|| invalid("an object with base64 and subType, both strings"))?;
             let subtype = (subtype.len() <= 2).then(|| u8::from_str_radix(subtype, 16).ok()).flatten();
-            let subtype = subtype.ok_or_else(|| wrong("of a subType of one or two hexadecimal digits"))?;
-            out.binary(key, subtype, &BASE64.decode(data).map_err(|_| wrong("of valid base64"))?);
+            let subtype =
+                subtype.ok_or_else(|| invalid("an object whose subType has one or two hexadecimal digits"))?;
+            out.binary(key, subtype, &BASE64.decode(data).map_err(|_| invalid("an object with valid base64"))?);
         }
         ["$uuid"] => {
             let bytes =
-                text().and_then(uuid).ok_or_else(|| wrong("a UUID such as 73ffd264-44b3-4c69-90e8-e7d1dfc035d4"))?;
+                text().and_then(uuid).ok_or_else(|| invalid("a UUID such as 73ffd264-44b3-4c69-90e8-e7d1dfc035d4"))?;
             out.binary(key, 4, &bytes);
         }
-        ["$code"] => out.typed_string(key, ElementType::JavaScriptCode, text().ok_or_else(|| wrong("a string"))?),
+        ["$code"] => out.typed_string(key, ElementType::JavaScriptCode, text().ok_or_else(|| invalid("a string"))?),
         ["$code", "$scope"] | ["$scope", "$code"] => {
             let (code, scope) = if names[0] == "$code" { (value, &members[1].1) } else { (&members[1].1, value) };
             let code = code.as_str().ok_or("$code must be a string")?;
@@ -646,14 +359,14 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> st
         ["$timestamp"] => {
             let part = |name| value.get(name).and_then(Part::as_i64).and_then(|part| u32::try_from(part).ok());
             let (Some(time), Some(increment), Some(_)) = (part("t"), part("i"), value.members(2)) else {
-                return Err(wrong("an object with t and i, both unsigned 32-bit integers"));
+                return Err(invalid("an object with t and i, both unsigned 32-bit integers"));
             };
             out.fixed(key, ElementType::Timestamp, ((u64::from(time) << 32) | u64::from(increment)).to_le_bytes());
         }
         ["$regularExpression"] => {
             let [pattern, options] = string_members(value, ["pattern", "options"])
                 .filter(|parts| !parts.iter().any(|part| part.contains('\0')))
-                .ok_or_else(|| wrong("an object with pattern and options, both strings without NUL"))?;
+                .ok_or_else(|| invalid("an object with pattern and options, both strings without NUL"))?;
             let mut options: Vec<char> = options.chars().collect();
             options.sort_unstable();
             out.regex(key, pattern, &String::from_iter(options));
@@ -663,7 +376,7 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> st
             let id = id.and_then(|hex| ObjectId::parse_str(hex).ok());
             let namespace = value.get("$ref").and_then(Part::as_str);
             let (Some(namespace), Some(id), Some(_)) = (namespace, id, value.members(2)) else {
-                return Err(wrong("an object with $ref, a string, and $id, an ObjectId"));
+                return Err(invalid("an object with $ref, a string, and $id, an ObjectId"));
             };
             out.db_pointer(key, namespace, id.bytes());
         }
@@ -675,17 +388,20 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> st
                     _ => None,
                 },
             };
-            let millis = millis.ok_or_else(|| wrong("an ISO 8601 string or {\"$numberLong\": \"milliseconds\"}"))?;
+            let millis = millis.ok_or_else(|| invalid("an ISO 8601 string or {\"$numberLong\": \"milliseconds\"}"))?;
             out.fixed(key, ElementType::DateTime, millis.to_le_bytes());
         }
         ["$minKey"] if value.as_i64() == Some(1) => out.empty(key, ElementType::MinKey),
         ["$maxKey"] if value.as_i64() == Some(1) => out.empty(key, ElementType::MaxKey),
-        ["$minKey"] | ["$maxKey"] => return Err(wrong("1")),
+        ["$minKey"] | ["$maxKey"] => return Err(invalid("1")),
         ["$undefined"] if matches!(value, Part::True) => out.empty(key, ElementType::Undefined),
-        ["$undefined"] => return Err(wrong("true")),
-        ["$scope"] => return Err("$scope comes with $code".to_owned()),
+        ["$undefined"] => return Err(invalid("true")),
+        ["$scope"] => return Err("$scope requires $code".to_owned()),
         [first, rest @ ..] => {
-            return Err(format!("{first} stands alone in its object, but came with {}", rest.join(", ")));
+            return Err(format!(
+                "{first} must be the only member of its object, but there is also {}",
+                rest.join(", ")
+            ));
         }
         [] => return Err("an empty type wrapper".to_owned()),
     }
@@ -696,8 +412,7 @@ fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Option<T> {
     text.and_then(|text| text.parse().ok())
 }
 
-/// Whether `text` has the form of a decimal number. The parser behind it
-/// takes some texts that have not.
+/// Returns whether `text` is a decimal number. The parser itself accepts some invalid strings.
 fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if ["nan", "snan", "inf", "infinity"].iter().any(|name| unsigned.eq_ignore_ascii_case(name)) {
@@ -715,7 +430,7 @@ fn is_decimal(text: &str) -> bool {
         && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }
 
-/// The two strings of an object that has just these two.
+/// Returns the two strings of an object with exactly these two members.
 fn string_members<'v>(value: &'v Part, names: [&str; 2]) -> Option<[&'v str; 2]> {
     value.members(2)?;
     Some([value.get(names[0])?.as_str()?, value.get(names[1])?.as_str()?])
@@ -724,7 +439,7 @@ fn string_members<'v>(value: &'v Part, names: [&str; 2]) -> Option<[&'v str; 2]>
 fn uuid(text: &str) -> Option<[u8; 16]> {
     let dashes = [8, 13, 18, 23];
     let bytes = text.as_bytes();
-    if bytes.len() != 36 || dashes.iter().any(|&place| bytes[place] != b'-') {
+    if bytes.len() != 36 || dashes.iter().any(|&index| bytes[index] != b'-') {
         return None;
     }
     let digits: Vec<u8> = bytes.iter().filter(|&&b| b != b'-').copied().collect();
@@ -739,6 +454,7 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use bson::raw::{RawBsonRef, RawDocument};
     use serde_json::Value;
     use std::path::Path;
 
@@ -797,7 +513,7 @@ mod tests {
                 cases += 1;
             }
             for case in suite["parseErrors"].as_array().into_iter().flatten() {
-                // The decimal128 suites give the bare number, the others a document.
+                // The decimal128 suites contain only the number, the others a document.
                 let text = match suite["bson_type"].as_str() {
                     Some("0x13") => serde_json::json!({"d": {"$numberDecimal": case["string"]}}).to_string(),
                     _ => case["string"].as_str().unwrap().to_owned(),
@@ -845,13 +561,13 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_not_overflowed() {
+    fn deep_nesting_is_rejected_without_stack_overflow() {
         let text = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(parse_document(text.as_bytes()).is_err());
     }
 
     #[test]
-    fn numbers_take_the_smallest_type_that_holds_them() {
+    fn numbers_have_the_smallest_possible_type() {
         let document = parse_document(br#"{"a": 1, "b": 2147483648, "c": 1.0, "d": 1e400000}"#);
         assert!(document.is_err());
         let document = parse_document(br#"{"a": 1, "b": 2147483648, "c": 1.0, "d": 18446744073709551615}"#).unwrap();

@@ -1,5 +1,5 @@
-//! Where encoded values go: one walk over a document drives a [`Sink`], which
-//! is either BSON bytes or EJSON text.
+//! The output of the encoders: one pass over a document drives a [`Sink`], which writes either BSON
+//! or EJSON.
 
 use std::io::Write as _;
 
@@ -7,34 +7,35 @@ use bson::RawBsonRef;
 use bson::raw::RawDocument;
 use bson::spec::ElementType;
 
-use super::ejson::{self, Style};
-use crate::error::{Error, ErrorKind, Result};
+use super::ejson_text::{self, Style};
+use super::invalid_bson;
+use crate::error::Result;
 
-/// The name of an element: of a field, or of a place in an array.
+/// The key of an element: a field name or an array index.
 #[derive(Clone, Copy)]
 pub enum Key<'a> {
-    /// A field's name; it holds no NUL.
+    /// A field name without NUL.
     Name(&'a str),
-    /// A place in an array.
+    /// An array index.
     Index(usize),
 }
 
-/// Receives a document's elements, in order.
+/// Receives a document's elements in order.
 pub trait Sink {
-    /// What [`Sink::begin`] gives and [`Sink::end`] takes back.
+    /// The value that [`Sink::begin`] returns and [`Sink::end`] expects.
     type Mark;
-    /// Whether only values that JSON has are taken.
+    /// Whether only JSON values are allowed.
     const JSON: bool = false;
 
-    /// Begins the document that is the whole.
+    /// Begins the top-level document.
     fn begin_root(&mut self) -> Self::Mark;
-    /// Begins an array that is the whole.
+    /// Begins a top-level array.
     fn begin_list(&mut self) -> Self::Mark {
         self.begin_root()
     }
     /// Begins an embedded document or an array.
     fn begin(&mut self, key: Key<'_>, array: bool) -> Self::Mark;
-    /// Ends what `begin` or `begin_root` began.
+    /// Ends the document or array of `begin`, `begin_root` or `begin_list`.
     fn end(&mut self, mark: Self::Mark);
 
     /// Writes a null.
@@ -49,27 +50,27 @@ pub trait Sink {
     fn double(&mut self, key: Key<'_>, value: f64);
     /// Writes a string.
     fn string(&mut self, key: Key<'_>, value: &str);
-    /// Writes bytes of subtype 0.
+    /// Writes binary data of subtype 0.
     fn bytes(&mut self, key: Key<'_>, value: &[u8]);
     /// Writes an `ObjectId`.
     fn object_id(&mut self, key: Key<'_>, value: [u8; 12]);
-    /// Writes a value that is BSON already.
+    /// Writes a value that is already BSON.
     ///
     /// # Errors
-    /// `InvalidBson` where the bytes are none.
+    /// `InvalidBson` if the bytes are not valid.
     fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, encoded: &[u8]) -> Result<()>;
-    /// Writes the whole: a document that is BSON already, behind an `_id` if one is given.
+    /// Writes a top-level document that is already BSON, preceded by an `_id` if one is given.
     ///
     /// # Errors
-    /// `InvalidBson` where the bytes are none.
+    /// `InvalidBson` if the bytes are not valid.
     fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()>;
-    /// Whether a document that begins here with a field of this name would
-    /// be read as a value of another type.
+    /// Returns whether a document that begins with a field of this name would be parsed as a type
+    /// wrapper.
     fn is_wrapper(&self, _name: &str) -> bool {
         false
     }
 
-    /// The name of such a field in a value that is BSON already, if it has one.
+    /// Returns the name of such a field in a value that is already BSON.
     fn wrapper_in<'v>(&self, _value: RawBsonRef<'v>) -> Option<&'v str> {
         None
     }
@@ -78,12 +79,12 @@ pub trait Sink {
 /// Writes BSON.
 #[derive(Default)]
 pub struct BsonWriter {
-    /// What has been written.
+    /// The output.
     pub buf: Vec<u8>,
 }
 
 impl BsonWriter {
-    /// A writer with room for `capacity` bytes.
+    /// Creates a writer with a capacity in bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { buf: Vec::with_capacity(capacity) }
     }
@@ -136,7 +137,7 @@ impl BsonWriter {
         self.buf.extend_from_slice(&bytes);
     }
 
-    /// Writes a string, or a null where there is none.
+    /// Writes a string or a null.
     pub fn string_or_null(&mut self, key: Key<'_>, value: Option<&str>) {
         match value {
             Some(value) => self.string(key, value),
@@ -144,7 +145,7 @@ impl BsonWriter {
         }
     }
 
-    /// Writes a date, in milliseconds since 1970.
+    /// Writes a date in milliseconds since 1970.
     pub fn date(&mut self, key: Key<'_>, millis: i64) {
         self.fixed(key, ElementType::DateTime, millis.to_le_bytes());
     }
@@ -152,7 +153,7 @@ impl BsonWriter {
     pub(super) fn binary(&mut self, key: Key<'_>, subtype: u8, bytes: &[u8]) {
         self.key(ElementType::Binary as u8, key);
         if subtype == 2 {
-            // The old binary subtype has its length written twice.
+            // The obsolete subtype 2 contains the length twice.
             self.length(bytes.len() + 4);
             self.buf.push(2);
             self.length(bytes.len());
@@ -188,10 +189,10 @@ impl BsonWriter {
         self.set_length(mark);
     }
 
-    /// Writes the elements of a document, without what is around them.
+    /// Writes the elements of a document without its length and terminator.
     ///
     /// # Errors
-    /// `InvalidBson` where it is too short to be one.
+    /// `InvalidBson` if the document is too short.
     pub fn elements(&mut self, document: &RawDocument) -> Result<()> {
         let bytes = document.as_bytes();
         let elements = bytes.get(4..bytes.len().saturating_sub(1)).ok_or_else(|| invalid_bson("too short"))?;
@@ -246,7 +247,7 @@ impl Sink for BsonWriter {
 
     fn string(&mut self, key: Key<'_>, value: &str) {
         let Key::Name(name) = key else { return self.typed_string(key, ElementType::String, value) };
-        // What documents are made of: one reservation for all of it.
+        // Strings are the most frequent values: reserve memory only once.
         self.buf.reserve(name.len() + value.len() + 7);
         self.buf.push(ElementType::String as u8);
         self.cstring(name);
@@ -282,20 +283,20 @@ impl Sink for BsonWriter {
 /// Writes canonical EJSON.
 #[derive(Default)]
 pub struct EjsonWriter {
-    /// What has been written.
+    /// The output.
     pub buf: Vec<u8>,
 }
 
 impl EjsonWriter {
-    /// Writes the comma, where one is due, and the name, where there is one.
+    /// Writes a comma if necessary, and the name of a field.
     fn key(&mut self, key: Key<'_>) {
-        // The last byte tells: a value never ends with an opening bracket.
+        // A value never ends with an opening bracket, so the last byte shows whether this is the first element.
         if !matches!(self.buf.last(), Some(b'{' | b'[') | None) {
             self.buf.push(b',');
         }
         if let Key::Name(name) = key {
-            ejson::write_text(&mut self.buf, name);
-            // The reservation for the name has room for it.
+            ejson_text::write_text(&mut self.buf, name);
+            // `write_text` has reserved memory for it.
             self.buf.push(b':');
         }
     }
@@ -337,45 +338,45 @@ impl Sink for EjsonWriter {
 
     fn int32(&mut self, key: Key<'_>, value: i32) {
         self.key(key);
-        ejson::write_int32(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_int32(&mut self.buf, value, Style::Canonical);
     }
 
     fn int64(&mut self, key: Key<'_>, value: i64) {
         self.key(key);
-        ejson::write_int64(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_int64(&mut self.buf, value, Style::Canonical);
     }
 
     fn double(&mut self, key: Key<'_>, value: f64) {
         self.key(key);
-        ejson::write_double(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_double(&mut self.buf, value, Style::Canonical);
     }
 
     fn string(&mut self, key: Key<'_>, value: &str) {
         self.key(key);
-        ejson::write_text(&mut self.buf, value);
+        ejson_text::write_text(&mut self.buf, value);
     }
 
     fn bytes(&mut self, key: Key<'_>, value: &[u8]) {
         self.key(key);
-        ejson::write_binary(&mut self.buf, 0, value, Style::Canonical);
+        ejson_text::write_binary(&mut self.buf, 0, value, Style::Canonical);
     }
 
     fn object_id(&mut self, key: Key<'_>, value: [u8; 12]) {
         self.key(key);
-        ejson::write_object_id(&mut self.buf, value, Style::Canonical);
+        ejson_text::write_object_id(&mut self.buf, value, Style::Canonical);
     }
 
     fn is_wrapper(&self, name: &str) -> bool {
-        self.buf.last() == Some(&b'{') && ejson::is_wrapper(name)
+        self.buf.last() == Some(&b'{') && ejson_text::is_wrapper(name)
     }
 
     fn wrapper_in<'v>(&self, value: RawBsonRef<'v>) -> Option<&'v str> {
-        ejson::wrapper_in(value, 0)
+        ejson_text::wrapper_in(value, 0)
     }
 
     fn value(&mut self, key: Key<'_>, value: RawBsonRef<'_>, _encoded: &[u8]) -> Result<()> {
         self.key(key);
-        ejson::write_value(&mut self.buf, value, Style::Canonical)
+        ejson_text::write_value(&mut self.buf, value, Style::Canonical)
     }
 
     fn root_document(&mut self, document: &RawDocument, id: Option<[u8; 12]>) -> Result<()> {
@@ -390,9 +391,4 @@ impl Sink for EjsonWriter {
         self.end(mark);
         Ok(())
     }
-}
-
-/// The error for bytes that are no BSON.
-pub(super) fn invalid_bson(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidBson, format!("not a BSON document: {error}"))
 }

@@ -1,9 +1,8 @@
-//! The Data API's client: one pool of connections for one setting.
+//! The Data API's client, with one connection pool.
 //!
-//! A call is repeated only where that is safe: reads, and inserts of documents
-//! whose `_id`s this client made, since a second insert of the same `_id`
-//! stores nothing. A connection that could not be made has sent nothing and is
-//! always tried again.
+//! A call is retried only if that is safe: reads, and inserts of documents whose `_id`s were
+//! generated here, since a second insert with the same `_id` stores nothing. A call whose
+//! connection could not be established is always retried, since nothing was sent.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -25,116 +24,117 @@ use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
 use crate::cursor::Batch;
-use crate::driver::Namespace;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::giving_up::GivingUp;
+use crate::namespace::Namespace;
+use crate::redact;
 
-/// How often a call is tried at most.
-const TRIES: u32 = 3;
-/// The pause before the second try; the third waits four times as long.
-const PAUSE: Duration = Duration::from_millis(100);
-/// The longest that a server may make a call wait before its next try.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How many documents of a batch that failed are on their way at once.
-const EACH_AT_ONCE: usize = 16;
-/// A pooled connection is used again within this time: below what servers
-/// commonly leave one idle for, so that a call seldom meets one being closed.
+/// The maximum number of attempts of a call.
+const MAX_ATTEMPTS: u32 = 3;
+/// The delay before the second attempt. The delay before the third is four times as long.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+/// The maximum delay that a server may request with `Retry-After`.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The number of concurrent requests when the documents of a failed batch are sent one by one.
+const MAX_CONCURRENT_SINGLE_INSERTS: usize = 16;
+/// How long an idle connection stays in the pool. It is shorter than the usual idle timeout of
+/// servers, so that a call rarely uses a connection that is being closed.
 const POOL_IDLE: Duration = Duration::from_secs(20);
-/// How the EJSON of a document whose `_id` was made here begins, and how long that is with the `_id`.
-const MADE_ID_BEGINS: &[u8] = br#"{"_id":{"$oid":""#;
-const MADE_ID: usize = MADE_ID_BEGINS.len() + 24 + 2;
-/// The largest answer that is read: one document of 16 MiB as EJSON, with room.
-const MAX_ANSWER: usize = 128 * 1024 * 1024;
+/// The beginning of the EJSON of a document whose `_id` was generated here, and its length with the `_id`.
+const GENERATED_ID_PREFIX: &[u8] = br#"{"_id":{"$oid":""#;
+const GENERATED_ID_LENGTH: usize = GENERATED_ID_PREFIX.len() + 24 + 2;
+/// The maximum size of a response in bytes: a document of 16 MiB as EJSON, with a margin.
+const MAX_RESPONSE_SIZE: usize = 128 * 1024 * 1024;
 
-/// Whether a call may be sent again after it may have reached the server.
+/// Whether a call may be resent although the server may have executed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Sending it twice is the same as sending it once.
+    /// The call is idempotent.
     Safe,
-    /// It may be sent again only if it never left.
+    /// It may be resent only if it was never sent.
     OnlyUnsent,
 }
 
-/// The Data API's client. Making one does no I/O.
+/// The Data API's client. Creating it does no I/O.
 pub struct DataApiClient {
     settings: DataApiSettings,
     runtime: Handle,
     http: OnceCell<Client>,
     coalescer: Coalescer<Self>,
-    /// Whether the server takes `insertOne` but no `insertMany`.
+    /// Whether the server supports `insertOne` but not `insertMany`.
     no_insert_many: AtomicBool,
     giving_up: GivingUp,
 }
 
-/// What is known of the tries of a call.
+/// The state of the attempts of a call.
 #[derive(Default)]
-struct Sent {
-    /// Whether a try before the last may have been carried out.
-    maybe_before: bool,
+struct Attempts {
+    /// Whether the server may have executed an earlier attempt.
+    maybe_executed: bool,
 }
 
-/// A document on its way.
+/// A document to insert.
 pub struct Outgoing {
-    /// Its EJSON.
+    /// The document as EJSON.
     ejson: Vec<u8>,
     identity: Identity,
 }
 
-/// What tells whether a document that is refused as a duplicate is stored.
+/// How to find out whether a document that is rejected as a duplicate is already stored.
 enum Identity {
-    /// Its `_id` was made here, for it alone: whoever has it is this document.
-    Made,
-    /// Its `_id` is the same for the same content.
+    /// Its `_id` was generated here, so only this document has it.
+    Generated,
+    /// Its `_id` is a digest of its content.
     Content {
         /// The `_id`.
         id: String,
-        /// The EJSON of a query that only this attempt to store it matches.
+        /// The EJSON of a query that matches only a document stored by this call.
         ours: Vec<u8>,
     },
-    /// Its `_id` is the caller's own, or a repeat is not wanted.
+    /// Its `_id` is the caller's, or retries are disabled.
     Unknown,
 }
 
 impl Outgoing {
-    /// A document whose `_id` was made here, and stands first.
+    /// A document whose `_id` was generated here and is the first field.
     pub fn made(ejson: Vec<u8>) -> Self {
-        Self { ejson, identity: Identity::Made }
+        Self { ejson, identity: Identity::Generated }
     }
 
-    /// A document whose `_id`, a text, is the same for the same content. `ours`
-    /// is the EJSON of a query that only this attempt to store it matches.
+    /// A document whose `_id`, a string, is a digest of its content. `ours` is the EJSON of a query
+    /// that matches only a document stored by this call.
     pub fn of_content(ejson: Vec<u8>, id: String, ours: Vec<u8>) -> Self {
         Self { ejson, identity: Identity::Content { id, ours } }
     }
 
-    /// A document that may be sent once only.
+    /// A document that must not be resent.
     pub fn once(ejson: Vec<u8>) -> Self {
         Self { ejson, identity: Identity::Unknown }
     }
 
-    /// Whether it may be sent again.
+    /// Returns whether it may be resent.
     fn repeat(&self) -> Repeat {
         match self.identity {
-            Identity::Made | Identity::Content { .. } => Repeat::Safe,
+            Identity::Generated | Identity::Content { .. } => Repeat::Safe,
             Identity::Unknown => Repeat::OnlyUnsent,
         }
     }
 
-    /// The `_id`, as a message that is about it shows it.
+    /// Returns the `_id` as it appears in error messages.
     fn id(&self) -> Option<&str> {
         match &self.identity {
-            Identity::Made => made_id(&self.ejson),
+            Identity::Generated => generated_id(&self.ejson),
             Identity::Content { id, .. } => Some(id),
             Identity::Unknown => None,
         }
     }
 
-    /// The query that only this attempt to store it matches.
+    /// Returns the query that matches only a document stored by this call.
     fn ours(&self) -> Option<Vec<u8>> {
         match &self.identity {
-            Identity::Made => {
-                let id = self.ejson.get(..MADE_ID).filter(|id| id.starts_with(MADE_ID_BEGINS))?;
+            Identity::Generated => {
+                let id = self.ejson.get(..GENERATED_ID_LENGTH).filter(|id| id.starts_with(GENERATED_ID_PREFIX))?;
                 Some([id, b"}"].concat())
             }
             Identity::Content { ours, .. } => Some(ours.clone()),
@@ -142,8 +142,8 @@ impl Outgoing {
         }
     }
 
-    /// The query that whatever has its `_id` matches.
-    fn anyones(&self) -> Option<Vec<u8>> {
+    /// Returns the query that matches any document with its `_id`.
+    fn same_id(&self) -> Option<Vec<u8>> {
         match &self.identity {
             Identity::Content { id, .. } => {
                 let mut query = br#"{"_id":"#.to_vec();
@@ -156,35 +156,35 @@ impl Outgoing {
     }
 }
 
-/// A successful answer.
-struct Answer {
+/// A successful response.
+struct ApiResponse {
     status: u16,
     body: Vec<u8>,
     document: RawDocumentBuf,
 }
 
-/// What one try gave.
-enum Try {
-    Done(Answer),
-    /// It failed; `again` says after what pause it could be tried once more.
+/// The result of one attempt.
+enum AttemptResult {
+    Done(ApiResponse),
+    /// The attempt failed. `retry` says whether another attempt is possible.
     Failed {
         error: Error,
-        again: Again,
+        retry: Retry,
     },
 }
 
-enum Again {
+enum Retry {
     Never,
     /// Nothing was sent.
     Unsent,
-    /// It may have been carried out.
+    /// The server may have executed the call.
     IfSafe {
-        pause: Option<Duration>,
+        delay: Option<Duration>,
     },
 }
 
 impl DataApiClient {
-    /// A client for `settings`, whose work runs on `runtime`.
+    /// Creates a client for `settings` that runs its tasks on `runtime`.
     pub fn new(settings: DataApiSettings, runtime: Handle) -> Self {
         Self {
             settings,
@@ -196,11 +196,11 @@ impl DataApiClient {
         }
     }
 
-    /// For an interpreter that ends: gives up if calls are under way, and the server answers nothing.
+    /// At the interpreter's exit: fails pending calls if the server is unresponsive.
     pub async fn give_up_if_silent(&self) {
-        let is_there = || {
+        let is_reachable = || {
             let http = self.http.get().map(|http| http.get(&self.settings.endpoint));
-            // Whatever it says to that, it is there.
+            // Any response shows that the server is reachable.
             async move {
                 match http {
                     Some(request) => request.send().await.is_ok(),
@@ -209,20 +209,20 @@ impl DataApiClient {
             }
             .boxed()
         };
-        self.giving_up.at_exit(is_there).await;
+        self.giving_up.at_exit(is_reachable).await;
     }
 
-    /// What it was made from.
+    /// Returns the settings that the client was created with.
     pub fn settings(&self) -> &DataApiSettings {
         &self.settings
     }
 
-    /// The beginning of every request's body for `namespace`.
+    /// Returns the beginning of every request's body for `namespace`.
     pub fn request_prefix(&self, namespace: &Namespace) -> Vec<u8> {
         request_prefix(&self.settings.data_source, namespace)
     }
 
-    /// Stores a document.
+    /// Inserts a document.
     ///
     /// # Errors
     /// `DuplicateKey`, `DuplicateId`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
@@ -231,22 +231,22 @@ impl DataApiClient {
         self.insert_single(&prefix, document, false, self.deadline()).await
     }
 
-    /// Stores documents.
+    /// Inserts documents.
     ///
     /// # Errors
     /// `BulkWrite`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn insert_many(&self, namespace: &Namespace, documents: &[Outgoing], ordered: bool) -> Result<()> {
-        // Safe to repeat if each of them is.
+        // Resending is safe if it is safe for each document.
         let safe = documents.iter().all(|document| document.repeat() == Repeat::Safe);
         let repeat = if safe { Repeat::Safe } else { Repeat::OnlyUnsent };
         let (prefix, deadline) = (self.request_prefix(namespace), self.deadline());
-        let mut sent = Sent::default();
+        let mut attempts = Attempts::default();
         let body = many_request(&prefix, documents, ordered);
-        let error = match self.call(Action::InsertMany, body, repeat, &mut sent, deadline).await {
-            Ok(answer) if inserted_ids(&answer) == Some(documents.len()) => return Ok(()),
-            Ok(answer) => self.lacking(Action::InsertMany, &answer, "insertedIds, one for each document"),
-            // A try before may have stored some of them: ask for each.
-            Err(error) if error.kind == ErrorKind::BulkWrite && !sent.maybe_before => return Err(error),
+        let error = match self.call(Action::InsertMany, body, repeat, &mut attempts, deadline).await {
+            Ok(response) if inserted_ids(&response) == Some(documents.len()) => return Ok(()),
+            Ok(response) => self.missing_field(Action::InsertMany, &response, "insertedIds, one for each document"),
+            // An earlier attempt may have stored some documents, so each must be checked.
+            Err(error) if error.kind == ErrorKind::BulkWrite && !attempts.maybe_executed => return Err(error),
             Err(error) => error,
         };
         let doubtful =
@@ -257,7 +257,7 @@ impl DataApiClient {
         Err(error)
     }
 
-    /// Stores documents that may be stored in part already, in their order, as `insert_many` does.
+    /// Inserts documents one by one in their order, some of which may already be stored.
     async fn insert_in_order(
         &self,
         prefix: &[u8],
@@ -265,13 +265,13 @@ impl DataApiClient {
         ordered: bool,
         deadline: Instant,
     ) -> Result<()> {
-        let mut refused = Vec::new();
+        let mut rejected = Vec::new();
         let mut inserted = 0;
-        for (place, document) in documents.iter().enumerate() {
+        for (position, document) in documents.iter().enumerate() {
             match self.insert_single(prefix, document, true, deadline).await {
                 Ok(()) => inserted += 1,
-                Err(error) if is_of_the_document(&error) => {
-                    refused.push(write_error(place, &error));
+                Err(error) if is_document_error(&error) => {
+                    rejected.push(write_error(position, &error));
                     if ordered {
                         break;
                     }
@@ -279,16 +279,16 @@ impl DataApiClient {
                 Err(error) => return Err(error),
             }
         }
-        let Some(first) = refused.first() else { return Ok(()) };
+        let Some(first) = rejected.first() else { return Ok(()) };
         let first = first.get_str("errmsg").unwrap_or_default();
         let what = format!("batch op errors occurred: {}", excerpt(first, 500));
         let mut error = self.error(Action::InsertMany, None, &what).with_code(Some(65));
         error.kind = ErrorKind::BulkWrite;
-        error.details = bulk_details(refused, inserted);
+        error.details = bulk_details(rejected, inserted);
         Err(error)
     }
 
-    /// Stores one document. `maybe_stored` says whether it may be stored already.
+    /// Inserts one document. `maybe_stored` means that it may already be stored.
     async fn insert_single(
         &self,
         prefix: &[u8],
@@ -296,20 +296,20 @@ impl DataApiClient {
         maybe_stored: bool,
         deadline: Instant,
     ) -> Result<()> {
-        let mut sent = Sent { maybe_before: maybe_stored };
+        let mut attempts = Attempts { maybe_executed: maybe_stored };
         let body = one_request(prefix, &document.ejson);
-        match self.call(Action::InsertOne, body, document.repeat(), &mut sent, deadline).await {
-            Ok(answer) if matches!(answer.document.get("insertedId"), Ok(Some(_))) => Ok(()),
-            Ok(answer) => Err(self.lacking(Action::InsertOne, &answer, "insertedId")),
+        match self.call(Action::InsertOne, body, document.repeat(), &mut attempts, deadline).await {
+            Ok(response) if matches!(response.document.get("insertedId"), Ok(Some(_))) => Ok(()),
+            Ok(response) => Err(self.missing_field(Action::InsertOne, &response, "insertedId")),
             Err(error) if error.kind == ErrorKind::DuplicateKey => {
-                self.duplicate(prefix, document, error, sent.maybe_before, deadline).await
+                self.duplicate(prefix, document, error, attempts.maybe_executed, deadline).await
             }
             Err(error) => Err(error),
         }
     }
 
-    /// A document was refused as a duplicate: of what a try before stored, of
-    /// the same content, or of something else?
+    /// Handles a document that was rejected as a duplicate: of itself, stored by an earlier attempt; of
+    /// a document with the same content; or of another document.
     async fn duplicate(
         &self,
         prefix: &[u8],
@@ -320,20 +320,20 @@ impl DataApiClient {
     ) -> Result<()> {
         let named = document.id().is_some_and(|id| error.message.contains(id));
         let of_content = matches!(document.identity, Identity::Content { .. });
-        // Nobody else has an `_id` that was made here: a server that names it says that the document is there.
-        if named && matches!(document.identity, Identity::Made) && maybe_ours {
+        // No other document has an `_id` that was generated here: if the error contains it, the document is stored.
+        if named && matches!(document.identity, Identity::Generated) && maybe_ours {
             return Ok(());
         }
         if let Some(ours) = document.ours().filter(|_| maybe_ours) {
             match self.finds(prefix, &ours, deadline).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                // Of the same content it is there, whoever stored it.
+                // A document with the same content is stored, no matter by whom.
                 Err(_) if named && of_content => {}
                 Err(unknown) => {
                     let what = format!(
-                        "the answer was lost, and whether the document is stored could not be looked up ({}); a repeat \
-                         was refused: {}",
+                        "the response was lost, and the check whether the document is stored failed ({}); the retry \
+                         was rejected: {}",
                         unknown.message, error.message
                     );
                     return Err(Error { kind: ErrorKind::AutoReconnect, message: what, ..error });
@@ -342,26 +342,27 @@ impl DataApiClient {
         }
         let same = of_content
             && (named
-                || match document.anyones() {
+                || match document.same_id() {
                     Some(query) => self.finds(prefix, &query, deadline).await?,
                     None => false,
                 });
         Err(Error { kind: if same { ErrorKind::DuplicateId } else { error.kind }, ..error })
     }
 
-    /// Whether a query finds something.
+    /// Returns whether a query matches a document.
     async fn finds(&self, prefix: &[u8], query: &[u8], deadline: Instant) -> Result<bool> {
         let body = [prefix, br#""filter":"#, query, br#","projection":{"_id":1}}"#].concat();
-        let answer = self.call(Action::FindOne, body.into(), Repeat::Safe, &mut Sent::default(), deadline).await?;
-        match answer.document.get("document") {
+        let response =
+            self.call(Action::FindOne, body.into(), Repeat::Safe, &mut Attempts::default(), deadline).await?;
+        match response.document.get("document") {
             Ok(Some(RawBsonRef::Document(_))) => Ok(true),
             Ok(Some(RawBsonRef::Null)) => Ok(false),
-            _ => Err(self.lacking(Action::FindOne, &answer, "document")),
+            _ => Err(self.missing_field(Action::FindOne, &response, "document")),
         }
     }
 
-    /// Stores documents whose `_id`s were made here and that may be stored
-    /// already, a few at a time.
+    /// Inserts documents whose `_id`s were generated here one by one, a few concurrently. With
+    /// `maybe_stored`, they may already be stored.
     async fn insert_each(
         &self,
         prefix: &[u8],
@@ -371,125 +372,127 @@ impl DataApiClient {
     ) -> Vec<Result<()>> {
         let calls: Vec<_> =
             documents.iter().map(|document| self.insert_single(prefix, document, maybe_stored, deadline)).collect();
-        stream::iter(calls).buffered(EACH_AT_ONCE).collect().await
+        stream::iter(calls).buffered(MAX_CONCURRENT_SINGLE_INSERTS).collect().await
     }
 
-    /// The first document that matches; `body` is the whole request.
+    /// Returns the first matching document. `body` is the complete request body.
     ///
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn find_one(&self, body: Bytes) -> Result<Option<RawDocumentBuf>> {
-        let answer = self.call(Action::FindOne, body, Repeat::Safe, &mut Sent::default(), self.deadline()).await?;
-        match answer.document.get("document") {
+        let response =
+            self.call(Action::FindOne, body, Repeat::Safe, &mut Attempts::default(), self.deadline()).await?;
+        match response.document.get("document") {
             Ok(Some(RawBsonRef::Document(document))) => Ok(Some(document.to_owned())),
             Ok(Some(RawBsonRef::Null)) => Ok(None),
-            _ => Err(self.lacking(Action::FindOne, &answer, "document")),
+            _ => Err(self.missing_field(Action::FindOne, &response, "document")),
         }
     }
 
-    /// The documents that match; `body` is the whole request. The Data API
-    /// gives all of them in one answer.
+    /// Returns the matching documents, which the Data API sends in one response. `body` is the complete
+    /// request body.
     ///
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn find(&self, action: Action, body: Bytes, repeat: Repeat) -> Result<Batch> {
-        let answer = self.call(action, body, repeat, &mut Sent::default(), self.deadline()).await?;
-        if answer.document.get_array("documents").is_err() {
-            return Err(self.lacking(action, &answer, "documents"));
+        let response = self.call(action, body, repeat, &mut Attempts::default(), self.deadline()).await?;
+        if response.document.get_array("documents").is_err() {
+            return Err(self.missing_field(action, &response, "documents"));
         }
-        Batch::of_data_api(answer.document)
+        Batch::of_data_api(response.document)
     }
 
-    /// Updates or replaces documents; `body` is the whole request. It is not repeated.
+    /// Updates or replaces documents. `body` is the complete request body. The call is not retried.
     ///
     /// # Errors
     /// `DuplicateKey`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn update(&self, action: Action, body: Bytes) -> Result<Updated> {
-        let answer = self.call(action, body, Repeat::OnlyUnsent, &mut Sent::default(), self.deadline()).await?;
-        let (Some(matched), Some(modified)) = (count(&answer, "matchedCount"), count(&answer, "modifiedCount")) else {
-            return Err(self.lacking(action, &answer, "matchedCount and modifiedCount"));
+        let response = self.call(action, body, Repeat::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
+        let (Some(matched), Some(modified)) = (count(&response, "matchedCount"), count(&response, "modifiedCount"))
+        else {
+            return Err(self.missing_field(action, &response, "matchedCount and modifiedCount"));
         };
-        let upserted = answer.document.get("upsertedId").ok().flatten().and_then(|id| Bson::try_from(id).ok());
+        let upserted = response.document.get("upsertedId").ok().flatten().and_then(|id| Bson::try_from(id).ok());
         Ok(Updated { matched, modified, upserted: upserted.filter(|id| *id != Bson::Null) })
     }
 
-    /// Deletes documents; `body` is the whole request. It is not repeated.
+    /// Deletes documents. `body` is the complete request body. The call is not retried.
     ///
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn delete(&self, action: Action, body: Bytes) -> Result<u64> {
-        let answer = self.call(action, body, Repeat::OnlyUnsent, &mut Sent::default(), self.deadline()).await?;
-        count(&answer, "deletedCount").ok_or_else(|| self.lacking(action, &answer, "deletedCount"))
+        let response = self.call(action, body, Repeat::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
+        count(&response, "deletedCount").ok_or_else(|| self.missing_field(action, &response, "deletedCount"))
     }
 
-    /// When a call that begins now must have ended.
+    /// Returns the deadline of a call that starts now.
     fn deadline(&self) -> Instant {
         Instant::now() + self.settings.timeout
     }
 
-    /// Makes a call, again where that is safe, until the deadline.
+    /// Makes a call. Retries it until the deadline if that is safe.
     async fn call(
         &self,
         action: Action,
         body: Bytes,
         repeat: Repeat,
-        sent: &mut Sent,
+        attempts: &mut Attempts,
         deadline: Instant,
-    ) -> Result<Answer> {
-        let mut pause = PAUSE;
-        for tried in 1.. {
+    ) -> Result<ApiResponse> {
+        let mut delay = RETRY_DELAY;
+        for attempt in 1.. {
             let trying = timeout_at(deadline, self.try_once(action, body.clone()));
-            let (error, again) = match self.giving_up.until(async { Ok(trying.await) }).await? {
-                Ok(Try::Done(answer)) => return Ok(answer),
-                Ok(Try::Failed { error, again }) => (error, again),
-                Err(_) => return Err(self.late(action)),
+            let (error, retry) = match self.giving_up.until(async { Ok(trying.await) }).await? {
+                Ok(AttemptResult::Done(response)) => return Ok(response),
+                Ok(AttemptResult::Failed { error, retry }) => (error, retry),
+                Err(_) => return Err(self.timed_out(action)),
             };
-            let pause_asked = match again {
-                Again::Unsent => None,
-                Again::IfSafe { pause } if repeat == Repeat::Safe => {
-                    sent.maybe_before = true;
-                    pause
+            let pause_asked = match retry {
+                Retry::Unsent => None,
+                Retry::IfSafe { delay } if repeat == Repeat::Safe => {
+                    attempts.maybe_executed = true;
+                    delay
                 }
-                Again::Never | Again::IfSafe { .. } => return Err(error),
+                Retry::Never | Retry::IfSafe { .. } => return Err(error),
             };
-            let wait = pause_asked.unwrap_or(pause).min(LONGEST_PAUSE);
-            if tried >= TRIES || !self.settings.retry || Instant::now() + wait >= deadline {
+            let wait = pause_asked.unwrap_or(delay).min(MAX_RETRY_DELAY);
+            if attempt >= MAX_ATTEMPTS || !self.settings.retry || Instant::now() + wait >= deadline {
                 return Err(error);
             }
             sleep(wait).await;
-            pause *= 4;
+            delay *= 4;
         }
-        Err(self.late(action))
+        Err(self.timed_out(action))
     }
 
-    async fn try_once(&self, action: Action, body: Bytes) -> Try {
+    async fn try_once(&self, action: Action, body: Bytes) -> AttemptResult {
         let http = match self.http.get_or_try_init(|| async { self.connect() }).await {
             Ok(http) => http,
-            Err(error) => return Try::Failed { error, again: Again::Never },
+            Err(error) => return AttemptResult::Failed { error, retry: Retry::Never },
         };
         let url = format!("{}/action/{action}", self.settings.endpoint);
         match http.post(url).body(body).send().await {
             Ok(response) => self.read(action, response).await,
             Err(error) if error.is_connect() => {
-                Try::Failed { error: self.unreachable(action, &error), again: Again::Unsent }
+                AttemptResult::Failed { error: self.unreachable(action, &error), retry: Retry::Unsent }
             }
             Err(error) if error.is_builder() => {
-                Try::Failed { error: self.error(action, None, &causes(&error)), again: Again::Never }
+                AttemptResult::Failed { error: self.error(action, None, &causes(&error)), retry: Retry::Never }
             }
-            Err(error) => Try::Failed {
+            Err(error) => AttemptResult::Failed {
                 error: self.error(
                     action,
                     None,
-                    &format!("the connection ended without an answer ({})", causes(&error)),
+                    &format!("the connection was closed without a response ({})", causes(&error)),
                 ),
-                again: Again::IfSafe { pause: None },
+                retry: Retry::IfSafe { delay: None },
             },
         }
     }
 
-    async fn read(&self, action: Action, mut response: Response) -> Try {
+    async fn read(&self, action: Action, mut response: Response) -> AttemptResult {
         let status = response.status();
-        let pause = response
+        let delay = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok())
@@ -499,102 +502,114 @@ impl DataApiClient {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_ANSWER => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_RESPONSE_SIZE => body.extend_from_slice(&chunk),
                 Ok(Some(_)) => {
-                    let error =
-                        self.error(action, Some(status.as_u16()), "the answer is larger than any document can be");
-                    return Try::Failed { error, again: Again::Never };
+                    let error = self.error(
+                        action,
+                        Some(status.as_u16()),
+                        "the response exceeds the maximum size of a document",
+                    );
+                    return AttemptResult::Failed { error, retry: Retry::Never };
                 }
                 Ok(None) => break,
                 Err(error) => {
                     let what = format!(
-                        "the answer broke off after {} bytes ({}): {:?}",
+                        "the response was truncated after {} bytes ({}): {:?}",
                         body.len(),
                         causes(&error),
                         self.beginning(&body)
                     );
-                    return Try::Failed {
+                    return AttemptResult::Failed {
                         error: self.error(action, Some(status.as_u16()), &what),
-                        again: Again::IfSafe { pause: None },
+                        retry: Retry::IfSafe { delay: None },
                     };
                 }
             }
         }
         if status.is_success() {
             return match ejson::parse_document(&body) {
-                Ok(document) => Try::Done(Answer { status: status.as_u16(), body, document }),
+                Ok(document) => AttemptResult::Done(ApiResponse { status: status.as_u16(), body, document }),
                 Err(_) => {
                     let what = if body.is_empty() {
-                        "the answer is empty: is DATA_API_ENDPOINT a Data API?".to_owned()
+                        "the response is empty: is DATA_API_ENDPOINT a Data API?".to_owned()
                     } else {
-                        format!("the answer is not JSON: {:?}; is DATA_API_ENDPOINT a Data API?", self.beginning(&body))
+                        format!(
+                            "the response is not JSON: {:?}; is DATA_API_ENDPOINT a Data API?",
+                            self.beginning(&body)
+                        )
                     };
-                    Try::Failed { error: self.error(action, Some(status.as_u16()), &what), again: Again::Never }
+                    AttemptResult::Failed {
+                        error: self.error(action, Some(status.as_u16()), &what),
+                        retry: Retry::Never,
+                    }
                 }
             };
         }
-        let again = match status {
+        let retry = match status {
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Again::IfSafe { pause },
-            _ => Again::Never,
+            | StatusCode::GATEWAY_TIMEOUT => Retry::IfSafe { delay },
+            _ => Retry::Never,
         };
-        Try::Failed { error: self.refused(action, status, location, &body), again }
+        AttemptResult::Failed { error: self.rejected(action, status, location, &body), retry }
     }
 
-    fn refused(&self, action: Action, status: StatusCode, location: Option<String>, body: &[u8]) -> Error {
+    fn rejected(&self, action: Action, status: StatusCode, location: Option<String>, body: &[u8]) -> Error {
         let number = status.as_u16();
         if status.is_redirection() {
             let to = location.map_or_else(String::new, |to| format!(" to {}", excerpt(&self.hide(&to), 200)));
-            let what = format!("it redirects{to}, which is not followed: set DATA_API_ENDPOINT to where it leads");
+            let what =
+                format!("it redirects{to}, and redirects are not followed: set DATA_API_ENDPOINT to the new location");
             return self.error(action, Some(number), &what);
         }
-        let Some(answer) = ErrorBody::parse(body) else {
+        let Some(response) = ErrorBody::parse(body) else {
             let what = if body.is_empty() { "no body".to_owned() } else { format!("{:?}", self.beginning(body)) };
             return self.error(action, Some(number), &what);
         };
         let hint = match number {
-            401 | 403 => "; check API_KEY, and what it may do",
-            429 => "; the server asks for fewer calls",
+            401 | 403 => "; check API_KEY and its permissions",
+            429 => "; the server limits the rate of requests",
             _ => "",
         };
-        // A code other than that of a batch says what it is; else the text does.
-        let duplicate = match answer.code {
-            None | Some(65) => answer.error.contains("E11000"),
+        // The code of a bulk write error does not show whether the key is a duplicate, but the text does.
+        let duplicate = match response.code {
+            None | Some(65) => response.error.contains("E11000"),
             Some(code) => code == 11000,
         };
         let kind = match action {
-            Action::InsertMany if duplicate || answer.code == Some(65) => ErrorKind::BulkWrite,
+            Action::InsertMany if duplicate || response.code == Some(65) => ErrorKind::BulkWrite,
             _ if duplicate => ErrorKind::DuplicateKey,
             _ => ErrorKind::DataApi { status: Some(number) },
         };
-        let text = self.hide(&answer.error);
+        let text = self.hide(&response.error);
         let mut error = self.error(action, Some(number), &format!("{}{hint}", excerpt(&text, 1_000)));
         error.kind = kind;
-        error.code = answer.code.or(duplicate.then_some(11000));
-        // What a server puts into its answer is its own affair; our key is not.
-        error.details = answer.details.filter(|details| !self.has_key(details.as_bytes()));
-        error.error_code = Some(self.hide(&answer.error_code)).filter(|code| !code.is_empty());
+        error.code = response.code.or(duplicate.then_some(11000));
+        // The details come from the server, but must not contain the API key.
+        error.details =
+            response.details.filter(|details| !redact::contains_key(details.as_bytes(), &self.settings.api_key));
+        error.error_code = Some(self.hide(&response.error_code)).filter(|code| !code.is_empty());
         if kind == ErrorKind::BulkWrite {
             error.code = Some(65);
             error.details = error.details.filter(is_bulk).or_else(|| {
-                // A server that says no more than a text.
+                // The server sent only a text.
                 bulk_details(vec![doc! { "index": 0, "code": 11000, "errmsg": text }], 0)
             });
         }
         error
     }
 
-    /// What became of each of so many documents of an unordered batch that
-    /// was sent once, if the error says it in a way that adds up.
-    fn of_each(&self, error: &Error, documents: usize) -> Option<Vec<Result<()>>> {
+    /// Returns the result of each document of an unordered batch that was sent once, if the error's
+    /// details are complete and consistent.
+    fn single_results(&self, error: &Error, documents: usize) -> Option<Vec<Result<()>>> {
         let details = Document::try_from(error.details.as_ref()?).ok()?;
-        let refused = write_errors(&details, documents)?;
-        // A server that stops at the first refused document has not tried the others.
+        let rejected = write_errors(&details, documents)?;
+        // A server that stops at the first error has not attempted the other documents.
         let inserted = usize::try_from(number(details.get("nInserted")?)?).ok()?;
-        let places: HashSet<i64> = refused.iter().filter_map(|entry| entry.get("index").and_then(number)).collect();
-        let adds_up = inserted + refused.len() == documents && !refused.is_empty() && places.len() == refused.len();
+        let positions: HashSet<i64> = rejected.iter().filter_map(|entry| entry.get("index").and_then(number)).collect();
+        let adds_up =
+            inserted + rejected.len() == documents && !rejected.is_empty() && positions.len() == rejected.len();
         if error.kind != ErrorKind::BulkWrite || !adds_up {
             return None;
         }
@@ -608,22 +623,22 @@ impl DataApiClient {
             alone.details = RawDocumentBuf::try_from(entry).ok();
             alone
         };
-        // A write concern that is not met is so for all that was written.
+        // A write concern error applies to all documents that were written.
         let concern = details.get_array("writeConcernErrors").ok().and_then(|errors| errors.first()?.as_document());
         let mut results = vec![concern.map_or(Ok(()), |concern| Err(alone(concern))); documents];
-        for entry in &refused {
-            let place = entry.get("index").and_then(number).and_then(|place| usize::try_from(place).ok())?;
-            *results.get_mut(place)? = Err(alone(entry));
+        for entry in &rejected {
+            let position = entry.get("index").and_then(number).and_then(|position| usize::try_from(position).ok())?;
+            *results.get_mut(position)? = Err(alone(entry));
         }
         Some(results)
     }
 
     fn connect(&self) -> Result<Client> {
-        // A second installation changes nothing; the first may have been another user's of rustls.
+        // A second installation has no effect; another user of rustls may have installed a provider before.
         drop(rustls::crypto::ring::default_provider().install_default());
         let wrong = |what: String| Error::new(ErrorKind::Configuration, what);
         let mut key = HeaderValue::from_str(self.settings.api_key.expose())
-            .map_err(|_| wrong("API_KEY has characters that no HTTP header can carry".into()))?;
+            .map_err(|_| wrong("API_KEY has characters that are not allowed in an HTTP header".into()))?;
         key.set_sensitive(true);
         let mut headers = HeaderMap::new();
         headers.insert(API_KEY_HEADER, key);
@@ -649,7 +664,7 @@ impl DataApiClient {
         Error::new(
             kind,
             self.hide(&format!(
-                "{action} at {}: no connection could be made ({}); check DATA_API_ENDPOINT, the network, and that the \
+                "{action} at {}: no connection could be established ({}); check DATA_API_ENDPOINT, the network, and that the \
                  Data API runs there",
                 self.settings.host(),
                 causes(error),
@@ -657,64 +672,38 @@ impl DataApiClient {
         )
     }
 
-    fn lacking(&self, action: Action, answer: &Answer, field: &str) -> Error {
+    fn missing_field(&self, action: Action, response: &ApiResponse, field: &str) -> Error {
         self.error(
             action,
-            Some(answer.status),
-            &format!("the answer has no {field}: {:?}", self.beginning(&answer.body)),
+            Some(response.status),
+            &format!("the response has no {field}: {:?}", self.beginning(&response.body)),
         )
     }
 
-    fn late(&self, action: Action) -> Error {
+    fn timed_out(&self, action: Action) -> Error {
         Error::new(
             ErrorKind::NetworkTimeout,
-            format!("{action} at {}: no answer within {} s", self.settings.host(), self.settings.timeout.as_secs_f32()),
+            format!(
+                "{action} at {}: no response within {} s",
+                self.settings.host(),
+                self.settings.timeout.as_secs_f32()
+            ),
         )
     }
 
     fn error(&self, action: Action, status: Option<u16>, what: &str) -> Error {
-        let answered = status.map_or_else(String::new, |status| format!(" answered HTTP {status}"));
-        let message = format!("{action} at {}{answered}: {what}", self.settings.host());
+        let returned = status.map_or_else(String::new, |status| format!(" returned HTTP {status}"));
+        let message = format!("{action} at {}{returned}: {what}", self.settings.host());
         Error::new(ErrorKind::DataApi { status }, self.hide(&message))
     }
 
-    /// The text without the key, as it is, and as JSON, a URL or HTML writes it.
     fn hide(&self, text: &str) -> String {
-        let mut hidden = text.to_owned();
-        for written in self.written_keys() {
-            hidden = hidden.replace(&written, "***");
-        }
-        // JSON may write any character as its number.
-        let plain = without_json_escapes(&hidden);
-        if plain.contains(self.settings.api_key.expose()) {
-            return plain.replace(self.settings.api_key.expose(), "***");
-        }
-        hidden
+        redact::hide_key(text, &self.settings.api_key)
     }
 
-    fn written_keys(&self) -> Vec<String> {
-        let key = self.settings.api_key.expose();
-        let in_json = self.key_in_json();
-        let html = key.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-        let url = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string();
-        vec![in_json.replace('/', "\\/"), in_json, html, url, key.to_owned()]
-    }
-
-    fn has_key(&self, bytes: &[u8]) -> bool {
-        let has = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        self.written_keys().iter().any(has)
-    }
-
-    fn key_in_json(&self) -> String {
-        let mut quoted = Vec::new();
-        ejson::write_text(&mut quoted, self.settings.api_key.expose());
-        let quoted = String::from_utf8_lossy(&quoted).into_owned();
-        quoted.trim_matches('"').to_owned()
-    }
-
-    /// What an answer's body begins with, for messages.
+    /// Returns the beginning of a response body, for messages.
     fn beginning(&self, body: &[u8]) -> String {
-        // Long enough that what hiding takes away leaves no room for a key cut in two.
+        // Redact much more than the excerpt, so that a truncated key cannot be part of it.
         let text = String::from_utf8_lossy(&body[..body.len().min(64 * 1024)]);
         excerpt(&self.hide(&text), 200)
     }
@@ -726,8 +715,8 @@ impl AsRef<Coalescer<Self>> for DataApiClient {
     }
 }
 
-/// Inserts that may be merged: of documents whose `_id`s were made here, so
-/// that a batch with anything wrong can be sent again one by one.
+/// Sends merged inserts. Their documents have generated `_id`s, so that the documents of a failed
+/// batch can be resent one by one.
 impl SendBatch for DataApiClient {
     type Document = Outgoing;
     const LIMITS: Limits = Limits { documents: 1_000, bytes: 2 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
@@ -744,16 +733,16 @@ impl SendBatch for DataApiClient {
         if self.no_insert_many.load(Ordering::Relaxed) {
             return Outcome::Each(self.insert_each(&prefix, &documents, false, deadline).await);
         }
-        let mut sent = Sent::default();
+        let mut attempts = Attempts::default();
         let body = many_request(&prefix, &documents, false);
-        let error = match self.call(Action::InsertMany, body, Repeat::Safe, &mut sent, deadline).await {
-            Ok(answer) if inserted_ids(&answer) == Some(documents.len()) => return Outcome::Same(Ok(())),
+        let error = match self.call(Action::InsertMany, body, Repeat::Safe, &mut attempts, deadline).await {
+            Ok(response) if inserted_ids(&response) == Some(documents.len()) => return Outcome::Same(Ok(())),
             Ok(_) => None,
             Err(error) => Some(error),
         };
-        // The batch was sent once, and the server says what became of each document.
-        if let Some(error) = error.as_ref().filter(|_| !sent.maybe_before)
-            && let Some(mut results) = self.of_each(error, documents.len())
+        // The batch was sent once, and the server returned the result of each document.
+        if let Some(error) = error.as_ref().filter(|_| !attempts.maybe_executed)
+            && let Some(mut results) = self.single_results(error, documents.len())
         {
             for (result, document) in results.iter_mut().zip(&documents) {
                 if let Err(error) = result
@@ -765,10 +754,10 @@ impl SendBatch for DataApiClient {
             return Outcome::Each(results);
         }
         let no_insert_many = match error.as_ref().map(|error| error.kind) {
-            // The server may have no insertMany, or not for us.
+            // The server may not support `insertMany`, or the key may not be allowed to use it.
             Some(ErrorKind::DataApi { status: Some(403 | 404 | 405 | 501) }) => true,
             None | Some(ErrorKind::BulkWrite | ErrorKind::DataApi { status: Some(400 | 413 | 500) }) => false,
-            // Nobody there, or nobody who lets us in: the same for each.
+            // The server is unreachable or denies access, for all documents alike.
             Some(_) => return Outcome::Same(error.map_or(Ok(()), Err)),
         };
         let results = self.insert_each(&prefix, &documents, true, deadline).await;
@@ -785,30 +774,30 @@ impl Flush for DataApiClient {
     }
 }
 
-/// A count of an answer.
-fn count(answer: &Answer, name: &str) -> Option<u64> {
-    match answer.document.get(name).ok()?? {
+/// Returns a count in a response.
+fn count(response: &ApiResponse, name: &str) -> Option<u64> {
+    match response.document.get(name).ok()?? {
         RawBsonRef::Int32(count) => u64::try_from(count).ok(),
         RawBsonRef::Int64(count) => u64::try_from(count).ok(),
         _ => None,
     }
 }
 
-/// The `_id` that was made for a document, as 24 hexadecimal digits.
-fn made_id(document: &[u8]) -> Option<&str> {
-    let id = document.strip_prefix(MADE_ID_BEGINS)?.get(..24)?;
+/// Returns the generated `_id` of a document as 24 hexadecimal digits.
+fn generated_id(document: &[u8]) -> Option<&str> {
+    let id = document.strip_prefix(GENERATED_ID_PREFIX)?.get(..24)?;
     std::str::from_utf8(id).ok()
 }
 
-/// How many `insertedIds` an answer has, if it has any.
-fn inserted_ids(answer: &Answer) -> Option<usize> {
-    match answer.document.get("insertedIds") {
+/// Returns the number of `insertedIds` in a response.
+fn inserted_ids(response: &ApiResponse) -> Option<usize> {
+    match response.document.get("insertedIds") {
         Ok(Some(RawBsonRef::Array(ids))) => Some(ids.into_iter().count()),
         _ => None,
     }
 }
 
-/// The request that stores one document, of its EJSON.
+/// Builds the body of an `insertOne` request.
 fn one_request(prefix: &[u8], document: &[u8]) -> Bytes {
     [prefix, br#""document":"#, document, b"}"].concat().into()
 }
@@ -819,12 +808,12 @@ fn many_request(prefix: &[u8], documents: &[Outgoing], ordered: bool) -> Bytes {
     );
     body.extend_from_slice(prefix);
     if !ordered {
-        // The service knew ordered batches only: say it where it matters.
+        // MongoDB's service supported only ordered batches, so send the field only if it is needed.
         body.extend_from_slice(br#""ordered":false,"#);
     }
     body.extend_from_slice(br#""documents":["#);
-    for (place, document) in documents.iter().enumerate() {
-        if place > 0 {
+    for (position, document) in documents.iter().enumerate() {
+        if position > 0 {
             body.push(b',');
         }
         body.extend_from_slice(&document.ejson);
@@ -841,14 +830,14 @@ impl fmt::Debug for DataApiClient {
 
 impl Drop for DataApiClient {
     fn drop(&mut self) {
-        // Pooled connections are ended by tasks of the runtime.
+        // Tasks of the runtime close the pooled connections.
         let _context = self.runtime.enter();
         self.http = OnceCell::new();
     }
 }
 
-/// Whether it was the document that the server refused, and not the call.
-fn is_of_the_document(error: &Error) -> bool {
+/// Returns whether the server rejected the document, not the call.
+fn is_document_error(error: &Error) -> bool {
     match error.kind {
         ErrorKind::DuplicateKey | ErrorKind::DuplicateId => true,
         ErrorKind::DataApi { status } => matches!(status, Some(400 | 413)) && error.code.is_some(),
@@ -856,10 +845,10 @@ fn is_of_the_document(error: &Error) -> bool {
     }
 }
 
-/// The entry of `writeErrors` for a document that was refused.
-fn write_error(place: usize, error: &Error) -> Document {
+/// Builds the entry of `writeErrors` for a rejected document.
+fn write_error(position: usize, error: &Error) -> Document {
     let mut entry = error.details.as_ref().and_then(|details| Document::try_from(details).ok()).unwrap_or_default();
-    entry.insert("index", i32::try_from(place).unwrap_or(i32::MAX));
+    entry.insert("index", i32::try_from(position).unwrap_or(i32::MAX));
     entry.insert("code", error.code.unwrap_or(0));
     if !matches!(entry.get("errmsg"), Some(Bson::String(_))) {
         entry.insert("errmsg", error.message.clone());
@@ -867,25 +856,25 @@ fn write_error(place: usize, error: &Error) -> Document {
     entry
 }
 
-/// `writeErrors` of a server's `details`, if each is a document with the place
-/// of one of `documents` and a code.
+/// Returns the `writeErrors` in a server's `details`, if each is a document with a code and the index
+/// of one of `documents`.
 fn write_errors(details: &Document, documents: usize) -> Option<Vec<Document>> {
     let mut entries = Vec::new();
     for entry in details.get_array("writeErrors").ok()? {
         let mut entry = entry.as_document()?.clone();
-        let place = number(entry.get("index")?).and_then(|place| usize::try_from(place).ok())?;
+        let position = number(entry.get("index")?).and_then(|position| usize::try_from(position).ok())?;
         let code = number(entry.get("code")?).and_then(|code| i32::try_from(code).ok())?;
-        if place >= documents {
+        if position >= documents {
             return None;
         }
-        entry.insert("index", i32::try_from(place).ok()?);
+        entry.insert("index", i32::try_from(position).ok()?);
         entry.insert("code", code);
         entries.push(entry);
     }
     Some(entries)
 }
 
-/// Whether `details` have what `BulkWriteError.details` must have.
+/// Returns whether `details` have the required fields of `BulkWriteError.details`.
 fn is_bulk(details: &RawDocumentBuf) -> bool {
     Document::try_from(details).is_ok_and(|details| {
         write_errors(&details, usize::MAX).is_some()
@@ -896,7 +885,7 @@ fn is_bulk(details: &RawDocumentBuf) -> bool {
     })
 }
 
-/// An integer, as plain JSON or relaxed EJSON brings it.
+/// Returns an integer from plain JSON or EJSON.
 fn number(value: &Bson) -> Option<i64> {
     match value {
         Bson::Int32(number) => Some(i64::from(*number)),
@@ -905,7 +894,7 @@ fn number(value: &Bson) -> Option<i64> {
     }
 }
 
-/// `BulkWriteError.details`.
+/// Builds `BulkWriteError.details`.
 fn bulk_details(write_errors: Vec<Document>, inserted: usize) -> Option<RawDocumentBuf> {
     let details = doc! {
         "writeErrors": write_errors,
@@ -920,31 +909,8 @@ fn bulk_details(write_errors: Vec<Document>, inserted: usize) -> Option<RawDocum
     RawDocumentBuf::try_from(&details).ok()
 }
 
-/// The text with JSON's `\/` and `\u006b` as the characters that they stand for.
-fn without_json_escapes(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(place) = rest.find('\\') {
-        plain.push_str(&rest[..place]);
-        let escaped = &rest[place + 1..];
-        let number = escaped.strip_prefix('u').and_then(|digits| u32::from_str_radix(digits.get(..4)?, 16).ok());
-        if let Some(character) = number.and_then(char::from_u32) {
-            plain.push(character);
-            rest = &escaped[5..];
-        } else if let Some(after) = escaped.strip_prefix('/') {
-            plain.push('/');
-            rest = after;
-        } else {
-            plain.push('\\');
-            rest = escaped;
-        }
-    }
-    plain.push_str(rest);
-    plain
-}
-
-/// An error with what lies behind it; its own text alone says little. Without
-/// the URL, which the message names already.
+/// Returns the causes of an error, whose own text is not informative. Leaves out the URL, which the
+/// message already contains.
 fn causes(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);

@@ -1,47 +1,47 @@
-//! What the Data API's client and server must agree on.
+//! The Data API's protocol, shared by the client and the gateway.
 
 use std::fmt;
 
 use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 
 use crate::codec::ejson::{self, Style};
-use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind};
+use crate::namespace::Namespace;
 
-/// Plain or relaxed JSON.
+/// The media type of plain JSON.
 pub const JSON: &str = "application/json";
-/// Extended JSON.
+/// The media type of Extended JSON.
 pub const EJSON: &str = "application/ejson";
-/// The header that carries the key. Servers also take `apiKey`.
+/// The header that contains the API key. Servers also accept `apiKey`.
 pub const API_KEY_HEADER: &str = "api-key";
 
-/// What the Data API can do.
+/// The actions of the Data API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Stores a document.
+    /// Inserts a document.
     InsertOne,
-    /// Stores several documents.
+    /// Inserts several documents.
     InsertMany,
-    /// Finds the first document that matches.
+    /// Finds the first matching document.
     FindOne,
-    /// Finds all documents that match.
+    /// Finds all matching documents.
     Find,
-    /// Updates the first document that matches.
+    /// Updates the first matching document.
     UpdateOne,
-    /// Updates all documents that match.
+    /// Updates all matching documents.
     UpdateMany,
-    /// Replaces the first document that matches.
+    /// Replaces the first matching document.
     ReplaceOne,
-    /// Deletes the first document that matches.
+    /// Deletes the first matching document.
     DeleteOne,
-    /// Deletes all documents that match.
+    /// Deletes all matching documents.
     DeleteMany,
     /// Runs an aggregation pipeline.
     Aggregate,
 }
 
 impl Action {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 10] = [
         Self::FindOne,
         Self::Find,
@@ -55,7 +55,7 @@ impl Action {
         Self::Aggregate,
     ];
 
-    /// The last part of the action's path, after `/action/`.
+    /// Returns the last segment of the action's path, after `/action/`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::InsertOne => "insertOne",
@@ -71,12 +71,12 @@ impl Action {
         }
     }
 
-    /// Whether it changes what is stored.
+    /// Returns whether the action modifies data.
     pub const fn writes(self) -> bool {
         !matches!(self, Self::FindOne | Self::Find | Self::Aggregate)
     }
 
-    /// The action of that name, if it is one.
+    /// Returns the action with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
@@ -88,7 +88,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// The beginning of a request's body, to be followed by `"name": value}`.
+/// Returns the beginning of a request's body, which `"name": value}` must follow.
 pub fn request_prefix(data_source: &str, namespace: &Namespace) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     for (opening, value) in [
@@ -103,27 +103,27 @@ pub fn request_prefix(data_source: &str, namespace: &Namespace) -> Vec<u8> {
     out
 }
 
-/// The body of an error answer.
+/// The body of an error response.
 #[derive(Debug, Clone)]
 pub struct ErrorBody {
-    /// What is wrong.
+    /// The message.
     pub error: String,
-    /// Its kind, as a word.
+    /// The Data API's error code, a word.
     pub error_code: String,
-    /// MongoDB's code, where the error is MongoDB's. Ours, not Atlas's.
+    /// MongoDB's error code, if the error is MongoDB's. Only this project's gateway sends it.
     pub code: Option<i32>,
-    /// MongoDB's error document. Ours, not Atlas's.
+    /// MongoDB's error document. Only this project's gateway sends it.
     pub details: Option<RawDocumentBuf>,
 }
 
 impl ErrorBody {
-    /// A body with the two fields that all servers give.
+    /// Creates a body with the two fields that all servers send.
     pub fn new(error_code: &str, error: impl Into<String>) -> Self {
         Self { error: error.into(), error_code: error_code.to_owned(), code: None, details: None }
     }
 
-    /// As JSON, with the `link` that the Data API's error bodies have: here to
-    /// nowhere, since there is no hosted log to link to.
+    /// Returns the body as JSON, with the field `link` of the Data API's error bodies. It is empty,
+    /// since there is no hosted log to link to.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = br#"{"error":"#.to_vec();
         ejson::write_text(&mut out, &self.error);
@@ -144,7 +144,7 @@ impl ErrorBody {
         out
     }
 
-    /// Reads an error body; `None` where it is none.
+    /// Parses an error body. Returns `None` if it has another form.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let document = ejson::parse_document(body).ok()?;
         let code = match document.get("code") {
@@ -160,7 +160,7 @@ impl ErrorBody {
     }
 }
 
-/// The HTTP status and error body for an error of MongoDB's.
+/// Returns the HTTP status and the error body for an error of the driver path.
 pub fn answer_for(action: Action, error: &Error) -> (u16, ErrorBody) {
     let (status, error_code) = match error.kind {
         ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NotPrimary => (503, "MongoDBError"),
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_bodies_come_back_as_they_went() {
+    fn error_bodies_round_trip() {
         let body = ErrorBody {
             error: "E11000 \"dup\"".into(),
             error_code: "MongoDBError".into(),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_into_the_request() {
+    fn names_are_quoted_in_the_request() {
         let namespace = Namespace::new("d\"b", "c");
         let mut body = request_prefix("Cluster0", &namespace);
         body.extend_from_slice(br#""document":{}}"#);

@@ -1,4 +1,4 @@
-//! Aggregations, and what counts.
+//! `aggregate`, `count_documents`, `estimated_document_count` and `distinct`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use bson::{Bson, Document};
 use futures_util::stream::BoxStream;
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
-use super::answer::Cursor;
 use super::error::{Attempt, Attempted};
-use super::retryable::Repeats;
+use super::reply_check::CursorCheck;
+use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
 use super::write::options;
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::Result;
 
-/// `maxTimeMS`, which not all of the driver's options are read with.
+/// Returns `maxTimeMS`, which not all of the driver's option types deserialize.
 fn max_time(given: &Document) -> Option<Duration> {
     let millis = match given.get("maxTimeMS")? {
         Bson::Int32(millis) => u64::try_from(*millis).ok(),
@@ -26,7 +26,7 @@ fn max_time(given: &Document) -> Option<Duration> {
     millis.map(Duration::from_millis)
 }
 
-/// The documents of a pipeline, batch by batch.
+/// Returns the documents of a pipeline in batches.
 ///
 /// # Errors
 /// Those of any command.
@@ -45,11 +45,11 @@ pub async fn aggregate(
     let collection = client.collection_in(&namespace, &attempt, session.as_deref()).await?;
     let action = || collection.aggregate(pipeline.clone()).with_options(given.clone());
     let source = opened!(session, &client, &attempt, action());
-    let cursor = Cursor::of_collection(&namespace);
+    let cursor = CursorCheck::of_collection(&namespace);
     Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
 }
 
-/// How many documents match.
+/// Returns the number of matching documents.
 ///
 /// # Errors
 /// Those of any command.
@@ -69,7 +69,7 @@ pub async fn count(
         .attempted(&attempt)
 }
 
-/// How many documents there are, as the collection's metadata say.
+/// Returns the number of documents according to the collection's metadata.
 ///
 /// # Errors
 /// Those of any command.
@@ -79,16 +79,16 @@ pub async fn estimated_count(client: &DriverClient, namespace: &Namespace, given
     let mut given = options::<EstimatedDocumentCountOptions>(given)?;
     given.max_time = max_time.or(given.max_time);
     let collection = client.collection(namespace, &attempt).await?;
-    let mut repeats = Repeats::new(client);
+    let mut retry = UnsentRetry::new(client);
     loop {
         match collection.estimated_document_count().with_options(given.clone()).await {
-            Err(error) if repeats.again(&error).await => {}
+            Err(error) if retry.should_resend(&error).await => {}
             counted => return counted.attempted(&attempt),
         }
     }
 }
 
-/// The values that a field has in the documents that match.
+/// Returns the distinct values of a field in the matching documents.
 ///
 /// # Errors
 /// Those of any command.

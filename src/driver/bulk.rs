@@ -1,10 +1,9 @@
-//! Many writes to one collection in few commands, as PyMongo's `bulk_write`
-//! and `insert_many` send them.
+//! `bulk_write`, `insert_many` and the client's `bulk_write`, grouped into commands as in PyMongo.
 
 use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 
-use super::answer::Expected;
 use super::error::{Attempt, Attempted};
+use super::reply_check::Expected;
 use super::retryable::{self, WriteCommand};
 use super::session::Session;
 use super::{DriverClient, Namespace};
@@ -12,14 +11,14 @@ use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
-/// Which command a statement goes into.
+/// The command that a statement belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `insert`: the statement is the document.
+    /// `insert`. The statement is the document.
     Insert,
-    /// `update`: the statement is `{q, u, multi, upsert, …}`.
+    /// `update`. The statement is `{q, u, multi, upsert, …}`.
     Update,
-    /// `delete`: the statement is `{q, limit, …}`.
+    /// `delete`. The statement is `{q, limit, …}`.
     Delete,
 }
 
@@ -35,14 +34,14 @@ impl Kind {
     }
 }
 
-/// One write of many.
+/// One write operation.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    /// Which command it goes into.
+    /// The command that it belongs to.
     pub kind: Kind,
     /// The statement.
     pub document: RawDocumentBuf,
-    /// Whether the server may do it again without harm.
+    /// Whether it supports retryable writes.
     pub retryable: bool,
 }
 
@@ -53,34 +52,34 @@ impl Statement {
     }
 }
 
-/// How many writes are done.
+/// The options of a bulk write.
 #[derive(Debug, Clone, Default)]
 pub struct BulkOptions {
-    /// Whether to stop at the first that fails.
+    /// Whether to stop at the first error.
     pub ordered: bool,
-    /// More fields of each command: `bypassDocumentValidation`, `comment`, `let`.
+    /// Additional fields of each command: `bypassDocumentValidation`, `comment`, `let`.
     pub more: Document,
 }
 
-/// What many writes did: PyMongo's `bulk_api_result`.
+/// The result of a bulk write: PyMongo's `bulk_api_result`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {
-    /// How many documents were inserted.
+    /// The number of inserted documents.
     pub inserted: i64,
-    /// How many matched an update.
+    /// The number of documents that matched an update.
     pub matched: i64,
-    /// How many were changed.
+    /// The number of modified documents.
     pub modified: i64,
-    /// How many were deleted.
+    /// The number of deleted documents.
     pub removed: i64,
-    /// `{index, _id}` of each that was inserted by an update.
+    /// `{index, _id}` of each upserted document.
     pub upserted: Vec<Document>,
     write_errors: Vec<Document>,
     write_concern_errors: Vec<Document>,
 }
 
 impl Done {
-    /// As PyMongo has it.
+    /// Returns the result as PyMongo's document.
     pub fn document(&self) -> Document {
         doc! {
             "writeErrors": self.write_errors.clone(),
@@ -94,33 +93,33 @@ impl Done {
         }
     }
 
-    /// Takes over what a command said; `places` are its statements'.
-    fn add(&mut self, kind: Kind, places: &[usize], answer: &Document) {
-        let number = |name: &str| answer.get(name).and_then(as_number).unwrap_or(0);
-        let place = |document: &Document| {
+    /// Adds the reply to a command. `positions` are the positions of its statements in the bulk write.
+    fn add(&mut self, kind: Kind, positions: &[usize], reply: &Document) {
+        let number = |name: &str| reply.get(name).and_then(as_number).unwrap_or(0);
+        let position = |document: &Document| {
             let index = document.get("index").and_then(as_number).and_then(|index| usize::try_from(index).ok());
-            let place = index.and_then(|index| places.get(index)).copied().unwrap_or(usize::MAX);
-            i32::try_from(place).unwrap_or(i32::MAX)
+            let position = index.and_then(|index| positions.get(index)).copied().unwrap_or(usize::MAX);
+            i32::try_from(position).unwrap_or(i32::MAX)
         };
         match kind {
             Kind::Insert => self.inserted += number("n"),
             Kind::Delete => self.removed += number("n"),
             Kind::Update => {
-                let upserted = answer.get_array("upserted").map(Vec::as_slice).unwrap_or_default();
+                let upserted = reply.get_array("upserted").map(Vec::as_slice).unwrap_or_default();
                 for upserted in upserted.iter().filter_map(Bson::as_document) {
                     let id = upserted.get("_id").cloned().unwrap_or(Bson::Null);
-                    self.upserted.push(doc! { "index": place(upserted), "_id": id });
+                    self.upserted.push(doc! { "index": position(upserted), "_id": id });
                 }
                 self.matched += number("n") - i64::try_from(upserted.len()).unwrap_or(0);
                 self.modified += number("nModified");
             }
         }
-        for error in answer.get_array("writeErrors").into_iter().flatten().filter_map(Bson::as_document) {
+        for error in reply.get_array("writeErrors").into_iter().flatten().filter_map(Bson::as_document) {
             let mut error = error.clone();
-            error.insert("index", place(&error));
+            error.insert("index", position(&error));
             self.write_errors.push(error);
         }
-        self.write_concern_errors.extend(answer.get_document("writeConcernError").ok().cloned());
+        self.write_concern_errors.extend(reply.get_document("writeConcernError").ok().cloned());
     }
 
     fn into_result(mut self, attempt: &Attempt<'_>, labels: Vec<String>) -> Result<Self> {
@@ -131,7 +130,7 @@ impl Done {
         let first = self.write_errors.first().or(self.write_concern_errors.first());
         let first = first.and_then(|error| error.get_str("errmsg").ok()).unwrap_or_default();
         let message = format!(
-            "batch op errors occurred: {} refused; the first error: {} ({attempt})",
+            "batch op errors occurred: {} rejected; the first error: {} ({attempt})",
             self.write_errors.len(),
             excerpt(first, 500),
         );
@@ -156,55 +155,55 @@ pub(super) fn as_number(value: &Bson) -> Option<i64> {
     }
 }
 
-/// The most that goes into one command: its body is a document, with room for
-/// the command itself.
-const COMMAND_BYTES: usize = MAX_DOCUMENT_SIZE;
-const COMMAND_STATEMENTS: usize = 100_000;
+/// The limits of one command. The server accepts slightly more than the maximum document size, which
+/// leaves room for the command's other fields.
+const MAX_COMMAND_BYTES: usize = MAX_DOCUMENT_SIZE;
+const MAX_COMMAND_STATEMENTS: usize = 100_000;
 
-/// Statements of one kind that go as one command: their places.
-struct Run {
+/// The positions of the statements in one command.
+struct Batch {
     kind: Kind,
-    places: Vec<usize>,
+    positions: Vec<usize>,
 }
 
-/// The commands that the statements make: in their order, or by their kind.
-fn runs(statements: &[Statement], ordered: bool) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+/// Groups the statements into commands: in their order, or, if unordered, by kind.
+fn batches(statements: &[Statement], ordered: bool) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
     let mut bytes = 0;
-    let mut add = |place: usize, statement: &Statement| {
-        // Its length, its type, and its place as text.
+    let mut add = |position: usize, statement: &Statement| {
+        // The document, and its type and array index.
         let size = statement.document.as_bytes().len() + 12;
-        match runs.last_mut() {
-            Some(run)
-                if run.kind == statement.kind
-                    && bytes + size <= COMMAND_BYTES
-                    && run.places.len() < COMMAND_STATEMENTS =>
+        match batches.last_mut() {
+            Some(batch)
+                if batch.kind == statement.kind
+                    && bytes + size <= MAX_COMMAND_BYTES
+                    && batch.positions.len() < MAX_COMMAND_STATEMENTS =>
             {
-                run.places.push(place);
+                batch.positions.push(position);
                 bytes += size;
             }
             _ => {
-                runs.push(Run { kind: statement.kind, places: vec![place] });
+                batches.push(Batch { kind: statement.kind, positions: vec![position] });
                 bytes = size;
             }
         }
     };
     if ordered {
-        statements.iter().enumerate().for_each(|(place, statement)| add(place, statement));
+        statements.iter().enumerate().for_each(|(position, statement)| add(position, statement));
     } else {
         for kind in Kind::ALL {
-            let of_kind = statements.iter().enumerate().filter(|(_, statement)| statement.kind == kind);
-            of_kind.for_each(|(place, statement)| add(place, statement));
+            let same_kind = statements.iter().enumerate().filter(|(_, statement)| statement.kind == kind);
+            same_kind.for_each(|(position, statement)| add(position, statement));
         }
     }
-    runs
+    batches
 }
 
-/// Does many writes.
+/// Executes a bulk write.
 ///
 /// # Errors
-/// `BulkWrite`, with PyMongo's `details` but for each error's `op`, where some
-/// were refused; else those of any command.
+/// `BulkWrite` if some operations failed, with PyMongo's `details` except each error's `op`; otherwise
+/// those of any command.
 pub async fn bulk_write(
     client: &DriverClient,
     namespace: &Namespace,
@@ -218,14 +217,14 @@ pub async fn bulk_write(
     }
     let mut done = Done::default();
     let mut labels = Vec::new();
-    for run in runs(statements, options.ordered) {
-        let retryable = run.places.iter().all(|place| statements[*place].retryable);
-        let command = Command { kind: run.kind, places: &run.places, statements, options };
+    for batch in batches(statements, options.ordered) {
+        let retryable = batch.positions.iter().all(|position| statements[*position].retryable);
+        let command = Command { kind: batch.kind, positions: &batch.positions, statements, options };
         let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
         let write = WriteCommand { body: &body, retryable, expected: command.expected() };
-        let answer = retryable::write(client, namespace, &attempt, session, write).await?;
-        done.add(run.kind, &run.places, &answer);
-        let given = answer.get_array("errorLabels").into_iter().flatten().filter_map(Bson::as_str);
+        let reply = retryable::write(client, namespace, &attempt, session, write).await?;
+        done.add(batch.kind, &batch.positions, &reply);
+        let given = reply.get_array("errorLabels").into_iter().flatten().filter_map(Bson::as_str);
         labels.extend(given.map(str::to_owned));
         if options.ordered && !done.write_errors.is_empty() {
             break;
@@ -234,7 +233,7 @@ pub async fn bulk_write(
     done.into_result(&attempt, labels)
 }
 
-/// Refuses a document that MongoDB would refuse.
+/// Rejects a document that exceeds MongoDB's limit.
 pub(super) fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> Result<()> {
     let size = document.as_bytes().len();
     if size > MAX_DOCUMENT_SIZE {
@@ -242,7 +241,7 @@ pub(super) fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> 
             ErrorKind::DocumentTooLarge,
             format!(
                 "BSON document too large ({size} bytes): MongoDB supports BSON document sizes up to {MAX_DOCUMENT_SIZE} \
-                 bytes ({attempt}); split it, or keep large files in GridFS"
+                 bytes ({attempt}); split it, or store large files in GridFS"
             ),
         ));
     }
@@ -251,15 +250,15 @@ pub(super) fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> 
 
 struct Command<'a> {
     kind: Kind,
-    places: &'a [usize],
+    positions: &'a [usize],
     statements: &'a [Statement],
     options: &'a BulkOptions,
 }
 
 impl Command<'_> {
-    /// What its answer must look like.
+    /// Returns the expected form of the reply.
     fn expected(&self) -> Expected {
-        let count = self.places.len();
+        let count = self.positions.len();
         match self.kind {
             Kind::Insert => Expected::Insert { count, ordered: self.options.ordered },
             Kind::Update => Expected::Update(count),
@@ -267,7 +266,7 @@ impl Command<'_> {
         }
     }
 
-    /// The command, its fields in PyMongo's order.
+    /// Builds the command, with its fields in PyMongo's order.
     fn body(
         &self,
         namespace: &Namespace,
@@ -283,7 +282,7 @@ impl Command<'_> {
         if let Some(transaction) = transaction {
             head.insert("txnNumber", transaction);
         }
-        with_array(&raw(&head)?, field, self.places.iter().map(|place| &self.statements[*place].document))
+        with_array(&raw(&head)?, field, self.positions.iter().map(|position| &self.statements[*position].document))
     }
 }
 
@@ -295,55 +294,55 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidBson, error.to_string())
 }
 
-/// A command with an array of documents at its end; each document is copied once.
+/// Appends an array of documents to a command. Each document is copied once.
 pub(super) fn with_array<'a>(
     head: &RawDocumentBuf,
     field: &str,
     documents: impl Iterator<Item = &'a RawDocumentBuf> + Clone,
 ) -> Result<RawDocumentBuf> {
-    // An element: its type, its name (a place, as text), and a zero.
+    // An element consists of its type, its array index as text, a NUL and the document.
     let size: usize = documents.clone().map(|document| document.as_bytes().len() + 12).sum();
     let mut out = BsonWriter::with_capacity(head.as_bytes().len() + field.len() + size + 16);
     let root = out.begin_root();
     out.elements(head)?;
     let array = out.begin(Key::Name(field), true);
-    for (place, document) in documents.enumerate() {
-        out.value(Key::Index(place), RawBsonRef::Document(document), document.as_bytes())?;
+    for (position, document) in documents.enumerate() {
+        out.value(Key::Index(position), RawBsonRef::Document(document), document.as_bytes())?;
     }
     out.end(array);
     out.end(root);
     RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)
 }
 
-/// Writes to any collections, in few commands (`bulkWrite`, MongoDB 8.0).
+/// The arguments of the client's `bulk_write` (`bulkWrite`, MongoDB 8.0), which writes to any collections.
 pub struct ClientBulk {
-    /// `{insert: place, document}` and the like; places are of the namespaces.
+    /// `{insert: index, document}` and the like, with indexes into `namespaces`.
     pub operations: Vec<Statement>,
-    /// The collections.
+    /// The namespaces of the collections.
     pub namespaces: Vec<String>,
-    /// How they are done.
+    /// The options.
     pub options: BulkOptions,
-    /// Whether each operation's result is wanted.
+    /// Whether to return the result of each operation.
     pub verbose: bool,
 }
 
-/// The answers to a [`ClientBulk`].
+/// The result of a [`ClientBulk`].
 #[derive(Debug, Default)]
 pub struct ClientBulkDone {
     /// `nInserted`, `nUpserted`, `nMatched`, `nModified`, `nDeleted`.
     pub counts: Document,
-    /// What came of operations, each with its `idx`.
+    /// The results of the operations, each with its `idx`.
     pub results: Vec<Document>,
-    /// Whether any operation did not fail.
+    /// Whether at least one operation succeeded.
     pub successful: bool,
-    /// Write concerns that were not met.
+    /// The write concern errors.
     pub write_concern_errors: Vec<Document>,
 }
 
-/// Writes to any collections.
+/// Executes the client's `bulk_write`.
 ///
 /// # Errors
-/// Those of any command; what came of an operation is no error here.
+/// Those of any command. Errors of single operations are part of the result.
 pub async fn client_bulk_write(
     client: &DriverClient,
     admin: &Namespace,
@@ -360,9 +359,9 @@ pub async fn client_bulk_write(
         let mut bytes = overhead;
         let fitting = bulk.operations[start..].iter().take_while(|operation| {
             bytes += operation.document.as_bytes().len() + 12;
-            bytes <= COMMAND_BYTES
+            bytes <= MAX_COMMAND_BYTES
         });
-        let end = start + fitting.count().clamp(1, COMMAND_STATEMENTS);
+        let end = start + fitting.count().clamp(1, MAX_COMMAND_STATEMENTS);
         let operations = &bulk.operations[start..end];
         for operation in operations {
             within_limit(&operation.document, &attempt)?;
@@ -381,10 +380,10 @@ pub async fn client_bulk_write(
         };
         let retryable = operations.iter().all(|operation| operation.retryable);
         let write = WriteCommand { body: &body, retryable, expected: Expected::Bulk };
-        let answer = retryable::write(client, admin, &attempt, session, write).await?;
+        let reply = retryable::write(client, admin, &attempt, session, write).await?;
         let count = i64::try_from(operations.len()).unwrap_or(i64::MAX);
-        let refused = done.add(start, count, answer, client, &attempt, session).await?;
-        if refused && bulk.options.ordered {
+        let failed = done.add(start, count, reply, client, &attempt, session).await?;
+        if failed && bulk.options.ordered {
             break;
         }
         start = end;
@@ -393,31 +392,31 @@ pub async fn client_bulk_write(
 }
 
 impl ClientBulkDone {
-    /// Takes over an answer; gives whether an operation was refused.
+    /// Adds a reply. Returns whether an operation failed.
     async fn add(
         &mut self,
         start: usize,
         count: i64,
-        answer: Document,
+        reply: Document,
         client: &DriverClient,
         attempt: &Attempt<'_>,
         session: Option<&Session>,
     ) -> Result<bool> {
         for name in ["nInserted", "nUpserted", "nMatched", "nModified", "nDeleted"] {
             let before = self.counts.get(name).and_then(as_number).unwrap_or(0);
-            self.counts.insert(name, number(before + answer.get(name).and_then(as_number).unwrap_or(0)));
+            self.counts.insert(name, number(before + reply.get(name).and_then(as_number).unwrap_or(0)));
         }
-        self.write_concern_errors.extend(answer.get_document("writeConcernError").ok().cloned());
-        let errors = answer.get("nErrors").and_then(as_number).unwrap_or(0);
-        let refused = errors > 0;
+        self.write_concern_errors.extend(reply.get_document("writeConcernError").ok().cloned());
+        let errors = reply.get("nErrors").and_then(as_number).unwrap_or(0);
+        let failed = errors > 0;
         self.successful |= errors < count;
-        let mut answer = answer;
+        let mut reply = reply;
         let mut field = "firstBatch";
-        while let Ok(cursor) = answer.get_document("cursor") {
+        while let Ok(cursor) = reply.get_document("cursor") {
             for result in cursor.get_array(field).into_iter().flatten().filter_map(Bson::as_document) {
                 let mut result = result.clone();
-                let place = result.get("idx").and_then(as_number).unwrap_or(0);
-                result.insert("idx", number(place + i64::try_from(start).unwrap_or(0)));
+                let position = result.get("idx").and_then(as_number).unwrap_or(0);
+                result.insert("idx", number(position + i64::try_from(start).unwrap_or(0)));
                 self.results.push(result);
             }
             let id = cursor.get("id").and_then(as_number).unwrap_or(0);
@@ -427,7 +426,7 @@ impl ClientBulkDone {
             let collection = cursor.get_str("ns").ok().and_then(|ns| ns.split_once('.')).map_or("", |(_, name)| name);
             let command = doc! { "getMore": id, "collection": collection };
             let database = client.database("admin", attempt).await?;
-            answer = match session {
+            reply = match session {
                 Some(session) => {
                     let mut held = session.hold(client, attempt).await?;
                     database.run_command(command).session(&mut *held).await
@@ -437,12 +436,12 @@ impl ClientBulkDone {
             .attempted(attempt)?;
             field = "nextBatch";
         }
-        Ok(refused)
+        Ok(failed)
     }
 }
 
-/// Inserts documents in one command, which they must fit in; the server's answer,
-/// in which some may have been refused.
+/// Inserts documents in one command, which they must fit into. Returns the server's reply, which may
+/// contain write errors.
 pub(super) async fn insert_once(
     client: &DriverClient,
     namespace: &Namespace,
@@ -451,19 +450,19 @@ pub(super) async fn insert_once(
     session: Option<&Session>,
 ) -> Result<Document> {
     let attempt = Attempt { doing: "insert into", namespace, settings: client.settings() };
-    let places: Vec<usize> = (0..statements.len()).collect();
-    let command = Command { kind: Kind::Insert, places: &places, statements, options };
+    let positions: Vec<usize> = (0..statements.len()).collect();
+    let command = Command { kind: Kind::Insert, positions: &positions, statements, options };
     let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
     let write = WriteCommand { body: &body, retryable: true, expected: command.expected() };
     retryable::write(client, namespace, &attempt, session, write).await
 }
 
-/// The statements of an insert.
+/// Converts documents to insert statements.
 pub(super) fn inserts(documents: Vec<RawDocumentBuf>) -> Vec<Statement> {
     documents.into_iter().map(Statement::insert).collect()
 }
 
-/// Inserts documents; as [`bulk_write`].
+/// Inserts documents as [`bulk_write`] does.
 ///
 /// # Errors
 /// As [`bulk_write`].
@@ -474,9 +473,7 @@ pub async fn insert_many(
     options: &BulkOptions,
     session: Option<&Session>,
 ) -> Result<()> {
-    let statements: Vec<_> =
-        documents.into_iter().map(|document| Statement { kind: Kind::Insert, document, retryable: true }).collect();
-    bulk_write(client, namespace, &statements, options, session).await.map(drop)
+    bulk_write(client, namespace, &inserts(documents), options, session).await.map(drop)
 }
 
 #[cfg(test)]
@@ -488,11 +485,11 @@ mod tests {
     }
 
     fn shape(statements: &[Statement], ordered: bool) -> Vec<(Kind, Vec<usize>)> {
-        runs(statements, ordered).into_iter().map(|run| (run.kind, run.places)).collect()
+        batches(statements, ordered).into_iter().map(|batch| (batch.kind, batch.positions)).collect()
     }
 
     #[test]
-    fn statements_keep_their_order_or_go_by_kind() {
+    fn statements_keep_their_order_or_are_grouped_by_kind() {
         use Kind::{Delete, Insert, Update};
         let statements: Vec<_> =
             [Insert, Insert, Update, Delete, Insert].into_iter().map(|kind| statement(kind, 1)).collect();
@@ -505,15 +502,15 @@ mod tests {
     }
 
     #[test]
-    fn commands_keep_below_the_limits() {
+    fn commands_stay_within_the_limits() {
         let large: Vec<_> = (0..3).map(|_| statement(Kind::Insert, 7 * 1024 * 1024)).collect();
         assert_eq!(shape(&large, true), [(Kind::Insert, vec![0, 1]), (Kind::Insert, vec![2])]);
-        let many = vec![statement(Kind::Insert, 1); COMMAND_STATEMENTS + 1];
-        assert_eq!(runs(&many, true).len(), 2);
+        let many = vec![statement(Kind::Insert, 1); MAX_COMMAND_STATEMENTS + 1];
+        assert_eq!(batches(&many, true).len(), 2);
     }
 
     #[test]
-    fn a_command_ends_with_its_array() {
+    fn the_array_is_appended_to_the_command() {
         let documents: Vec<_> = (0..11).map(|n| bson::rawdoc! { "n": n, "t": "é" }).collect();
         let command = with_array(&bson::rawdoc! { "insert": "c", "ordered": true }, "documents", documents.iter());
         let expected: Vec<_> = (0..11).map(|n| doc! { "n": n, "t": "é" }).collect();
@@ -526,13 +523,13 @@ mod tests {
     }
 
     #[test]
-    fn places_are_those_of_the_whole() {
+    fn positions_refer_to_the_whole_bulk_write() {
         let mut done = Done::default();
-        let answer = doc! {
+        let reply = doc! {
             "n": 3, "nModified": 1, "upserted": [{ "index": 1, "_id": "u" }],
             "writeErrors": [{ "index": 0, "code": 11000, "errmsg": "dup", "keyValue": { "_id": 1 } }],
         };
-        done.add(Kind::Update, &[4, 7], &answer);
+        done.add(Kind::Update, &[4, 7], &reply);
         assert_eq!((done.matched, done.modified), (2, 1));
         assert_eq!(done.upserted, [doc! { "index": 7, "_id": "u" }]);
         assert_eq!(done.write_errors[0].get("index"), Some(&Bson::Int32(4)));

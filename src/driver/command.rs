@@ -1,4 +1,4 @@
-//! Any command, and those whose answer is a cursor.
+//! Arbitrary commands, including those that return a cursor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,48 +8,48 @@ use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use mongodb::options::{SelectionCriteria, WriteConcern};
 
-use super::answer::Cursor;
-use super::concern::write_concern_document;
 use super::error::{Attempt, Attempted};
+use super::reply_check::CursorCheck;
 use super::retryable::is_retryable_read;
 use super::session::{Session, batches, opened, send};
 use super::{DriverClient, Namespace};
+use crate::concern::write_concern_document;
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Who a command is for, and in which session.
+/// The options of a command.
 #[derive(Clone, Default)]
 pub struct How {
     /// The session.
     pub session: Option<Arc<Session>>,
-    /// Which servers may answer; the primary, if not said.
+    /// The read preference. `None` means the primary.
     pub read_preference: Option<SelectionCriteria>,
-    /// Whether it only reads, and so is repeated once where the connection broke.
+    /// Whether the command only reads, so that it is retried once after a network error.
     pub reads: bool,
-    /// Whether it writes, and so has the write concern of the collection or the client.
+    /// Whether the command writes, so that it includes the write concern of the collection or client.
     pub writes: bool,
     /// The collection's own write concern.
     pub write_concern: Option<WriteConcern>,
 }
 
 impl How {
-    /// A command that only reads.
+    /// Options of a command that only reads.
     pub fn reading(session: Option<Arc<Session>>) -> Self {
         Self { session, reads: true, ..Self::default() }
     }
 
-    /// A command that writes, with the write concern of the collection.
+    /// Options of a command that writes, with the collection's write concern.
     pub fn writing(session: Option<Arc<Session>>, namespace: &Namespace) -> Self {
         let write_concern = namespace.concerns.write_concern.clone();
         Self { session, writes: true, write_concern, ..Self::default() }
     }
 
-    /// A command that is sent once, as it is.
+    /// Options of a command that is sent once, without changes.
     pub fn once(session: Option<Arc<Session>>) -> Self {
         Self { session, ..Self::default() }
     }
 
-    /// The write concern to add to the command.
+    /// Returns the write concern to add to the command.
     fn concern(&self, connected: &super::Connected) -> Option<Document> {
         if !self.writes || self.session.as_deref().is_some_and(Session::in_transaction) {
             return None;
@@ -57,7 +57,7 @@ impl How {
         self.write_concern.as_ref().or(connected.client.write_concern()).and_then(write_concern_document)
     }
 
-    fn is_repeated(&self, connected: &super::Connected) -> bool {
+    fn is_retried(&self, connected: &super::Connected) -> bool {
         self.reads && connected.retry_reads && !self.session.as_deref().is_some_and(Session::in_transaction)
     }
 }
@@ -68,8 +68,8 @@ fn namespace(database: &str, command: &Document) -> Namespace {
     Namespace::new(database, command.keys().next().cloned().unwrap_or_default())
 }
 
-/// The documents of a command whose answer is a cursor, all of them: of what a
-/// collection or a database has no more than a few.
+/// Returns all documents of a command that returns a cursor. Use it for small results only, such as
+/// the indexes of a collection.
 ///
 /// # Errors
 /// As [`run_command`].
@@ -79,26 +79,27 @@ pub async fn list(client: &Arc<DriverClient>, database: String, command: Documen
     while let Some(mut batch) = batches.try_next().await? {
         while let Some(document) = batch.take_next() {
             documents.push(
-                Document::try_from(document?)
-                    .map_err(|error| Error::new(ErrorKind::Protocol, format!("the answer is no document: {error}")))?,
+                Document::try_from(document?).map_err(|error| {
+                    Error::new(ErrorKind::Protocol, format!("the reply is not a document: {error}"))
+                })?,
             );
         }
     }
     Ok(documents)
 }
 
-/// How a cursor goes on.
+/// The options of `getMore`.
 #[derive(Debug, Clone, Default)]
 pub struct GetMore {
-    /// The most documents in a batch.
+    /// The maximum number of documents in a batch.
     pub batch_size: Option<u32>,
-    /// How long the server waits for something new.
+    /// How long the server waits for new documents.
     pub max_await_time: Option<Duration>,
-    /// Shows up in the server's log and profiler.
+    /// The comment in the server's log and profiler.
     pub comment: Option<Bson>,
 }
 
-/// The documents of a command whose answer is a cursor, batch by batch.
+/// Returns the documents of a command that returns a cursor, in batches.
 ///
 /// # Errors
 /// As [`run_command`].
@@ -116,7 +117,7 @@ pub async fn cursor(
     }
 }
 
-/// Opens a cursor; an error tells whether to try again.
+/// Opens a cursor. With an error, also returns whether to retry.
 async fn open(
     client: &Arc<DriverClient>,
     namespace: &Arc<Namespace>,
@@ -126,7 +127,7 @@ async fn open(
 ) -> std::result::Result<BoxStream<'static, Result<Batch>>, (Error, bool)> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
-    let repeated = how.is_repeated(connected);
+    let retried = how.is_retried(connected);
     let database = connected.client.database(&namespace.database);
     let action = || {
         let mut action = database.run_cursor_command(command.clone());
@@ -146,18 +147,18 @@ async fn open(
     };
     let opening = async {
         let source = opened!(how.session, client, &attempt, action());
-        Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, Cursor::of_database(namespace)))
+        Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, CursorCheck::of_database(namespace)))
     };
     opening.await.map_err(|error: Error| {
-        let again = repeated && is_retryable_read(&error);
+        let again = retried && is_retryable_read(&error);
         (error, again)
     })
 }
 
-/// Runs a command; gives the server's answer.
+/// Runs a command and returns the server's reply.
 ///
 /// # Errors
-/// `Operation` where the server refused it, and those of any command.
+/// `Operation` if the server rejected it, and those of any command.
 pub async fn run_command(
     client: &DriverClient,
     database: String,
@@ -172,7 +173,7 @@ pub async fn run_command(
         command.insert("writeConcern", concern);
     }
     let mut tried = false;
-    let answer = loop {
+    let reply = loop {
         let action = || {
             let action = database.run_command(command.clone());
             match &how.read_preference {
@@ -181,11 +182,11 @@ pub async fn run_command(
             }
         };
         match send!(how.session, client, &attempt, action()).attempted(&attempt) {
-            Err(error) if !tried && how.is_repeated(connected) && is_retryable_read(&error) => tried = true,
-            answer => break answer?,
+            Err(error) if !tried && how.is_retried(connected) && is_retryable_read(&error) => tried = true,
+            reply => break reply?,
         }
     };
-    let answer = RawDocumentBuf::try_from(&answer)
-        .map_err(|error| Error::new(ErrorKind::Protocol, format!("the answer is no document: {error}")))?;
-    if how.writes { attempt.check_write_concern(answer) } else { Ok(answer) }
+    let reply = RawDocumentBuf::try_from(&reply)
+        .map_err(|error| Error::new(ErrorKind::Protocol, format!("the reply is not a document: {error}")))?;
+    if how.writes { attempt.check_write_concern(reply) } else { Ok(reply) }
 }

@@ -1,7 +1,8 @@
-//! The one place that turns the driver's errors into the core's.
+//! Converts the driver's errors and the errors in replies to the core's errors. No other module classifies them.
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteConcernError, WriteFailure};
@@ -10,18 +11,18 @@ use super::Namespace;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
-/// What is being tried, for messages: `insert into events.requests at host:27017`.
+/// The attempted operation, for messages: `insert into events.requests at host:27017`.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
     /// Verb and preposition, as in "insert into".
     pub doing: &'static str,
-    /// On what.
+    /// The namespace of the operation.
     pub namespace: &'a Namespace,
-    /// With whose hosts, and whose secrets to hide.
+    /// The settings that contain the hosts, and the secrets to hide.
     pub settings: &'a DriverSettings,
 }
 
-/// Why a callback of the user's got no token.
+/// Why the user's OIDC callback failed.
 #[derive(Debug)]
 pub struct CallbackFailed(pub String);
 
@@ -31,9 +32,9 @@ impl fmt::Display for Attempt<'_> {
     }
 }
 
-/// MongoDB's error codes, by the class that PyMongo gives them
+/// Returns the error class that PyMongo assigns to one of MongoDB's error codes
 /// (<https://www.mongodb.com/docs/manual/reference/error-codes/>).
-pub fn kind_of_code(code: i32) -> ErrorKind {
+fn kind_of_code(code: i32) -> ErrorKind {
     match code {
         11000 | 11001 | 12582 => ErrorKind::DuplicateKey,
         43 => ErrorKind::CursorNotFound,
@@ -44,19 +45,66 @@ pub fn kind_of_code(code: i32) -> ErrorKind {
     }
 }
 
+/// Returns whether the server rejected a command because of its content, before executing any of it.
+pub(super) fn is_malformed_command(error: &Error) -> bool {
+    match error.kind {
+        // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON, BSONObjectTooLarge.
+        ErrorKind::Operation => matches!(error.code, None | Some(2 | 9 | 14 | 15 | 16 | 22 | 10334)),
+        ErrorKind::Configuration | ErrorKind::InvalidBson => true,
+        _ => false,
+    }
+}
+
+/// Returns whether the driver could not parse the reply as one to its command.
+pub(super) fn is_malformed_reply(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::InvalidResponse { .. } | DriverErrorKind::BsonDeserialization(_))
+}
+
+/// Returns whether the error is a network error.
+pub(super) fn is_network_error(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. })
+}
+
+/// Returns whether no server was selected in time.
+pub(super) fn is_selection_timeout(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::ServerSelection { .. })
+}
+
+/// Returns whether no server has replied, not even with an error.
+pub(super) fn is_unreachable(error: &DriverError) -> bool {
+    matches!(&*error.kind, DriverErrorKind::Io(_) | DriverErrorKind::ServerSelection { .. })
+}
+
 impl Attempt<'_> {
-    /// An answer in which a write concern was not met is an error.
-    pub(super) fn check_write_concern(&self, answer: RawDocumentBuf) -> Result<RawDocumentBuf> {
-        let Ok(concern) = answer.get_document("writeConcernError") else { return Ok(answer) };
+    /// Converts the error of resolving a DNS seed list within `timeout`.
+    pub(super) fn unresolved(&self, timeout: Duration, error: &DriverError) -> Error {
+        let reason = match &*error.kind {
+            DriverErrorKind::DnsResolve { message, .. } => excerpt(message, 300),
+            DriverErrorKind::Io(_) => format!("no response within {} s", timeout.as_secs_f32()),
+            _ => return self.failed(error),
+        };
+        let hosts = &self.settings.hosts;
+        Error::new(
+            ErrorKind::ServerSelectionTimeout,
+            format!(
+                "{self}: the DNS records of {hosts} could not be resolved ({reason}): a mongodb+srv:// host needs an \
+                 SRV record _mongodb._tcp.{hosts}; check the host name and the DNS, or use host:port"
+            ),
+        )
+    }
+
+    /// Returns an error if the reply reports that the write concern was not satisfied.
+    pub(super) fn check_write_concern(&self, reply: RawDocumentBuf) -> Result<RawDocumentBuf> {
+        let Ok(concern) = reply.get_document("writeConcernError") else { return Ok(reply) };
         let mut error = self.write_concern_not_met(&Document::try_from(concern).unwrap_or_default());
-        if let Ok(labels) = answer.get_array("errorLabels") {
+        if let Ok(labels) = reply.get_array("errorLabels") {
             error.labels = labels.into_iter().flatten().filter_map(|l| l.as_str().map(str::to_owned)).collect();
         }
         Err(error)
     }
 
-    /// The core's error for a driver's error.
-    pub fn failed(&self, error: &DriverError) -> Error {
+    /// Converts one of the driver's errors.
+    pub(super) fn failed(&self, error: &DriverError) -> Error {
         let mut failed = self.classified(error);
         failed.message = self.settings.without_secrets(&failed.message);
         failed.labels = error.labels().iter().cloned().collect();
@@ -64,56 +112,56 @@ impl Attempt<'_> {
         failed
     }
 
-    /// The error of a write of one statement, if the answer has one.
-    pub(super) fn written(&self, answer: &Document) -> Result<()> {
-        match self.inserted_each(1, answer).and_then(|mut results| results.pop()) {
+    /// Returns the error of a write of one statement, if the reply contains one.
+    pub(super) fn written(&self, reply: &Document) -> Result<()> {
+        match self.inserted_each(1, reply).and_then(|mut results| results.pop()) {
             Some(result) => result,
             None => Ok(()),
         }
     }
 
-    /// The result of each document of an insert, as if it had been sent alone; `None`
-    /// where all were stored.
-    pub(super) fn inserted_each(&self, count: usize, answer: &Document) -> Option<Vec<Result<()>>> {
-        let refused = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-        let concern = answer.get_document("writeConcernError").ok();
-        if refused.is_empty() && concern.is_none() {
+    /// Returns the result of each document of an insert as if it had been sent alone, or `None`
+    /// if all were stored.
+    pub(super) fn inserted_each(&self, count: usize, reply: &Document) -> Option<Vec<Result<()>>> {
+        let rejected = reply.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+        let concern = reply.get_document("writeConcernError").ok();
+        if rejected.is_empty() && concern.is_none() {
             return None;
         }
-        let labels: Vec<String> = answer
+        let labels: Vec<String> = reply
             .get_array("errorLabels")
             .into_iter()
             .flatten()
             .filter_map(|label| label.as_str().map(str::to_owned))
             .collect();
-        // A write concern that is not met is so for all that was written.
+        // A write concern error applies to all documents that were written.
         let all = concern.map(|concern| Error { labels: labels.clone(), ..self.write_concern_not_met(concern) });
         let mut results = vec![all.map_or(Ok(()), Err); count];
-        for write in refused.iter().filter_map(bson::Bson::as_document) {
+        for write in rejected.iter().filter_map(bson::Bson::as_document) {
             let place = write.get_i32("index").ok().and_then(|place| usize::try_from(place).ok());
             if let Some(result) = place.and_then(|place| results.get_mut(place)) {
                 let mut alone = write.clone();
                 alone.insert("index", 0);
-                *result = Err(Error { labels: labels.clone(), ..self.refused(&alone) });
+                *result = Err(Error { labels: labels.clone(), ..self.rejected(&alone) });
             }
         }
         Some(results)
     }
 
-    /// A write error as the server sent it.
-    fn refused(&self, write: &Document) -> Error {
+    /// Converts a write error from the server.
+    fn rejected(&self, write: &Document) -> Error {
         let code = write.get_i32("code").unwrap_or_default();
         let message = write.get_str("errmsg").unwrap_or_default();
         self.write_error(code, message, None, None).with_details(raw(write))
     }
 
-    /// A write concern error as the server sent it.
+    /// Converts a write concern error from the server.
     fn write_concern_not_met(&self, concern: &Document) -> Error {
         let code = concern.get_i32("code").unwrap_or_default();
         let message = concern.get_str("errmsg").unwrap_or_default();
         let timed_out = concern.get_document("errInfo").is_ok_and(|info| info.get_bool("wtimeout").unwrap_or(false));
         let kind = if timed_out { ErrorKind::WTimeout } else { ErrorKind::WriteConcern };
-        let text = format!("{message} ({self}; the write was done, but not confirmed as the write concern asks)");
+        let text = format!("{message} ({self}; the write was applied, but the write concern was not satisfied)");
         Error::new(kind, self.settings.without_secrets(&text)).with_code(Some(code)).with_details(raw(concern))
     }
 
@@ -143,7 +191,7 @@ impl Attempt<'_> {
             DriverErrorKind::ServerSelection { message, .. } => Error::new(
                 ErrorKind::ServerSelectionTimeout,
                 format!(
-                    "{self}: no usable server was found in time; check the address, that MongoDB runs there, and that \
+                    "{self}: no suitable server was found in time; check the address, that MongoDB runs there, and that \
                      the network lets this host reach it. {message}"
                 ),
             ),
@@ -157,25 +205,25 @@ impl Attempt<'_> {
                     .with_code(Some(18))
             }
             DriverErrorKind::Io(io_error) if io_error.kind() == io::ErrorKind::TimedOut => {
-                Error::new(ErrorKind::NetworkTimeout, format!("{self}: no answer in time ({io_error})"))
+                Error::new(ErrorKind::NetworkTimeout, format!("{self}: no response in time ({io_error})"))
             }
             DriverErrorKind::Io(io_error) => Error::new(
                 ErrorKind::AutoReconnect,
                 format!(
-                    "{self}: the connection was lost or could not be made ({io_error}); the next call connects again"
+                    "{self}: the connection was lost or could not be established ({io_error}); the next call reconnects"
                 ),
             ),
             DriverErrorKind::ConnectionPoolCleared { message, .. } => Error::new(
                 ErrorKind::AutoReconnect,
-                format!("{self}: the connection was lost ({message}); the next call connects again"),
+                format!("{self}: the connection was lost ({message}); the next call reconnects"),
             ),
             DriverErrorKind::DnsResolve { message, .. } => Error::new(
                 ErrorKind::ServerSelectionTimeout,
-                format!("{self}: {hosts} does not resolve ({message}); check the host's name"),
+                format!("{self}: {hosts} does not resolve ({message}); check the host name"),
             ),
             DriverErrorKind::Command(command) => {
                 let hint = match command.code {
-                    13 => "; give the user a role that allows this on the database",
+                    13 => "; grant the user a role that allows this on the database",
                     _ => "",
                 };
                 Error::new(kind_of_code(command.code), format!("{} ({self}{hint})", command.message))
@@ -202,13 +250,13 @@ impl Attempt<'_> {
                 ),
             ),
             DriverErrorKind::Shutdown => {
-                Error::new(ErrorKind::InvalidOperation, format!("{self}: the client is closed; make a new one"))
+                Error::new(ErrorKind::InvalidOperation, format!("{self}: the client is closed; create a new one"))
             }
             DriverErrorKind::InvalidResponse { message, .. } => {
-                Error::new(ErrorKind::Protocol, format!("{self}: the answer is not MongoDB's ({message})"))
+                Error::new(ErrorKind::Protocol, format!("{self}: the response is not valid ({message})"))
             }
             DriverErrorKind::IncompatibleServer { message, .. } => {
-                Error::new(ErrorKind::Configuration, format!("{self}: {message}; MongoDB 4.2 or later is needed"))
+                Error::new(ErrorKind::Configuration, format!("{self}: {message}; MongoDB 4.2 or later is required"))
             }
             other => Error::new(ErrorKind::Operation, format!("{self}: {other}"))
                 .with_details(error.server_response().cloned()),
@@ -216,8 +264,8 @@ impl Attempt<'_> {
     }
 }
 
-/// A write error as the server sends it, as far as the driver keeps it: it
-/// drops `keyPattern` and `keyValue`, which `errmsg` has as text.
+/// Builds a write error as the server sends it, from what the driver keeps: it drops `keyPattern`
+/// and `keyValue`, which `errmsg` contains as text.
 fn write_error_document(index: usize, code: i32, message: &str, info: Option<&Document>) -> Document {
     let mut error = doc! { "index": i32::try_from(index).unwrap_or(i32::MAX), "code": code };
     if let Some(info) = info {
@@ -227,7 +275,7 @@ fn write_error_document(index: usize, code: i32, message: &str, info: Option<&Do
     error
 }
 
-/// A write concern error as the server sends it.
+/// Builds a write concern error as the server sends it.
 fn write_concern_error(error: &WriteConcernError) -> Document {
     let mut document = doc! { "code": error.code };
     if !error.code_name.is_empty() {
@@ -240,7 +288,7 @@ fn write_concern_error(error: &WriteConcernError) -> Document {
     document
 }
 
-/// The write error as the server sent it.
+/// Returns the first write error in the server's response.
 fn first_write_error(response: Option<&RawDocumentBuf>) -> Option<RawDocumentBuf> {
     let errors = response?.get_array("writeErrors").ok()?;
     Some(errors.into_iter().next()?.ok()?.as_document()?.to_owned())
@@ -250,7 +298,7 @@ fn raw(document: &Document) -> Option<RawDocumentBuf> {
     RawDocumentBuf::try_from(document).ok()
 }
 
-/// A result of the driver's as the core's.
+/// Converts the driver's results.
 pub(super) trait Attempted<T> {
     fn attempted(self, attempt: &Attempt<'_>) -> Result<T>;
 }

@@ -1,6 +1,5 @@
-//! What the driver tells of its commands, connections and servers, for who listens.
+//! Events of commands, connection pools and servers, for listeners.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use bson::{Bson, Document, doc};
@@ -14,71 +13,10 @@ use mongodb::{ServerInfo, ServerType, TopologyType};
 use tokio::sync::watch;
 
 use super::idle::Connections;
+pub use crate::listener::{Caller, Heard, Listener, Told, Wanted};
+use crate::listener::{current_caller, is_unobserved};
 
-/// Who made the call that an event is of.
-pub type Caller = Arc<dyn Any + Send + Sync>;
-
-tokio::task_local! {
-    static CALLER: Caller;
-    static UNHEARD: ();
-}
-
-/// Work whose commands no listener is told of: they are no one's calls.
-pub(super) fn unheard<F: IntoFuture>(work: F) -> impl Future<Output = F::Output> {
-    UNHEARD.scope((), work.into_future())
-}
-
-/// Something that happened: its name, as PyMongo's listeners have it, and what is known of it.
-pub struct Told {
-    /// Such as `command_started`.
-    pub name: &'static str,
-    /// Its fields, by PyMongo's names where there are such.
-    pub fields: Document,
-    /// Who made the call.
-    pub caller: Option<Caller>,
-}
-
-/// Which events are wanted.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Wanted {
-    /// Of commands.
-    pub commands: bool,
-    /// Of connections and their pools.
-    pub pools: bool,
-    /// Of servers, heartbeats and topologies.
-    pub servers: bool,
-}
-
-/// Who is told.
-pub trait Listener: Send + Sync {
-    /// Which events it wants.
-    fn wanted(&self) -> Wanted;
-    /// Takes an event; must not wait.
-    fn told(&self, told: Told);
-    /// Has all events that were told heard. Called where a call's result is picked up.
-    fn settle(&self);
-}
-
-/// A listener, and the caller whose call it hears of.
-#[derive(Clone)]
-pub struct Heard {
-    /// The listener.
-    pub listener: Arc<dyn Listener>,
-    /// The caller.
-    pub caller: Option<Caller>,
-}
-
-impl Heard {
-    /// Work whose events are the caller's.
-    pub async fn scope<F: Future>(heard: Option<Self>, work: F) -> F::Output {
-        match heard.and_then(|heard| heard.caller) {
-            Some(caller) => CALLER.scope(caller, work).await,
-            None => work.await,
-        }
-    }
-}
-
-/// Has the driver tell its events, and keep what it knows of the topology.
+/// Registers the handlers of the driver's events, which also keep the topology description up to date.
 pub(super) fn listen(
     options: &mut ClientOptions,
     listener: Option<&Arc<dyn Listener>>,
@@ -89,19 +27,19 @@ pub(super) fn listen(
     if let Some(listener) = listener.filter(|_| wanted.commands) {
         let listener = Arc::clone(listener);
         options.command_event_handler = Some(EventHandler::callback(move |event| {
-            if UNHEARD.try_with(|()| ()).is_ok() {
+            if is_unobserved() {
                 return;
             }
-            if let Some(told) = of_command(event) {
-                listener.told(Told { caller: CALLER.try_with(Arc::clone).ok(), ..told });
+            if let Some(told) = command_event(event) {
+                listener.told(Told { caller: current_caller(), ..told });
             }
         }));
     }
-    let of_pools = listener.filter(|_| wanted.pools).cloned();
+    let pool_listener = listener.filter(|_| wanted.pools).cloned();
     options.cmap_event_handler = Some(EventHandler::callback(move |event| {
-        connections.note(&event);
-        if let Some(listener) = &of_pools
-            && let Some(told) = of_pool(event)
+        connections.handle_pool_event(&event);
+        if let Some(listener) = &pool_listener
+            && let Some(told) = pool_event(event)
         {
             listener.told(told);
         }
@@ -112,7 +50,7 @@ pub(super) fn listen(
             topology.send_replace(Some(changed.new_description.clone()));
         }
         if let Some(listener) = &listener
-            && let Some(told) = of_server(event)
+            && let Some(told) = server_event(event)
         {
             listener.told(told);
         }
@@ -134,7 +72,7 @@ fn seconds(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-/// A failure as PyMongo has it: what the server said, or the error as text.
+/// Builds the `failure` of PyMongo's events: the server's response, or the error as text.
 fn failure(error: &DriverError) -> Document {
     match error.server_response().and_then(|response| Document::try_from(response).ok()) {
         Some(response) => response,
@@ -142,7 +80,7 @@ fn failure(error: &DriverError) -> Document {
     }
 }
 
-fn of_command(event: CommandEvent) -> Option<Told> {
+fn command_event(event: CommandEvent) -> Option<Told> {
     let common = |name: String, request: i32, connection: &ConnectionInfo| {
         doc! {
             "command_name": name,
@@ -177,7 +115,7 @@ fn of_command(event: CommandEvent) -> Option<Told> {
     })
 }
 
-fn of_pool(event: CmapEvent) -> Option<Told> {
+fn pool_event(event: CmapEvent) -> Option<Told> {
     let connection = |at: &ServerAddress, id: u32| doc! { "address": address(at), "connection_id": i64::from(id) };
     Some(match event {
         CmapEvent::PoolCreated(event) => {
@@ -243,7 +181,7 @@ fn of_pool(event: CmapEvent) -> Option<Told> {
     })
 }
 
-fn of_server(event: SdamEvent) -> Option<Told> {
+fn server_event(event: SdamEvent) -> Option<Told> {
     Some(match event {
         SdamEvent::ServerHeartbeatStarted(event) => told(
             "heartbeat_started",
@@ -291,7 +229,7 @@ fn of_server(event: SdamEvent) -> Option<Told> {
     })
 }
 
-/// A server as a document: its address, and its answer to `hello` as far as the driver tells.
+/// Builds the document of a server: its address, and its reply to `hello` as far as the driver exposes it.
 fn server(server: &ServerInfo<'_>) -> Document {
     let mut hello = doc! { "ok": 1 };
     let set = server.replica_set_name();
@@ -323,9 +261,9 @@ fn server(server: &ServerInfo<'_>) -> Document {
     document
 }
 
-/// A topology as a document.
+/// Builds the document of a topology.
 pub fn topology(topology: &TopologyDescription) -> Document {
-    // By its order in PyMongo's TOPOLOGY_TYPE.
+    // The values of PyMongo's TOPOLOGY_TYPE.
     let kind = match topology.topology_type() {
         TopologyType::Single => 0,
         TopologyType::ReplicaSetNoPrimary => 1,

@@ -7,62 +7,62 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use futures_util::stream::BoxStream;
 use mongodb::options::{Collation, CursorType, FindOptions, Hint};
 
-use super::answer::Cursor;
 use super::error::Attempt;
+use super::reply_check::CursorCheck;
 use super::session::{Session, batches, opened};
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What to look for, and how.
+/// The arguments of a query.
 #[derive(Clone, Default)]
 pub struct Find {
-    /// The query.
+    /// The filter.
     pub filter: Document,
-    /// Which fields to return.
+    /// The projection.
     pub projection: Option<Document>,
-    /// In which order to look.
+    /// The sort order.
     pub sort: Option<Document>,
-    /// How many matches to pass over.
+    /// The number of documents to skip.
     pub skip: Option<u64>,
-    /// The most matches to return; as many in one batch, if it is negative.
+    /// The maximum number of documents. If it is negative, they are returned in a single batch.
     pub limit: Option<i64>,
-    /// The most matches in one batch.
+    /// The maximum number of documents in one batch.
     pub batch_size: Option<u32>,
-    /// How long the server may work on it.
+    /// The time limit on the server.
     pub max_time: Option<Duration>,
-    /// Shows up in the server's log and profiler.
+    /// The comment in the server's log and profiler.
     pub comment: Option<Bson>,
-    /// The index to use: its name, or its keys.
+    /// The index to use: its name or its keys.
     pub hint: Option<Bson>,
-    /// How texts compare.
+    /// The collation.
     pub collation: Option<Document>,
     /// Variables for the query's expressions.
     pub let_vars: Option<Document>,
-    /// The exclusive upper bound in the index of `hint`.
+    /// The exclusive upper bound for the index in `hint`.
     pub max: Option<Document>,
-    /// The inclusive lower bound in the index of `hint`.
+    /// The inclusive lower bound for the index in `hint`.
     pub min: Option<Document>,
-    /// Whether the server may sort on disk.
+    /// Whether the server may use temporary files on disk.
     pub allow_disk_use: Option<bool>,
-    /// Whether the shards that answer are enough.
+    /// Whether to return partial results if some shards are unavailable.
     pub allow_partial_results: Option<bool>,
-    /// Whether the server keeps an idle cursor.
+    /// Whether the server keeps an idle cursor open.
     pub no_cursor_timeout: Option<bool>,
-    /// Whether to return the index's keys only.
+    /// Whether to return only the index keys.
     pub return_key: Option<bool>,
     /// Whether to add `$recordId`.
     pub show_record_id: Option<bool>,
-    /// Whether the cursor stays open at the end, of a capped collection.
+    /// The kind of tailable cursor, for a capped collection.
     pub tailable: Option<CursorType>,
-    /// How long the server waits there for something new.
+    /// How long the server waits for new documents of a tailable cursor.
     pub max_await_time: Option<Duration>,
     /// The session.
     pub session: Option<Arc<Session>>,
 }
 
 impl Find {
-    /// The command, its fields in PyMongo's order.
+    /// Builds the `find` command, with its fields in PyMongo's order.
     pub fn command(&self, collection: &str) -> Document {
         let mut command = bson::doc! { "find": collection, "filter": self.filter.clone() };
         let mut add = |name: &str, value: Option<Bson>| {
@@ -93,8 +93,8 @@ impl Find {
 
 const DOING: &str = "find in";
 
-/// The first document that matches, if any does. Repeated once by the driver
-/// where the connection broke (retryable reads).
+/// Returns the first matching document. The driver retries the command once after a network error
+/// (retryable reads).
 ///
 /// # Errors
 /// Those of any command.
@@ -115,17 +115,16 @@ pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find)
     options.allow_partial_results = query.allow_partial_results;
     options.return_key = query.return_key;
     options.show_record_id = query.show_record_id;
-    // One batch, in which the answer says of which collection it is.
+    // A single batch. The reply names the collection, which is checked.
     options.limit = Some(-1);
     let action = || collection.find(query.filter.clone()).with_options(options.clone());
     let mut source = opened!(query.session, client, &attempt, action());
-    let batch = source.next(client, &attempt, &mut Cursor::of_collection(namespace)).await.transpose()?;
+    let batch = source.next(client, &attempt, &mut CursorCheck::of_collection(namespace)).await.transpose()?;
     batch.and_then(|mut batch| batch.take_next().map(|found| found.map(RawDocument::to_owned))).transpose()
 }
 
-/// All documents that match, batch by batch. Each command is repeated once by
-/// the driver where the connection broke (retryable reads), but for those that
-/// go on with a cursor.
+/// Returns the matching documents in batches. The driver retries the `find` command once after a
+/// network error (retryable reads), but not `getMore`.
 ///
 /// # Errors
 /// Those of any command.
@@ -158,7 +157,7 @@ pub async fn find(
     options.max_await_time = query.max_await_time;
     let action = || collection.find(query.filter.clone()).with_options(options.clone());
     let source = opened!(query.session, &client, &attempt, action());
-    let cursor = Cursor::of_collection(&namespace);
+    let cursor = CursorCheck::of_collection(&namespace);
     Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
 }
 

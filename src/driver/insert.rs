@@ -1,6 +1,5 @@
-//! `insert_one`, and inserts that are merged. Every document comes with its `_id` first,
-//! so that the driver sends the bytes as they are, and repeats them safely
-//! (retryable writes: once, where the server supports it).
+//! `insert_one` and merged inserts. Every document already contains its `_id`, so that a retry
+//! cannot store it twice.
 
 use std::sync::Arc;
 
@@ -8,19 +7,19 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::runtime::Handle;
 
 use super::bulk::{BulkOptions, Statement, insert_once, inserts, within_limit};
-use super::error::Attempt;
+use super::error::{Attempt, is_malformed_command};
 use super::find::{Find, find_one};
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 
-/// How documents are inserted.
+/// The options of an insert.
 #[derive(Clone, Default)]
 pub struct InsertOptions {
-    /// Skips the collection's document validation.
+    /// Whether to skip the collection's schema validation.
     pub bypass_document_validation: Option<bool>,
-    /// Shows up in the server's log and profiler.
+    /// The comment in the server's log and profiler.
     pub comment: Option<Bson>,
     /// The session.
     pub session: Option<Arc<Session>>,
@@ -28,16 +27,16 @@ pub struct InsertOptions {
 
 const DOING: &str = "insert into";
 
-/// A document on its way.
+/// A document to insert.
 pub struct Outgoing {
     /// The document.
     pub document: RawDocumentBuf,
-    /// Its `_id`, where that is a text that is the same for the same content:
-    /// then a duplicate of it is told from a duplicate of something else.
+    /// Its `_id`, if that is a digest of the content. A duplicate of the `_id` is then reported as
+    /// `DuplicateId`, any other duplicate as `DuplicateKey`.
     pub content_id: Option<String>,
 }
 
-/// Inserts that may be merged, each with the default options.
+/// Sends merged inserts, all of which have the default options.
 impl SendBatch for DriverClient {
     type Document = Outgoing;
     const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
@@ -46,8 +45,9 @@ impl SendBatch for DriverClient {
         document.document.as_bytes().len()
     }
 
-    async fn send(&self, namespace: &Namespace, outgoing: Vec<Outgoing>) -> Outcome {
-        let (documents, ids): (Vec<_>, Vec<_>) = outgoing.into_iter().map(|one| (one.document, one.content_id)).unzip();
+    async fn send(&self, namespace: &Namespace, inserts: Vec<Outgoing>) -> Outcome {
+        let (documents, ids): (Vec<_>, Vec<_>) =
+            inserts.into_iter().map(|insert| (insert.document, insert.content_id)).unzip();
         let sending = async { Ok(send(self, namespace, documents).await) };
         let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| Outcome::Same(Err(error)));
         let results = match &mut outcome {
@@ -59,11 +59,11 @@ impl SendBatch for DriverClient {
             if let (Err(error), Some(id)) = (result, id)
                 && error.kind == ErrorKind::DuplicateKey
             {
-                let there = if error.message.contains(&id) { Ok(true) } else { is_there(self, namespace, id).await };
-                match there {
+                let stored = if error.message.contains(&id) { Ok(true) } else { is_stored(self, namespace, id).await };
+                match stored {
                     Ok(true) => error.kind = ErrorKind::DuplicateId,
                     Ok(false) => {}
-                    // Not known: then it may be another time.
+                    // It is unknown which key is the duplicate, so the caller may retry.
                     Err(unknown) => *error = unknown,
                 }
             }
@@ -72,8 +72,8 @@ impl SendBatch for DriverClient {
     }
 }
 
-/// Whether a document of this `_id` is stored.
-async fn is_there(client: &DriverClient, namespace: &Namespace, id: String) -> Result<bool> {
+/// Returns whether a document with this `_id` is stored.
+async fn is_stored(client: &DriverClient, namespace: &Namespace, id: String) -> Result<bool> {
     let query = Find { filter: doc! { "_id": id }, projection: Some(doc! { "_id": 1 }), ..Find::default() };
     find_one(client, namespace, query).await.map(|found| found.is_some())
 }
@@ -83,13 +83,13 @@ async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDo
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
     match insert_once(client, namespace, &statements, &options, None).await {
-        Ok(answer) => match attempt.inserted_each(statements.len(), &answer) {
+        Ok(reply) => match attempt.inserted_each(statements.len(), &reply) {
             Some(results) => Outcome::Each(results),
             None => Outcome::Same(Ok(())),
         },
-        // One document that cannot be read spoils the command: nothing
-        // of it was done, and its neighbours are owed their own result.
-        Err(error) if statements.len() > 1 && is_unreadable(&error) => {
+        // One malformed document fails the whole command, of which nothing was executed. Send each
+        // document alone, so that the others are stored.
+        Err(error) if statements.len() > 1 && is_malformed_command(&error) => {
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
                 results.push(insert_one(client, namespace, statement.document, InsertOptions::default()).await);
@@ -100,31 +100,21 @@ async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDo
     }
 }
 
-/// Whether the command was refused for what is written in it, before anything was done.
-fn is_unreadable(error: &Error) -> bool {
-    match error.kind {
-        // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON, BSONObjectTooLarge.
-        ErrorKind::Operation => matches!(error.code, None | Some(2 | 9 | 14 | 15 | 16 | 22 | 10334)),
-        ErrorKind::Configuration | ErrorKind::InvalidBson => true,
-        _ => false,
-    }
-}
-
 impl Flush for DriverClient {
     fn flush(self: Arc<Self>, runtime: &Handle) {
         Coalescer::flush(&self, runtime);
     }
 }
 
-/// Refuses a document that MongoDB would refuse.
+/// Checks the size of a document.
 ///
 /// # Errors
-/// `DocumentTooLarge`.
+/// `DocumentTooLarge` if MongoDB would reject it.
 pub fn check_size(client: &DriverClient, namespace: &Namespace, document: &RawDocumentBuf) -> Result<()> {
     within_limit(document, &Attempt { doing: DOING, namespace, settings: client.settings() })
 }
 
-/// Inserts one document.
+/// Inserts insert document.
 ///
 /// # Errors
 /// `DuplicateKey`, `Write`, `WriteConcern`, `DocumentTooLarge`, and those of any command.
@@ -144,7 +134,7 @@ pub async fn insert_one(
         more.insert("comment", comment);
     }
     let bulk = BulkOptions { ordered: true, more };
-    let answer =
+    let reply =
         insert_once(client, namespace, &[Statement::insert(document)], &bulk, options.session.as_deref()).await?;
-    attempt.written(&answer)
+    attempt.written(&reply)
 }

@@ -1,15 +1,14 @@
-//! The driver path: one pooled MongoDB client for one setting.
+//! The driver path: a pooled MongoDB client on top of the `mongodb` crate.
 
 pub mod aggregate;
-mod answer;
 pub mod bulk;
 pub mod command;
-pub mod concern;
 pub mod error;
 pub mod events;
 pub mod find;
 mod idle;
 pub mod insert;
+mod reply_check;
 mod retryable;
 pub mod session;
 pub mod watch;
@@ -19,7 +18,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_util::FutureExt as _;
@@ -34,86 +32,59 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch as watch_channel};
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use crate::concern;
+pub use crate::namespace::Namespace;
+
 use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::giving_up::GivingUp;
 use crate::limits::CLOSE_TIME;
-use answer::Times;
-use concern::Concerns;
 use error::Attempt;
 use events::Listener;
 use idle::Connections;
-use retryable::OwnSessions;
+use reply_check::ClusterTimes;
+use retryable::WriteSessions;
 use session::Session;
 
-/// PyMongo's default, where the connection string does not say.
+/// PyMongo's default, if the connection string does not set `maxPoolSize`.
 const MAX_POOL_SIZE: u32 = 100;
 
-/// A database and a collection in it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Namespace {
-    /// The database's name.
-    pub database: String,
-    /// The collection's name.
-    pub collection: String,
-    /// How sure and how recent, where that is not the client's default.
-    pub concerns: Arc<Concerns>,
-}
-
-impl Namespace {
-    /// A collection, with the client's defaults.
-    pub fn new(database: impl Into<String>, collection: impl Into<String>) -> Self {
-        Self { database: database.into(), collection: collection.into(), concerns: Arc::default() }
-    }
-
-    /// Whether it is the same collection, whatever its options.
-    pub fn is_named_as(&self, other: &Self) -> bool {
-        self.database == other.database && self.collection == other.collection
-    }
-}
-
-impl fmt::Display for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.database, self.collection)
-    }
-}
-
-/// A MongoDB client. It connects with its first call, so that making one does
-/// no I/O; dropped, it closes its connections once the last call has ended.
+/// A MongoDB client. It connects on the first call, so that creating it does no I/O. When it is
+/// dropped, its connections close after the last call has finished.
 pub struct DriverClient {
     settings: DriverSettings,
     runtime: Handle,
     client: OnceCell<Connected>,
     coalescer: Coalescer<Self>,
-    own_sessions: OwnSessions,
+    write_sessions: WriteSessions,
     connections: Arc<Connections>,
     giving_up: GivingUp,
-    times: Times,
+    cluster_times: ClusterTimes,
     listener: Option<Arc<dyn Listener>>,
     topology: watch_channel::Sender<Option<TopologyDescription>>,
     beyond: Beyond,
 }
 
-/// What a client may have beyond its settings.
+/// Client options that a connection string cannot contain.
 #[derive(Clone, Default)]
 pub struct Beyond {
-    /// The version of the server's API.
+    /// The version of the Stable API.
     pub server_api: Option<ServerApi>,
-    /// What it logs in with.
+    /// The authentication options.
     pub authentication: Authentication,
 }
 
-/// What of logging in no connection string can hold.
+/// Authentication options that a connection string cannot contain.
 #[derive(Clone, Default)]
 pub struct Authentication {
-    /// What gets a token for MONGODB-OIDC.
+    /// The callback that returns a token for MONGODB-OIDC.
     pub oidc_callback: Option<Callback>,
-    /// The hosts that a person's token may be sent to; the driver's, if not said.
+    /// The hosts that may receive a human user's token. `None` means the driver's default.
     pub allowed_hosts: Option<Vec<String>>,
 }
 
-/// The driver's client, and what it does not tell of its options.
+/// The driver's client and the options that it does not expose.
 struct Connected {
     client: Client,
     retry_reads: bool,
@@ -121,12 +92,8 @@ struct Connected {
 }
 
 impl DriverClient {
-    /// A client for `settings`, whose work runs on `runtime`.
-    pub fn new(settings: DriverSettings, runtime: Handle) -> Self {
-        Self::with_listener(settings, runtime, None, Beyond::default())
-    }
-
-    /// The same, telling `listener` what happens.
+    /// Creates a client for `settings` that runs its tasks on `runtime` and reports events to
+    /// `listener`.
     pub fn with_listener(
         settings: DriverSettings,
         runtime: Handle,
@@ -140,27 +107,27 @@ impl DriverClient {
             runtime,
             client: OnceCell::new(),
             coalescer: Coalescer::default(),
-            own_sessions: OwnSessions::default(),
+            write_sessions: WriteSessions::default(),
             connections,
             giving_up: GivingUp::default(),
-            times: Times::default(),
+            cluster_times: ClusterTimes::default(),
             listener,
             topology: watch_channel::Sender::new(None),
             beyond,
         }
     }
 
-    /// Who is told what happens.
+    /// Returns the listener of the client's events.
     pub fn listener(&self) -> Option<&Arc<dyn Listener>> {
         self.listener.as_ref()
     }
 
-    /// What is known of the servers.
+    /// Returns the current topology description.
     pub fn topology(&self) -> Option<bson::Document> {
         self.topology.borrow().as_ref().map(events::topology)
     }
 
-    /// What is known of the servers once one of them has been reached.
+    /// Connects, then returns the topology description.
     ///
     /// # Errors
     /// Those of any command.
@@ -170,28 +137,28 @@ impl DriverClient {
         Ok(self.topology().unwrap_or_default())
     }
 
-    /// Makes the client, and resolves the DNS seed list, if there is one.
+    /// Creates the driver's client and resolves the DNS seed list of a `mongodb+srv://` URI.
     ///
     /// # Errors
-    /// Those of the seed list.
+    /// `ServerSelectionTimeout` if the DNS seed list cannot be resolved.
     pub async fn prepare(&self) -> Result<()> {
         let namespace = Namespace::new("admin", "");
         let attempt = Attempt { doing: "connect for", namespace: &namespace, settings: &self.settings };
         self.connected(&attempt).await.map(drop)
     }
 
-    /// What it was made from.
+    /// Returns the settings that the client was created with.
     pub fn settings(&self) -> &DriverSettings {
         &self.settings
     }
 
-    /// The pooled client; resolves the DNS seed list, if there is one, until that succeeds once.
+    /// Returns the driver's client. Resolves the DNS seed list until that has succeeded once.
     async fn client(&self, attempt: &Attempt<'_>) -> Result<&Client> {
         Ok(&self.connected(attempt).await?.client)
     }
 
     async fn connected(&self, attempt: &Attempt<'_>) -> Result<&Connected> {
-        self.connections.look();
+        self.connections.poll();
         self.client.get_or_try_init(|| self.connect(attempt)).await
     }
 
@@ -201,7 +168,7 @@ impl DriverClient {
         let mut options = tokio::time::timeout(timeout, ClientOptions::parse(uri))
             .await
             .unwrap_or_else(|_| Err(mongodb::error::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut))))
-            .map_err(|error| self.unresolved(attempt, timeout, &error))?;
+            .map_err(|error| attempt.unresolved(timeout, &error))?;
         options.server_selection_timeout = Some(timeout);
         options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
         options.driver_info = Some(
@@ -218,31 +185,12 @@ impl DriverClient {
         Ok(Connected { client, retry_reads, retry_writes })
     }
 
-    fn unresolved(&self, attempt: &Attempt<'_>, timeout: Duration, error: &mongodb::error::Error) -> Error {
-        use mongodb::error::ErrorKind as Kind;
-        if !matches!(*error.kind, Kind::DnsResolve { .. } | Kind::Io(_)) {
-            return attempt.failed(error);
-        }
-        let reason = match &*error.kind {
-            Kind::DnsResolve { message, .. } => crate::error::excerpt(message, 300),
-            _ => format!("no answer within {} s", timeout.as_secs_f32()),
-        };
-        let hosts = &self.settings.hosts;
-        Error::new(
-            ErrorKind::ServerSelectionTimeout,
-            format!(
-                "{attempt}: the DNS records of {hosts} could not be looked up ({reason}): a mongodb+srv:// host needs an \
-                 SRV record _mongodb._tcp.{hosts}; check the host's name and the DNS, or give host:port"
-            ),
-        )
-    }
-
-    /// The database.
+    /// Returns the database with the client's options.
     async fn database(&self, name: &str, attempt: &Attempt<'_>) -> Result<mongodb::Database> {
         Ok(self.client(attempt).await?.database(name))
     }
 
-    /// The database, with what is set for it.
+    /// Returns the database with the options of the namespace.
     async fn database_of(&self, namespace: &Namespace, attempt: &Attempt<'_>) -> Result<mongodb::Database> {
         let concerns = &namespace.concerns;
         let options = DatabaseOptions::builder()
@@ -253,13 +201,13 @@ impl DriverClient {
         Ok(self.client(attempt).await?.database_with_options(&namespace.database, options))
     }
 
-    /// The collection, for documents that stay bytes.
+    /// Returns the collection for raw documents.
     async fn collection(&self, namespace: &Namespace, attempt: &Attempt<'_>) -> Result<Collection<RawDocumentBuf>> {
         self.collection_in(namespace, attempt, None).await
     }
 
-    /// The same, for a call of a session: in a transaction what the collection
-    /// says of concerns and read preference does not count.
+    /// Returns the collection for a call in a session. In a transaction, the collection's own
+    /// concerns and read preference do not apply.
     async fn collection_in(
         &self,
         namespace: &Namespace,
@@ -273,29 +221,29 @@ impl DriverClient {
         Ok(self.database(&namespace.database, attempt).await?.collection_with_options(&namespace.collection, options))
     }
 
-    /// Whether a server can be asked without waiting for one.
-    fn knows_a_server(&self) -> bool {
+    /// Returns whether a server is known, so that server selection need not wait.
+    fn has_known_server(&self) -> bool {
         let known = self.topology.borrow();
         known.as_ref().is_some_and(|topology| {
             topology.servers().values().any(|server| server.server_type() != ServerType::Unknown)
         })
     }
 
-    /// Closes all connections. Calls in flight have [`CLOSE_TIME`] to end, and fail then.
+    /// Closes all connections. Calls that are pending after [`CLOSE_TIME`] fail.
     pub async fn close(&self) {
         if let Some(Connected { client, .. }) = self.client.get() {
             let until = Instant::now() + CLOSE_TIME;
-            if self.knows_a_server() {
-                drop(timeout_at(until, self.own_sessions.end(client)).await);
+            if self.has_known_server() {
+                drop(timeout_at(until, self.write_sessions.end(client)).await);
             }
-            // The last call's session may be on its way back to the driver's pool, which ends those that are in it:
-            // by a task of its cursor, and one of its own.
+            // Let the last call return its session to the driver's pool, which ends the pooled sessions: a task of its
+            // cursor does so, and then one of its own.
             for _ in 0..3 {
                 drop(self.runtime.spawn(std::future::ready(())).await);
             }
             let client = client.clone();
-            // The driver waits for the server's answer to `endSessions`, and for calls under way. In a task of its
-            // own it gets to its end even if that comes after the time that a caller is to wait.
+            // The driver waits for the server's response to `endSessions` and for pending calls. A separate task
+            // completes the shutdown even if it takes longer than the caller waits.
             let closing = self.runtime.spawn(async move { client.shutdown().immediate(true).await });
             if timeout_at(until, closing).await.is_err() {
                 self.giving_up.give_up();
@@ -303,7 +251,7 @@ impl DriverClient {
         }
     }
 
-    /// A call of this client: it fails where the client gives up.
+    /// Awaits a call, or fails once the client gives up.
     pub fn until_given_up<T, F: Future<Output = Result<T>> + Send>(
         &self,
         call: F,
@@ -311,22 +259,21 @@ impl DriverClient {
         self.giving_up.until(call)
     }
 
-    /// For an interpreter that ends: gives up if calls are under way, and the server answers nothing.
+    /// At the interpreter's exit: fails pending calls if the server is unresponsive.
     pub async fn give_up_if_silent(&self) {
-        use mongodb::error::ErrorKind as Driver;
-        let is_there = || {
+        let is_reachable = || {
             let client = self.client.get().map(|connected| connected.client.clone());
-            let is_there = async move {
+            let is_reachable = async move {
                 let Some(client) = client else { return false };
                 match client.database("admin").run_command(bson::doc! { "ping": 1 }).await {
-                    // Also one that refuses is there.
-                    Err(error) => !matches!(*error.kind, Driver::Io(_) | Driver::ServerSelection { .. }),
+                    // A server that rejects the command is reachable.
+                    Err(error) => !error::is_unreachable(&error),
                     Ok(_) => true,
                 }
             };
-            is_there.boxed()
+            is_reachable.boxed()
         };
-        self.giving_up.at_exit(is_there).await;
+        self.giving_up.at_exit(is_reachable).await;
     }
 }
 
@@ -361,15 +308,15 @@ impl Drop for DriverClient {
     fn drop(&mut self) {
         // The driver's own clean-up spawns tasks, which needs the runtime's context.
         let _context = self.runtime.enter();
-        // No call is under way: each holds on to this.
-        self.own_sessions.clear();
+        // No call is pending, since each holds a reference to the client.
+        self.write_sessions.clear();
         self.client = OnceCell::new();
     }
 }
 
-/// Has the driver make what it makes once in a process, by a client of no
-/// server. Otherwise it would do so on the runtime's threads, and a child that
-/// is forked meanwhile would wait for that for ever.
+/// Initializes the driver's global state by creating a client that never connects. Otherwise the
+/// driver would initialize it on the runtime's threads, and a child that is forked meanwhile would
+/// wait forever.
 fn warm_up(runtime: &Handle) {
     static WARM: AtomicBool = AtomicBool::new(false);
     #[cfg(unix)]
@@ -381,8 +328,8 @@ fn warm_up(runtime: &Handle) {
     }
 }
 
-/// The driver trusts the web's roots only; `SSL_CERT_FILE` is how everything
-/// else in a container is told of a private one.
+/// Trusts the certificates in `SSL_CERT_FILE`, as other software in a container does. By default
+/// the driver trusts public root certificates only.
 fn trust_ssl_cert_file(options: &mut ClientOptions) {
     if let Some(Tls::Enabled(tls)) = &mut options.tls {
         let file = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from).filter(|path| path.is_file());

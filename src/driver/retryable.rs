@@ -1,39 +1,38 @@
-//! How a command is sent: the one way of every write, and what is repeated.
+//! Retries: every write is sent by [`write`], and no other module decides what is retried.
 //!
 //! # Writes
 //!
-//! [`write`] sends every insert, update, deletion, `findAndModify` and bulk write as a command of
-//! our own, not by the driver's actions: the server's whole answer comes back, and can be checked
-//! ([`super::answer`]). A write that a server executes once at most under a transaction number
+//! [`write`] sends every insert, update, delete, `findAndModify` and bulk write as a raw command
+//! instead of using the driver's actions, so that the server's complete reply is returned and can be
+//! checked ([`super::reply_check`]). A retryable write
 //! (<https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md>)
-//! gets one from this module, and is repeated once, as MongoDB's drivers do.
+//! carries a transaction number from this module and is retried once, as in MongoDB's drivers.
 //!
-//! The driver gives a command that it is handed no transaction number. So these writes have numbers
-//! of their own, from 2^40, where the driver's own numbers count from 0. A server refuses a number
-//! that is lower than the last one it saw in a session. Hence the invariant: **a session that ever
-//! carried one of our numbers never enters the driver's session pool while a call can be made.** It
-//! holds by construction:
+//! The driver does not add a transaction number to a raw command. So this module numbers its writes
+//! itself, starting at 2^40, whereas the driver starts at 0. A server rejects a number lower than the
+//! last one it saw in a session. Hence the invariant: **a session that ever carried one of this
+//! module's numbers never enters the driver's session pool while a call can be made.** It holds by
+//! construction:
 //!
-//! - The driver takes a session into its pool when its `ClientSession` is dropped, and only then.
-//!   (It leaves out those that it marked dirty, after an error on a connection in use, and those that
-//!   are about to expire. Neither can be relied on: an error while a connection is being established
-//!   marks nothing.)
-//! - A session gets a number in [`write`] alone, where [`Lent`] owns it. Whatever ends the call (an
-//!   answer, an error, cancellation, a panic) drops the `Lent`, which puts the session back into
-//!   [`OwnSessions`]; nothing but `Lent` takes one out.
-//! - [`OwnSessions`] drops its sessions when the [`DriverClient`] is dropped, to which every call holds
-//!   a reference. Closing a client ends them on the server by id, and keeps them.
+//! - The driver adds a session to its pool only when the `ClientSession` is dropped. (It skips
+//!   sessions that it marked dirty, after an error on a connection in use, and sessions that are about
+//!   to expire. Neither is sufficient: an error while a connection is being established marks nothing.)
+//! - Only [`write`] sends a number, in a session that a [`CheckedOutSession`] owns. However the call
+//!   ends (reply, error, cancellation, panic), the `CheckedOutSession` is dropped and returns the
+//!   session to [`WriteSessions`]. Nothing else removes a session from there.
+//! - [`WriteSessions`] drops its sessions when the [`DriverClient`] is dropped, and every call holds a
+//!   reference to the client. Closing a client ends them on the server by ID, and keeps them.
 //!
-//! So a session is used again after an error, and after the server has expired it. Both are safe: the
-//! numbers of a session only grow, and a server creates a session for an id that it does not know.
-//! There are as many as were ever in use at once.
+//! So a session is reused after an error, and after it has expired on the server. Both are safe: the
+//! numbers of a session only increase, and a server creates a session for an unknown ID. The number
+//! of sessions is the maximum that was ever in use at once.
 //!
-//! # Repeats
+//! # Retries
 //!
-//! [`Repeats`] sends any command again of which no server can have received the whole, as often as
-//! the server selection timeout allows: it changes nothing what the command does. The driver repeats
-//! reads, `commitTransaction` and `abortTransaction` itself, once. [`is_retryable_read`] is for
-//! commands that it does not know to be reads.
+//! [`UnsentRetry`] resends any command that no server can have received completely, until the server
+//! selection timeout: since it was not executed, resending is always safe. The driver itself retries
+//! reads, `commitTransaction` and `abortTransaction` once. [`is_retryable_read`] covers commands that
+//! the driver does not recognize as reads.
 
 use std::collections::VecDeque;
 use std::io;
@@ -46,14 +45,14 @@ use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
 use mongodb::options::{ReadPreference, SelectionCriteria};
 use mongodb::{Client, ClientSession, Database};
 
-use super::answer::{Change, Expected, time_of};
-use super::concern::write_concern_document;
-use super::error::{Attempt, Attempted};
+use super::error::{Attempt, Attempted, is_network_error, is_selection_timeout};
+use super::reply_check::{Change, Expected, time_of};
 use super::session::Session;
 use super::{DriverClient, Namespace};
+use crate::concern::write_concern_document;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The error codes after which a read may succeed if it is sent again
+/// The error codes of retryable reads, as in MongoDB's specification
 /// (<https://github.com/mongodb/specifications/blob/master/source/retryable-reads/retryable-reads.md>).
 const RETRYABLE_CODES: [i32; 13] = [
     11600, // InterruptedAtShutdown
@@ -71,63 +70,54 @@ const RETRYABLE_CODES: [i32; 13] = [
     134,   // ReadConcernMajorityNotAvailableYet
 ];
 
-/// How often an answer that may belong to another request is asked for again.
+/// How often a write is resent because its reply may belong to another request.
 const MAX_VERIFICATIONS: usize = 5;
 
-/// The most session ids in one `endSessions`.
-const MAX_ENDED_AT_ONCE: usize = 10_000;
+/// The maximum number of session IDs in one `endSessions`.
+const MAX_END_SESSIONS: usize = 10_000;
 
-/// Whether a command that only reads may succeed if it is sent again.
+/// Returns whether to retry a command that only reads.
 pub(super) fn is_retryable_read(error: &Error) -> bool {
     matches!(error.kind, ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout | ErrorKind::NotPrimary)
         || error.code.is_some_and(|code| RETRYABLE_CODES.contains(&code))
 }
 
-/// Whether a write with a transaction number may succeed if it is sent again.
+/// Returns whether to retry a write with a transaction number.
 fn is_retryable_write(error: &DriverError) -> bool {
-    is_broken(error) || error.contains_label("RetryableWriteError")
+    is_network_error(error) || error.contains_label("RetryableWriteError")
 }
 
-/// Whether the connection broke.
-fn is_broken(error: &DriverError) -> bool {
-    matches!(&*error.kind, DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. })
-}
-
-fn is_selection(error: &DriverError) -> bool {
-    matches!(&*error.kind, DriverErrorKind::ServerSelection { .. })
-}
-
-/// Whether no server can have received the whole command, in any attempt of the driver's to send it.
+/// Returns whether no server can have received the complete command, in any of the driver's attempts.
 pub(super) fn was_not_sent(error: &DriverError) -> bool {
     match &*error.kind {
-        // Only sending gives this error; receiving ends with `UnexpectedEof` or `ConnectionReset`. Of the
-        // commands that the driver sends again by itself, none does harm if it is executed twice.
+        // Only sending fails with this error; receiving fails with `UnexpectedEof` or `ConnectionReset`.
+        // The commands that the driver itself retries are safe to execute twice.
         DriverErrorKind::Io(error) => error.kind() == io::ErrorKind::BrokenPipe,
         // The pool was cleared while the command waited for a connection. If an earlier attempt was sent,
-        // the driver returns that attempt's error. (A message that begins with "Connection to" is about a
-        // connection in use.)
+        // the driver returns that attempt's error. (A message that begins with "Connection to" concerns
+        // a connection in use.)
         DriverErrorKind::ConnectionPoolCleared { message, .. } => message.starts_with("Connection pool for "),
         _ => false,
     }
 }
 
-/// Repeats a command that was not sent.
-pub(super) struct Repeats {
+/// Resends a command that no server has received.
+pub(super) struct UnsentRetry {
     until: Instant,
     wait: Duration,
 }
 
-impl Repeats {
+impl UnsentRetry {
     const FIRST_WAIT: Duration = Duration::from_millis(2);
     const MAX_WAIT: Duration = Duration::from_millis(100);
 
-    /// For a command that is about to be sent: repeats it for the server selection timeout.
+    /// Starts the server selection timeout, within which the command is resent.
     pub(super) fn new(client: &DriverClient) -> Self {
         Self { until: Instant::now() + client.settings().server_selection_timeout, wait: Self::FIRST_WAIT }
     }
 
-    /// Whether to send the command again after this error, now.
-    pub(super) async fn again(&mut self, error: &DriverError) -> bool {
+    /// Returns whether to resend the command after this error. Waits before it returns true.
+    pub(super) async fn should_resend(&mut self, error: &DriverError) -> bool {
         if !was_not_sent(error) || Instant::now() >= self.until {
             return false;
         }
@@ -137,23 +127,23 @@ impl Repeats {
     }
 }
 
-/// Writes the command, with a write concern and a transaction number where it has them.
+/// Builds the command with an optional write concern and an optional transaction number.
 type Body<'a> = &'a (dyn Fn(Option<Document>, Option<i64>) -> Result<RawDocumentBuf> + Sync);
 
-/// A command that writes.
+/// A write command.
 pub(super) struct WriteCommand<'a> {
-    /// The command.
+    /// Builds the command.
     pub(super) body: Body<'a>,
-    /// Whether a server executes it once under a transaction number.
+    /// Whether the command supports retryable writes.
     pub(super) retryable: bool,
-    /// What its answer looks like.
+    /// The expected form of the reply.
     pub(super) expected: Expected,
 }
 
-/// Sends a command that writes, and returns the server's answer, in which statements may have been refused.
+/// Sends a write command and returns the server's reply, which may contain write errors.
 ///
 /// # Errors
-/// Those of any command; `Protocol` where the answer belongs to another request.
+/// Those of any command; `Protocol` if the reply belongs to another request.
 pub(super) async fn write(
     client: &DriverClient,
     namespace: &Namespace,
@@ -170,80 +160,88 @@ pub(super) async fn write(
         Some(session) => Some(session.hold(client, attempt).await?),
         None => None,
     };
-    let in_snapshot = session.is_some_and(|session| session.in_transaction() || session.is_snapshot());
-    if in_snapshot || !(retryable && connected.retry_writes) || client.own_sessions.are_refused() {
-        let known = client.times.newest();
-        let mut repeats = Repeats::new(client);
-        let answer = loop {
-            let concern = concern.clone().filter(|_| !in_snapshot);
+    let without_concern = session.is_some_and(|session| session.in_transaction() || session.is_snapshot());
+    if without_concern || !(retryable && connected.retry_writes) || client.write_sessions.are_unsupported() {
+        let known = client.cluster_times.newest();
+        let mut retry = UnsentRetry::new(client);
+        let reply = loop {
+            let concern = concern.clone().filter(|_| !without_concern);
             let sending = database.run_raw_command(body(concern, None)?);
-            let answer = match &mut explicit {
+            let reply = match &mut explicit {
                 Some(held) => sending.session(&mut **held).await,
                 None => sending.await,
             };
-            match answer {
-                Err(error) if repeats.again(&error).await => {}
-                answer => break fitting(client, attempt, expected, answer).await?,
+            match reply {
+                Err(error) if retry.should_resend(&error).await => {}
+                reply => break checked(client, attempt, expected, reply).await?,
             }
         };
-        match expected.check(&answer) {
-            Ok(Change::Certain) if !in_snapshot => client.check_time(attempt, known, time_of(&answer)).await?,
-            Ok(Change::Possible) if !in_snapshot => {
-                let _newer = client.is_newer(attempt, known, time_of(&answer)).await?;
+        match expected.check(&reply) {
+            Ok(Change::Certain) if !without_concern => client.check_time(attempt, known, time_of(&reply)).await?,
+            Ok(Change::Possible) if !without_concern => {
+                let _newer = client.is_newer(attempt, known, time_of(&reply)).await?;
             }
             _ => {}
         }
-        return Ok(answer);
+        return Ok(reply);
     }
-    let own = match client.own_sessions.take() {
-        Some(own) => own,
+    let session = match client.write_sessions.take() {
+        Some(session) => session,
         None => connected.client.start_session().await.attempted(attempt)?,
     };
-    let mut own = Lent { own: Some(own), sessions: &client.own_sessions, use_last: false };
-    let Some(session) = &mut own.own else {
-        return Err(Error::new(ErrorKind::InvalidOperation, "a session was lost"));
+    let mut checked_out =
+        CheckedOutSession { session: Some(session), sessions: &client.write_sessions, use_last: false };
+    let Some(session) = &mut checked_out.session else {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "a bug in connect-eaas-mongodb (a write has no session): please report it",
+        ));
     };
     if let Some(held) = &explicit {
-        follow(session, held);
+        advance_times(session, held);
     }
-    let (known, mut undoubted) = (client.times.newest(), client.times.undoubted());
+    let (known, mut without_search) = (client.cluster_times.newest(), client.cluster_times.without_search());
     let transaction = next_transaction();
-    let mut numbered = Numbered { database: &database, transaction, concern: concern.as_ref(), body, repeated: false };
-    let mut answer = numbered.send(client, session).await?;
-    if is_no_replica_set(&answer) {
-        client.own_sessions.refuse();
-        let answer = database.run_raw_command(body(concern, None)?).await;
-        return fitting(client, attempt, expected, answer).await;
+    let mut retryable_write =
+        RetryableWrite { database: &database, transaction, concern: concern.as_ref(), body, retried: false };
+    let mut reply = retryable_write.send(client, session).await?;
+    if is_no_replica_set(&reply) {
+        client.write_sessions.set_unsupported();
+        let reply = database.run_raw_command(body(concern, None)?).await;
+        return checked(client, attempt, expected, reply).await;
     }
-    for left in (0..MAX_VERIFICATIONS).rev() {
-        let Ok(written) = &answer else { break };
+    for remaining in (0..MAX_VERIFICATIONS).rev() {
+        let Ok(written) = &reply else { break };
         let newer = match expected.check(written) {
-            Ok(Change::Certain) if left == 0 => {
+            Ok(Change::Certain) if remaining == 0 => {
                 client.check_time(attempt, known, time_of(written)).await?;
                 true
             }
             Ok(Change::Certain) => client.is_newer(attempt, known, time_of(written)).await?,
-            // What was found may not have been changed: then the answer need not be newer.
+            // The matched document may be unchanged, and then the reply need not be newer.
             Ok(Change::Possible) => client.is_newer(attempt, known, time_of(written)).await.map(|_| true)?,
             _ => break,
         };
-        if newer && (left == 0 || undoubted.is_some_and(|before| client.times.undoubted() == Some(before))) {
+        if newer
+            && (remaining == 0
+                || without_search.is_some_and(|before| client.cluster_times.without_search() == Some(before)))
+        {
             break;
         }
-        // Under the same number, a connection that is in step gets the true answer.
-        undoubted = client.times.undoubted();
-        answer = numbered.send(client, session).await?;
+        // With the same transaction number, a connection that is in sync returns the actual result.
+        without_search = client.cluster_times.without_search();
+        reply = retryable_write.send(client, session).await?;
     }
-    own.use_last = matches!(&answer, Err(error) if is_broken(error)) || numbered.repeated;
-    if let (Some(held), Some(session)) = (&mut explicit, &own.own) {
-        follow(held, session);
+    checked_out.use_last = matches!(&reply, Err(error) if is_network_error(error)) || retryable_write.retried;
+    if let (Some(held), Some(session)) = (&mut explicit, &checked_out.session) {
+        advance_times(held, session);
     }
-    match answer {
-        Ok(_) => fitting(client, attempt, expected, answer).await,
+    match reply {
+        Ok(_) => checked(client, attempt, expected, reply).await,
         Err(error) => {
-            client.doubt(&error).await;
+            client.check_sync_after(&error).await;
             let mut failed = attempt.failed(&error);
-            if (is_retryable_write(&error) || is_selection(&error))
+            if (is_retryable_write(&error) || is_selection_timeout(&error))
                 && !failed.labels.iter().any(|label| label == "RetryableWriteError")
             {
                 failed.labels.push("RetryableWriteError".to_owned());
@@ -253,85 +251,85 @@ pub(super) async fn write(
     }
 }
 
-/// The answer, if it fits what was sent.
-async fn fitting(
+/// Returns the reply if it has the expected form.
+async fn checked(
     client: &DriverClient,
     attempt: &Attempt<'_>,
     expected: Expected,
-    answer: mongodb::error::Result<Document>,
+    reply: mongodb::error::Result<Document>,
 ) -> Result<Document> {
-    match answer {
-        Ok(answer) => match expected.check(&answer) {
-            Ok(_) => Ok(answer),
-            Err(wrong) => Err(client.misfit(attempt, wrong).await),
+    match reply {
+        Ok(reply) => match expected.check(&reply) {
+            Ok(_) => Ok(reply),
+            Err(reason) => Err(client.mismatch(attempt, reason).await),
         },
         Err(error) => {
-            client.doubt(&error).await;
+            client.check_sync_after(&error).await;
             Err(attempt.failed(&error))
         }
     }
 }
 
 /// A write with a transaction number.
-struct Numbered<'a> {
+struct RetryableWrite<'a> {
     database: &'a Database,
     transaction: i64,
     concern: Option<&'a Document>,
     body: Body<'a>,
-    /// Whether it was repeated.
-    repeated: bool,
+    /// Whether it was retried after an error.
+    retried: bool,
 }
 
-impl Numbered<'_> {
-    /// Sends it; once more where its connection broke, or the server says that this may help. An
-    /// attempt that was not sent does not count.
+impl RetryableWrite<'_> {
+    /// Sends the write, and retries it once after a network error or an error with the label
+    /// `RetryableWriteError`. Attempts that no server received do not count.
     async fn send(
         &mut self,
         client: &DriverClient,
         session: &mut ClientSession,
     ) -> Result<mongodb::error::Result<Document>> {
-        let mut repeats = Repeats::new(client);
+        let mut retry = UnsentRetry::new(client);
         let mut first = None;
         loop {
             let body = (self.body)(self.concern.cloned(), Some(self.transaction))?;
-            let answer = self.database.run_raw_command(body).session(&mut *session).await;
-            match answer {
-                Err(error) if repeats.again(&error).await => {}
-                answer if first.is_none() && answer_is_retryable(&answer) => {
-                    self.repeated = true;
-                    first = Some(answer);
+            let reply = self.database.run_raw_command(body).session(&mut *session).await;
+            match reply {
+                Err(error) if retry.should_resend(&error).await => {}
+                reply if first.is_none() && reply_is_retryable(&reply) => {
+                    self.retried = true;
+                    first = Some(reply);
                 }
-                // The error of the first attempt tells more than that there is no server now.
-                Err(error) if is_selection(&error) => return Ok(first.unwrap_or(Err(error))),
-                answer => return Ok(answer),
+                // The error of the first attempt is more informative than a server selection timeout.
+                Err(error) if is_selection_timeout(&error) => return Ok(first.unwrap_or(Err(error))),
+                reply => return Ok(reply),
             }
         }
     }
 }
 
-fn answer_is_retryable(answer: &mongodb::error::Result<Document>) -> bool {
-    match answer {
+fn reply_is_retryable(reply: &mongodb::error::Result<Document>) -> bool {
+    match reply {
         Err(error) => is_retryable_write(error),
-        Ok(answer) => answer
+        Ok(reply) => reply
             .get_array("errorLabels")
             .is_ok_and(|labels| labels.iter().any(|label| label.as_str() == Some("RetryableWriteError"))),
     }
 }
 
-fn is_no_replica_set(answer: &mongodb::error::Result<Document>) -> bool {
+fn is_no_replica_set(reply: &mongodb::error::Result<Document>) -> bool {
     // IllegalOperation: "Transaction numbers are only allowed on a replica set member or mongos".
-    matches!(answer, Err(error) if matches!(&*error.kind, DriverErrorKind::Command(command)
+    matches!(reply, Err(error) if matches!(&*error.kind, DriverErrorKind::Command(command)
         if command.code == 20 && command.message.starts_with("Transaction numbers")))
 }
 
-/// A transaction number that was not used before in this process, in any session.
+/// Returns a transaction number that this process has not used before in any session.
 fn next_transaction() -> i64 {
     static NEXT: AtomicI64 = AtomicI64::new(1 << 40);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Advances the times of one session to those of another.
-fn follow(session: &mut ClientSession, other: &ClientSession) {
+/// Advances the cluster time and operation time of a session to those of another.
+fn advance_times(session: &mut ClientSession, other: &ClientSession) {
     if let Some(time) = other.cluster_time() {
         session.advance_cluster_time(time);
     }
@@ -340,33 +338,33 @@ fn follow(session: &mut ClientSession, other: &ClientSession) {
     }
 }
 
-/// A session in use. Dropping it gives it back: after an answer or an error, and where its call is
-/// cancelled or panics.
-struct Lent<'a> {
-    own: Option<ClientSession>,
-    sessions: &'a OwnSessions,
-    /// Whether to use others before it, since the server may still execute what its connection lost.
+/// A session in use. Dropping it returns the session to the pool: after a reply or an error, and if
+/// the call is cancelled or panics.
+struct CheckedOutSession<'a> {
+    session: Option<ClientSession>,
+    sessions: &'a WriteSessions,
+    /// Whether to prefer other sessions, since the server may still be executing the write.
     use_last: bool,
 }
 
-impl Drop for Lent<'_> {
+impl Drop for CheckedOutSession<'_> {
     fn drop(&mut self) {
-        if let Some(own) = self.own.take() {
-            self.sessions.give_back(own, self.use_last);
+        if let Some(session) = self.session.take() {
+            self.sessions.put_back(session, self.use_last);
         }
     }
 }
 
-/// The sessions whose writes have transaction numbers of this module. Only [`Lent`] takes one out,
-/// and brings it back.
+/// The sessions for writes with transaction numbers of this module. Only [`CheckedOutSession`]
+/// removes a session, and returns it.
 #[derive(Default)]
-pub(super) struct OwnSessions {
+pub(super) struct WriteSessions {
     idle: Mutex<VecDeque<ClientSession>>,
-    /// Whether the server has no transaction numbers: it is no replica set.
-    refused: AtomicBool,
+    /// Whether the server does not support transaction numbers, because it is not a replica set.
+    unsupported: AtomicBool,
 }
 
-impl OwnSessions {
+impl WriteSessions {
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<ClientSession>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -375,28 +373,28 @@ impl OwnSessions {
         self.idle().pop_back()
     }
 
-    fn give_back(&self, own: ClientSession, use_last: bool) {
+    fn put_back(&self, session: ClientSession, use_last: bool) {
         let mut idle = self.idle();
-        if use_last { idle.push_front(own) } else { idle.push_back(own) }
+        if use_last { idle.push_front(session) } else { idle.push_back(session) }
     }
 
-    fn refuse(&self) {
-        self.refused.store(true, Ordering::Relaxed);
+    fn set_unsupported(&self) {
+        self.unsupported.store(true, Ordering::Relaxed);
     }
 
-    fn are_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+    fn are_unsupported(&self) -> bool {
+        self.unsupported.load(Ordering::Relaxed)
     }
 
-    /// Ends those that are not in use on the server. They stay here, where no other call gets them.
+    /// Ends the idle sessions on the server. They stay in this pool, not in the driver's.
     pub(super) async fn end(&self, client: &Client) {
-        let Some(own) = self.take() else { return };
-        let mut own = Lent { own: Some(own), sessions: self, use_last: true };
-        let Some(session) = &mut own.own else { return };
+        let Some(session) = self.take() else { return };
+        let mut session = CheckedOutSession { session: Some(session), sessions: self, use_last: true };
+        let Some(session) = &mut session.session else { return };
         let mut ids: Vec<Document> = self.idle().iter().map(|idle| idle.id().clone()).collect();
         ids.push(session.id().clone());
         let admin = client.database("admin");
-        for ids in ids.chunks(MAX_ENDED_AT_ONCE) {
+        for ids in ids.chunks(MAX_END_SESSIONS) {
             let ids: Vec<Bson> = ids.iter().cloned().map(Bson::Document).collect();
             let ending = admin
                 .run_command(doc! { "endSessions": ids })
@@ -407,7 +405,7 @@ impl OwnSessions {
         }
     }
 
-    /// Drops them, when no call can be in flight any more.
+    /// Drops the sessions. No call may be pending.
     pub(super) fn clear(&self) {
         let sessions = std::mem::take(&mut *self.idle());
         drop(sessions);
@@ -419,7 +417,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_not_sent_is_repeated() {
+    fn only_unsent_commands_are_resent() {
         let io = |kind: io::ErrorKind| DriverError::from(io::Error::from(kind));
         assert!(was_not_sent(&io(io::ErrorKind::BrokenPipe)));
         for sent in [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof, io::ErrorKind::TimedOut] {
@@ -428,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn transaction_numbers_only_grow() {
+    fn transaction_numbers_increase() {
         let first = next_transaction();
         assert!(first >= 1 << 40);
         assert!(next_transaction() > first);

@@ -1,4 +1,4 @@
-//! Sessions: what calls belong together, and transactions.
+//! Sessions and transactions.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,38 +11,38 @@ use mongodb::raw_batch_cursor::{RawBatchCursor, SessionRawBatchCursor};
 use mongodb::{ClientSession, ClusterTime};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
-use super::answer::Cursor;
 use super::error::{Attempt, Attempted};
-use super::retryable::Repeats;
+use super::reply_check::CursorCheck;
+use super::retryable::UnsentRetry;
 use super::{DriverClient, Namespace};
 use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A session of PyMongo's. The driver's own is made with the first call, so
-/// that starting one does no I/O.
+/// A session as in PyMongo. The driver's session is created on the first call, so that starting a
+/// session does no I/O.
 pub struct Session {
     options: SessionOptions,
     inner: Arc<AsyncMutex<Option<ClientSession>>>,
-    noted: Arc<Mutex<Noted>>,
+    state: Arc<Mutex<State>>,
 }
 
-/// What is known without the driver's session at hand.
+/// The state that is available without locking the driver's session.
 #[derive(Default)]
-struct Noted {
-    /// A transaction that begins with the next call.
+struct State {
+    /// The options of a transaction that starts with the next call.
     starting: Option<TransactionOptions>,
-    /// Times to be taken over with the next call.
+    /// The times to advance to with the next call.
     advance: (Option<ClusterTime>, Option<Timestamp>),
     cluster_time: Option<Document>,
     operation_time: Option<Timestamp>,
-    /// Whether calls are part of a transaction.
+    /// Whether a transaction is in progress.
     in_transaction: bool,
 }
 
-/// The driver's session, in use.
+/// The driver's session, locked for one call.
 pub(super) struct Held {
     session: OwnedMappedMutexGuard<Option<ClientSession>, ClientSession>,
-    noted: Arc<Mutex<Noted>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Deref for Held {
@@ -61,25 +61,25 @@ impl DerefMut for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.cluster_time = self.session.cluster_time().and_then(|time| bson::serialize_to_document(time).ok());
-        noted.operation_time = self.session.operation_time();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cluster_time = self.session.cluster_time().and_then(|time| bson::serialize_to_document(time).ok());
+        state.operation_time = self.session.operation_time();
     }
 }
 
-const DOING: &str = "use a session at";
+const DOING: &str = "start a session at";
 
 impl Session {
-    /// A session that has not begun.
+    /// Creates a session without starting it on the server.
     pub fn new(options: SessionOptions) -> Self {
-        Self { options, inner: Arc::default(), noted: Arc::default() }
+        Self { options, inner: Arc::default(), state: Arc::default() }
     }
 
-    fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The driver's session, for one call.
+    /// Locks the driver's session for one call. Starts the session and the transaction if necessary.
     pub(super) async fn hold(&self, client: &DriverClient, attempt: &Attempt<'_>) -> Result<Held> {
         let mut inner = Arc::clone(&self.inner).lock_owned().await;
         if inner.is_none() {
@@ -89,10 +89,10 @@ impl Session {
         }
         let session = OwnedMutexGuard::try_map(inner, Option::as_mut)
             .map_err(|_| Error::new(ErrorKind::InvalidOperation, "Cannot use ended session"))?;
-        let mut held = Held { session, noted: Arc::clone(&self.noted) };
+        let mut held = Held { session, state: Arc::clone(&self.state) };
         let (starting, (cluster_time, operation_time)) = {
-            let mut noted = self.noted();
-            (noted.starting.take(), std::mem::take(&mut noted.advance))
+            let mut state = self.state();
+            (state.starting.take(), std::mem::take(&mut state.advance))
         };
         if let Some(time) = cluster_time {
             held.advance_cluster_time(&time);
@@ -101,35 +101,35 @@ impl Session {
             held.advance_operation_time(time);
         }
         if let Some(options) = starting {
-            // Its first command cannot be sent again: the driver takes the transaction as begun.
+            // The transaction's first command cannot be resent: the driver considers the transaction started.
             client.purge().await;
             held.start_transaction().with_options(options).await.attempted(attempt)?;
         }
         Ok(held)
     }
 
-    /// Begins a transaction with the next call.
+    /// Starts a transaction with the next call.
     pub fn start_transaction(&self, options: TransactionOptions) {
-        let mut noted = self.noted();
-        noted.starting = Some(options);
-        noted.in_transaction = true;
+        let mut state = self.state();
+        state.starting = Some(options);
+        state.in_transaction = true;
     }
 
-    /// Whether all its reads see one moment.
+    /// Returns whether it is a snapshot session.
     pub fn is_snapshot(&self) -> bool {
         self.options.snapshot == Some(true)
     }
 
-    /// Whether calls are part of a transaction.
+    /// Returns whether a transaction is in progress.
     pub fn in_transaction(&self) -> bool {
-        self.noted().in_transaction
+        self.state().in_transaction
     }
 
-    /// Forgets a transaction that no call was made in.
+    /// Discards a transaction that contains no call.
     pub fn forget_transaction(&self) {
-        let mut noted = self.noted();
-        noted.starting = None;
-        noted.in_transaction = false;
+        let mut state = self.state();
+        state.starting = None;
+        state.in_transaction = false;
     }
 
     /// Commits the transaction.
@@ -151,7 +151,7 @@ impl Session {
     async fn finish(&self, client: &DriverClient, name: &str, commit: bool) -> Result<()> {
         let namespace = Namespace::new("admin", name);
         let attempt = Attempt { doing: "run the command", namespace: &namespace, settings: client.settings() };
-        self.noted().in_transaction = false;
+        self.state().in_transaction = false;
         let finishing = async {
             let mut held = self.hold(client, &attempt).await?;
             let finished = match commit {
@@ -163,87 +163,87 @@ impl Session {
         client.until_given_up(finishing).await
     }
 
-    /// Ends it: the server's session goes back to the driver's pool.
+    /// Ends the session, which returns the server's session to the driver's pool.
     pub async fn end(&self) {
         drop(self.inner.lock().await.take());
     }
 
-    /// The server's id of it.
+    /// Returns the session ID. Starts the session if necessary.
     ///
     /// # Errors
-    /// Those of connecting.
+    /// Those of connecting to the server.
     pub async fn id(&self, client: &DriverClient) -> Result<Document> {
         let namespace = Namespace::new("admin", "");
         let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
         Ok(self.hold(client, &attempt).await?.id().clone())
     }
 
-    /// The newest time of the cluster that it has seen.
+    /// Returns the newest cluster time that the session has seen.
     pub fn cluster_time(&self) -> Option<Document> {
-        self.noted().cluster_time.clone()
+        self.state().cluster_time.clone()
     }
 
-    /// The time of its last call.
+    /// Returns the operation time of the last call.
     pub fn operation_time(&self) -> Option<Timestamp> {
-        self.noted().operation_time
+        self.state().operation_time
     }
 
-    /// Takes over a time of the cluster, if it is newer.
+    /// Advances the cluster time, if `time` is newer.
     ///
     /// # Errors
-    /// `Configuration` where it is none.
+    /// `Configuration` if it is not a cluster time.
     pub fn advance_cluster_time(&self, time: Document) -> Result<()> {
         let parsed: ClusterTime = bson::deserialize_from_document(time.clone())
             .map_err(|_| Error::new(ErrorKind::Configuration, "cluster_time must be a clusterTime document"))?;
-        let mut noted = self.noted();
-        noted.advance.0 = Some(parsed);
+        let mut state = self.state();
+        state.advance.0 = Some(parsed);
         let newer =
             |known: &Document| known.get_timestamp("clusterTime").ok() >= time.get_timestamp("clusterTime").ok();
-        if !noted.cluster_time.as_ref().is_some_and(newer) {
-            noted.cluster_time = Some(time);
+        if !state.cluster_time.as_ref().is_some_and(newer) {
+            state.cluster_time = Some(time);
         }
         Ok(())
     }
 
-    /// Takes over the time of an operation, if it is newer.
+    /// Advances the operation time, if `time` is newer.
     pub fn advance_operation_time(&self, time: Timestamp) {
-        let mut noted = self.noted();
-        noted.advance.1 = Some(time);
-        noted.operation_time = noted.operation_time.max(Some(time));
+        let mut state = self.state();
+        state.advance.1 = Some(time);
+        state.operation_time = state.operation_time.max(Some(time));
     }
 }
 
-/// Sends an action of the driver's, in a session where there is one. The action is made anew each time
-/// that it is repeated.
+/// Runs one of the driver's actions, optionally in a session. The expression of the action is evaluated
+/// should_resend for each retry.
 macro_rules! send {
     ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
-        let mut repeats = $crate::driver::retryable::Repeats::new($client);
+        let mut retry = $crate::driver::retryable::UnsentRetry::new($client);
         loop {
             let action = $action;
-            let answer = match &$session {
+            let reply = match &$session {
                 Some(session) => {
                     let mut held = session.hold($client, $attempt).await?;
                     action.session(&mut *held).await
                 }
                 None => action.await,
             };
-            match answer {
-                Err(error) if repeats.again(&error).await => {}
+            match reply {
+                Err(error) if retry.should_resend(&error).await => {}
                 Err(error) => {
-                    $client.doubt(&error).await;
+                    $client.check_sync_after(&error).await;
                     break Err(error);
                 }
-                answer => break answer,
+                reply => break reply,
             }
         }
     }};
 }
 
-/// Opens a cursor of the driver's, in a session where there is one. The action is made anew each time
-/// that it is repeated.
+/// Opens one of the driver's cursors, optionally in a session. The expression of the action is evaluated
+/// should_resend for each retry.
 macro_rules! opened {
     ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
-        let mut repeats = $crate::driver::retryable::Repeats::new($client);
+        let mut retry = $crate::driver::retryable::UnsentRetry::new($client);
         loop {
             let action = $action;
             let opened = match &$session {
@@ -253,18 +253,18 @@ macro_rules! opened {
                         Ok(action.session(&mut *held).batch().await)
                     };
                     let in_session =
-                        |cursor| $crate::driver::session::Source::InSession(Box::new(cursor), Arc::clone(session));
+                        |cursor| $crate::driver::session::DriverCursor::Explicit(Box::new(cursor), Arc::clone(session));
                     $client.until_given_up(opening).await?.map(in_session)
                 }
                 None => {
                     let opened = $client.until_given_up(async { Ok(action.batch().await) }).await?;
-                    opened.map(|cursor| $crate::driver::session::Source::Alone(Box::new(cursor)))
+                    opened.map(|cursor| $crate::driver::session::DriverCursor::Implicit(Box::new(cursor)))
                 }
             };
             match opened {
-                Err(error) if repeats.again(&error).await => {}
+                Err(error) if retry.should_resend(&error).await => {}
                 Err(error) => {
-                    $client.doubt(&error).await;
+                    $client.check_sync_after(&error).await;
                     return Err($attempt.failed(&error));
                 }
                 Ok(source) => break source,
@@ -275,38 +275,38 @@ macro_rules! opened {
 
 pub(super) use {opened, send};
 
-/// A cursor of the driver's.
-pub(super) enum Source {
-    /// In a session of its own.
-    Alone(Box<RawBatchCursor>),
-    /// In a session of the caller's.
-    InSession(Box<SessionRawBatchCursor>, Arc<Session>),
+/// One of the driver's cursors.
+pub(super) enum DriverCursor {
+    /// In an implicit session.
+    Implicit(Box<RawBatchCursor>),
+    /// In the caller's session.
+    Explicit(Box<SessionRawBatchCursor>, Arc<Session>),
 }
 
-impl Source {
-    /// The next batch. One in a session asks for it only when it is wanted: calls of a session do not overlap.
+impl DriverCursor {
+    /// Returns the next batch. Calls in the same explicit session must not overlap.
     pub(super) async fn next(
         &mut self,
         client: &DriverClient,
         attempt: &Attempt<'_>,
-        cursor: &mut Cursor,
+        cursor: &mut CursorCheck,
     ) -> Option<Result<Batch>> {
-        let mut repeats = Repeats::new(client);
+        let mut retry = UnsentRetry::new(client);
         loop {
-            // The driver does not repeat a `getMore`.
+            // The driver does not retry `getMore`.
             client.purge().await;
             let next = match self {
-                Self::Alone(source) => source.next().await,
-                Self::InSession(source, session) => match session.hold(client, attempt).await {
+                Self::Implicit(source) => source.next().await,
+                Self::Explicit(source, session) => match session.hold(client, attempt).await {
                     Ok(mut held) => source.stream(&mut held).next().await,
                     Err(error) => return Some(Err(error)),
                 },
             };
             match next? {
-                Ok(batch) => return Some(cursor.take(client, attempt, batch).await),
-                Err(error) if repeats.again(&error).await => {}
+                Ok(batch) => return Some(cursor.check(client, attempt, batch).await),
+                Err(error) if retry.should_resend(&error).await => {}
                 Err(error) => {
-                    client.doubt(&error).await;
+                    client.check_sync_after(&error).await;
                     return Some(Err(attempt.failed(&error)));
                 }
             }
@@ -314,13 +314,13 @@ impl Source {
     }
 }
 
-/// The batches of a cursor.
+/// Returns the batches of a cursor.
 pub(super) fn batches(
     client: Arc<DriverClient>,
     namespace: Arc<Namespace>,
     doing: &'static str,
-    source: Source,
-    cursor: Cursor,
+    source: DriverCursor,
+    cursor: CursorCheck,
 ) -> BoxStream<'static, Result<Batch>> {
     let state = (source, cursor, client, namespace);
     let batches = futures_util::stream::unfold(state, move |(mut source, mut cursor, client, namespace)| async move {

@@ -1,4 +1,4 @@
-//! Change streams. The driver resumes one whose connection broke.
+//! Change streams. The driver resumes a change stream after a network error.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{DriverClient, Namespace};
 use crate::cursor::Demand;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is watched.
+/// The scope of a change stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// All databases.
@@ -28,13 +28,13 @@ pub enum Level {
     Collection,
 }
 
-/// A change, or that there was none; and where to resume.
+/// The result of one poll of a change stream.
 pub struct Seen {
-    /// The change.
+    /// The change, if there was one.
     pub document: Option<RawDocumentBuf>,
-    /// The token to resume after.
+    /// The resume token.
     pub token: Option<Document>,
-    /// Whether more may come.
+    /// Whether the stream is still open.
     pub alive: bool,
 }
 
@@ -43,21 +43,21 @@ enum Stream {
     Explicit(Box<SessionChangeStream<RawDocumentBuf>>, Arc<Session>),
 }
 
-/// A change stream under way. It runs in a task of its own, so that who stops
-/// waiting for a change does not lose it.
+/// An open change stream. It runs in a separate task, so that a cancelled caller does not lose a
+/// change.
 pub struct Watching {
     seen: Arc<Mutex<mpsc::Receiver<Result<Seen>>>>,
     demand: Arc<Demand>,
     task: AbortHandle,
 }
 
-/// What to watch, and how.
+/// The arguments of `watch`.
 pub struct Watch {
-    /// What is watched.
+    /// The scope of a change stream.
     pub level: Level,
-    /// The collection, or the database.
+    /// The collection or the database.
     pub namespace: Arc<Namespace>,
-    /// What becomes of each change.
+    /// The pipeline that processes each change.
     pub pipeline: Vec<Document>,
     /// The driver's options.
     pub options: ChangeStreamOptions,
@@ -84,14 +84,14 @@ impl Watching {
             if sender.send(Ok(opened)).await.is_err() {
                 return;
             }
-            while let Ok(place) = sender.reserve().await {
+            while let Ok(slot) = sender.reserve().await {
                 wanted.wanted().await;
                 let document = client.until_given_up(stream.next_if_any(&client, &attempt)).await;
-                // What came with the last batch is still there.
-                let over = !matches!(document, Ok(Some(_))) && (document.is_err() || !stream.is_alive());
+                // Changes of the last batch may still be buffered.
+                let finished = !matches!(document, Ok(Some(_))) && (document.is_err() || !stream.is_alive());
                 let (token, alive) = (stream.token(), stream.is_alive());
-                place.send(document.map(|document| Seen { document, token, alive }));
-                if over {
+                slot.send(document.map(|document| Seen { document, token, alive }));
+                if finished {
                     return;
                 }
             }
@@ -100,13 +100,13 @@ impl Watching {
         Self { seen: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
     }
 
-    /// Waits until it is open.
+    /// Waits until the change stream is open.
     pub fn opened(&self) -> impl Future<Output = Result<Seen>> + Send + 'static {
         let seen = Arc::clone(&self.seen);
-        async move { seen.lock().await.recv().await.unwrap_or_else(|| Err(ended())) }
+        async move { seen.lock().await.recv().await.unwrap_or_else(|| Err(closed())) }
     }
 
-    /// The next change; one look, if there is none and `once`.
+    /// Waits for the next change. With `once`, polls the server once.
     pub fn next(&self, once: bool) -> impl Future<Output = Result<Seen>> + Send + 'static {
         let (seen, demand) = (Arc::clone(&self.seen), Arc::clone(&self.demand));
         async move {
@@ -120,7 +120,7 @@ impl Watching {
                     }
                 };
                 demand.answered();
-                let next = next.unwrap_or_else(|| Err(ended()))?;
+                let next = next.unwrap_or_else(|| Err(closed()))?;
                 if next.document.is_some() || once || !next.alive {
                     return Ok(next);
                 }
@@ -135,14 +135,14 @@ impl Drop for Watching {
     }
 }
 
-fn ended() -> Error {
-    Error::new(ErrorKind::InvalidOperation, "the change stream has ended: watch anew, with resume_after")
+fn closed() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "the change stream has ended: open a new one with resume_after")
 }
 
 async fn open(client: &DriverClient, watch: Watch, attempt: &Attempt<'_>) -> Result<Stream> {
     macro_rules! opened {
         ($watch:expr) => {{
-            // The driver's retry is enough for what only reads, if it begins with a new pool.
+            // The driver's own retry suffices for a read, provided that it starts with a cleared pool.
             client.purge().await;
             let action = $watch.pipeline(watch.pipeline).with_options(watch.options);
             match watch.session {
@@ -197,15 +197,15 @@ impl Stream {
     }
 }
 
-/// The driver's options of MongoDB's own names for them.
+/// Converts a document with MongoDB's option names to the driver's options.
 ///
 /// # Errors
-/// `Configuration` where one cannot be used.
+/// `Configuration` if an option is invalid.
 pub fn options(given: &Document, max_await_time: Option<std::time::Duration>) -> Result<ChangeStreamOptions> {
-    let wrong = |error: String| Error::new(ErrorKind::Configuration, format!("the options cannot be used: {error}"));
-    let bytes = bson::serialize_to_vec(given).map_err(|error| wrong(error.to_string()))?;
-    let mut options: ChangeStreamOptions =
-        bson::deserialize_from_slice(&bytes).map_err(|error| wrong(crate::error::excerpt(&error.to_string(), 200)))?;
+    let invalid = |error: String| Error::new(ErrorKind::Configuration, format!("the options are invalid: {error}"));
+    let bytes = bson::serialize_to_vec(given).map_err(|error| invalid(error.to_string()))?;
+    let mut options: ChangeStreamOptions = bson::deserialize_from_slice(&bytes)
+        .map_err(|error| invalid(crate::error::excerpt(&error.to_string(), 200)))?;
     options.max_await_time = max_await_time;
     Ok(options)
 }

@@ -6,49 +6,49 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use serde_core::de::DeserializeOwned;
 
-use super::answer::Expected;
 use super::bulk::{as_number, raw, with_array};
 use super::error::Attempt;
+use super::reply_check::Expected;
 use super::retryable::{self, WriteCommand};
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What an update did.
+/// The result of an update.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Updated {
-    /// How many documents matched.
+    /// The number of documents that matched.
     pub matched: u64,
-    /// How many of them were changed.
+    /// The number of documents that were modified.
     pub modified: u64,
-    /// The `_id` of the document that was inserted since none matched.
+    /// The `_id` of the upserted document.
     pub upserted: Option<Bson>,
 }
 
-/// The driver's options, from MongoDB's own names for them.
+/// Converts a document with MongoDB's option names to the driver's options.
 pub(super) fn options<T: DeserializeOwned>(options: Document) -> Result<T> {
     bson::deserialize_from_document(options).map_err(|error| {
         Error::new(
             ErrorKind::Configuration,
-            format!("the options cannot be used: {}", crate::error::excerpt(&error.to_string(), 200)),
+            format!("the options are invalid: {}", crate::error::excerpt(&error.to_string(), 200)),
         )
     })
 }
 
-/// Options that belong to the statement; others belong to the command.
-const OF_STATEMENT: [&str; 5] = ["upsert", "arrayFilters", "hint", "collation", "sort"];
+/// The options of a statement. All other options belong to the command.
+const STATEMENT_OPTIONS: [&str; 5] = ["upsert", "arrayFilters", "hint", "collation", "sort"];
 
 fn update_document(update: Bson) -> Result<Bson> {
     let is_pipeline = |stages: &[Bson]| stages.iter().all(|stage| matches!(stage, Bson::Document(_)));
     match update {
         Bson::Document(_) => Ok(update),
         Bson::Array(stages) if is_pipeline(&stages) => Ok(Bson::Array(stages)),
-        _ => Err(Error::new(ErrorKind::Configuration, "an update is a document or a pipeline of stages")),
+        _ => Err(Error::new(ErrorKind::Configuration, "an update must be a document or a pipeline")),
     }
 }
 
-/// Sends a command of one statement: `{update: …, updates: [statement]}`.
+/// Sends a command with one statement: `{update: …, updates: [statement]}`.
 async fn statement(
     client: &DriverClient,
     attempt: &Attempt<'_>,
@@ -66,26 +66,26 @@ async fn statement(
         with_array(&raw(&head)?, field, std::iter::once(&statement))
     };
     let command = WriteCommand { body: &body, retryable, expected };
-    let answer = retryable::write(client, attempt.namespace, attempt, session.as_deref(), command).await?;
-    attempt.written(&answer)?;
-    Ok(answer)
+    let reply = retryable::write(client, attempt.namespace, attempt, session.as_deref(), command).await?;
+    attempt.written(&reply)?;
+    Ok(reply)
 }
 
-/// The parts of the options that belong to the statement and to the command.
+/// Splits the options into those of the statement and those of the command.
 fn split(given: Document) -> (Document, Document) {
-    given.into_iter().partition(|(name, _)| OF_STATEMENT.contains(&name.as_str()))
+    given.into_iter().partition(|(name, _)| STATEMENT_OPTIONS.contains(&name.as_str()))
 }
 
-fn updated(answer: &Document) -> Updated {
-    let number = |name: &str| answer.get(name).and_then(as_number).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-    let upserted = answer.get_array("upserted").ok().and_then(|all| all.first()).and_then(Bson::as_document);
+fn updated(reply: &Document) -> Updated {
+    let number = |name: &str| reply.get(name).and_then(as_number).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+    let upserted = reply.get_array("upserted").ok().and_then(|all| all.first()).and_then(Bson::as_document);
     let upserted = upserted.and_then(|one| one.get("_id")).cloned();
     // The server counts an upsert as a match.
     let matched = if upserted.is_some() { 0 } else { number("n") };
     Updated { matched, modified: number("nModified"), upserted }
 }
 
-/// Updates the first document that matches, or all that do.
+/// Updates the first matching document, or with `many` all matching documents.
 ///
 /// # Errors
 /// `DuplicateKey`, `Write`, `WriteConcern`, and those of any command.
@@ -99,17 +99,17 @@ pub async fn update(
     session: Option<Arc<Session>>,
 ) -> Result<Updated> {
     let attempt = Attempt { doing: "update in", namespace, settings: client.settings() };
-    let (of_statement, of_command) = split(given);
+    let (statement_options, command_options) = split(given);
     let mut one = doc! { "q": filter, "u": update_document(update)? };
     if many {
         one.insert("multi", true);
     }
-    one.extend(of_statement);
+    one.extend(statement_options);
     let (names, sending) = (("update", "updates"), (!many, Expected::Update(1)));
-    statement(client, &attempt, names, raw(&one)?, of_command, session, sending).await.map(|answer| updated(&answer))
+    statement(client, &attempt, names, raw(&one)?, command_options, session, sending).await.map(|reply| updated(&reply))
 }
 
-/// Replaces the first document that matches.
+/// Replaces the first matching document.
 ///
 /// # Errors
 /// As [`update`].
@@ -122,13 +122,13 @@ pub async fn replace(
     session: Option<Arc<Session>>,
 ) -> Result<Updated> {
     let attempt = Attempt { doing: "replace in", namespace, settings: client.settings() };
-    let (of_statement, of_command) = split(given);
-    let one = with_document(&raw(&doc! { "q": filter })?, "u", &replacement, &raw(&of_statement)?)?;
+    let (statement_options, command_options) = split(given);
+    let one = with_document(&raw(&doc! { "q": filter })?, "u", &replacement, &raw(&statement_options)?)?;
     let (names, sending) = (("update", "updates"), (true, Expected::Update(1)));
-    statement(client, &attempt, names, one, of_command, session, sending).await.map(|answer| updated(&answer))
+    statement(client, &attempt, names, one, command_options, session, sending).await.map(|reply| updated(&reply))
 }
 
-/// Deletes the first document that matches, or all that do; returns how many.
+/// Deletes the first matching document, or with `many` all matching documents. Returns how many.
 ///
 /// # Errors
 /// `Write`, `WriteConcern`, and those of any command.
@@ -141,15 +141,15 @@ pub async fn delete(
     session: Option<Arc<Session>>,
 ) -> Result<u64> {
     let attempt = Attempt { doing: "delete from", namespace, settings: client.settings() };
-    let (of_statement, of_command) = split(given);
+    let (statement_options, command_options) = split(given);
     let mut one = doc! { "q": filter, "limit": i32::from(!many) };
-    one.extend(of_statement);
+    one.extend(statement_options);
     let (names, sending) = (("delete", "deletes"), (!many, Expected::Delete(1)));
-    let answer = statement(client, &attempt, names, raw(&one)?, of_command, session, sending).await?;
-    Ok(answer.get("n").and_then(as_number).and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+    let reply = statement(client, &attempt, names, raw(&one)?, command_options, session, sending).await?;
+    Ok(reply.get("n").and_then(as_number).and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
-/// What [`find_one_and`] does with the document that it finds.
+/// What [`find_one_and`] does with the document.
 #[derive(Debug, Clone)]
 pub enum Then {
     /// Updates it.
@@ -160,24 +160,24 @@ pub enum Then {
     Delete,
 }
 
-/// What to find and change.
+/// The arguments of [`find_one_and`].
 pub struct FindOneAnd {
-    /// The query.
+    /// The filter.
     pub filter: Document,
     /// What to do with the document.
     pub then: Then,
-    /// Whether to return the document as it is after the change.
+    /// Whether to return the document after the change instead of before.
     pub after: bool,
-    /// How long the server may work on it.
+    /// The time limit on the server.
     pub max_time: Option<Duration>,
-    /// More of MongoDB's options.
+    /// Other options, with MongoDB's names.
     pub given: Document,
     /// The session.
     pub session: Option<Arc<Session>>,
 }
 
-/// Finds the first document that matches, and changes it; returns it as it was before, or, if
-/// `after`, as it is then.
+/// Updates, replaces or deletes the first matching document. Returns the document before the change,
+/// or with `after` the document after it.
 ///
 /// # Errors
 /// As [`update`].
@@ -223,15 +223,15 @@ pub async fn find_one_and(
         }
     };
     let command = WriteCommand { body: &body, retryable: true, expected: Expected::FindAndModify };
-    let mut answer = retryable::write(client, namespace, &attempt, session.as_deref(), command).await?;
-    attempt.written(&answer)?;
-    match answer.remove("value") {
+    let mut reply = retryable::write(client, namespace, &attempt, session.as_deref(), command).await?;
+    attempt.written(&reply)?;
+    match reply.remove("value") {
         Some(Bson::Document(found)) => raw(&found).map(Some),
         _ => Ok(None),
     }
 }
 
-/// A document with an embedded one, which is copied as it is, between other fields.
+/// Builds a document from fields, an embedded document that is copied verbatim, and more fields.
 fn with_document(
     before: &RawDocumentBuf,
     name: &str,

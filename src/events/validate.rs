@@ -6,7 +6,7 @@ use super::moment;
 use super::schema::{Kind, Model};
 use super::types::model_of_id;
 use super::view::{self, ARRAY, BIG_INTEGER, DOCUMENT, NULL, Place, STRING};
-use crate::secret::is_redacted;
+use crate::redact::is_redacted;
 
 /// The deepest nesting that MongoDB stores
 /// (<https://www.mongodb.com/docs/manual/reference/limits/>).

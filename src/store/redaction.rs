@@ -5,7 +5,8 @@ use sha2::Sha256;
 
 use super::identity;
 use crate::events::view::{self, ARRAY, DOCUMENT, NULL, Place, STRING};
-use crate::secret::{REDACTED, REDACTED_DIGEST, Secret, is_redacted};
+use crate::redact::{REDACTED, REDACTED_DIGEST, is_redacted};
+use crate::secret::Secret;
 
 /// The fields of a parameter of type `password` that may tell its value.
 const PASSWORD_FIELDS: [&[u8]; 7] =

@@ -1,4 +1,4 @@
-//! Extended JSON: what is read can be written, and comes back the same.
+//! Extended JSON: a parsed document can be written, and parses to the same document again.
 #![no_main]
 
 use connect_eaas_mongodb::codec::ejson::{self, Style};
@@ -18,7 +18,7 @@ fuzz_target!(|text: &[u8]| {
                 assert!(wrapped || again == document, "{}", String::from_utf8_lossy(&written));
             }
             (Style::Canonical, Err(error)) => panic!("{}: {}", error.message, String::from_utf8_lossy(&written)),
-            // Plain JSON has fewer types, and a field of it may look like one of Extended JSON's.
+            // Plain JSON has fewer types, and its fields may look like type wrappers.
             (_, _) => {}
         }
     }

@@ -1,15 +1,14 @@
-//! Connections that the server closed while they were idle in the pool.
+//! Detects connections that the server closed while they were idle in the pool.
 //!
-//! The driver does not look at a connection before it sends a command on it. A
-//! load balancer, a firewall or the server closes idle connections; the next
-//! command then fails with an error that does not tell whether the server got
-//! it, so that only what may be done twice can be repeated.
+//! The driver does not check a connection before it sends a command on it. If a load
+//! balancer, a firewall or the server has closed the connection, the command fails with an
+//! error that does not show whether the server received it, so that only idempotent
+//! commands can be retried.
 //!
-//! Here every connection of the pools is watched. As soon as its server has
-//! closed it, its sending side is shut down: from then on a send fails with
-//! `BrokenPipe`, and that error, which only a send gives, proves that the
-//! command was not sent as a whole. [`super::retryable::Repeats`] sends such a command
-//! again, whatever it does.
+//! This module watches every connection of the pools. When the server closes one, its
+//! sending side is shut down. Any further send fails with `BrokenPipe`, and since only a
+//! send fails with that error, it proves that the command was not sent completely.
+//! [`super::retryable::UnsentRetry`] resends such a command.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -26,44 +25,43 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 
-use super::events::unheard;
 use super::{Connected, DriverClient};
 use crate::limits::PURGE_TIME;
+use crate::listener::unobserved;
 
-/// Where closed connections cannot be watched, none is used that was idle for
-/// longer, unless the connection string says otherwise.
+/// The default of `maxIdleTimeMS` on systems where closed connections cannot be detected.
 #[cfg(not(target_os = "linux"))]
 const MAX_IDLE_TIME: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// The connections of a client.
+/// The open connections of a client.
 #[derive(Default)]
 pub(super) struct Connections {
-    /// How many are open, by server.
+    /// The number of open connections of each server.
     open: Mutex<HashMap<ServerAddress, usize>>,
     #[cfg(target_os = "linux")]
-    watched: Option<linux::Watched>,
-    /// Whether some were closed by their server since the last purge.
+    watcher: Option<linux::SocketWatcher>,
+    /// Whether servers closed connections since the last purge.
     closed: Arc<AtomicBool>,
     purging: AsyncMutex<()>,
 }
 
 impl Connections {
-    /// No connection yet; watching goes on in `runtime`.
+    /// Starts watching, in a task of `runtime`.
     pub(super) fn new(runtime: &Handle) -> Self {
         let closed: Arc<AtomicBool> = Arc::default();
         #[cfg(target_os = "linux")]
-        let watched = linux::Watched::new(runtime, Arc::clone(&closed)).ok();
+        let watcher = linux::SocketWatcher::new(runtime, Arc::clone(&closed)).ok();
         #[cfg(not(target_os = "linux"))]
         let _ = runtime;
         Self {
             #[cfg(target_os = "linux")]
-            watched,
+            watcher,
             closed,
             ..Self::default()
         }
     }
 
-    /// Options for where nothing can be watched.
+    /// Sets options for systems where closed connections cannot be detected.
     pub(super) fn prepare(options: &mut ClientOptions) {
         #[cfg(not(target_os = "linux"))]
         options.max_idle_time.get_or_insert(MAX_IDLE_TIME);
@@ -71,14 +69,14 @@ impl Connections {
         let _ = options;
     }
 
-    /// Takes note of what happens to the pools.
-    pub(super) fn note(&self, event: &CmapEvent) {
+    /// Handles an event of a connection pool.
+    pub(super) fn handle_pool_event(&self, event: &CmapEvent) {
         match event {
             CmapEvent::ConnectionReady(event) => {
                 *self.open().entry(event.address.clone()).or_insert(0) += 1;
                 #[cfg(target_os = "linux")]
-                if let (Some(watched), ServerAddress::Tcp { port, .. }) = (&self.watched, &event.address) {
-                    watched.add(port.unwrap_or(DEFAULT_PORT));
+                if let (Some(watcher), ServerAddress::Tcp { port, .. }) = (&self.watcher, &event.address) {
+                    watcher.add(port.unwrap_or(DEFAULT_PORT));
                 }
             }
             CmapEvent::ConnectionClosed(event) => {
@@ -94,21 +92,20 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shuts down what servers have closed until now. One system call, where there is nothing.
-    pub(super) fn look(&self) {
+    /// Shuts down connections that servers have closed. Costs one system call if there are none.
+    pub(super) fn poll(&self) {
         #[cfg(target_os = "linux")]
-        if let Some(watched) = &self.watched {
-            watched.look();
+        if let Some(watcher) = &self.watcher {
+            watcher.poll();
         }
     }
 
-    /// Has the driver drop connections that were closed, before what cannot be
-    /// sent again: the first command of a transaction, the next batch of a cursor.
+    /// Makes the driver discard closed connections. Called before commands that cannot be retried:
+    /// the first command of a transaction, and `getMore`.
     ///
-    /// A ping on each connection finds the closed ones, and for the first of
-    /// them the driver drops the whole pool.
+    /// It pings on each connection. When a ping fails, the driver clears the whole pool.
     pub(super) async fn purge(&self, client: &Client) {
-        self.look();
+        self.poll();
         if !self.closed.load(Ordering::Acquire) {
             return;
         }
@@ -124,9 +121,9 @@ impl Connections {
         let admin = client.database("admin");
         let pings = pings.map(|criteria| {
             let ping = admin.run_command(doc! { "ping": 1 }).selection_criteria(criteria);
-            async move { drop(unheard(ping).await) }
+            async move { drop(unobserved(ping).await) }
         });
-        // Of a server that does not answer the command itself tells more.
+        // If the server does not respond, the command itself fails with a better error.
         drop(timeout(PURGE_TIME, futures_util::future::join_all(pings)).await);
     }
 }
@@ -135,7 +132,7 @@ impl Connections {
 const DEFAULT_PORT: u16 = 27017;
 
 impl DriverClient {
-    /// Has the driver drop connections that were closed: see [`Connections::purge`].
+    /// Makes the driver discard closed connections: see [`Connections::purge`].
     pub(super) async fn purge(&self) {
         if let Some(Connected { client, .. }) = self.client.get() {
             self.connections.purge(client).await;

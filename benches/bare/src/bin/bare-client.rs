@@ -1,6 +1,5 @@
-//! The peers without Python: the Rust driver and reqwest alone. Takes the same
-//! orders on standard input, one JSON object a line, as the Python clients do,
-//! and answers each with a line of figures.
+//! The benchmark's clients without Python: the Rust driver and reqwest. Like the Python clients, it
+//! reads one JSON order per line from standard input, and writes a line of results for each.
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ impl Peer {
         })
     }
 
-    /// One call: the number of documents it stored.
+    /// Makes one call and returns the number of documents that it stored.
     async fn call(&self, document: &RawDocumentBuf, text: &str) -> Result<u64, Failure> {
         match self {
             Self::InsertOne(collection) => {
@@ -97,14 +96,14 @@ async fn run(peer: &Peer, order: &Value) -> Result<Value, Failure> {
             .map(|_| {
                 let (peer, shared, counted) = (peer.clone(), Arc::clone(&shared), Arc::clone(&counted));
                 tokio::spawn(async move {
-                    let mut took = Vec::new();
+                    let mut durations = Vec::new();
                     while Instant::now() < until {
-                        let begun = Instant::now();
+                        let started = Instant::now();
                         let stored = peer.call(&shared.0, &shared.1).await?;
-                        took.push(begun.elapsed().as_secs_f64());
+                        durations.push(started.elapsed().as_secs_f64());
                         counted.fetch_add(stored, Ordering::Relaxed);
                     }
-                    Ok::<_, Failure>(took)
+                    Ok::<_, Failure>(durations)
                 })
             })
             .collect::<Vec<_>>()
@@ -113,14 +112,16 @@ async fn run(peer: &Peer, order: &Value) -> Result<Value, Failure> {
         task.await??;
     }
     let counted = Arc::new(AtomicU64::new(0));
-    let (begun, cpu_before) = (Instant::now(), cpu());
-    let mut took = Vec::new();
-    for task in tasks_of(begun + seconds, Arc::clone(&counted)) {
-        took.extend(task.await??);
+    let (started, cpu_before) = (Instant::now(), cpu());
+    let mut durations = Vec::new();
+    for task in tasks_of(started + seconds, Arc::clone(&counted)) {
+        durations.extend(task.await??);
     }
-    let (elapsed, used) = (begun.elapsed().as_secs_f64(), cpu() - cpu_before);
-    took.sort_by(f64::total_cmp);
-    let at = |share: f64| took.get(((took.len() as f64 - 1.0) * share) as usize).copied().unwrap_or(f64::NAN) * 1e3;
+    let (elapsed, used) = (started.elapsed().as_secs_f64(), cpu() - cpu_before);
+    durations.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        durations.get(((durations.len() as f64 - 1.0) * share) as usize).copied().unwrap_or(f64::NAN) * 1e3
+    };
     let calls = counted.load(Ordering::Relaxed);
     Ok(json!({
         "calls": calls,

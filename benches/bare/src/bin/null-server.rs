@@ -1,7 +1,6 @@
-//! A server that stores nothing, so that what is measured is the client: the
-//! MongoDB handshake and acknowledged writes on one port, the Data API's
-//! inserts on another. Prints `MONGODB_PORT HTTP_PORT` and runs until its
-//! standard input ends.
+//! A server that stores nothing, so that benchmarks measure only the client. One port implements the
+//! MongoDB handshake and acknowledged writes, the other the Data API's inserts. Prints
+//! `MONGODB_PORT HTTP_PORT` and runs until its standard input is closed.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +14,7 @@ const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
 const OP_MSG: i32 = 2013;
 
-/// What a `find` finds, by its limit: one document, or a thousand.
+/// The replies to `find`: one document if it has a limit, otherwise a thousand.
 struct Found {
     one: RawDocumentBuf,
     thousand: RawDocumentBuf,
@@ -28,19 +27,19 @@ fn main() -> Result<()> {
     println!("{port} {}", http.local_addr()?.port());
     let document = std::env::args().nth(1).and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
     let found = Arc::new(Found { one: cursor(&document, 1), thousand: cursor(&document, 1000) });
-    serve(mongodb, move |stream| drop(speak_mongodb(stream, port, &found)));
-    serve(http, |stream| drop(speak_http(stream)));
+    serve(mongodb, move |stream| drop(serve_mongodb(stream, port, &found)));
+    serve(http, |stream| drop(serve_http(stream)));
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
 }
 
-fn serve(listener: TcpListener, speak: impl Fn(TcpStream) + Send + Sync + 'static) {
-    let speak = Arc::new(speak);
+fn serve(listener: TcpListener, handle: impl Fn(TcpStream) + Send + Sync + 'static) {
+    let handle = Arc::new(handle);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let speak = Arc::clone(&speak);
+            let handle = Arc::clone(&handle);
             drop(stream.set_nodelay(true));
-            thread::spawn(move || speak(stream));
+            thread::spawn(move || handle(stream));
         }
     });
 }
@@ -78,11 +77,11 @@ fn hello(port: u16) -> RawDocumentBuf {
     }
 }
 
-fn int(bytes: &[u8], place: usize) -> i32 {
-    bytes.get(place..place + 4).and_then(|four| four.try_into().ok()).map_or(0, i32::from_le_bytes)
+fn int(bytes: &[u8], offset: usize) -> i32 {
+    bytes.get(offset..offset + 4).and_then(|four| four.try_into().ok()).map_or(0, i32::from_le_bytes)
 }
 
-fn speak_mongodb(mut stream: TcpStream, port: u16, found: &Found) -> Result<()> {
+fn serve_mongodb(mut stream: TcpStream, port: u16, found: &Found) -> Result<()> {
     let mut message = Vec::new();
     let mut reply = Vec::new();
     loop {
@@ -124,14 +123,14 @@ fn speak_mongodb(mut stream: TcpStream, port: u16, found: &Found) -> Result<()> 
     }
 }
 
-/// The command's name, and how many documents came with it.
+/// Returns the command's name and the number of its documents.
 fn sections(message: &[u8]) -> (String, i32) {
     let (mut command, mut documents) = (String::new(), 0);
-    let mut place = 4;
-    while place < message.len() {
-        let kind = message[place];
-        let length = int(message, place + 1) as usize;
-        let section = message.get(place + 1..place + 1 + length).unwrap_or_default();
+    let mut offset = 4;
+    while offset < message.len() {
+        let kind = message[offset];
+        let length = int(message, offset + 1) as usize;
+        let section = message.get(offset + 1..offset + 1 + length).unwrap_or_default();
         if kind == 0 {
             if let Ok(body) = RawDocument::from_bytes(section) {
                 command = body.iter().next().and_then(OkName::ok_name).unwrap_or_default();
@@ -142,14 +141,14 @@ fn sections(message: &[u8]) -> (String, i32) {
                 }
             }
         } else {
-            // The section's length, its name, then the documents.
+            // The section consists of its length, its name and the documents.
             let mut at = section.iter().skip(4).position(|&byte| byte == 0).map_or(section.len(), |end| end + 5);
             while at < section.len() {
                 documents += 1;
                 at += (int(section, at) as usize).max(5);
             }
         }
-        place += 1 + length.max(1);
+        offset += 1 + length.max(1);
     }
     (command, documents)
 }
@@ -164,8 +163,8 @@ impl OkName for bson::error::Result<(&bson::raw::CStr, bson::raw::RawBsonRef<'_>
     }
 }
 
-fn speak_http(mut stream: TcpStream) -> Result<()> {
-    // How each document of a merged insert begins.
+fn serve_http(mut stream: TcpStream) -> Result<()> {
+    // The beginning of each document of a merged insert.
     let made_id = memmem::Finder::new(br#"{"_id":{"$oid":""#);
     let mut buffer = Vec::new();
     let mut chunk = vec![0; 1 << 18];
@@ -198,11 +197,11 @@ fn speak_http(mut stream: TcpStream) -> Result<()> {
             r#"{"insertedId":{"$oid":"6193504e1be4ab27791c8133"}}"#.to_owned()
         };
         buffer.drain(..head + length);
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 201 Created\r\ncontent-type: application/ejson\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(answer.as_bytes())?;
+        stream.write_all(response.as_bytes())?;
     }
 }
 

@@ -1,5 +1,5 @@
-//! Requests by a grammar: every stage that names a collection, within one another, and at each
-//! place a value of each type of BSON; fields that are there twice, are missing or are unknown.
+//! Generates requests from a grammar: nested stages that name collections, values of every BSON type
+//! in every position, and duplicate, missing and unknown fields.
 
 use std::fmt::Write as _;
 
@@ -23,12 +23,12 @@ const ACTIONS: [&str; 10] = [
     "insertOne",
     "insertMany",
 ];
-/// The deepest that stages are within one another.
-const DEEPEST: u32 = 4;
+/// The maximum nesting depth of stages.
+const MAX_DEPTH: u32 = 4;
 
-/// JSON, in which a name may come twice.
+/// JSON that allows duplicate names.
 enum Json {
-    /// Text that is JSON already.
+    /// Text that is already JSON.
     Raw(&'static str),
     Text(String),
     List(Vec<Self>),
@@ -42,8 +42,8 @@ impl Json {
             Self::Text(text) => quote(out, text),
             Self::List(items) => {
                 out.push('[');
-                for (place, item) in items.iter().enumerate() {
-                    if place > 0 {
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
                         out.push(',');
                     }
                     item.write(out);
@@ -52,8 +52,8 @@ impl Json {
             }
             Self::Object(fields) => {
                 out.push('{');
-                for (place, (name, value)) in fields.iter().enumerate() {
-                    if place > 0 {
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    if index > 0 {
                         out.push(',');
                     }
                     quote(out, name);
@@ -86,7 +86,7 @@ fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
     Json::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// A request: the key's place, the action and the body.
+/// Generates a request: the key's index, the action and the body.
 pub fn request(u: &mut Unstructured<'_>) -> Result<(usize, String, Vec<u8>)> {
     let key = u.choose_index(KEYS.len())?;
     let action = *u.choose(&ACTIONS)?;
@@ -97,7 +97,7 @@ pub fn request(u: &mut Unstructured<'_>) -> Result<(usize, String, Vec<u8>)> {
     ];
     let mut add = |name: &str, value: Json| fields.push((name.to_owned(), value));
     match action {
-        "aggregate" => add("pipeline", pipeline(u, DEEPEST)?),
+        "aggregate" => add("pipeline", pipeline(u, MAX_DEPTH)?),
         "insertOne" => add("document", object([("a", expression(u, 2)?)])),
         "insertMany" => add("documents", Json::List(vec![object([("a", expression(u, 2)?)])])),
         _ => {
@@ -119,18 +119,18 @@ pub fn request(u: &mut Unstructured<'_>) -> Result<(usize, String, Vec<u8>)> {
     Ok((key, action.to_owned(), body.into_bytes()))
 }
 
-/// Mostly the name itself, so that most requests get as far as their pipeline.
+/// Generates mostly `name` itself, so that the gateway evaluates the pipeline of most requests.
 fn own(u: &mut Unstructured<'_>, name: &str, others: &[&str]) -> Result<Json> {
     if u.ratio(1, 16)? { named(u, others) } else { Ok(text(name)) }
 }
 
-/// A name, as a string or as something else.
+/// Generates a name as a string or another value.
 fn named(u: &mut Unstructured<'_>, names: &[&str]) -> Result<Json> {
     let name = *u.choose(names)?;
     typed(u, name)
 }
 
-/// A name in a value of any type.
+/// Generates a value of any type that contains a name.
 fn typed(u: &mut Unstructured<'_>, name: &str) -> Result<Json> {
     const ID: &str = r#"{"$oid":"6193504e1be4ab27791c8133"}"#;
     Ok(match u.int_in_range(0..=47)? {
@@ -163,7 +163,7 @@ fn typed(u: &mut Unstructured<'_>, name: &str) -> Result<Json> {
     })
 }
 
-/// `{db, coll}`.
+/// Generates `{db, coll}`.
 fn namespace(u: &mut Unstructured<'_>) -> Result<Json> {
     let mut fields = Vec::new();
     if u.ratio(7, 8)? {
@@ -175,26 +175,26 @@ fn namespace(u: &mut Unstructured<'_>) -> Result<Json> {
     disturbed(u, fields, "other")
 }
 
-/// A collection: by its name, or by that of its database too.
+/// Generates a collection: its name, or `{db, coll}`.
 fn collection(u: &mut Unstructured<'_>) -> Result<Json> {
     if u.ratio(1, 2)? { namespace(u) } else { named(u, &COLLECTIONS) }
 }
 
-/// An object of these fields; sometimes one is there twice, in another order, missing, or of another name.
+/// Generates an object with these fields, of which one is sometimes duplicated, reordered, missing or renamed.
 fn disturbed(u: &mut Unstructured<'_>, mut fields: Vec<(String, Json)>, name: &str) -> Result<Json> {
     if !fields.is_empty() && u.ratio(1, 8)? {
-        let place = u.choose_index(fields.len())?;
+        let index = u.choose_index(fields.len())?;
         match u.int_in_range(0..=5)? {
-            0 => drop(fields.remove(place)),
+            0 => drop(fields.remove(index)),
             1 => {
-                let again = (fields[place].0.clone(), typed(u, name)?);
+                let again = (fields[index].0.clone(), typed(u, name)?);
                 fields.push(again);
             }
             2 => {
-                let again = (fields[place].0.clone(), typed(u, name)?);
+                let again = (fields[index].0.clone(), typed(u, name)?);
                 fields.insert(0, again);
             }
-            3 => fields[place].0 = fields[place].0.to_uppercase(),
+            3 => fields[index].0 = fields[index].0.to_uppercase(),
             4 => {
                 let unknown = *u.choose(&["db", "coll", "from", "into", "atlas", "s3", "pipeline", "$db", "x"])?;
                 fields.push((unknown.to_owned(), typed(u, name)?));
@@ -335,7 +335,7 @@ fn filter(u: &mut Unstructured<'_>) -> Result<Json> {
     if u.ratio(1, 32)? { typed(u, "secret") } else { Ok(object([("a", expression(u, 2)?)])) }
 }
 
-/// What a stage computes, or a condition; with operators that have no place there.
+/// Generates an expression or a condition, sometimes with operators that are not allowed there.
 fn expression(u: &mut Unstructured<'_>, depth: u32) -> Result<Json> {
     if depth == 0 || u.ratio(1, 2)? {
         return typed(u, "secret");

@@ -1,8 +1,8 @@
-//! Rights: whatever a request is, the gateway asks MongoDB for nothing that its key does not cover.
+//! Permissions: whatever the request, the gateway sends MongoDB only commands that the API key permits.
 //!
-//! The router talks to a recorder that speaks MongoDB's wire protocol, and the oracle reads the
-//! commands as they came over the connection. An input is text, a line with the key and the action
-//! and then the body, or else the choices of a grammar of requests.
+//! The router connects to a recorder that implements MongoDB's wire protocol, and the oracle checks
+//! the received commands. An input is either text (a line with the key and the action, then the
+//! body) or the random choices of a request grammar.
 #![no_main]
 
 mod grammar;
@@ -28,7 +28,7 @@ struct Gateway {
     runtime: Runtime,
     router: Router,
     recorder: Recorder,
-    /// As in [`KEYS`].
+    /// The keys, in the order of [`KEYS`].
     keys: Vec<HeaderValue>,
 }
 
@@ -36,8 +36,8 @@ fn gateway() -> &'static Gateway {
     static GATEWAY: OnceLock<Gateway> = OnceLock::new();
     GATEWAY.get_or_init(|| {
         let gateway = start();
-        oracle::finds_what_is_not_covered();
-        finds_what_is_sent(&gateway);
+        oracle::self_check();
+        check_recorder(&gateway);
         gateway
     })
 }
@@ -67,7 +67,7 @@ fn start() -> Gateway {
 }
 
 impl Gateway {
-    /// Sends a request; the status, the answer, and the commands that MongoDB got.
+    /// Sends a request. Returns the status, the response body, and the commands that MongoDB received.
     fn post(&self, key: usize, action: &str, body: &[u8]) -> Option<(StatusCode, Vec<u8>, Vec<recorder::Command>)> {
         let request = Request::builder()
             .method(Method::POST)
@@ -89,20 +89,20 @@ impl Gateway {
     }
 }
 
-/// A target that sees nothing would pass as well.
-fn finds_what_is_sent(gateway: &Gateway) {
+/// Checks that the target can fail: it must see the command of a request.
+fn check_recorder(gateway: &Gateway) {
     let body = br#"{"dataSource":"x","database":"mine","collection":"a","pipeline":[{"$match":{"a":1}},{"$out":"b"}]}"#;
     let out = KEYS.iter().position(|key| key.name == "out").expect("a key");
     let (status, answer, commands) = gateway.post(out, "aggregate", body).expect("a request");
     assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer));
-    let [command] = &commands[..] else { panic!("{} commands came", commands.len()) };
+    let [command] = &commands[..] else { panic!("{} commands received", commands.len()) };
     assert!(oracle::covered(command, &KEYS[out]).is_ok());
     let reader = KEYS.iter().find(|key| key.name == "reader").expect("a key");
     assert!(oracle::covered(command, reader).is_err());
 }
 
-/// A request in text: `KEY ACTION`, a line break, the body.
-fn of_text(input: &[u8]) -> Option<(usize, String, Vec<u8>)> {
+/// Parses a request in text form: `KEY ACTION`, a line break, the body.
+fn parse_text(input: &[u8]) -> Option<(usize, String, Vec<u8>)> {
     let end = input.iter().position(|byte| *byte == b'\n')?;
     let (name, action) = std::str::from_utf8(&input[..end]).ok()?.split_once(' ')?;
     let key = KEYS.iter().position(|key| key.name == name)?;
@@ -110,7 +110,7 @@ fn of_text(input: &[u8]) -> Option<(usize, String, Vec<u8>)> {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let request = of_text(input).or_else(|| grammar::request(&mut Unstructured::new(input)).ok());
+    let request = parse_text(input).or_else(|| grammar::request(&mut Unstructured::new(input)).ok());
     let Some((key, action, body)) = request else { return };
     let Some((status, answer, commands)) = gateway().post(key, &action, &body) else { return };
     let shown = || format!("{} {action} {}", KEYS[key].name, String::from_utf8_lossy(&body));

@@ -1,20 +1,20 @@
-//! What a command has MongoDB read, write and run, seen from the command alone: with rules of its
-//! own, that know nothing of how the gateway looks at a request, and take the worse of two readings.
+//! Determines what a command makes MongoDB read, write and execute, from the command alone. Its rules
+//! are independent of the gateway's, and assume the worse of two interpretations.
 
 use bson::{RawBsonRef, RawDocument, rawdoc};
 
 use crate::recorder::Command;
 
-/// A key, and what it is for.
+/// An API key and its grants.
 pub struct Key {
     pub name: &'static str,
     pub grants: &'static [Grant],
 }
 
-/// Rights in collections.
+/// Rights on collections.
 pub struct Grant {
     pub database: &'static str,
-    /// A name, or the beginning of one with a star.
+    /// A name, or a prefix followed by `*`.
     pub collection: &'static str,
     pub rights: &'static [&'static str],
 }
@@ -48,7 +48,7 @@ impl Key {
     }
 }
 
-/// Operators by the right that they need.
+/// Operators by the right that they require.
 const CODE: [&str; 5] = ["$where", "$function", "$accumulator", "$_internalJsEmit", "$_internalJsReduce"];
 const STATS: [&str; 13] = [
     "$collStats",
@@ -68,8 +68,8 @@ const STATS: [&str; 13] = [
 /// Stages that name a collection, with whether they write.
 const NAMING: [(&str, bool); 5] =
     [("$out", true), ("$merge", true), ("$lookup", false), ("$graphLookup", false), ("$unionWith", false)];
-/// Fields of theirs that name nothing.
-const NAMES_NOTHING: [&str; 15] = [
+/// Fields of these stages that do not name a collection.
+const OTHER_FIELDS: [&str; 15] = [
     "as",
     "connectFromField",
     "connectToField",
@@ -86,25 +86,25 @@ const NAMES_NOTHING: [&str; 15] = [
     "whenMatched",
     "whenNotMatched",
 ];
-/// Stages that only see what comes to them, and those that hold pipelines.
+/// Stages that only process their input documents or nested pipelines.
 const HARMLESS: &str = " $addFields $bucket $bucketAuto $count $densify $documents $facet $fill $geoNear $group $limit \
     $match $project $rankFusion $redact $replaceRoot $replaceWith $sample $scoreFusion $search $searchMeta $set \
     $setWindowFields $skip $sort $sortByCount $unset $unwind $vectorSearch ";
 
-/// Where something is evaluated.
+/// The context in which an expression is evaluated.
 struct Within<'a> {
     key: &'a Key,
     database: &'a str,
     collection: &'a str,
 }
 
-/// Whether a key covers all that a command asks for; what it does not, otherwise.
+/// Checks that a key permits everything that a command does.
 pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
     let document = &command.document;
     let Some(Ok((name, RawBsonRef::String(collection)))) = document.iter().next() else {
-        return Err("the command's collection is no string".to_owned());
+        return Err("the command's collection is not a string".to_owned());
     };
-    let database = document.get_str("$db").map_err(|_| "the command's $db is no string".to_owned())?;
+    let database = document.get_str("$db").map_err(|_| "the command's $db is not a string".to_owned())?;
     let within = Within { key, database, collection };
     let known = |part: &str, known: &[&str]| {
         let common = ["$db", "lsid", "comment", "maxTimeMS", "txnNumber", "$clusterTime", "readConcern"];
@@ -149,7 +149,7 @@ impl Within<'_> {
         }
     }
 
-    /// A document to insert, an update, or a deletion.
+    /// Checks a document to insert, an update or a delete.
     fn statement(&self, part: &str, statement: &RawDocument) -> Result<(), String> {
         if part == "documents" {
             return Ok(());
@@ -165,7 +165,7 @@ impl Within<'_> {
         Ok(())
     }
 
-    /// Update operators; a replacement is not evaluated, and has no operator at all.
+    /// Checks update operators. A replacement has no operators and is not evaluated.
     fn update(&self, update: &RawDocument) -> Result<(), String> {
         match update.iter().flatten().any(|(name, _)| name.as_str().starts_with('$')) {
             true => self.any(RawBsonRef::Document(update)),
@@ -173,33 +173,33 @@ impl Within<'_> {
         }
     }
 
-    /// A pipeline: an array of documents, each of one stage that is known.
+    /// Checks a pipeline: an array of documents, each with one known stage.
     fn stages(&self, value: RawBsonRef<'_>) -> Result<(), String> {
         let RawBsonRef::Array(stages) = value else { return Err(format!("a pipeline is {value:?}")) };
         for stage in stages {
             let RawBsonRef::Document(stage) = stage.map_err(|error| error.to_string())? else {
-                return Err("a stage is no document".to_owned());
+                return Err("a stage is not a document".to_owned());
             };
             let mut names = stage.iter().flatten().map(|(name, _)| name.as_str());
             let (Some(name), None) = (names.next(), names.next()) else {
-                return Err("a stage has not one field".to_owned());
+                return Err("a stage does not have exactly one field".to_owned());
             };
             let naming = NAMING.iter().any(|(naming, _)| *naming == name);
             if !naming && !STATS.contains(&name) && !HARMLESS.contains(&format!(" {name} ")) {
-                return Err(format!("a stage that nobody knows: {name:?}"));
+                return Err(format!("unknown stage: {name:?}"));
             }
             self.any(RawBsonRef::Document(stage))?;
         }
         Ok(())
     }
 
-    /// Pipelines by names.
+    /// Checks a document of pipelines.
     fn pipelines(&self, value: RawBsonRef<'_>) -> Result<(), String> {
         let RawBsonRef::Document(pipelines) = value else { return Err(format!("pipelines are {value:?}")) };
         pipelines.iter().flatten().try_for_each(|(_, stages)| self.stages(stages))
     }
 
-    /// Whatever MongoDB evaluates, at any depth.
+    /// Checks any expression, at any depth.
     fn any(&self, value: RawBsonRef<'_>) -> Result<(), String> {
         match value {
             RawBsonRef::Document(document) => {
@@ -208,7 +208,7 @@ impl Within<'_> {
                     let (name, value) = element.map_err(|error| error.to_string())?;
                     let name = name.as_str();
                     if before.contains(&name) {
-                        return Err(format!("{name:?} comes twice"));
+                        return Err(format!("{name:?} is duplicated"));
                     }
                     before.push(name);
                     self.operator(name, value)?;
@@ -254,7 +254,7 @@ impl Within<'_> {
                     match (field.as_str(), value) {
                         ("pipeline", stages) => self.stages(stages)?,
                         ("whenMatched", RawBsonRef::Array(_)) => self.stages(value)?,
-                        (field, _) if NAMES_NOTHING.contains(&field) => {}
+                        (field, _) if OTHER_FIELDS.contains(&field) => {}
                         (field, value) => names.add(field, value)?,
                     }
                 }
@@ -279,7 +279,7 @@ impl Within<'_> {
     }
 }
 
-/// All that a stage could mean as the name of a database or of a collection.
+/// All possible names of databases and collections in a stage.
 #[derive(Default)]
 struct Names<'a> {
     databases: Vec<&'a str>,
@@ -303,8 +303,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// An oracle that finds nothing would pass as well.
-pub fn finds_what_is_not_covered() {
+/// Checks that the oracle rejects commands that the key does not permit.
+pub fn self_check() {
     let symbol = || RawBsonRef::Symbol("other");
     let mut hidden = rawdoc! {};
     hidden.append(bson::cstr!("db"), symbol());

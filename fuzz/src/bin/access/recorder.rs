@@ -1,5 +1,4 @@
-//! A server that speaks as much of MongoDB's wire protocol as a client needs to send commands, and
-//! keeps the bytes of each.
+//! A server that implements enough of MongoDB's wire protocol to receive commands, which it records.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
-/// A command as it came: its document, and the documents that came beside it under a name.
+/// A received command: its document, and its document sequences with their names.
 #[derive(Debug)]
 pub struct Command {
     pub document: RawDocumentBuf,
@@ -15,7 +14,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// Its name, which is that of its first field.
+    /// Returns the command's name, which is the name of the first field.
     pub fn name(&self) -> &str {
         self.document.iter().next().and_then(Result::ok).map_or("", |(name, _)| name.as_str())
     }
@@ -26,8 +25,8 @@ pub struct Recorder {
     commands: Arc<Mutex<Vec<Command>>>,
 }
 
-/// What clients send for themselves.
-const OF_CLIENTS: [&str; 5] = ["hello", "ismaster", "isMaster", "ping", "endSessions"];
+/// The commands that clients send by themselves.
+const INTERNAL_COMMANDS: [&str; 5] = ["hello", "ismaster", "isMaster", "ping", "endSessions"];
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
@@ -47,7 +46,7 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// The commands since the last call.
+    /// Returns the commands since the last call.
     pub fn take(&self) -> Vec<Command> {
         std::mem::take(&mut *self.commands.lock().expect("the commands"))
     }
@@ -65,11 +64,11 @@ fn serve(mut stream: TcpStream, commands: &Mutex<Vec<Command>>) -> io::Result<()
         let command = match code {
             OP_MSG => message(&body),
             OP_QUERY => query(&body),
-            other => panic!("an opcode that is not known: {other}"),
+            other => panic!("unknown opcode: {other}"),
         };
-        let command = command.unwrap_or_else(|| panic!("a message that cannot be read: {body:?}"));
+        let command = command.unwrap_or_else(|| panic!("malformed message: {body:?}"));
         let document = answer(&command);
-        if !OF_CLIENTS.contains(&command.name()) {
+        if !INTERNAL_COMMANDS.contains(&command.name()) {
             commands.lock().expect("the commands").push(command);
         }
         stream.write_all(&reply(id, code, &document))?;
@@ -78,9 +77,9 @@ fn serve(mut stream: TcpStream, commands: &Mutex<Vec<Command>>) -> io::Result<()
 
 fn reply(to: i32, code: i32, document: &RawDocument) -> Vec<u8> {
     let (code, head): (i32, Vec<u8>) = match code {
-        // Flags, a cursor, where it begins, and one document.
+        // The flags, the cursor ID, the start, and the number of documents.
         OP_QUERY => (OP_REPLY, [&8_i32.to_le_bytes()[..], &[0; 12], &1_i32.to_le_bytes()].concat()),
-        // Flags, and a section of one document.
+        // The flags, and a section with one document.
         _ => (OP_MSG, vec![0; 5]),
     };
     let length = i32::try_from(16 + head.len() + document.as_bytes().len()).expect("a length");
@@ -89,7 +88,7 @@ fn reply(to: i32, code: i32, document: &RawDocument) -> Vec<u8> {
 }
 
 fn query(body: &[u8]) -> Option<Command> {
-    // Flags, the collection's name, how many to skip and to return, the query.
+    // The flags, the collection, the numbers to skip and to return, and the query.
     let name = body.get(4..)?.iter().position(|byte| *byte == 0)?;
     let (document, _) = document(body.get(4 + name + 1 + 8..)?)?;
     Some(Command { document, sequences: Vec::new() })

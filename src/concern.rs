@@ -1,5 +1,4 @@
-//! How sure and how recent: read and write concern, and read preference, of a
-//! collection or a call.
+//! Read concern, write concern and read preference of a collection or a call.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -12,8 +11,8 @@ use mongodb::options::{
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is set beyond the connection string. Two are the same if they were
-/// made of the same documents.
+/// The concerns and the read preference that override those of the connection string. Two values
+/// are equal if they were created from the same documents.
 #[derive(Debug, Clone, Default)]
 pub struct Concerns {
     key: String,
@@ -21,7 +20,7 @@ pub struct Concerns {
     pub read_concern: Option<ReadConcern>,
     /// The write concern.
     pub write_concern: Option<WriteConcern>,
-    /// Which servers may be read from.
+    /// The read preference.
     pub read_preference: Option<SelectionCriteria>,
 }
 
@@ -40,11 +39,11 @@ impl Hash for Concerns {
 }
 
 impl Concerns {
-    /// Of MongoDB's documents for them: `{level}`, `{w, j, wtimeout}`, and
+    /// Converts MongoDB's documents `{level}`, `{w, j, wtimeout}` and
     /// `{mode, tags, maxStalenessSeconds}`.
     ///
     /// # Errors
-    /// `Configuration`, where a write would not be confirmed, or a value is none.
+    /// `Configuration` if writes would be unacknowledged, or a value is invalid.
     pub fn new(
         read_concern: Option<&Document>,
         write_concern: Option<&Document>,
@@ -60,8 +59,8 @@ impl Concerns {
         })
     }
 
-    /// As the driver takes them for a collection.
-    pub(super) fn options(&self) -> CollectionOptions {
+    /// Returns the driver's collection options.
+    pub(crate) fn options(&self) -> CollectionOptions {
         CollectionOptions::builder()
             .read_concern(self.read_concern.clone())
             .write_concern(self.write_concern.clone())
@@ -92,7 +91,7 @@ fn as_write_concern(document: &Document) -> Result<Option<WriteConcern>> {
     if concern.w == Some(Acknowledgment::Nodes(0)) {
         return Err(Error::new(
             ErrorKind::Configuration,
-            "w=0 is not supported, since a write counts only when MongoDB confirmed it: leave it out, or use w=1",
+            "w=0 (unacknowledged writes) is not supported: remove the option, or use w=1",
         ));
     }
     concern.journal = document.get_bool("j").ok();
@@ -101,19 +100,20 @@ fn as_write_concern(document: &Document) -> Result<Option<WriteConcern>> {
     Ok(Some(concern))
 }
 
-/// A write concern as a command has it.
-pub(super) fn write_concern_document(concern: &WriteConcern) -> Option<Document> {
+/// Returns the write concern as a field of a command.
+pub(crate) fn write_concern_document(concern: &WriteConcern) -> Option<Document> {
     bson::serialize_to_document(concern).ok().filter(|document| !document.is_empty())
 }
 
 fn as_read_preference(document: &Document) -> Result<SelectionCriteria> {
-    let wrong = |what: &str| Error::new(ErrorKind::Configuration, format!("the read preference's {what} is not valid"));
+    let invalid =
+        |what: &str| Error::new(ErrorKind::Configuration, format!("the read preference's {what} is not valid"));
     let mut options = ReadPreferenceOptions::default();
     if let Ok(sets) = document.get_array("tags") {
         let sets = sets.iter().map(|set| {
-            let set = set.as_document().ok_or_else(|| wrong("tag_sets"))?;
+            let set = set.as_document().ok_or_else(|| invalid("tag_sets"))?;
             set.iter()
-                .map(|(tag, value)| Ok((tag.clone(), value.as_str().ok_or_else(|| wrong("tag_sets"))?.to_owned())))
+                .map(|(tag, value)| Ok((tag.clone(), value.as_str().ok_or_else(|| invalid("tag_sets"))?.to_owned())))
                 .collect::<Result<TagSet>>()
         });
         options.tag_sets = Some(sets.collect::<Result<_>>()?);
@@ -122,13 +122,13 @@ fn as_read_preference(document: &Document) -> Result<SelectionCriteria> {
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map(Duration::from_secs);
     let options = Some(options);
-    Ok(SelectionCriteria::ReadPreference(match document.get_str("mode").map_err(|_| wrong("mode"))? {
+    Ok(SelectionCriteria::ReadPreference(match document.get_str("mode").map_err(|_| invalid("mode"))? {
         "primary" => ReadPreference::Primary,
         "primaryPreferred" => ReadPreference::PrimaryPreferred { options },
         "secondary" => ReadPreference::Secondary { options },
         "secondaryPreferred" => ReadPreference::SecondaryPreferred { options },
         "nearest" => ReadPreference::Nearest { options },
-        _ => return Err(wrong("mode")),
+        _ => return Err(invalid("mode")),
     }))
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_become_concerns_and_w_0_is_refused() {
+    fn documents_are_converted_and_w_0_is_rejected() {
         let concerns = Concerns::new(
             Some(&doc! { "level": "majority" }),
             Some(&doc! { "w": 2, "j": true, "wtimeout": 50 }),
@@ -156,8 +156,8 @@ mod tests {
             Some(SelectionCriteria::ReadPreference(ReadPreference::Secondary { .. }))
         ));
         assert_ne!(concerns, Concerns::default());
-        let refused = Concerns::new(None, Some(&doc! { "w": 0 }), None).expect_err("w=0");
-        assert_eq!(refused.kind, ErrorKind::Configuration);
+        let rejected = Concerns::new(None, Some(&doc! { "w": 0 }), None).expect_err("w=0");
+        assert_eq!(rejected.kind, ErrorKind::Configuration);
         assert!(Concerns::new(None, None, Some(&doc! { "mode": "any" })).is_err());
     }
 }

@@ -1,0 +1,35 @@
+//! The collection that a call addresses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::concern::Concerns;
+
+/// A database and a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Namespace {
+    /// The database's name.
+    pub database: String,
+    /// The collection's name.
+    pub collection: String,
+    /// Concerns and read preference that override the client's.
+    pub concerns: Arc<Concerns>,
+}
+
+impl Namespace {
+    /// Creates a namespace with the client's concerns and read preference.
+    pub fn new(database: impl Into<String>, collection: impl Into<String>) -> Self {
+        Self { database: database.into(), collection: collection.into(), concerns: Arc::default() }
+    }
+
+    /// Returns whether both name the same collection, regardless of their options.
+    pub fn is_named_as(&self, other: &Self) -> bool {
+        self.database == other.database && self.collection == other.collection
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.database, self.collection)
+    }
+}
