@@ -77,8 +77,8 @@ def store_event(
             `fail` (the default for all others): the task fails with a message;
             `raise`: the handler raises the exception; `continue`: the handler runs.
         on_invalid: what happens to an object that can never be stored, because
-            it is nested too deep, larger than 16 MiB, or has an integer beyond
-            64 bits. It goes into the collection of dead letters first.
+            it is nested too deeply, larger than 16 MiB, or has an integer beyond
+            64 bits. The object is first stored as a dead letter.
             `handle` (the default): the handler runs; `fail`: the task fails with
             a message that names the problems; `reschedule`: Connect delivers the
             event again, as with `on_error` (background events only; others fail).
