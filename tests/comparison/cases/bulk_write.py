@@ -39,7 +39,7 @@ def every_model() -> list[Any]:
 
 
 def bulk(*models: Callable[[], Any], **options: Any) -> Call:
-    """A bulk write of models that are made anew for each library: an insert puts an id into its document."""
+    """A bulk write whose models are created for each library, because an insert adds an `_id` to its document."""
     return lambda w: w.collection.bulk_write([make() for make in models], **options)
 
 

@@ -20,9 +20,9 @@ async def next_of(stream: Any, wanted: int) -> list[Any]:
 
 
 def watched(watch: Callable[[World], Any], wanted: int = 4) -> Call:
-    """What a change stream tells of some writes."""
+    """The changes that a stream returns for some writes."""
 
-    async def told(w: World) -> Any:
+    async def changes(w: World) -> Any:
         async with await watch(w) as stream:
             w.setup.things.insert_one({"_id": 9, "n": 1})
             w.setup.things.update_one({"_id": 9}, {"$set": {"n": 2, "a.b": 1}, "$unset": {"z": 1}})
@@ -30,7 +30,7 @@ def watched(watch: Callable[[World], Any], wanted: int = 4) -> Call:
             w.setup.things.delete_one({"_id": 9})
             return await next_of(stream, wanted)
 
-    return told
+    return changes
 
 
 def with_images(setup: Any) -> None:
@@ -114,7 +114,7 @@ table(
 )
 
 
-# PyMongo refuses it once it has begun, and leaves a cursor.
+# PyMongo raises only after it has opened the stream, and leaves its cursor open.
 add(
     Case(
         "watch, wrong: a text for max_await_time_ms",

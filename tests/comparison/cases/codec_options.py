@@ -26,12 +26,12 @@ from tests.comparison.harness import Call, World, outcome
 
 
 def coded(call: Callable[[World, Any], Any], **options: Any) -> Call:
-    """A call with a collection of those codec options."""
+    """A call with a collection that has these codec options."""
     return lambda w: call(w, w.collection.with_options(codec_options=CodecOptions(**options)))
 
 
 async def there_and_back(w: World, collection: Any) -> Any:
-    """All that gives documents back."""
+    """Every kind of call that returns documents."""
     await collection.insert_one({"_id": 9, "when": OLD_DATE, "sub": {"a": [{"b": 1}]}, "id": OLD_UUID.bytes})
     return [
         await collection.find_one(9),
@@ -79,7 +79,7 @@ async def decimals(w: World, collection: Any) -> Any:
 
 
 def with_odd_values(setup: Any) -> None:
-    # No date that Python's cannot hold, and no text that is not UTF-8: see `LACKING`.
+    # Dates outside Python's range and text that is not UTF-8 are unsupported: see `LACKING`.
     setup.things.insert_one({"_id": 30, "first": DatetimeMS(-62135596800000), "last": DatetimeMS(253402300799999)})
     setup.things.insert_one({"_id": 31, "near": DatetimeMS(0), "text": "x\x00y"})
 
@@ -100,7 +100,7 @@ table(
         "raw documents": coded(there_and_back, document_class=RawBSONDocument),
     },
 )
-# PyMongo tells listeners of the values before they are encoded.
+# The commands are not compared, because PyMongo's listeners receive the values before they are encoded.
 table(
     "codec options",
     {

@@ -30,7 +30,7 @@ from pymongo.collation import Collation
 from tests.comparison.harness import Call, Case
 
 CASES: dict[str, Case] = {}
-# Of a collection.
+# A call with a collection or a database.
 Of = Callable[[Any], Any]
 
 OLD_ID = ObjectId("6193504e1be4ab27791c8133")
@@ -87,13 +87,13 @@ def add(case: Case) -> None:
 def table(
     group: str, calls: Mapping[str, Call], documents: Sequence[Mapping[str, Any]] = DOCUMENTS, **options: Any
 ) -> None:
-    """Cases of a kind."""
+    """Add a group of cases."""
     for name, call in calls.items():
         add(Case(f"{group}: {name}", call, documents, **options))
 
 
 def case(group: str, documents: Sequence[Mapping[str, Any]] = DOCUMENTS, **options: Any) -> Callable[[Call], Call]:
-    """A case that takes more than an expression. Its name is its function's."""
+    """Add a case that needs more than an expression. It is named after its function."""
 
     def added(call: Call) -> Call:
         add(Case(f"{group}: {call.__name__.replace('_', ' ').strip()}", call, documents, **options))
@@ -103,7 +103,7 @@ def case(group: str, documents: Sequence[Mapping[str, Any]] = DOCUMENTS, **optio
 
 
 async def listed(cursor: Any) -> list[Any]:
-    """All of a cursor, one by one."""
+    """Iterate over a cursor and return its documents."""
     return [document async for document in cursor]
 
 
@@ -112,7 +112,7 @@ async def aggregated(holder: Any, pipeline: Any, **options: Any) -> Any:
 
 
 def with_index(*keys: Any, **options: Any) -> Of:
-    """An index that is there before."""
+    """Create an index before the case runs."""
     return lambda setup: setup.things.create_index(*keys, **options)
 
 
@@ -125,7 +125,7 @@ def pymongo_document(**fields: Any) -> RawBSONDocument:
 
 
 class Money:
-    """What only a codec knows."""
+    """A type that needs a codec."""
 
     def __init__(self, cents: int) -> None:
         self.cents = cents
@@ -160,4 +160,4 @@ class Name(str):
 
 
 class Document(dict[str, Any]):
-    """A document of another class."""
+    """A custom document class."""

@@ -106,7 +106,7 @@ READS: dict[str, Of] = {
     "list_indexes": lambda c: c.index_information(),
 }
 table("a write concern", {name: concerned(call, write_concern=MAJORITY) for name, call in WRITES.items()})
-# More nodes than there are: written, and told to be not enough.
+# More nodes than exist: the write succeeds with a write concern error.
 UNREACHABLE = WriteConcern(w=5, wtimeout=50)
 table("an unreachable concern", {name: concerned(call, write_concern=UNREACHABLE) for name, call in WRITES.items()})
 table("a read concern", {name: concerned(call, read_concern=ReadConcern("majority")) for name, call in READS.items()})
@@ -124,7 +124,7 @@ def unacknowledged(call: Of) -> Call:
     async def written(w: World) -> Any:
         before = list(w.setup.things.find())
         given = await outcome(lambda: call(w.collection.with_options(write_concern=WriteConcern(w=0))))
-        # Nobody says when it is done: until it shows, and no more comes.
+        # The server does not respond: wait until the write is visible and stable.
         seen = before
         for _ in range(10):
             time.sleep(0.015)

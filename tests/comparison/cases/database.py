@@ -161,8 +161,8 @@ table(
 
 
 async def validated(w: World, *arguments: Any, **options: Any) -> Any:
-    told = await w.database.validate_collection(*arguments, **options)
-    return {key: told[key] for key in ("ns", "nrecords", "valid", "ok", "nIndexes") if key in told}
+    run = await w.database.validate_collection(*arguments, **options)
+    return {key: run[key] for key in ("ns", "nrecords", "valid", "ok", "nIndexes") if key in run}
 
 
 table(
@@ -201,43 +201,43 @@ async def a_stored_reference(w: World) -> Any:
     return document, await w.database.dereference(document["to"])
 
 
-async def told(w: World, *arguments: Any, **options: Any) -> Any:
-    """An answer without what is of the moment."""
+async def run(w: World, *arguments: Any, **options: Any) -> Any:
+    """Run a command."""
     return await w.database.command(*arguments, **options)
 
 
 table(
     "command",
     {
-        "ping": lambda w: told(w, "ping"),
-        "a document": lambda w: told(w, {"ping": 1}),
-        "a SON": lambda w: told(w, SON([("count", "things"), ("query", {"n": 2})])),
-        "a value": lambda w: told(w, "count", "things"),
-        "a value and more": lambda w: told(w, "count", "things", query={"n": 2}, skip=1),
-        "a comment": lambda w: told(w, "ping", comment="why"),
-        "distinct": lambda w: told(w, "distinct", "things", key="n"),
-        "an insert": lambda w: told(w, "insert", "things", documents=[{"_id": 9}]),
-        "a find": lambda w: told(w, {"find": "things", "filter": {"n": 2}}),
-        "an unknown command": lambda w: told(w, "nonsense"),
-        "an unknown command, unchecked": lambda w: told(w, "nonsense", check=False),
-        "a write error": lambda w: told(w, "insert", "things", documents=[{"_id": 1}]),
-        "an allowed error": lambda w: told(w, "nonsense", allowable_errors=["no such command: 'nonsense'"]),
-        "an allowed code": lambda w: told(w, "nonsense", allowable_errors=[59]),
-        "another allowed code": lambda w: told(w, "nonsense", allowable_errors=[60]),
-        "a read preference": lambda w: told(w, "ping", read_preference=ReadPreference.NEAREST),
-        "a secondary": lambda w: told(w, "count", "things", read_preference=ReadPreference.SECONDARY_PREFERRED),
-        "codec options": lambda w: told(
+        "ping": lambda w: run(w, "ping"),
+        "a document": lambda w: run(w, {"ping": 1}),
+        "a SON": lambda w: run(w, SON([("count", "things"), ("query", {"n": 2})])),
+        "a value": lambda w: run(w, "count", "things"),
+        "a value and more": lambda w: run(w, "count", "things", query={"n": 2}, skip=1),
+        "a comment": lambda w: run(w, "ping", comment="why"),
+        "distinct": lambda w: run(w, "distinct", "things", key="n"),
+        "an insert": lambda w: run(w, "insert", "things", documents=[{"_id": 9}]),
+        "a find": lambda w: run(w, {"find": "things", "filter": {"n": 2}}),
+        "an unknown command": lambda w: run(w, "nonsense"),
+        "an unknown command, unchecked": lambda w: run(w, "nonsense", check=False),
+        "a write error": lambda w: run(w, "insert", "things", documents=[{"_id": 1}]),
+        "an allowed error": lambda w: run(w, "nonsense", allowable_errors=["no such command: 'nonsense'"]),
+        "an allowed code": lambda w: run(w, "nonsense", allowable_errors=[59]),
+        "another allowed code": lambda w: run(w, "nonsense", allowable_errors=[60]),
+        "a read preference": lambda w: run(w, "ping", read_preference=ReadPreference.NEAREST),
+        "a secondary": lambda w: run(w, "count", "things", read_preference=ReadPreference.SECONDARY_PREFERRED),
+        "codec options": lambda w: run(
             w, {"find": "things", "filter": {"_id": 4}}, codec_options=CodecOptions(tz_aware=True)
         ),
-        "a document class": lambda w: told(
+        "a document class": lambda w: run(
             w, {"find": "things", "filter": {"_id": 4}}, codec_options=CodecOptions(document_class=SON)
         ),
         "a raw document": lambda w: raw_count(w),
-        "a number": lambda w: told(w, 5),
-        "an empty document": lambda w: told(w, {}),
+        "a number": lambda w: run(w, 5),
+        "an empty document": lambda w: run(w, {}),
         "an explain": lambda w: explained(w),
-        "a read concern within": lambda w: told(w, "count", "things", readConcern={"level": "majority"}),
-        "a wrong write concern": lambda w: told(
+        "a read concern within": lambda w: run(w, "count", "things", readConcern={"level": "majority"}),
+        "a wrong write concern": lambda w: run(
             w, "insert", "things", documents=[{"_id": 9}], writeConcern={"w": 50, "wtimeout": 50}
         ),
     },

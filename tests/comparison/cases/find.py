@@ -169,7 +169,7 @@ WRONG_FINDS: dict[str, Of] = {
 }
 
 
-# PyMongo's awaited cursor has neither.
+# PyMongo's asynchronous cursor supports neither slices nor indices.
 SLICES: dict[str, Of] = {
     "a slice": lambda c: c.find().sort("_id")[1:3],
     "an open slice": lambda c: c.find().sort("_id")[1:],

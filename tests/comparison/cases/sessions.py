@@ -21,7 +21,7 @@ from tests.comparison.harness import Call, World, outcome
 
 
 def with_session(call: Callable[[Any, Any], Any], **options: Any) -> Call:
-    """A call, twice, with a session: the second is after the first."""
+    """A call with a session, and a read that follows it in the same session."""
 
     async def called(w: World) -> Any:
         session = w.session(**options)
@@ -31,7 +31,7 @@ def with_session(call: Callable[[Any, Any], Any], **options: Any) -> Call:
     return called
 
 
-def made(c: Any) -> str:
+def created_name(c: Any) -> str:
     return str(c.name)
 
 

@@ -117,7 +117,7 @@ async def committed(w: World) -> Any:
     ]
     await session.commit_transaction()
     seen += [session.in_transaction, await w.collection.find_one({"_id": 9})]
-    # Once more, which is allowed.
+    # Committing again is allowed.
     await session.commit_transaction()
     return seen, await outcome(session.abort_transaction)
 

@@ -21,7 +21,7 @@ from tests.comparison.cases.common import Of
 
 @dataclass(frozen=True)
 class Refused:
-    """How the server refuses what it lacks."""
+    """The error of an unsupported call."""
 
     call: Of
     error: type[Exception]
@@ -51,4 +51,4 @@ LACKING: dict[str, Refused] = {
     "hashed indexes": Refused(index(HASHED), OperationFailure, 67),
     "text indexes": Refused(index(TEXT), OperationFailure, 67),
 }
-"""What the server refuses: of these, only the refusal can be compared."""
+"""The calls that the server rejects."""
