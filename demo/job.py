@@ -222,6 +222,10 @@ def _compare(uri: str, database: str, tasks: dict[str, dict[str, Any]], log: str
 
 
 def same(sent: dict[str, Any], stored: dict[str, Any]) -> bool:
-    """Whether the fields, their order, their values and the values' types are the same."""
+    """Whether the fields, their order, their values and the values' types are the same.
+
+    The event store redacts the activation key.
+    """
     document = {name: value for name, value in stored.items() if name not in ("_id", "_connect")}
-    return json.dumps(document) == json.dumps(sent)
+    expected = {**sent, "activation_key": "***"} if sent.get("activation_key") else sent
+    return json.dumps(document) == json.dumps(expected)

@@ -1,6 +1,6 @@
-"""Writes `docs/compatibility.md`: PyMongo's public API beside ours, method by method.
+"""Writes `docs/compatibility.md`: PyMongo's public API compared with ours, member by member.
 
-`python -m scripts.compatibility`, after a change of what the driver path offers.
+Run `python -m scripts.compatibility` after a change of the driver path's API.
 """
 
 from __future__ import annotations
@@ -35,69 +35,71 @@ CLASSES: list[tuple[str, Any, Any]] = [
 ]
 
 ABSENT = {
-    "AsyncMongoClient.append_metadata": "the driver's name and version are sent",
+    "AsyncMongoClient.append_metadata": "the package always sends the driver's name and version",
     "AsyncMongoClient.eq_props": "compare clients with `==`",
-    "AsyncMongoClient.options": "ask `codec_options`, `read_preference`, `write_concern` and `read_concern`",
-    "AsyncMongoClient.next": "a client is no iterator",
-    "AsyncDatabase.next": "a database is no iterator",
-    "AsyncCollection.next": "a collection is no iterator",
-    "AsyncCursor.max_scan": "MongoDB has had no `maxScan` since 4.2",
+    "AsyncMongoClient.options": "use `codec_options`, `read_preference`, `write_concern` and `read_concern`",
+    "AsyncMongoClient.next": "a client is not an iterator",
+    "AsyncDatabase.next": "a database is not an iterator",
+    "AsyncCollection.next": "a collection is not an iterator",
+    "AsyncCursor.max_scan": "MongoDB removed `maxScan` in 4.2",
 }
 DIFFERENT = {
-    "AsyncMongoClient.close": "a client from `from_config` stays open: it serves others. It need not be awaited",
-    "AsyncMongoClient.address": "asks the server each time; so do `primary`, `secondaries` and the like",
-    "AsyncMongoClient.bulk_write": "in a session outside a transaction: see *Sessions* below",
+    "AsyncMongoClient.close": "does not close a client from `from_config`, which is shared; `await` is optional",
+    "AsyncMongoClient.address": "queries the server each time, as do `primary`, `secondaries` and the like",
+    "AsyncMongoClient.bulk_write": "with a session outside a transaction: see *Sessions* below",
     "AsyncMongoClient.watch": "no `comment`",
     "AsyncDatabase.watch": "no `comment`",
     "AsyncCollection.watch": "no `comment`",
-    "AsyncCollection.insert_one": "the caller's document gets no `_id`, unless the client has `add_ids=True`",
-    "AsyncCollection.insert_many": "the caller's documents get no `_id`, unless the client has `add_ids=True`",
-    "AsyncCollection.find": "named, not `*args`; no `oplog_replay`, `max_scan`, `snapshot`, exhaust cursors",
+    "AsyncCollection.insert_one": "does not add `_id` to the caller's document, unless the client has `add_ids=True`",
+    "AsyncCollection.insert_many": "does not add `_id` to the caller's documents, unless the client has `add_ids=True`",
+    "AsyncCollection.find": "named parameters, not `*args`; no `oplog_replay`, `max_scan`, `snapshot`, exhaust cursors",
     "AsyncCollection.find_one": "as `find`",
     "AsyncCollection.drop": "no `encrypted_fields`",
     "AsyncDatabase.drop_collection": "no `encrypted_fields`",
     "AsyncDatabase.create_collection": "no `encryptedFields`",
-    "AsyncCursor.address": "always `None`: the driver does not tell",
-    "AsyncCommandCursor.address": "always `None`: the driver does not tell",
-    "AsyncCommandCursor.batch_size": "of no effect once the command is sent, which is when it is made",
+    "AsyncCursor.address": "always `None`: the driver does not expose it",
+    "AsyncCommandCursor.address": "always `None`: the driver does not expose it",
+    "AsyncCommandCursor.batch_size": "has no effect, because the command is sent when the cursor is created",
     "AsyncCursor.add_option": "no exhaust cursors",
-    "AsyncClientSession.bind": "raises `NotImplementedError`: pass `session=` to each call",
+    "AsyncClientSession.bind": "raises `NotImplementedError`; pass `session=` to each call",
     "AsyncCursor.max": "also takes a mapping",
     "AsyncCursor.min": "also takes a mapping",
 }
 
 NOTES = """## Beyond the members
 
-- **Sessions.** An insert or a bulk write of a session, outside a transaction, goes in a session of the client's own,
-  so that it can be repeated safely; the caller's session takes over its times, so that causal consistency holds.
-- **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` are a `ConfigurationError`,
-  as is a value that is none (PyMongo raises `ValueError` or `TypeError` for some). The mechanisms are SCRAM-SHA-1 and
-  SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (no other package is needed) and MONGODB-OIDC, the latter with
-  PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and `ALLOWED_HOSTS` or an `ENVIRONMENT` of `azure`, `gcp` or `k8s`;
-  what a callback raises is named by the `OperationFailure` (code 18) of the call that needed the token. GSSAPI is not
-  built in, and client-side encryption is not supported. Compressors
-  are zlib, zstd and snappy. `hedge` of a read preference is not sent.
-- **Listeners.** PyMongo's, from `event_listeners` or `pymongo.monitoring.register`. They are called by a thread of
-  their own, in the context (`contextvars`) of the call, and have heard of a call when its result is there. While a
-  `CommandListener` listens, inserts are not merged.
-- **Type registries, document classes, time zones** and the other codec options are PyMongo's own, and cost what they
-  cost there; `tz_aware` and `uuid_representation` are as fast as the default.
+- **Sessions.** Outside a transaction, an insert or bulk write with a session is sent in a session of the client's
+  own, so that it can be retried safely. The caller's session adopts its cluster and operation times, so causal
+  consistency holds.
+- **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` raise `ConfigurationError`,
+  as does an invalid value (PyMongo raises `ValueError` or `TypeError` for some). `hedge` of a read preference is not
+  sent.
+- **Authentication.** The mechanisms are SCRAM-SHA-1 and SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (without
+  another package) and MONGODB-OIDC. The latter supports PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and
+  `ALLOWED_HOSTS`, or an `ENVIRONMENT` of `azure`, `gcp` or `k8s`. If a callback raises an exception, the call that
+  needed the token raises an `OperationFailure` (code 18) that names it. GSSAPI is not built in.
+- **Encryption and compression.** Client-side encryption is not supported. Compressors are zlib, zstd and snappy.
+- **Listeners.** PyMongo's listeners are supported, from `event_listeners` or `pymongo.monitoring.register`. A
+  dedicated thread calls them, in the context (`contextvars`) of the call, before the call returns its result. While a
+  `CommandListener` is registered, inserts are not merged.
+- **Codec options.** Type registries, document classes, time zones and the other codec options are PyMongo's own, and
+  cost what they cost there. `tz_aware` and `uuid_representation` are as fast as the default.
 - **GridFS** is `connect.eaas.mongodb.gridfs`, with PyMongo's classes and, for Motor, `AsyncIOMotorGridFSBucket`.
 - **Motor's spelling** works too: `async with await client.start_session()`, `async with session.start_transaction()`,
   `collection.aggregate(…)`, `list_indexes()` and `watch()` without `await`, `client.close()` without `await`.
-- **Data API path.** The same collections, as far as the Data API goes: inserts, `find_one`, `find`, updates,
+- **Data API path.** The same collections, as far as the Data API supports them: inserts, `find_one`, `find`, updates,
   replacements, deletions, `aggregate`, `with_options(codec_options)`. Anything else raises `NotImplementedError`,
   which names the driver path.
 
-## What the comparison with PyMongo knows to differ
+## Known differences in behaviour
 
-Each of these is a case of `tests/comparison/`, which runs the same calls with both libraries on the same server and
-compares results, errors, what is stored and the commands that were sent.
+Each of these is a case in `tests/comparison/`, which runs the same calls with both libraries on the same server and
+compares results, errors, stored documents and the commands sent.
 """
 
 
 def parameters(function: Any) -> list[str] | None:
-    """The names of a method's parameters, or `None` where it has none that can be seen."""
+    """Return the names of a method's parameters, or `None` if they cannot be inspected."""
     try:
         names = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -106,7 +108,7 @@ def parameters(function: Any) -> list[str] | None:
 
 
 def verdict(owner: str, name: str, theirs: Any, mine: Any) -> tuple[str, str]:
-    """How a member of PyMongo's class compares."""
+    """Compare a member of PyMongo's class with ours; return the result and the reason."""
     key = f"{owner}.{name}"
     if not hasattr(mine, name):
         return "absent", ABSENT[key]
@@ -125,25 +127,26 @@ def verdict(owner: str, name: str, theirs: Any, mine: Any) -> tuple[str, str]:
 
 
 def public(cls: Any) -> list[str]:
-    """The names of a class's public members."""
+    """Return the names of a class's public members."""
     return sorted(name for name in dir(cls) if not name.startswith("_"))
 
 
 def table() -> str:
-    """The document's text."""
+    """Return the document's text."""
     out = [
-        "# Beside PyMongo's API",
+        "# Compatibility with PyMongo",
         "",
-        "The driver path's classes, awaited, beside PyMongo's; those that block have the same methods. Written by",
-        "`python -m scripts.compatibility`, of PyMongo 4's `pymongo.asynchronous` and of this package, and checked by",
-        "the tests. What is absent raises `AttributeError`, or, as an argument, `NotImplementedError` or `TypeError`.",
+        "The driver path has PyMongo's API. The tables compare the async classes, member by member; the blocking",
+        "classes have the same methods. An absent member raises `AttributeError`; an absent argument raises",
+        "`NotImplementedError` or `TypeError`. `python -m scripts.compatibility` generates this page from PyMongo 4's",
+        "`pymongo.asynchronous` and this package, and the tests check it.",
         "",
     ]
     for name, theirs, mine in CLASSES:
         rows = [(member, *verdict(name, member, theirs, mine)) for member in public(theirs)]
         counts = {kind: sum(row[1] == kind for row in rows) for kind in ("the same", "different", "absent")}
         summary = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        out += [f"## `{name}`", "", f"{summary}.", "", "| member | | |", "| --- | --- | --- |"]
+        out += [f"## `{name}`", "", f"{summary}.", "", "| member | compared | difference |", "| --- | --- | --- |"]
         out += [f"| `{member}` | {kind} | {why} |" for member, kind, why in rows]
         out.append("")
     out += [NOTES]

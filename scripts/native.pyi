@@ -288,7 +288,7 @@ class AsyncMongoClient(Generic[_DocumentT]):
 
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -509,7 +509,7 @@ class AsyncDatabase(Generic[_DocumentT]):
 
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
@@ -539,7 +539,7 @@ class AsyncDatabase(Generic[_DocumentT]):
 
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -813,7 +813,7 @@ class AsyncCollection(Generic[_DocumentT]):
 
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
@@ -1015,13 +1015,13 @@ class AsyncCollection(Generic[_DocumentT]):
         """Like `find`, but each item is a batch of documents as BSON."""
 
     def aggregate_raw_batches(
-        self, pipeline: list[_Document], session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+        self, pipeline: Sequence[_Document], session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> AsyncRawBatchCursor[bytes]:
         """Like `aggregate`, but each item is a batch of documents as BSON."""
 
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,

@@ -44,6 +44,7 @@ class Proxy:
         self.port = 0
         self._target = port
         self._connections: set[_Connection] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._passing = asyncio.Event()
         self._delay = 0.0
@@ -99,10 +100,21 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        opening = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._target))
         try:
-            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+            answers, server = await asyncio.shield(opening)
         except OSError:
             return writer.transport.abort()
+        except asyncio.CancelledError:
+            # The connection may be open by now.
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                (await opening)[1].transport.abort()
+            return None
         connection = _Connection(writer, server)
         self._connections.add(connection)
         with contextlib.suppress(OSError, asyncio.CancelledError):
@@ -143,10 +155,14 @@ class Proxy:
         for connection in list(self._connections):
             connection.abort(False)
         self._passing.set()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # A connection may have been accepted just now; transports close in the loop's next turns.
+        await asyncio.sleep(0.01)
+        while self._serving:
+            serving = list(self._serving)
+            for task in serving:
+                task.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)
+            await asyncio.sleep(0.01)
 
 
 def _command(data: bytes) -> str | None:

@@ -749,8 +749,8 @@ def test_keys_are_made_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -> N
     every = run("create", *file, "--name", "every")[1].strip()
     code, listed = run("list", *file)
     assert code == 0
-    assert "shop: read on */app/*; until 20" in listed
-    assert "every: read,write on */*/*; without an end" in listed
+    assert "shop: read on */app/*; expires 20" in listed
+    assert "every: read,write on */*/*; never expires" in listed
     assert every not in listed
     configuration = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"'
     with gateway(tmp_path, configuration) as running:

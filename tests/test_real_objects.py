@@ -87,19 +87,30 @@ def variations(name: str) -> Iterator[dict[str, Any]]:
 TOP_LEVEL = sorted({known.model.__name__ for known in EVENT_TYPES.values()} | {"BillingRequest", "Case"})
 
 
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_field_of_every_model_holds_every_kind_of_value(name: str) -> None:
+    model: type[Model] = getattr(events, name)
+    for field in MODELS[name]:
+        for value in VALUES:
+            obj = {field: value}
+            made = model(obj)
+            assert same(made.to_dict(), obj)
+            assert same(made[field], value)
+            read_all(made)
+            json.dumps(made.deviations)
+
+
 @pytest.mark.parametrize("name", TOP_LEVEL)
-def test_every_field_with_every_kind_of_value_is_read_and_stored(
-    name: str, config: dict[str, str], reader: Any
-) -> None:
+def test_objects_with_any_value_in_any_place_are_stored(name: str, config: dict[str, str], reader: Any) -> None:
     model: type[Model] = getattr(events, name)
     event_type = next((known.name for known in EVENT_TYPES.values() if known.model is model), "made_up")
     objects = list(variations(name))
-    assert len(objects) > len(VALUES)
-    for obj in objects[:: max(1, len(objects) // 150)]:
+    objects = objects[:: max(1, len(objects) // 200)]
+    assert len(objects) > 100
+    for obj in objects[::20]:
         made = model(obj)
         assert same(made.to_dict(), obj)
         read_all(made)
-        json.dumps(made.deviations)
     store = EventStore.from_config(config)
     outcomes = store.save_many((event_type, obj) for obj in objects)
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []

@@ -288,8 +288,11 @@ impl DriverClient {
             if self.knows_a_server() {
                 drop(timeout_at(until, self.own_sessions.end(client)).await);
             }
-            // The last call's session may be on its way back to the driver's pool, which ends those that are in it.
-            drop(self.runtime.spawn(std::future::ready(())).await);
+            // The last call's session may be on its way back to the driver's pool, which ends those that are in it:
+            // by a task of its cursor, and one of its own.
+            for _ in 0..3 {
+                drop(self.runtime.spawn(std::future::ready(())).await);
+            }
             let client = client.clone();
             // The driver waits for the server's answer to `endSessions`, and for calls under way. In a task of its
             // own it gets to its end even if that comes after the time that a caller is to wait.

@@ -10,23 +10,23 @@ import os
 
 import pytest
 
-NO_UNACKNOWLEDGED = "w=0 is refused: a write counts only when MongoDB confirmed it"
-OWN_SESSION = "a retryable insert or bulk write outside a transaction goes in a session of the client's own"
-RAW_IDS = "a RawBSONDocument without an _id gets one, and inserted_ids names it"
-TOO_LARGE = "a document that is too large is refused before it is sent"
-CHECKED_FIRST = "a wrong argument is refused before it is sent"
-UNKNOWN_OPTION = "an option that MongoDB does not know is refused before it is sent"
+NO_UNACKNOWLEDGED = "w=0 is rejected: a write counts as stored only when MongoDB acknowledges it"
+OWN_SESSION = "a retryable write outside a transaction is sent in a session of the client's own"
+RAW_IDS = "a RawBSONDocument without an _id gets one, and inserted_ids contains it"
+TOO_LARGE = "a document that is too large is rejected before it is sent"
+CHECKED_FIRST = "an invalid argument is rejected before it is sent"
+UNKNOWN_OPTION = "an option that MongoDB does not know is rejected before it is sent"
 NO_EXHAUST = "the driver has no exhaust cursors"
-OF_THE_PAST = "MongoDB has no such option any more"
-MORE_IS_TAKEN = "ours takes more kinds of arguments"
-OTHER_ERROR = "another class of error for an argument of a wrong type or value"
-SERVERS_DEFAULT = "what is the server's default is not said"
-STATES_ONLY = "only what the server said is told to listeners, which PyMongo calls a success where it is expected"
-NOT_CACHED = "the servers are asked each time"
+OF_THE_PAST = "MongoDB has removed the option"
+MORE_IS_TAKEN = "this package accepts more types of arguments"
+OTHER_ERROR = "an argument of a wrong type or value raises another class of exception"
+SERVERS_DEFAULT = "the server's defaults are not sent"
+STATES_ONLY = "listeners receive the server's reply unchanged, where PyMongo reports an expected error as a success"
+NOT_CACHED = "the servers are queried each time"
 NO_TIMEOUT_MS = "the driver has no timeoutMS, socketTimeoutMS and waitQueueTimeoutMS"
 DRIVERS = "the driver's own behaviour"
-RESUMED_BY_LABEL = "a change stream resumes where the server's label says that it may, not by the error's code alone"
-CONCERN_DETAILS = "the details of a write concern that is not met do not repeat the error's labels and partial results"
+RESUMED_BY_LABEL = "a change stream resumes if the server's label allows it, not because of the error's code alone"
+CONCERN_DETAILS = "the details of a write concern error do not repeat the error's labels and partial results"
 
 DIFFERENT: dict[str, str] = {
     "insert_one: a raw document": RAW_IDS,
@@ -118,11 +118,18 @@ DIFFERENT: dict[str, str] = {
     "a client's options: a wrong level": OTHER_ERROR,
     "a session: insert_one": OWN_SESSION,
     "a session: insert_many": OWN_SESSION,
+    "a session: update_one": OWN_SESSION,
+    "a session: replace_one": OWN_SESSION,
+    "a session: delete_one": OWN_SESSION,
+    "a session: find_one_and_update": OWN_SESSION,
+    "a session: find_one_and_replace": OWN_SESSION,
+    "a session: find_one_and_delete": OWN_SESSION,
     "a session: bulk_write": OWN_SESSION,
     "a session: create_collection": DRIVERS,
     "a session: client.bulk_write": OWN_SESSION,
     "a snapshot session: insert_one": DRIVERS,
     "a snapshot session: bulk_write": DRIVERS,
+    "a snapshot session: update_one": DRIVERS,
     "a session without causal consistency: insert_one": OWN_SESSION,
     "a session: two of them": OWN_SESSION,
     "a session, wrong: a text for causal_consistency": OTHER_ERROR,

@@ -274,7 +274,7 @@ class AsyncMongoClient(Generic[_DocumentT]):
         """
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -495,7 +495,7 @@ class MongoClient(Generic[_DocumentT]):
         """
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -682,7 +682,7 @@ class AsyncDatabase(Generic[_DocumentT]):
         """Run a command whose reply is a cursor, and return that cursor. Awaiting it is optional."""
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
@@ -709,7 +709,7 @@ class AsyncDatabase(Generic[_DocumentT]):
         """Return the document that a `DBRef` refers to, or `None`."""
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -859,7 +859,7 @@ class Database(Generic[_DocumentT]):
         """Run a command whose reply is a cursor, and return that cursor."""
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
@@ -886,7 +886,7 @@ class Database(Generic[_DocumentT]):
         """Return the document that a `DBRef` refers to, or `None`."""
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -1141,7 +1141,7 @@ class AsyncCollection(Generic[_DocumentT]):
         """Delete all documents that match; errors as for `update_one`."""
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
@@ -1320,12 +1320,16 @@ class AsyncCollection(Generic[_DocumentT]):
     def find_raw_batches(self, *args: Any, **kwargs: Any) -> AsyncRawBatchCursor[bytes]:
         """Like `find`, but each item is a batch of documents as BSON."""
     def aggregate_raw_batches(
-        self, pipeline: list[_Document], session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+        self,
+        pipeline: Sequence[_Document],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> AsyncRawBatchCursor[bytes]:
         """Like `aggregate`, but each item is a batch of documents as BSON."""
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -1593,7 +1597,7 @@ class Collection(Generic[_DocumentT]):
         """Delete all documents that match; errors as for `update_one`."""
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
@@ -1764,12 +1768,12 @@ class Collection(Generic[_DocumentT]):
     def find_raw_batches(self, *args: Any, **kwargs: Any) -> RawBatchCursor[bytes]:
         """Like `find`, but each item is a batch of documents as BSON."""
     def aggregate_raw_batches(
-        self, pipeline: list[_Document], session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+        self, pipeline: Sequence[_Document], session: ClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> RawBatchCursor[bytes]:
         """Like `aggregate`, but each item is a batch of documents as BSON."""
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -3025,7 +3029,7 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
         """Delete all documents that match; errors as for `update_one`."""
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
@@ -3294,7 +3298,7 @@ class DataApiCollection(Generic[_DocumentT]):
         """Delete all documents that match; errors as for `update_one`."""
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: ClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,

@@ -1,4 +1,4 @@
-"""So that `python -m connect.eaas.mongodb.cli` is `connect-mongodb`."""
+"""Runs `connect-mongodb` as `python -m connect.eaas.mongodb.cli`."""
 
 from connect.eaas.mongodb.cli.main import main
 

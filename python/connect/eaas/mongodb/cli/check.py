@@ -1,4 +1,4 @@
-"""`connect-mongodb check`: what of the paths to MongoDB works from here, and what to mend."""
+"""`connect-mongodb check`: tests both paths with an extension's variables and explains how to fix failures."""
 
 from __future__ import annotations
 
@@ -45,44 +45,44 @@ OWN_VARIABLES: dict[PathName, tuple[str, ...]] = {
     "driver": ("DB_HOST", "DB_USER", "DB_PASSWORD", "DRIVER_COLLECTION", "DB_OPTIONS"),
     "http": ("DATA_API_ENDPOINT", "API_KEY", "CLUSTER", "HTTP_COLLECTION"),
 }
-"""The variables that one path has and the other has not."""
+"""The variables that belong to one path only."""
 
 SECRET_OPTIONS = ("authmechanismproperties", "proxypassword", "tlscertificatekeyfilepassword")
-"""The options of a connection string that are kept out of sight, in lower case."""
+"""The connection string options whose values are secret, in lower case."""
 
 UNAUTHENTICATED = (18, 8000)
-"""MongoDB's and Atlas' codes for a user or a password that is wrong."""
+"""MongoDB's and Atlas' codes for a wrong user or password."""
 
 UNAUTHORIZED = 13
-"""MongoDB's code for what the user may not do."""
+"""MongoDB's code for a missing privilege."""
 
 UNFIT = (121, 11000)
-"""MongoDB's codes for a document that a validator or a unique index refuses, though the user may insert."""
+"""MongoDB's codes for a document that a validator or a unique index rejects, although the user may insert."""
 
 WAY = ("name", "TCP", "TLS")
-"""The checks of the way to a host, where none is known."""
+"""The network checks of a host, if no host is known."""
 
 NO_DOCUMENT = "connect-mongodb-check"
-"""The `_id` of a document that there is not, to be looked for."""
+"""The `_id` of a document that does not exist."""
 
 PINGS = 5
-"""How many calls the latency is measured with."""
+"""The number of calls that measure the latency."""
 
 SKIPPED = "\N{EN DASH}"
-"""How a table shows a check that was not made."""
+"""How the table shows a skipped check."""
 
 
 class CheckError(Exception):
-    """What keeps the checks from being made."""
+    """The checks cannot be run."""
 
 
 class FaultError(Exception):
-    """What a check found wrong, in words for whom it concerns."""
+    """A check found a fault; the message is for the user."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What came of one check."""
+    """The result of one check."""
 
     path: PathName
     what: str
@@ -91,19 +91,19 @@ class Check:
 
 
 def run(path: str, *, env_file: str | None, seconds: int, output: str) -> bool:
-    """Check a path, or both where they are configured, and print what came of it.
+    """Check a path, or each configured path, and print the results.
 
     Args:
         path: `driver`, `http` or `both`.
-        env_file: a file of variables, to be read in place of the environment.
-        seconds: how long to wait for a connection, and for an answer.
+        env_file: a file of variables, which replaces the environment.
+        seconds: the limit for a connection, and for a response.
         output: `table` or `json`.
 
     Returns:
-        Whether all that is configured works; not so where nothing is.
+        Whether every configured path works; false if none is configured.
 
     Raises:
-        CheckError: the file cannot be used.
+        CheckError: the file cannot be read or parsed.
     """
     given = os.environ if env_file is None else _of_file(env_file)
     variables = {name: given[name] for name in (variable["name"] for variable in VARIABLES) if name in given}
@@ -134,7 +134,7 @@ def _check(path: PathName, variables: Mapping[str, str], asked: bool, seconds: i
 
 
 def _of_file(name: str) -> dict[str, str]:
-    """The variables of a file of NAME=value lines; quotes around a value are left out."""
+    """Read the variables from a file of NAME=value lines; remove quotes around values."""
     try:
         text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -144,7 +144,7 @@ def _of_file(name: str) -> dict[str, str]:
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if not line or line.startswith("#"):
             continue
-        # The line is not shown: it may be part of a secret.
+        # Do not show the line: it may be part of a secret.
         if (given := re.fullmatch(r"(?:export\s+)?(\w+)\s*=\s*(.*)", line)) is None:
             raise CheckError(f"line {number} of {name} is not NAME=value")
         variable, value = given.groups()
@@ -154,7 +154,7 @@ def _of_file(name: str) -> dict[str, str]:
 
 
 class Secrets:
-    """What no output may hold."""
+    """Hides secrets in output."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         found = [variables.get("API_KEY", ""), variables.get("DB_PASSWORD", "")]
@@ -163,35 +163,35 @@ class Secrets:
         found += [part for proxy in urllib.request.getproxies().values() for part in _userinfo(proxy)]
         written = {form for text in found for form in (text.strip(), unquote(text), quote(text, safe=""))}
         longest_first = sorted(filter(None, written), key=len, reverse=True)
-        # A short one is hidden where it is a word, so that a password of one letter spoils no other words.
+        # Hide a short one only as a whole word: a password of one letter must not garble other words.
         patterns = [re.escape(text) if len(text) > 5 else rf"(?<!\w){re.escape(text)}(?!\w)" for text in longest_first]
         self._pattern = re.compile("|".join(patterns)) if patterns else None
 
     def hide(self, text: str) -> str:
-        """The text without them."""
+        """Replace the secrets in `text` with `***`."""
         return self._pattern.sub("***", text) if self._pattern else text
 
 
 def _userinfo(url: str) -> set[str]:
-    """The user and the password in a URL, and both as they are written there, also where '/' is not encoded."""
+    """Return the user and the password in a URL, together and separately, even if '/' is not percent-encoded."""
     rest = url.partition("://")[2] or url
     found = {text.rpartition("@")[0] for text in (rest, rest.partition("/")[0])}
     return found | {part for userinfo in found for part in userinfo.split(":", 1)}
 
 
 def _options(variables: Mapping[str, str]) -> dict[str, str]:
-    """The connection string's options, their names in lower case."""
+    """Return the connection string's options, with names in lower case."""
     texts = (variables.get("DB_HOST", "").partition("?")[2], variables.get("DB_OPTIONS", "").strip().lstrip("?&"))
     pairs = [option.partition("=") for text in texts for option in text.split("&")]
     return {name.lower(): unquote(value) for name, _, value in pairs if name}
 
 
-# What came of the checks.
+# Results.
 
 
 @dataclass
 class Report:
-    """What came of the checks of one path, in order."""
+    """The results of one path's checks, in order."""
 
     path: PathName
     seconds: int
@@ -199,19 +199,19 @@ class Report:
     checks: list[Check] = field(default_factory=list)
 
     def add(self, what: str, result: Result, detail: str = "") -> None:
-        """Note a check's result; its detail becomes one line without a secret."""
+        """Add a check's result; reduce its detail to one line without secrets."""
         detail = "".join(character if character.isprintable() else " " for character in detail)
         hide = self.secrets.hide
         self.checks.append(Check(self.path, hide(what), result, hide(" ".join(detail.split()))))
 
     def run(self, what: str, call: Callable[[], str], explain: Explain, *, possible: bool = True) -> bool:
-        """Make a check, if what it needs worked; give whether it works.
+        """Run a check, unless a prerequisite failed; return whether it succeeded.
 
         Args:
-            what: its name.
-            call: makes it; gives the detail.
-            explain: says what to mend where it raised.
-            possible: whether what it needs worked.
+            what: the name of the check.
+            call: runs the check and returns the detail.
+            explain: converts an exception to a message that says how to fix it.
+            possible: whether the prerequisites succeeded.
         """
         if not possible:
             self.add(what, "skipped")
@@ -226,15 +226,15 @@ class Report:
 
     @property
     def patience(self) -> int:
-        """How long a check may take: to connect and to get an answer take `seconds` each, at most."""
+        """The limit of a check in seconds: connecting and the response take at most `seconds` each."""
         return 2 * self.seconds + 1
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Give what the call gives, or leave it alone after that time.
+    """Return the result of `call`, or abandon it after `seconds`.
 
     Raises:
-        TimeoutError: it was not done.
+        TimeoutError: the call did not finish.
     """
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
 
@@ -244,12 +244,12 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
         except BaseException as error:
             outcome.set_exception(error)
 
-    # The process does not wait for it at its end.
+    # A daemon thread does not delay the exit of the process.
     threading.Thread(target=work, daemon=True).start()
     concurrent.futures.wait([outcome], seconds)
     if not outcome.done():
         raise TimeoutError(
-            f"no answer within {seconds:g} s: see whether the server is overloaded, or waits for members that are away"
+            f"no response within {seconds:g} s: check whether the server is overloaded or waits for unavailable members"
         )
     return outcome.result()
 
@@ -259,14 +259,14 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class Tls:
-    """How a path trusts its servers.
+    """The TLS settings of a path.
 
     Attributes:
-        advice: how to have it trust another authority.
-        authorities: a file of certificates to trust; the system's and SSL_CERT_FILE's, if absent.
-        client: a file of the client's own certificate.
-        password: of the client's key.
-        strict: whether a server that is not trusted is refused.
+        advice: how to trust another certificate authority.
+        authorities: file of trusted certificates; if absent, the system's and SSL_CERT_FILE's.
+        client: file of the client certificate.
+        password: password of the client's key.
+        strict: whether an untrusted server is rejected.
     """
 
     advice: str
@@ -276,9 +276,9 @@ class Tls:
     strict: bool = True
 
     def context(self, strict: bool) -> ssl.SSLContext:
-        """The context of a handshake."""
+        """Return the context of a handshake."""
         context = ssl.create_default_context(cafile=self.authorities)
-        # Neither client asks for more than it needs.
+        # Match both clients, which do not verify strictly (RFC 5280).
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if not strict:
             context.check_hostname = False
@@ -290,13 +290,13 @@ class Tls:
 
 @dataclass(frozen=True)
 class Host:
-    """A server to reach, or the proxy before it.
+    """A server, or the proxy in front of it.
 
     Attributes:
-        name: its name or address.
-        port: its port.
-        source: where it is named.
-        tls: how it is trusted, if it speaks TLS.
+        name: host name or address.
+        port: port.
+        source: the setting that names it.
+        tls: its TLS settings, if it uses TLS.
     """
 
     name: str
@@ -308,24 +308,24 @@ class Host:
         return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
 
     def resolve(self) -> str:
-        """Look its name up; give its addresses."""
+        """Resolve its name; return its addresses."""
         found = socket.getaddrinfo(self.name, self.port, type=socket.SOCK_STREAM)
         return ", ".join(dict.fromkeys(str(address[0]) for *_, address in found))
 
     def connect(self, seconds: float) -> str:
-        """Connect to it; give the address that took the connection."""
+        """Connect to it; return the address that accepted."""
         with socket.create_connection((self.name, self.port), seconds) as connection:
             return f"connected to {connection.getpeername()[0]}"
 
     def shake_hands(self, tls: Tls, seconds: float) -> str:
-        """Agree on TLS with it; give what is known of its certificate."""
+        """Perform a TLS handshake; return a description of its certificate."""
         try:
             return self._shake_hands(tls.context(strict=True), seconds)
         except ssl.SSLCertVerificationError as error:
             if tls.strict:
                 raise
             agreed = self._shake_hands(tls.context(strict=False), seconds)
-            return f"{agreed}; not trusted ({error.verify_message}), which the options allow"
+            return f"{agreed}; not trusted ({error.verify_message}), but the options allow that"
 
     def _shake_hands(self, context: ssl.SSLContext, seconds: float) -> str:
         with (
@@ -337,41 +337,41 @@ class Host:
         if not certificate:
             return version
         until = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), timezone.utc)
-        return f"{version}; the certificate is trusted, and valid until {until:%Y-%m-%d}"
+        return f"{version}; the certificate is trusted and valid until {until:%Y-%m-%d}"
 
     def explain(self, error: Exception) -> str:
-        """What to mend where it cannot be reached."""
+        """Explain why it is unreachable and how to fix that."""
         if isinstance(error, socket.gaierror):
-            return f"the name does not resolve here ({error.strerror}): check it in {self.source}, and the DNS"
+            return f"the name does not resolve ({error.strerror}): check {self.source} and the DNS"
         if isinstance(error, ConnectionRefusedError):
-            return f"nothing listens there: check the port in {self.source}, and that the server runs"
+            return f"connection refused: check the port in {self.source}, and that the server is running"
         if isinstance(error, TimeoutError):
             return (
-                f"no answer in time: check the address in {self.source}, the firewalls between, and the list of "
-                "addresses that may connect (in Atlas: Network Access)"
+                f"timeout: check the address in {self.source}, firewalls, and the IP access list "
+                "(in Atlas: Network Access)"
             )
-        return f"no connection ({_reason(error)}): check the address in {self.source}, and the network"
+        return f"cannot connect ({_reason(error)}): check the address in {self.source} and the network"
 
     def explain_tls(self, error: Exception) -> str:
-        """What to mend where TLS cannot be agreed on."""
+        """Explain why the TLS handshake failed and how to fix that."""
         if isinstance(error, ssl.SSLCertVerificationError):
             if error.verify_code == 10:
                 return "the certificate has expired: renew it on the server"
             if error.verify_code in (62, 64):
-                return f"the certificate is not for {self.name}: use a name that it has, in {self.source}"
-            advice = self.tls.advice if self.tls else "trust its authority"
+                return f"the certificate is not for {self.name}: set {self.source} to a name in the certificate"
+            advice = self.tls.advice if self.tls else "trust its certificate authority"
             return f"the certificate is not trusted ({error.verify_message}): {advice}"
-        return f"no TLS there ({_reason(error)}): check the port, and that the server speaks TLS"
+        return f"the TLS handshake failed ({_reason(error)}): check the port, and that the server uses TLS"
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "timeout"
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _reach(report: Report, host: Host) -> bool:
-    """Check the way to a host; give whether it is open."""
+    """Check the network path to a host; return whether it works."""
     seconds = report.seconds
     resolves = report.run(f"name {host.name}", host.resolve, host.explain)
     connects = report.run(f"TCP {host}", lambda: host.connect(seconds), host.explain, possible=resolves)
@@ -386,14 +386,14 @@ def _skip(report: Report, *checks: str) -> None:
         report.add(what, "skipped")
 
 
-# What both paths do with a collection.
+# Checks of a collection, for both paths.
 
 
 class Document:
-    """A document that shows what the user may do.
+    """A document that tests the user's privileges.
 
     Attributes:
-        stored: whether it is in the collection; `None` where no answer came.
+        stored: whether it is in the collection; `None` if there was no response.
     """
 
     def __init__(self, collection: Collection[Any] | DataApiCollection[Any]) -> None:
@@ -403,14 +403,14 @@ class Document:
 
     def insert(self) -> str:
         """Insert it."""
-        self.stored = None  # Until there is an answer.
+        self.stored = None  # Until there is a response.
         try:
             self.collection.insert_one({"_id": self.identity})
         except PyMongoError as error:
             self.stored = False if _is_refusal(error) else None
             if getattr(error, "code", None) not in UNFIT:
                 raise
-            return "allowed, though a validator or a unique index refuses the document of this check"
+            return "allowed, although a validator or a unique index rejects this check's document"
         self.stored = True
         return f"inserted a document into {self.collection.full_name}"
 
@@ -418,31 +418,31 @@ class Document:
         """Find it, if it was inserted."""
         found = self.collection.find_one({"_id": self.identity})
         if self.stored and found is None:
-            raise FaultError("the document that was just inserted is not found: is it read from another server?")
+            raise FaultError("the inserted document was not found: check whether reads go to another server")
         return "found it" if found else "allowed"
 
     def delete(self) -> str:
         """Delete it, if it was inserted."""
         deleted = self.collection.delete_one({"_id": self.identity}).deleted_count
         if self.stored and not deleted:
-            raise FaultError("the document that was just inserted is not found: is it in another collection?")
+            raise FaultError("the inserted document was not found: check whether it is in another collection")
         return "deleted it" if deleted else "allowed"
 
     def explain_left(self, error: Exception) -> str:
-        """What to mend where it could not be deleted."""
+        """Explain why it could not be deleted and how to remove it."""
         if self.stored is False:
             return plain(error)
-        return f"{plain(error)}; delete {self.identity} from {self.collection.full_name}, if it is there"
+        return f"{plain(error)}; if the document {self.identity} is in {self.collection.full_name}, delete it"
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether a server answered that it did not do it."""
+    """Return whether the server responded that it did not execute the operation."""
     status = getattr(error, "status", None) or 0
     return getattr(error, "code", None) is not None or 400 <= status < 500
 
 
 def _check_rights(report: Report, document: Document, names: tuple[str, str, str]) -> bool:
-    """Insert a document, find it and delete it, which is done whatever happens before; give whether finding works."""
+    """Insert a document, find it and always delete it; return whether finding works."""
     insert, find, delete = names
     try:
         report.run(insert, document.insert, plain)
@@ -453,13 +453,13 @@ def _check_rights(report: Report, document: Document, names: tuple[str, str, str
 
 def _check_latency(report: Report, call: Callable[[], object], name: str, *, possible: bool = True) -> None:
     def measure() -> str:
-        return f"{statistics.median(_times(call)):.1f} ms (the median of {PINGS} {name})"
+        return f"{statistics.median(_times(call)):.1f} ms (median of {PINGS} {name})"
 
     report.run("latency", measure, plain, possible=possible)
 
 
 def _times(call: Callable[[], object]) -> Iterator[float]:
-    """How many milliseconds each of some calls took."""
+    """Yield the duration of each call in milliseconds."""
     for _ in range(PINGS):
         begun = time.perf_counter()
         call()
@@ -467,19 +467,19 @@ def _times(call: Callable[[], object]) -> Iterator[float]:
 
 
 def plain(error: Exception) -> str:
-    """The error's message, with what the driver knows of its servers in short, and without the command's name."""
+    """Return the error's message, without the command's name and with a short summary of the servers' errors."""
     message, _, topology = str(error).partition(". Server selection timeout:")
     message = re.sub(r"^run the command \S+ at \S+: ", "", message)
     reasons = re.findall(r"Address: ([^ ]+), Type: \w+, Error: Kind: (.+?), labels:", topology)
-    told = "; ".join(f"{address}: {reason}" for address, reason in reasons)
-    return f"{message} ({told})" if told else message
+    summary = "; ".join(f"{address}: {reason}" for address, reason in reasons)
+    return f"{message} ({summary})" if summary else message
 
 
 # The driver path.
 
 
 class Driver:
-    """The driver path's client, and what came of its first command."""
+    """The driver path's client, and the result of its first command."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.variables = variables
@@ -489,9 +489,9 @@ class Driver:
         self.client: MongoClient[dict[str, Any]] | None = None
 
     def ask(self, seconds: int, patience: int) -> None:
-        """Have the client look for its servers and log in."""
+        """Connect, log in and ping."""
         try:
-            # As they are, so that a fault is found in what is given.
+            # First unchanged, so that errors refer to the given variables.
             MongoClient.from_config(self.variables)
             self.client = MongoClient.from_config(self._bounded(seconds))
             _within(patience, self.ping)
@@ -499,7 +499,7 @@ class Driver:
             self.refusal = error
 
     def _bounded(self, seconds: int) -> dict[str, str]:
-        """The variables, with that time to look for a server in place of theirs."""
+        """Return the variables with `seconds` as the timeouts of server selection and connecting."""
         host, _, query = self.variables["DB_HOST"].strip().partition("?")
         options = [*query.split("&"), *self.variables.get("DB_OPTIONS", "").strip().lstrip("?&").split("&")]
         times = ("serverselectiontimeoutms", "connecttimeoutms")
@@ -509,35 +509,35 @@ class Driver:
 
     @property
     def usable(self) -> MongoClient[dict[str, Any]]:
-        """The client, which is there once the variables can be used."""
+        """Return the client; raise the error that prevented its creation."""
         if self.client is None:
-            raise self.refusal or FaultError("there is no client")
+            raise self.refusal or FaultError("the client was not created")
         return self.client
 
     def ping(self) -> None:
-        """Have the server answer."""
+        """Ping the server."""
         self.usable.get_default_database().command("ping")
 
     def collection(self) -> Collection[dict[str, Any]]:
-        """The collection, where what was written can be read at once."""
+        """Return the collection on the primary, so that a write can be read immediately."""
         return self.usable.get_default_collection().with_options(read_preference=ReadPreference.PRIMARY)
 
     def configured(self) -> str:
-        """Whether the variables can be used."""
+        """Return the collection's full name; raise `ConfigurationError` if the variables are invalid."""
         if isinstance(self.refusal, ConfigurationError):
             raise self.refusal
         return self.usable.get_default_collection().full_name
 
     def members(self) -> set[tuple[str, int | None]]:
-        """The servers that the client knows of, from the DNS or from each other."""
+        """Return the servers that the client has discovered, from the DNS or from each other."""
         return set(self.usable.topology_description.server_descriptions())
 
     def hosts(self) -> list[Host]:
-        """The servers to reach: those that DB_HOST names, and those that the client knows of."""
+        """Return the servers to check: those in DB_HOST, and those that the client has discovered."""
         tls = self._tls()
         seeds = set() if self.srv else _seeds(self.variables["DB_HOST"])
         hosts = [Host(name, port, "DB_HOST", tls) for name, port in sorted(seeds) if port]
-        source = "the SRV record, or the replica set's configuration" if self.srv else "the replica set's configuration"
+        source = "the SRV record or the replica set's configuration" if self.srv else "the replica set's configuration"
         return hosts + [Host(name, port, source, tls) for name, port in sorted(self.members() - seeds) if port]
 
     def _tls(self) -> Tls | None:
@@ -546,7 +546,7 @@ class Driver:
             return None
         system = os.environ.get("SSL_CERT_FILE", "")
         return Tls(
-            "name the file of its authority's certificate with tlsCAFile in DB_OPTIONS, or SSL_CERT_FILE",
+            "set tlsCAFile in DB_OPTIONS, or SSL_CERT_FILE, to the file of its CA certificate",
             options.get("tlscafile") or (system if Path(system).is_file() else None),
             options.get("tlscertificatekeyfile"),
             options.get("tlscertificatekeyfilepassword"),
@@ -554,13 +554,13 @@ class Driver:
         )
 
     def found(self) -> str:
-        """Whether the DNS knows the servers."""
+        """Return the servers; raise an error if the SRV record does not resolve."""
         if self.refusal and not self.members():
             raise self.refusal
         return ", ".join(map(str, self.hosts()))
 
     def logged_in(self) -> str:
-        """Whether the server lets the user in."""
+        """Check authentication; return the detail."""
         if self.refusal is not None:
             raise self.refusal
         if self._has_user():
@@ -570,8 +570,8 @@ class Driver:
         except OperationFailure as error:
             if error.code != UNAUTHORIZED:
                 raise
-            raise FaultError("MongoDB asks for a user, and none is set: set DB_USER and DB_PASSWORD") from None
-        return "MongoDB asks for no user"
+            raise FaultError("MongoDB requires authentication: set DB_USER and DB_PASSWORD") from None
+        return "MongoDB does not require authentication"
 
     def _has_user(self) -> bool:
         host = self.variables["DB_HOST"]
@@ -579,36 +579,38 @@ class Driver:
         return named or "authmechanism" in self.options
 
     def explain(self, error: Exception) -> str:
-        """What to mend where the server does not let the user in, or there is none to do so."""
+        """Explain why authentication failed, or why there is no server, and how to fix that."""
         if getattr(error, "code", None) in UNAUTHENTICATED:
             return (
-                "MongoDB refuses the user or the password: check DB_USER and DB_PASSWORD (or those in DB_HOST, "
-                "percent-encoded), and authSource in DB_OPTIONS, the database that the user is defined in"
+                "authentication failed: check DB_USER and DB_PASSWORD (or those in DB_HOST, percent-encoded), and "
+                "authSource in DB_OPTIONS, the database in which the user is defined"
             )
-        said = plain(error)
+        message = plain(error)
         if not isinstance(error, ServerSelectionTimeoutError):
-            return said
+            return message
         if "replicaset" in self.options and not self.members():
-            return "no server there is of the replica set that replicaSet names: correct that option, or leave it out"
-        broken = re.search("reset|end of file|eof|closed", said, re.IGNORECASE)
-        return f"{said}; where MongoDB asks for TLS, add tls=true to DB_OPTIONS" if broken and not self._tls() else said
+            return "no server is a member of the replica set in the option replicaSet: correct or remove that option"
+        broken = re.search("reset|end of file|eof|closed", message, re.IGNORECASE)
+        if not broken or self._tls():
+            return message
+        return f"{message}; if MongoDB requires TLS, add tls=true to DB_OPTIONS"
 
     def version(self) -> str:
-        """The server's version."""
+        """Return the server's version."""
         return f"MongoDB {self.usable.server_info()['version']}"
 
 
 def _seeds(host: str) -> set[tuple[str, int | None]]:
-    """The hosts and ports in DB_HOST, where it is not the name of an SRV record."""
+    """Return the hosts and ports in a DB_HOST that is not an SRV host name."""
     authority = re.split("[/?]", host.strip().partition("://")[2] or host.strip())[0].rpartition("@")[2]
-    # What the driver takes and PyMongo does not is checked once the driver is there.
+    # Hosts that only the driver accepts are checked once it has discovered them.
     with contextlib.suppress(PyMongoError, ValueError):
         return set(split_hosts(authority))
     return set()
 
 
 def _is_srv(host: str) -> bool:
-    """Whether the driver takes it for the name of an SRV record."""
+    """Return whether the driver resolves it by its SRV record."""
     if "://" in host:
         return host.startswith("mongodb+srv://")
     with contextlib.suppress(ValueError):
@@ -628,7 +630,7 @@ def _check_driver(report: Report, variables: Mapping[str, str]) -> None:
     if not found:
         _skip(report, *WAY)
     ways = [_reach(report, host) for host in driver.hosts()]
-    # Where the client knows no server any more, it says why.
+    # If the client has no server, its own error explains why.
     reached = any(ways) or not ways
     if not report.run("authentication", driver.logged_in, driver.explain, possible=found and reached):
         _skip(report, "server version", *rights, "latency")
@@ -642,14 +644,14 @@ def _check_driver(report: Report, variables: Mapping[str, str]) -> None:
 
 
 def _endpoint(url: str) -> Host:
-    """The host of the Data API."""
+    """Return the host of the Data API."""
     parts = urlsplit(url.strip())
-    tls = Tls("name the file of its authority's certificate with SSL_CERT_FILE") if parts.scheme == "https" else None
+    tls = Tls("set SSL_CERT_FILE to the file of its CA certificate") if parts.scheme == "https" else None
     return Host(parts.hostname or "", parts.port or (443 if tls else 80), "DATA_API_ENDPOINT", tls)
 
 
 def _proxy(url: str) -> Host | None:
-    """The proxy that the client goes through for that URL, if any."""
+    """Return the proxy that the client uses for the URL, if any."""
     parts, proxies = urlsplit(url.strip()), urllib.request.getproxies()
     variable = next((name for name in (parts.scheme, "all") if name in proxies), None)
     if variable is None or urllib.request.proxy_bypass(parts.netloc):
@@ -662,7 +664,7 @@ def _proxy(url: str) -> Host | None:
 
 
 def _data_api_client(variables: Mapping[str, str], seconds: int) -> DataApiClient[dict[str, Any]]:
-    """The client of these variables, with that time for a call in place of its own."""
+    """Return the client of these variables, with `seconds` as its timeouts."""
     return DataApiClient(
         variables["DATA_API_ENDPOINT"],
         api_key=variables["API_KEY"],
@@ -707,7 +709,7 @@ def _check_data_api(report: Report, variables: Mapping[str, str]) -> None:
 
 
 def _knows_key(error: Exception) -> bool:
-    """Whether what is refused is the call and not the key: by MongoDB, or since the key may not do this."""
+    """Return whether the key is valid: MongoDB rejected the call, or the key lacks the permission for it."""
     forbidden = getattr(error, "status", None) == 403 and getattr(error, "error_code", None) is not None
     return forbidden or getattr(error, "code", None) is not None
 
@@ -715,11 +717,11 @@ def _knows_key(error: Exception) -> bool:
 def _explain_key(error: Exception) -> str:
     status = getattr(error, "status", None)
     if status in (401, 403):
-        return f"the Data API refuses the key (HTTP {status}): check API_KEY, and what it may do"
+        return f"the Data API rejects the key (HTTP {status}): check API_KEY and its permissions"
     if status == 404:
-        return "there is no Data API at that path (HTTP 404): check DATA_API_ENDPOINT, up to and without /action"
+        return "there is no Data API at this path (HTTP 404): check DATA_API_ENDPOINT, which must not include /action"
     if isinstance(error, NetworkTimeout):
-        return f"{plain(error)}: check the port in DATA_API_ENDPOINT, and that the Data API runs there"
+        return f"{plain(error)}: check the port in DATA_API_ENDPOINT, and that the Data API is running"
     return plain(error)
 
 
@@ -737,12 +739,12 @@ def _print_table(checks: list[Check]) -> None:
     for check in checks:
         result = SKIPPED if check.result == "skipped" else check.result
         table.add_row(check.path, check.what, Text(result, styles.get(check.result, "")), check.detail)
-    # Lines that are not cut, where there is no terminal to fit them into.
+    # Do not wrap lines if the output is not a terminal.
     console = Console(width=None if sys.stdout.isatty() else 1000, markup=False, emoji=False, highlight=False)
     with console.capture() as printed:
         console.print(table)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # It may not have all characters.
+        # Its encoding may lack some characters.
         sys.stdout.reconfigure(errors="replace")
     for line in printed.get().splitlines():
         click.echo(line.rstrip())

@@ -1,4 +1,4 @@
-"""`connect-mongodb dev`, and the processes that it and the tests start."""
+"""`connect-mongodb dev`, and the server processes that it and the tests start."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ STOP_SECONDS = 15
 
 
 class DevelopmentError(Exception):
-    """What keeps the development servers from starting or running."""
+    """The development servers cannot start or keep running."""
 
 
 class Server:
-    """A server in a process of its own, which ends with the block that started it."""
+    """A server in its own process, which ends with the block that started it."""
 
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # Ctrl-C goes to us; we end them in order.
+            # Ctrl-C must not reach the servers: they are stopped in order.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -54,13 +54,13 @@ class Server:
             del self.output[:-50]
 
     def failed(self) -> DevelopmentError:
-        """The error for a server that ended by itself, with the last that it said."""
+        """Return the error for a server that exited by itself, with its last line of output."""
         self._reader.join(1)
-        last = next((line for line in reversed(self.output) if line.strip()), "it said nothing")
-        return DevelopmentError(f"{self.name} ended with status {self.process.poll()}: {last}")
+        last = next((line for line in reversed(self.output) if line.strip()), "no output")
+        return DevelopmentError(f"{self.name} exited with status {self.process.poll()}: {last}")
 
     def wait_for_line(self, beginning: str) -> str:
-        """Wait until it prints a line that begins so; give the rest of the line."""
+        """Wait until it prints a line that begins with `beginning`; return the rest of the line."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for line in self.output:
@@ -72,7 +72,7 @@ class Server:
         raise DevelopmentError(f"{self.name} did not start within {START_SECONDS} seconds")
 
     def wait_for_port(self, port: int) -> None:
-        """Wait until it takes connections there."""
+        """Wait until it accepts connections on the port."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -83,7 +83,7 @@ class Server:
         raise DevelopmentError(f"{self.name} did not start within {START_SECONDS} seconds")
 
     def stop(self) -> None:
-        """End it: politely, then not."""
+        """Terminate it; kill it if it does not exit in time."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -96,13 +96,13 @@ class Server:
             self.process.stdout.close()
 
 
-# Below what systems use for outgoing connections: none of those takes a port between its choice and
-# its use, or while its server restarts.
+# Below the range of outgoing connections: none of those can take a port between its choice and its use,
+# or while its server restarts.
 _PORTS = range(16384, 32768)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on; on Linux no other process gets it while this one runs."""
+    """Return a free port of 127.0.0.1; on Linux, no other process gets it while this one runs."""
     for port in random.sample(_PORTS, len(_PORTS)):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
@@ -112,7 +112,7 @@ def free_port() -> int:
 
 
 def _reserve(port: int) -> None:
-    """Keep other processes from being given it; fail if one was."""
+    """Reserve the port against other processes; raise `OSError` if one has reserved it."""
     if sys.platform != "linux":
         return
     # A name in the abstract namespace is a lock that ends with its process.
@@ -123,7 +123,7 @@ def _reserve(port: int) -> None:
 
 
 def secantusdb_command() -> str:
-    """The path of SecantusDB's server."""
+    """Return the path of SecantusDB's server."""
     scripts = Path(sysconfig.get_path("scripts"))
     command = shutil.which("secantusd-py", path=str(scripts)) or shutil.which("secantusd-py")
     if command is None:
@@ -135,7 +135,7 @@ def secantusdb_command() -> str:
 
 @contextlib.contextmanager
 def mongodb(port: int = 0, data_dir: str | None = None, *arguments: str) -> Iterator[tuple[Server, int]]:
-    """Run SecantusDB; give the server and its port."""
+    """Run SecantusDB; yield the server and its port."""
     command = secantusdb_command()
     port = port or free_port()
     with contextlib.ExitStack() as stack:
@@ -154,7 +154,7 @@ def mongodb(port: int = 0, data_dir: str | None = None, *arguments: str) -> Iter
 
 @contextlib.contextmanager
 def gateway(mongodb_uri: str, key: str, port: int = 0) -> Iterator[tuple[Server, str]]:
-    """Run the gateway; give the server and its base URL."""
+    """Run the gateway; yield the server and its base URL."""
     with tempfile.TemporaryDirectory(prefix="connect-mongodb-") as folder:
         key_file = Path(folder) / "keys"
         key_file.touch(mode=0o600)
@@ -171,7 +171,7 @@ def gateway(mongodb_uri: str, key: str, port: int = 0) -> Iterator[tuple[Server,
 
 
 def new_api_key() -> str:
-    """A key that nobody guesses."""
+    """Return a random key of 256 bits."""
     return secrets.token_urlsafe(32)
 
 
@@ -224,9 +224,9 @@ def _print_variables(variables: dict[str, str], output: str) -> None:
         table = Table("variable", "value", box=box.SIMPLE)
         for name, value in variables.items():
             table.add_row(name, value)
-        # A table that is not cut: values are there to be copied.
+        # Wide enough for all values, so that they can be copied.
         console = Console(width=max(100, len(max(variables.values(), key=len)) + 30))
         console.print("MongoDB and the Data API are running. The variables for Connect:")
         console.print(table)
-        console.print("Ctrl-C ends both.")
+        console.print("Press Ctrl-C to stop both.")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`connect-mongodb`: its commands and their arguments."""
+"""The commands of `connect-mongodb` and their arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connect.eaas.mongodb import __version__
 
 
 class Failure(click.ClickException):
-    """A failure that its user can mend: one line on stderr, exit status 2."""
+    """A failure that the user can fix: one line on stderr, exit status 2."""
 
     exit_code = 2
 
@@ -32,12 +32,12 @@ def fail(message: str) -> NoReturn:
 
 
 class OneLine(click.Group):
-    """A group whose errors of usage are one line each, like every other failure."""
+    """A group that prints each usage error in one line, like every other failure."""
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **more: Any
     ) -> Any:
-        """Run the command, and end the process with its status."""
+        """Run the command and exit with its status."""
         try:
             ended = super().main(args, standalone_mode=False, **more)
         except click.exceptions.NoArgsIsHelpError as help_wanted:
@@ -68,37 +68,37 @@ def main() -> None:
     "--config",
     envvar="GATEWAY_CONFIG",
     metavar="FILE",
-    help="A configuration (TOML) with data sources, keys, TLS and limits; instead of all other options.",
+    help="Configuration file (TOML) with data sources, keys, TLS and limits. Replaces all other options.",
 )
 @click.option(
     "--mongodb-uri",
     envvar="MONGODB_URI",
     metavar="URI",
-    help="The MongoDB to serve (or the variable MONGODB_URI, to keep a password out of sight).",
+    help="Connection string of the MongoDB to serve. To hide a password, set the variable MONGODB_URI instead.",
 )
 @click.option(
     "--api-key-file",
     metavar="FILE",
-    help="The keys that may call: a file of `connect-mongodb key`, or keys themselves, one a line.",
+    help="File of API keys: written by `connect-mongodb key`, or with one plain key per line.",
 )
 @click.option(
     "--listen",
     default="127.0.0.1:8080",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where to listen; port 0 takes a free one.",
+    help="Address to listen on. Port 0 selects a free port.",
 )
 @click.option(
     "--data-source",
     metavar="NAME",
-    help="The only dataSource to serve; any, if left out.",
+    help="The only dataSource to serve. Default: any.",
 )
-@click.option("--access-log", is_flag=True, help="Write a line of JSON to stderr for each request.")
+@click.option("--access-log", is_flag=True, help="Write one line of JSON to stderr for each request.")
 @click.pass_context
 def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | None, **options: Any) -> None:
-    """Serve the Data API in front of a MongoDB, until SIGTERM or Ctrl-C.
+    """Serve the Data API in front of MongoDB until SIGTERM or Ctrl-C.
 
-    SIGHUP has it read keys and certificates again. docs/gateway.md has the configuration.
+    SIGHUP reloads keys and certificates. docs/gateway.md describes the configuration.
     """
     from connect.eaas.mongodb._native import run_gateway
 
@@ -106,10 +106,10 @@ def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | No
     if config is not None:
         given = [name for name in options if _is_given(context, name)] + ["api_key_file"] * (keys_file is not None)
         if given or _is_given(context, "mongodb_uri"):
-            fail("gateway: --config goes without other options: write them into the configuration")
+            fail("gateway: --config cannot be combined with other options: set them in the configuration file")
         arguments: dict[str, Any] = {"config": config}
     elif mongodb_uri is None or keys_file is None:
-        fail("gateway: give --config, or --mongodb-uri and --api-key-file (see connect-mongodb gateway --help)")
+        fail("gateway: --config, or --mongodb-uri and --api-key-file, is required (see connect-mongodb gateway --help)")
     else:
         arguments = {"mongodb_uri": mongodb_uri, "keys_file": keys_file, **options}
     # The gateway handles Ctrl-C itself; Python's handler would raise afterwards.
@@ -120,7 +120,7 @@ def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | No
 
 @contextlib.contextmanager
 def _refusals(command: str) -> Iterator[None]:
-    """Have what the native module refuses end the command, in a line."""
+    """End the command with one line if the native module raises an error."""
     from pymongo.errors import ConfigurationError, InvalidURI
 
     try:
@@ -134,7 +134,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 
 def _most_connections() -> int:
-    """As many as leave descriptors for MongoDB and files, once there may be as many as may be."""
+    """Raise the limit of file descriptors; return how many connections leave enough for MongoDB and files."""
     try:
         import resource
     except ImportError:  # Windows has no such limit.
@@ -153,27 +153,27 @@ def _print_address(url: str) -> None:
 
 @main.group()
 def key() -> None:
-    """Make, list and revoke keys of the Data API, in a file for `gateway`.
+    """Create, list and revoke API keys in a file for `gateway`.
 
-    The file holds hashes, not keys. A gateway that runs takes over what has changed with SIGHUP.
+    The file contains hashes, not keys. Send SIGHUP to a running gateway to reload the file.
     """
 
 
 KEY_FILE = click.option(
-    "--file", "path", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="The file."
+    "--file", "path", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Key file."
 )
 
 
 @key.command("create")
 @KEY_FILE
-@click.option("--name", required=True, metavar="NAME", help="What logs call it.")
+@click.option("--name", required=True, metavar="NAME", help="Name of the key in logs.")
 @click.option(
     "--allow",
     default="read,write",
     show_default=True,
     metavar="RIGHTS",
-    help="What it may do, with commas between: read, write, code ($where, $function, $accumulator), "
-    "out ($out, $merge), stats ($collStats and the like).",
+    help="Permissions, comma-separated: read, write, code ($where, $function, $accumulator), "
+    "out ($out, $merge), stats ($collStats and similar stages).",
 )
 @click.option(
     "--on",
@@ -182,11 +182,15 @@ KEY_FILE = click.option(
     default=["*"],
     show_default=True,
     metavar="PLACE",
-    help="Where: DATA_SOURCE/DATABASE/COLLECTION, each with * for any text; may be given again.",
+    help="Where the permissions apply: DATA_SOURCE/DATABASE/COLLECTION; * matches any text. Repeatable.",
 )
-@click.option("--expires", metavar="TIME", help="Until when: 2027-01-31, 2027-01-31T12:00:00Z, or days from now: 90d.")
+@click.option(
+    "--expires",
+    metavar="TIME",
+    help="Expiry: 2027-01-31, 2027-01-31T12:00:00Z, or in days from now: 90d. Default: never.",
+)
 def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires: str | None) -> None:
-    """Make a key, and print it: it is not kept anywhere else."""
+    """Create a key and print it. It cannot be shown again."""
     from connect.eaas.mongodb._native import create_key
 
     rights = [right.strip() for right in allow.split(",")]
@@ -200,22 +204,22 @@ def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires
 @key.command("list")
 @KEY_FILE
 def list_keys(path: Path) -> None:
-    """Show the keys of a file: their names, what they may do, and until when."""
+    """List the keys of a file with their permissions and expiry."""
     from connect.eaas.mongodb._native import list_keys
 
     with _refusals("key"):
         keys = list_keys(_read_keys(path))
     for entry in keys:
-        until = f"until {entry['expires']}" if entry["expires"] else "without an end"
-        state = " (ended)" if entry["expired"] else ""
-        click.echo(f"{entry['name']}: {'; '.join(entry['permissions'])}; {until}{state}")
+        expiry = f"expires {entry['expires']}" if entry["expires"] else "never expires"
+        state = " (expired)" if entry["expired"] else ""
+        click.echo(f"{entry['name']}: {'; '.join(entry['permissions'])}; {expiry}{state}")
 
 
 @key.command("revoke")
 @KEY_FILE
-@click.option("--name", required=True, metavar="NAME", help="The key's name.")
+@click.option("--name", required=True, metavar="NAME", help="Name of the key.")
 def revoke_key(path: Path, name: str) -> None:
-    """Take a key out of a file. A gateway that runs lets it in until it gets SIGHUP."""
+    """Remove a key from a file. A running gateway accepts it until it receives SIGHUP."""
     from connect.eaas.mongodb._native import revoke_key
 
     with _refusals("key"), _alone_with(path):
@@ -223,14 +227,14 @@ def revoke_key(path: Path, name: str) -> None:
 
 
 def _moment(expires: str | None) -> str | None:
-    """A time as it is given; of `90d`, the time in 90 days."""
+    """Convert a number of days, such as `90d`, to a time; return any other text unchanged."""
     days = expires.removesuffix("d") if expires else ""
     if expires is None or days == expires or not days.isdecimal():
         return expires
     try:
         end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=int(days))
     except OverflowError:
-        fail("key: --expires is too far away")
+        fail("key: --expires is too far in the future")
     return end.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -240,14 +244,14 @@ def _read_keys(path: Path, *, missing_ok: bool = False) -> str:
     except FileNotFoundError:
         if missing_ok:
             return ""
-        fail(f"key: there is no file {path}")
+        fail(f"key: the file {path} does not exist")
     except (OSError, UnicodeDecodeError) as error:
         fail(f"key: the file {path} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})")
 
 
 @contextlib.contextmanager
 def _alone_with(path: Path) -> Iterator[None]:
-    """Keep other commands from changing the file meanwhile."""
+    """Lock the file's folder against other commands."""
     try:
         import fcntl
     except ImportError:  # Windows has no such locks.
@@ -265,7 +269,7 @@ def _alone_with(path: Path) -> Iterator[None]:
 
 
 def _write_keys(path: Path, text: str) -> None:
-    """Put a new file in the place of the old one, its owner's still, so that no reader sees half of it."""
+    """Replace the file atomically, with the same mode and owner, so that no reader sees a partial file."""
     path = path.resolve()
     try:
         before = path.stat() if path.exists() else None
@@ -291,17 +295,17 @@ PORT = click.IntRange(0, 65535)
 
 def _database_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
     if not 0 < len(name.encode()) < 64 or any(character in ' .$/\\"\0' for character in name):
-        raise click.BadParameter("a database's name has 1 to 63 bytes, and none of: space . $ / \\ \"")
+        raise click.BadParameter('a database name has 1 to 63 bytes and contains none of: space . $ / \\ "')
     return name
 
 
 @main.command()
-@click.option("--port", default=0, type=PORT, metavar="PORT", help="MongoDB's port; a free one, if left out.")
-@click.option("--http-port", default=0, type=PORT, metavar="PORT", help="The Data API's port; a free one, if left out.")
+@click.option("--port", default=0, type=PORT, metavar="PORT", help="Port of MongoDB. Default: a free port.")
+@click.option("--http-port", default=0, type=PORT, metavar="PORT", help="Port of the Data API. Default: a free port.")
 @click.option(
     "--data-dir",
     metavar="FOLDER",
-    help="Where MongoDB keeps its data; a folder that is removed at the end, if left out.",
+    help="Folder of MongoDB's data. Default: a temporary folder, removed at exit.",
 )
 @click.option(
     "--db",
@@ -309,7 +313,7 @@ def _database_name(_context: click.Context, _parameter: click.Parameter, name: s
     show_default=True,
     metavar="NAME",
     callback=_database_name,
-    help="The database to name.",
+    help="Database name in the printed variables.",
 )
 @click.option(
     "--format",
@@ -317,13 +321,13 @@ def _database_name(_context: click.Context, _parameter: click.Parameter, name: s
     type=click.Choice(["table", "env"]),
     default="table",
     show_default=True,
-    help="How to print the variables: for people, or as NAME=value lines.",
+    help="Output format: a table, or NAME=value lines.",
 )
 def dev(port: int, http_port: int, data_dir: str | None, db: str, output: str) -> None:
     """Start a MongoDB and the Data API in front of it, for development.
 
-    Prints the variables to paste into Connect, and runs until Ctrl-C or SIGTERM.
-    Needs the extra `dev`: pip install 'connect-eaas-mongodb[dev]'.
+    Prints the variables to paste into Connect and runs until Ctrl-C or SIGTERM.
+    Requires the extra `dev`: pip install 'connect-eaas-mongodb[dev]'.
     """
     from connect.eaas.mongodb.cli.dev import DevelopmentError, serve
 
@@ -333,18 +337,18 @@ def dev(port: int, http_port: int, data_dir: str | None, db: str, output: str) -
         fail(f"dev: {error}")
 
 
-@main.command()
+@main.command(short_help="Test both paths and explain how to fix failures.")
 @click.option(
     "--path",
     type=click.Choice(["driver", "http", "both"]),
     default="both",
     show_default=True,
-    help="The path to check; both: those whose variables are set.",
+    help="Path to check. `both` checks each path whose variables are set.",
 )
 @click.option(
     "--env-file",
     metavar="FILE",
-    help="The variables, as NAME=value lines; those of the environment, if left out.",
+    help="File with the variables as NAME=value lines. Default: the environment.",
 )
 @click.option(
     "--timeout",
@@ -352,7 +356,7 @@ def dev(port: int, http_port: int, data_dir: str | None, db: str, output: str) -
     default=5,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for a connection, and for an answer.",
+    help="Limit for a connection, and for a response.",
 )
 @click.option(
     "--format",
@@ -360,14 +364,13 @@ def dev(port: int, http_port: int, data_dir: str | None, db: str, output: str) -
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="How to print what came of it.",
+    help="Output format.",
 )
 def check(path: str, env_file: str | None, timeout: int, output: str) -> None:
-    """Check from here that MongoDB can be reached and used, and say what to mend.
+    """Test both paths with the extension's variables and explain how to fix failures.
 
-    Takes an extension's variables. Inserts a document into each collection, and
-    deletes it. Ends with status 0 if all that is configured works, and with 1 if
-    something does not, or nothing is configured.
+    Inserts a document into each collection and deletes it. Exits with status 0 if
+    every configured path works, and with 1 if one fails or none is configured.
     """
     from connect.eaas.mongodb.cli.check import CheckError, run
 
