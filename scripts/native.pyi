@@ -1015,7 +1015,11 @@ class AsyncCollection(Generic[_DocumentT]):
         """Like `find`, but each item is a batch of documents as BSON."""
 
     def aggregate_raw_batches(
-        self, pipeline: Sequence[_Document], session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+        self,
+        pipeline: Sequence[_Document],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> AsyncRawBatchCursor[bytes]:
         """Like `aggregate`, but each item is a batch of documents as BSON."""
 

@@ -1,11 +1,11 @@
 """Writes the blocking half of the package from the asynchronous half.
 
-`python -m scripts.unasync`, after a change in `python/connect/eaas/mongodb/_async/` or
+Run `python -m scripts.unasync` after a change in `python/connect/eaas/mongodb/_async/` or
 `scripts/native.pyi`. It writes `_sync/` and the stubs of the native module, `_native.pyi`.
 
-The source is Python that is type-checked. Where the two halves differ in more
-than words, both variants are written by hand in `_common/`, and their names differ by a
-prefix that this script removes: `AsyncOnce` and `Once`, `async_sleep` and `sleep`.
+The source is valid Python that is type-checked. Where the two halves differ in more than
+words, both variants are written by hand in `_common/`, and their names differ by a prefix
+that this script removes: `AsyncOnce` and `Once`, `async_sleep` and `sleep`.
 """
 
 from __future__ import annotations
@@ -36,34 +36,22 @@ WORDS = [
 # Members that the blocking classes lack.
 ASYNC_ONLY = {"__await__", "aclose", "aconnect"}
 
-# The Data API's classes, with the members that they share with the driver's.
-OPTIONS = ("codec_options", "read_preference", "write_concern", "read_concern")
-SPECIAL = ("__getitem__", "__getattr__", "__eq__", "__hash__", "__class_getitem__")
-DATA_API: dict[str, tuple[str, tuple[str, ...]]] = {
-    "AsyncDataApiClient": (
-        "AsyncMongoClient",
-        ("get_database", "close", "__aenter__", "__aexit__", *OPTIONS, *SPECIAL),
-    ),
-    "AsyncDataApiDatabase": (
-        "AsyncDatabase",
-        ("client", "name", "get_collection", "with_options", *OPTIONS, *SPECIAL, "__bool__"),
-    ),
+# The Data API's classes, each with the driver's class and the members that they share.
+COMMON = """
+    codec_options read_preference write_concern read_concern
+    __getitem__ __getattr__ __eq__ __hash__ __class_getitem__
+"""
+DATA_API = {
+    "AsyncDataApiClient": ("AsyncMongoClient", f"get_database close __aenter__ __aexit__ {COMMON}"),
+    "AsyncDataApiDatabase": ("AsyncDatabase", f"client name get_collection with_options __bool__ {COMMON}"),
     "AsyncDataApiCollection": (
         "AsyncCollection",
-        (
-            *("name", "full_name", "database", "with_options", *OPTIONS, *SPECIAL, "__bool__", "__call__"),
-            *(
-                "insert_many",
-                "find_one",
-                "find",
-                "update_one",
-                "update_many",
-                "replace_one",
-                "delete_one",
-                "delete_many",
-            ),
-            *("aggregate", "_save_event", "_save_events", "_drain"),
-        ),
+        f"""
+            name full_name database with_options __bool__ __call__ {COMMON}
+            insert_many find_one find aggregate
+            update_one update_many replace_one delete_one delete_many
+            _save_event _save_events _drain
+        """,
     ),
 }
 
@@ -133,7 +121,7 @@ def stubs(source: str) -> str:
         texts = members[node.name]
         if node.name in DATA_API:
             driver, shared = DATA_API[node.name]
-            texts |= {name: data_api(members[driver][name]) for name in shared}
+            texts |= {name: data_api(members[driver][name]) for name in shared.split()}
         out += [header, *texts.values()]
         out += [blocking(text) for text in (header, *(texts[name] for name in texts if name not in ASYNC_ONLY))]
     return "\n".join(out) + "\n"

@@ -1768,7 +1768,11 @@ class Collection(Generic[_DocumentT]):
     def find_raw_batches(self, *args: Any, **kwargs: Any) -> RawBatchCursor[bytes]:
         """Like `find`, but each item is a batch of documents as BSON."""
     def aggregate_raw_batches(
-        self, pipeline: Sequence[_Document], session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+        self,
+        pipeline: Sequence[_Document],
+        session: ClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> RawBatchCursor[bytes]:
         """Like `aggregate`, but each item is a batch of documents as BSON."""
     def watch(
@@ -2716,6 +2720,7 @@ class AsyncDataApiDatabase(Generic[_DocumentT]):
         read_concern: ReadConcern | None = None,
     ) -> AsyncDataApiDatabase[_DocumentT]:
         """Return the same database with other options."""
+    def __bool__(self) -> bool: ...
     @property
     def codec_options(self) -> CodecOptions[Any]:
         """The codec options: how documents are encoded and decoded."""
@@ -2734,7 +2739,6 @@ class AsyncDataApiDatabase(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
-    def __bool__(self) -> bool: ...
 
 @final
 class DataApiDatabase(Generic[_DocumentT]):
@@ -2766,6 +2770,7 @@ class DataApiDatabase(Generic[_DocumentT]):
         read_concern: ReadConcern | None = None,
     ) -> DataApiDatabase[_DocumentT]:
         """Return the same database with other options."""
+    def __bool__(self) -> bool: ...
     @property
     def codec_options(self) -> CodecOptions[Any]:
         """The codec options: how documents are encoded and decoded."""
@@ -2784,7 +2789,6 @@ class DataApiDatabase(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
-    def __bool__(self) -> bool: ...
 
 @final
 class AsyncDataApiCollection(Generic[_DocumentT]):
@@ -2837,6 +2841,8 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
         read_concern: ReadConcern | None = None,
     ) -> AsyncDataApiCollection[_DocumentT]:
         """Return the same collection with other options."""
+    def __bool__(self) -> bool: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
     def codec_options(self) -> CodecOptions[Any]:
         """The codec options: how documents are encoded and decoded."""
@@ -2855,8 +2861,6 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
-    def __bool__(self) -> bool: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def insert_many(
         self,
         documents: Iterable[_Document],
@@ -2951,6 +2955,21 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
             NotImplementedError: an argument is not supported; the message names it.
             TypeError: an argument has a wrong type.
         """
+    def aggregate(
+        self,
+        pipeline: Sequence[_Document],
+        session: AsyncClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> AsyncCursor[Any]:
+        """Run an aggregation pipeline, and return a cursor. Awaiting it is optional.
+
+        The pipeline is sent when the cursor is first read.
+
+        Raises:
+            TypeError: the pipeline is not a list, or a keyword is unknown.
+        """
     def update_one(
         self,
         filter: _Document,
@@ -3027,21 +3046,6 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
         """Delete all documents that match; errors as for `update_one`."""
-    def aggregate(
-        self,
-        pipeline: Sequence[_Document],
-        session: AsyncClientSession | None = None,
-        let: _Document | None = None,
-        comment: Any = None,
-        **kwargs: Any,
-    ) -> AsyncCursor[Any]:
-        """Run an aggregation pipeline, and return a cursor. Awaiting it is optional.
-
-        The pipeline is sent when the cursor is first read.
-
-        Raises:
-            TypeError: the pipeline is not a list, or a keyword is unknown.
-        """
     def _save_event(
         self,
         settings: StoreSettings,
@@ -3106,6 +3110,8 @@ class DataApiCollection(Generic[_DocumentT]):
         read_concern: ReadConcern | None = None,
     ) -> DataApiCollection[_DocumentT]:
         """Return the same collection with other options."""
+    def __bool__(self) -> bool: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
     def codec_options(self) -> CodecOptions[Any]:
         """The codec options: how documents are encoded and decoded."""
@@ -3124,8 +3130,6 @@ class DataApiCollection(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
-    def __bool__(self) -> bool: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def insert_many(
         self,
         documents: Iterable[_Document],
@@ -3220,6 +3224,21 @@ class DataApiCollection(Generic[_DocumentT]):
             NotImplementedError: an argument is not supported; the message names it.
             TypeError: an argument has a wrong type.
         """
+    def aggregate(
+        self,
+        pipeline: Sequence[_Document],
+        session: ClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Cursor[Any]:
+        """Run an aggregation pipeline, and return a cursor.
+
+        The pipeline is sent when the cursor is first read.
+
+        Raises:
+            TypeError: the pipeline is not a list, or a keyword is unknown.
+        """
     def update_one(
         self,
         filter: _Document,
@@ -3296,21 +3315,6 @@ class DataApiCollection(Generic[_DocumentT]):
         comment: Any = None,
     ) -> DeleteResult:
         """Delete all documents that match; errors as for `update_one`."""
-    def aggregate(
-        self,
-        pipeline: Sequence[_Document],
-        session: ClientSession | None = None,
-        let: _Document | None = None,
-        comment: Any = None,
-        **kwargs: Any,
-    ) -> Cursor[Any]:
-        """Run an aggregation pipeline, and return a cursor.
-
-        The pipeline is sent when the cursor is first read.
-
-        Raises:
-            TypeError: the pipeline is not a list, or a keyword is unknown.
-        """
     def _save_event(
         self,
         settings: StoreSettings,
