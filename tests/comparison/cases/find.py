@@ -269,12 +269,12 @@ async def no_options_once_begun(w: World) -> Any:
         "add_option": lambda: cursor.add_option(16),
         "remove_option": lambda: cursor.remove_option(16),
     }
-    told = {}
+    results = {}
     for name, call in calls.items():
         given = await outcome(call)
-        told[name] = given if isinstance(given, Exception) else given is cursor
+        results[name] = given if isinstance(given, Exception) else given is cursor
     await cursor.close()
-    return told
+    return results
 
 
 @case("cursor", NUMBERS)
@@ -311,8 +311,8 @@ async def distinct(w: World) -> Any:
 
 @case("cursor", NUMBERS)
 async def explain(w: World) -> Any:
-    told = await w.collection.find({"n": 2}).sort("n").explain()
-    return sorted(key for key in told if key in ("queryPlanner", "executionStats", "ok"))
+    plan = await w.collection.find({"n": 2}).sort("n").explain()
+    return sorted(key for key in plan if key in ("queryPlanner", "executionStats", "ok"))
 
 
 @case("cursor", NUMBERS)
