@@ -1,4 +1,4 @@
-"""Gateways of a configuration of the test's own, and what calls them."""
+"""Starts gateways with a test's own configuration, and sends requests to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from connect.eaas.mongodb.cli import dev
 
 
 class Gateway:
-    """A gateway that runs, its files, and a client for it."""
+    """A running gateway, its files, and a client for it."""
 
     def __init__(self, server: dev.Server, url: str, folder: Path) -> None:
         self.server = server
@@ -34,11 +34,11 @@ class Gateway:
         return httpx.post(f"{self.url}/action/{action}", content=content, headers=sent, verify=False, timeout=30)
 
     def client(self, key: str) -> httpx.Client:
-        """A client for many calls with one key."""
+        """Create a client that sends many requests with one key."""
         return httpx.Client(base_url=f"{self.url}/action/", headers={"api-key": key}, timeout=30)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """Get a page."""
+        """Send a GET request."""
         return httpx.get(f"{self.url}{path}", timeout=30, **options)
 
     def signal(self, number: signal.Signals) -> None:
@@ -46,33 +46,33 @@ class Gateway:
         self.server.process.send_signal(number)
 
     def log(self) -> list[dict[str, Any]]:
-        """The lines of its log so far."""
+        """Return the lines of the log so far."""
         return [json.loads(line) for line in list(self.server.output) if line.startswith("{")]
 
-    def logged(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Wait for a line of the log."""
-        found: dict[str, Any] = until(lambda: next((line for line in self.log() if wanted(line)), None))
+    def logged(self, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for a matching line of the log, and return it."""
+        found: dict[str, Any] = until(lambda: next((line for line in self.log() if matches(line)), None))
         return found
 
-    def reload(self, outcome: str = "read again") -> None:
-        """Have it read its files again, and wait until it has."""
+    def reload(self, result: str = "were reloaded") -> None:
+        """Send SIGHUP, and wait until the log contains the result."""
         before = len([line for line in self.log() if "message" in line])
         self.signal(signal.SIGHUP)
-        until(lambda: any(outcome in line["message"] for line in [x for x in self.log() if "message" in x][before:]))
+        until(lambda: any(result in line["message"] for line in [x for x in self.log() if "message" in x][before:]))
 
 
-def until(look: Callable[[], Any], seconds: float = 20) -> Any:
-    """Look until there is something."""
+def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait until the condition returns a true value, and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := look():
+        if found := condition():
             return found
         time.sleep(0.02)
-    raise AssertionError("it did not come")
+    raise AssertionError(f"the condition was not met within {seconds} s")
 
 
-class Talkative(dev.Server):
-    """A server all of whose lines are kept."""
+class LoggedServer(dev.Server):
+    """A server that keeps all lines of its output."""
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -82,11 +82,11 @@ class Talkative(dev.Server):
 
 @contextlib.contextmanager
 def gateway(folder: Path, configuration: str) -> Iterator[Gateway]:
-    """Run a gateway of this configuration, from this folder."""
+    """Run a gateway with this configuration, in this folder."""
     path = folder / "gateway.toml"
     path.write_text(f'listen = "127.0.0.1:0"\n{configuration}', encoding="utf-8")
     command = [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(path)]
-    server = Talkative("the gateway", command)
+    server = LoggedServer("the gateway", command)
     try:
         yield Gateway(server, server.wait_for_line("Listening on "), folder)
     finally:
@@ -94,7 +94,7 @@ def gateway(folder: Path, configuration: str) -> Iterator[Gateway]:
 
 
 def create_key(folder: Path, name: str, *places: str, rights: str = "read,write", expires: str | None = None) -> str:
-    """Add a key to the folder's key file; the key."""
+    """Add a key to the folder's key file, and return it."""
     path = folder / "keys.toml"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     text, key = _native.create_key(text, name, rights=rights.split(","), places=places or ["*"], expires=expires)
@@ -103,7 +103,7 @@ def create_key(folder: Path, name: str, *places: str, rights: str = "read,write"
 
 
 def trusting(authority: Path, certificate: Path | None = None) -> ssl.SSLContext:
-    """A TLS context that trusts one authority, with a certificate of the client's."""
+    """Create a TLS context that trusts one authority, optionally with a client certificate."""
     context = ssl.create_default_context(cafile=str(authority))
     if certificate is not None:
         context.load_cert_chain(str(certificate))
@@ -111,13 +111,13 @@ def trusting(authority: Path, certificate: Path | None = None) -> ssl.SSLContext
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """What calls give that are made at the same time."""
+    """Run calls concurrently, and return their results in order."""
     results: list[Any] = [None] * len(calls)
 
-    def make(place: int) -> None:
-        results[place] = calls[place]()
+    def run(index: int) -> None:
+        results[index] = calls[index]()
 
-    threads = [threading.Thread(target=make, args=(place,)) for place in range(len(calls))]
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(calls))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""The gateway as HTTP clients see it."""
+"""The gateway's HTTP interface: actions, formats, errors and shutdown."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.test_collections import EVERYTHING
 PREFIXES = ["", "/app/data-abcde/endpoint/data/v1", "/app/data-abcde/endpoint/data/beta"]
 
 
-class Answer:
+class Response:
     def __init__(self, status: int, headers: Any, body: bytes) -> None:
         self.status = status
         self.headers = headers
         self.json = json.loads(body)
 
 
-def post(url: str, body: Any, method: str = "POST", **headers: str) -> Answer:
+def post(url: str, body: Any, method: str = "POST", **headers: str) -> Response:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json", "api-key": API_KEY}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -41,63 +41,65 @@ def post(url: str, body: Any, method: str = "POST", **headers: str) -> Answer:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=30) as response:
-            return Answer(response.status, response.headers, response.read())
+            return Response(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.headers, error.read())
+            return Response(error.code, error.headers, error.read())
 
 
 @pytest.fixture
-def place(names: tuple[str, str]) -> dict[str, str]:
+def target(names: tuple[str, str]) -> dict[str, str]:
     return {"dataSource": "Cluster0", "database": names[0], "collection": names[1]}
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_actions_answer_as_the_data_api_did(gateway_url: str, place: dict[str, str], prefix: str, reader: Any) -> None:
+def test_actions_respond_like_atlas_data_api(
+    gateway_url: str, target: dict[str, str], prefix: str, reader: Any
+) -> None:
     base = f"{gateway_url}{prefix}/action"
-    answer = post(f"{base}/insertOne", {**place, "document": {"status": "open"}})
-    assert answer.status == 201
-    assert answer.headers["content-type"] == "application/json"
-    key = answer.json["insertedId"]
+    response = post(f"{base}/insertOne", {**target, "document": {"status": "open"}})
+    assert response.status == 201
+    assert response.headers["content-type"] == "application/json"
+    key = response.json["insertedId"]
     assert reader.find_one() == {"_id": ObjectId(key), "status": "open"}
-    answer = post(f"{base}/insertMany", {**place, "documents": [{"_id": 1}, {"_id": "x"}, {}]})
-    assert answer.status == 201
-    assert answer.json["insertedIds"][:2] == [1, "x"]
-    answer = post(f"{base}/findOne", {**place, "filter": {"_id": {"$oid": key}}})
-    assert (answer.status, answer.json) == (200, {"document": {"_id": key, "status": "open"}})
-    answer = post(f"{base}/findOne", {**place, "filter": {"_id": "nobody"}})
-    assert (answer.status, answer.json) == (200, {"document": None})
-    answer = post(f"{base}/findOne", {**place, "filter": {"_id": 1}, "projection": {"_id": 0}})
-    assert answer.json == {"document": {}}
+    response = post(f"{base}/insertMany", {**target, "documents": [{"_id": 1}, {"_id": "x"}, {}]})
+    assert response.status == 201
+    assert response.json["insertedIds"][:2] == [1, "x"]
+    response = post(f"{base}/findOne", {**target, "filter": {"_id": {"$oid": key}}})
+    assert (response.status, response.json) == (200, {"document": {"_id": key, "status": "open"}})
+    response = post(f"{base}/findOne", {**target, "filter": {"_id": "nobody"}})
+    assert (response.status, response.json) == (200, {"document": None})
+    response = post(f"{base}/findOne", {**target, "filter": {"_id": 1}, "projection": {"_id": 0}})
+    assert response.json == {"document": {}}
 
 
-def test_the_tutorials_request_works_unchanged(gateway_url: str, place: dict[str, str], reader: Any) -> None:
+def test_the_request_of_the_tutorial_works_unchanged(gateway_url: str, target: dict[str, str], reader: Any) -> None:
     # httpx.post(url, headers={'Content-Type': …, 'Access-Control-Request-Headers': '*', 'api-key': …}, json=…)
-    answer = post(
+    response = post(
         f"{gateway_url}/app/data-abcde/endpoint/data/v1/action/insertOne",
-        {"collection": place["collection"], "database": place["database"], "dataSource": "Cluster0"}
+        {"collection": target["collection"], "database": target["database"], "dataSource": "Cluster0"}
         | {"document": {"id": "PR-1", "asset": {"items": []}}},
         Access_Control_Request_Headers="*",
     )
-    assert answer.status == 201
+    assert response.status == 201
     assert reader.find_one({"id": "PR-1"})["asset"] == {"items": []}
 
 
-def test_both_key_headers_are_taken(gateway_url: str, place: dict[str, str]) -> None:
+def test_both_key_headers_are_accepted(gateway_url: str, target: dict[str, str]) -> None:
     url = f"{gateway_url}/action/findOne"
     for name in ("api-key", "apiKey", "apikey", "API-KEY"):
-        assert post(url, {**place, "filter": {}}, **{"api_key": "", name: API_KEY}).status == 200
+        assert post(url, {**target, "filter": {}}, **{"api_key": "", name: API_KEY}).status == 200
 
 
-def test_no_key_and_a_wrong_key_are_refused_in_the_data_apis_words(gateway_url: str, place: dict[str, str]) -> None:
+def test_missing_and_invalid_keys_get_the_errors_of_atlas(gateway_url: str, target: dict[str, str]) -> None:
     url = f"{gateway_url}/action/findOne"
-    answer = post(url, {**place, "filter": {}}, api_key="")
-    assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
-    assert answer.json["error"] == "no authentication methods were specified"
+    response = post(url, {**target, "filter": {}}, api_key="")
+    assert (response.status, response.json["error_code"]) == (400, "InvalidParameter")
+    assert response.json["error"] == "no authentication methods were specified"
     for key in ("wrong", API_KEY + "x", API_KEY[:-1], API_KEY.upper()):
-        answer = post(url, {**place, "filter": {}}, api_key=key)
-        assert answer.status == 401
-        assert answer.json == {
+        response = post(url, {**target, "filter": {}}, api_key=key)
+        assert response.status == 401
+        assert response.json == {
             "error": "invalid session: error finding user for endpoint",
             "error_code": "InvalidSession",
             "link": "",
@@ -105,26 +107,24 @@ def test_no_key_and_a_wrong_key_are_refused_in_the_data_apis_words(gateway_url: 
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/ejson", "application/ejson; charset=utf-8"])
-def test_answers_are_canonical_ejson_for_who_asks(gateway_url: str, place: dict[str, str], media_type: str) -> None:
-    answer = post(
+def test_accept_selects_canonical_ejson(gateway_url: str, target: dict[str, str], media_type: str) -> None:
+    response = post(
         f"{gateway_url}/action/insertOne",
-        {**place, "document": {"n": {"$numberLong": "5"}, "when": {"$date": "2020-01-01T00:00:00Z"}}},
+        {**target, "document": {"n": {"$numberLong": "5"}, "when": {"$date": "2020-01-01T00:00:00Z"}}},
         Content_Type=media_type,
         Accept="application/ejson",
     )
-    assert answer.headers["content-type"] == "application/ejson"
-    key = answer.json["insertedId"]
+    assert response.headers["content-type"] == "application/ejson"
+    key = response.json["insertedId"]
     assert set(key) == {"$oid"}
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {"_id": key}}, Accept="application/ejson")
-    assert answer.json["document"]["n"] == {"$numberLong": "5"}
-    assert answer.json["document"]["when"] == {"$date": {"$numberLong": "1577836800000"}}
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {"_id": key}}, Accept="application/ejson")
+    assert response.json["document"]["n"] == {"$numberLong": "5"}
+    assert response.json["document"]["when"] == {"$date": {"$numberLong": "1577836800000"}}
 
 
-def test_plain_json_has_each_type_as_the_data_api_wrote_it(
-    gateway_url: str, place: dict[str, str], reader: Any
-) -> None:
+def test_plain_json_encodes_each_type_like_atlas(gateway_url: str, target: dict[str, str], reader: Any) -> None:
     reader.insert_one({**EVERYTHING, "_id": 1})
-    document = post(f"{gateway_url}/action/findOne", {**place, "filter": {"_id": 1}}).json["document"]
+    document = post(f"{gateway_url}/action/findOne", {**target, "filter": {"_id": 1}}).json["document"]
     assert document["id"] == "6193504e1be4ab27791c8133"
     assert document["date"] == "2020-02-29T12:30:15.123Z"
     assert document["decimal"] == "1.10"
@@ -138,7 +138,7 @@ def test_plain_json_has_each_type_as_the_data_api_wrote_it(
 
 
 @pytest.mark.parametrize(
-    ("change", "status", "says"),
+    ("change", "status", "message"),
     [
         ({"dataSource": None}, 400, "dataSource"),
         ({"database": ...}, 400, "'database' is missing"),
@@ -155,25 +155,25 @@ def test_plain_json_has_each_type_as_the_data_api_wrote_it(
         ({"collection": "a\0b"}, 400, "'collection'"),
     ],
 )
-def test_bad_requests_are_refused_with_what_is_wrong(
-    gateway_url: str, place: dict[str, str], change: dict[str, Any], status: int, says: str
+def test_invalid_requests_get_an_error_that_names_the_problem(
+    gateway_url: str, target: dict[str, str], change: dict[str, Any], status: int, message: str
 ) -> None:
-    request = {**place, "document": {}, **change}
+    request = {**target, "document": {}, **change}
     request = {name: value for name, value in request.items() if value is not ...}
-    answer = post(f"{gateway_url}/action/insertOne", request)
-    assert answer.status == status
-    assert says in answer.json["error"]
-    assert set(answer.json) == {"error", "error_code", "link"}
+    response = post(f"{gateway_url}/action/insertOne", request)
+    assert response.status == status
+    assert message in response.json["error"]
+    assert set(response.json) == {"error", "error_code", "link"}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"a":' * 500, b"[" * 100_000], ids=repr)
-def test_what_is_no_json_object_is_a_bad_request(gateway_url: str, body: bytes) -> None:
-    answer = post(f"{gateway_url}/action/insertOne", body)
-    assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
+def test_a_body_that_is_not_a_json_object_is_rejected(gateway_url: str, body: bytes) -> None:
+    response = post(f"{gateway_url}/action/insertOne", body)
+    assert (response.status, response.json["error_code"]) == (400, "InvalidParameter")
 
 
-def test_paths_methods_and_media_types_are_checked(gateway_url: str, place: dict[str, str]) -> None:
-    request = {**place, "filter": {}}
+def test_paths_methods_and_media_types_are_checked(gateway_url: str, target: dict[str, str]) -> None:
+    request = {**target, "filter": {}}
     for path in (
         "/",
         "/action",
@@ -184,24 +184,24 @@ def test_paths_methods_and_media_types_are_checked(gateway_url: str, place: dict
     ):
         assert post(gateway_url + path, request).status == 404
     for method in ("GET", "PUT", "DELETE"):
-        answer = post(f"{gateway_url}/action/findOne", request, method=method)
-        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        response = post(f"{gateway_url}/action/findOne", request, method=method)
+        assert (response.status, response.headers["allow"]) == (405, "POST")
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx"):
         assert post(f"{gateway_url}/action/findOne", request, Content_Type=media_type).status == 415
 
 
-def test_mongodbs_refusals_are_told(gateway_url: str, place: dict[str, str]) -> None:
-    request = {**place, "document": {"_id": 1}}
+def test_errors_of_mongodb_are_returned(gateway_url: str, target: dict[str, str]) -> None:
+    request = {**target, "document": {"_id": 1}}
     assert post(f"{gateway_url}/action/insertOne", request).status == 201
-    answer = post(f"{gateway_url}/action/insertOne", request)
-    assert answer.status == 400
-    assert "E11000" in answer.json["error"]
-    assert (answer.json["error_code"], answer.json["code"]) == ("MongoDBError", 11000)
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {"$noSuchOperator": 1}})
-    assert (answer.status, answer.json["error_code"]) == (400, "MongoDBError")
+    response = post(f"{gateway_url}/action/insertOne", request)
+    assert response.status == 400
+    assert "E11000" in response.json["error"]
+    assert (response.json["error_code"], response.json["code"]) == ("MongoDBError", 11000)
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {"$noSuchOperator": 1}})
+    assert (response.status, response.json["error_code"]) == (400, "MongoDBError")
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(gateway_url: str) -> None:
+def test_an_oversized_body_is_rejected_before_it_is_read(gateway_url: str) -> None:
     host, port = gateway_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), 20) as connection:
         connection.sendall(
@@ -218,12 +218,12 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(gateway_url: str)
         ("insertMany", b'"documents":[{}', b",{}", b"]}"),
     ],
 )
-def test_a_body_takes_no_more_than_a_few_times_its_size(
-    mongodb_uri: str, tmp_path: Path, place: dict[str, str], action: str, opening: bytes, unit: bytes, closing: bytes
+def test_a_body_takes_a_small_multiple_of_its_size(
+    mongodb_uri: str, tmp_path: Path, target: dict[str, str], action: str, opening: bytes, unit: bytes, closing: bytes
 ) -> None:
     process, url = gateway_process(mongodb_uri, tmp_path)
     size = 24 * 2**20
-    body = json.dumps(place)[:-1].encode() + b"," + opening + unit * (size // len(unit)) + closing
+    body = json.dumps(target)[:-1].encode() + b"," + opening + unit * (size // len(unit)) + closing
     seen: list[int] = []
     done = threading.Event()
 
@@ -243,13 +243,13 @@ def test_a_body_takes_no_more_than_a_few_times_its_size(
     assert max(seen) - seen[0] < 10 * size
 
 
-def test_answers_that_nobody_takes_have_a_bound(
-    mongodb_uri: str, tmp_path: Path, place: dict[str, str], reader: Any
+def test_the_memory_of_unread_responses_is_limited(
+    mongodb_uri: str, tmp_path: Path, target: dict[str, str], reader: Any
 ) -> None:
     reader.insert_one({"_id": 1, "text": "x" * 15_000_000})
     process, url = gateway_process(mongodb_uri, tmp_path)
     host, port = url.removeprefix("http://").split(":")
-    body = json.dumps({**place, "filter": {"_id": 1}}).encode()
+    body = json.dumps({**target, "filter": {"_id": 1}}).encode()
     head = f"POST /action/findOne HTTP/1.1\r\nHost: x\r\napi-key: {API_KEY}\r\nContent-Type: application/json\r\n"
     connections = []
     try:
@@ -269,15 +269,15 @@ def test_answers_that_nobody_takes_have_a_bound(
         process.communicate(timeout=20)
 
 
-async def test_a_document_that_ejson_cannot_tell_from_another_type_is_not_given_as_that(
-    gateway_url: str, place: dict[str, str], reader: Any
+async def test_a_document_that_ejson_would_read_as_another_type_is_rejected(
+    gateway_url: str, target: dict[str, str], reader: Any
 ) -> None:
     reader.insert_one({"_id": 1, "v": {"$oid": "0" * 24}})
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {}}, Accept="application/ejson")
-    assert answer.status == 400
-    assert "$oid" in answer.json["error"]
-    answer = post(f"{gateway_url}/action/findOne", {**place, "filter": {}})
-    assert answer.json == {"document": {"_id": 1, "v": {"$oid": "0" * 24}}}
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {}}, Accept="application/ejson")
+    assert response.status == 400
+    assert "$oid" in response.json["error"]
+    response = post(f"{gateway_url}/action/findOne", {**target, "filter": {}})
+    assert response.json == {"document": {"_id": 1, "v": {"$oid": "0" * 24}}}
 
 
 def gateway_process(uri: str, tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
@@ -297,15 +297,15 @@ def gateway_process(uri: str, tmp_path: Path) -> tuple[subprocess.Popen[str], st
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_cleanly_and_lets_calls_under_way_end(
-    mongodb_uri: str, tmp_path: Path, place: dict[str, str], reader: Any, signum: signal.Signals
+def test_shutdown_completes_requests_in_progress(
+    mongodb_uri: str, tmp_path: Path, target: dict[str, str], reader: Any, signum: signal.Signals
 ) -> None:
     process, url = gateway_process(mongodb_uri, tmp_path)
-    answers: list[int] = []
+    responses: list[int] = []
 
     def insert() -> None:
         documents = [{"n": n, "text": "x" * 1000} for n in range(3000)]
-        answers.append(post(f"{url}/action/insertMany", {**place, "documents": documents}).status)
+        responses.append(post(f"{url}/action/insertMany", {**target, "documents": documents}).status)
 
     thread = threading.Thread(target=insert)
     thread.start()
@@ -315,30 +315,30 @@ def test_it_ends_cleanly_and_lets_calls_under_way_end(
     thread.join()
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")
-    assert answers == [201]
+    assert responses == [201]
     assert reader.count_documents({}) == 3000
 
 
-def test_only_the_named_data_source_is_served(mongodb_uri: str, tmp_path: Path, place: dict[str, str]) -> None:
+def test_only_the_configured_data_source_is_served(mongodb_uri: str, tmp_path: Path, target: dict[str, str]) -> None:
     process, url = gateway_process(mongodb_uri, tmp_path)
     try:
-        assert post(f"{url}/action/findOne", {**place, "filter": {}}).status == 200
-        assert post(f"{url}/action/findOne", {**place, "filter": {}}, api_key="another-key").status == 200
-        answer = post(f"{url}/action/findOne", {**place, "dataSource": "Cluster1", "filter": {}})
-        assert (answer.status, answer.json["error_code"]) == (400, "InvalidParameter")
+        assert post(f"{url}/action/findOne", {**target, "filter": {}}).status == 200
+        assert post(f"{url}/action/findOne", {**target, "filter": {}}, api_key="another-key").status == 200
+        response = post(f"{url}/action/findOne", {**target, "dataSource": "Cluster1", "filter": {}})
+        assert (response.status, response.json["error_code"]) == (400, "InvalidParameter")
     finally:
         process.terminate()
         process.communicate(timeout=20)
 
 
-def test_mongodb_may_come_later_and_go(tmp_path: Path, place: dict[str, str]) -> None:
+def test_mongodb_may_start_later_and_stop(tmp_path: Path, target: dict[str, str]) -> None:
     port = free_port()
     uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=300"
     process, url = gateway_process(uri, tmp_path)
-    request = {**place, "document": {}}
+    request = {**target, "document": {}}
     try:
-        answer = post(f"{url}/action/insertOne", request)
-        assert (answer.status, answer.json["error_code"]) == (503, "MongoDBError")
+        response = post(f"{url}/action/insertOne", request)
+        assert (response.status, response.json["error_code"]) == (503, "MongoDBError")
         with secantusdb(port):
             assert post(f"{url}/action/insertOne", request).status == 201
         assert post(f"{url}/action/insertOne", request).status == 503
@@ -347,11 +347,11 @@ def test_mongodb_may_come_later_and_go(tmp_path: Path, place: dict[str, str]) ->
         process.communicate(timeout=20)
 
 
-async def test_it_speaks_http_2(gateway_url: str, place: dict[str, str]) -> None:
+async def test_http_2_is_supported(gateway_url: str, target: dict[str, str]) -> None:
     """With prior knowledge, as curl --http2-prior-knowledge does."""
     host, port = gateway_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    # The preface and an empty SETTINGS frame; a server of HTTP/2 answers with its own SETTINGS.
+    # The preface and an empty SETTINGS frame; an HTTP/2 server responds with its own SETTINGS.
     writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0")
     header = await asyncio.wait_for(reader.readexactly(9), 10)
     assert header[3] == 4

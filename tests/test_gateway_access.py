@@ -1,4 +1,4 @@
-"""Who may do what at the gateway: keys, tokens, and each right from both sides."""
+"""Authentication and authorization at the gateway: keys, tokens, and each right, granted and missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ISSUER, AUDIENCE = "https://issuer.example.com", "data-api"
 
 
 def pem(key: Any) -> bytes:
-    """A public key as PEM."""
+    """Return the public key as PEM."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return bytes(key.public_key().public_bytes(serialization.Encoding.PEM, form))
 
@@ -39,13 +39,13 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 
 @pytest.fixture(scope="module")
 def keys() -> dict[str, str]:
-    """The keys by their names; filled when the gateway is made."""
+    """The keys by name; the gateway's fixture fills them in."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def guarded(mongodb_uri: str, keys: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway of two data sources, with keys of each kind and three kinds of tokens."""
+    """A gateway with two data sources, keys with different permissions, and three algorithms for tokens."""
     folder = tmp_path_factory.mktemp("gateway")
     for name, rights, places in [
         ("all", "read,write", ["*"]),
@@ -82,7 +82,7 @@ def guarded(mongodb_uri: str, keys: dict[str, str], tmp_path_factory: pytest.Tem
         yield running
 
 
-def place(collection: str = "events_1", database: str = "app", source: str = "Cluster0") -> dict[str, str]:
+def target(collection: str = "events_1", database: str = "app", source: str = "Cluster0") -> dict[str, str]:
     return {"dataSource": source, "database": database, "collection": collection}
 
 
@@ -99,12 +99,10 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("action", "body"), READS + WRITES)
-def test_a_key_may_do_what_it_is_for_and_no_more(
-    guarded: Gateway, keys: dict[str, str], action: str, body: dict[str, Any]
-) -> None:
+def test_a_key_has_only_its_rights(guarded: Gateway, keys: dict[str, str], action: str, body: dict[str, Any]) -> None:
     right, wrong = ("reads", "writes") if (action, body) in READS else ("writes", "reads")
-    assert guarded.post(action, place() | body, keys[right]).status_code in (200, 201)
-    refused = guarded.post(action, place() | body, keys[wrong])
+    assert guarded.post(action, target() | body, keys[right]).status_code in (200, 201)
+    refused = guarded.post(action, target() | body, keys[wrong])
     assert (refused.status_code, refused.json()["error_code"]) == (403, "NoMatchingRuleFound")
     assert "app.events_1" in refused.json()["error"]
 
@@ -112,55 +110,55 @@ def test_a_key_may_do_what_it_is_for_and_no_more(
 @pytest.mark.parametrize(
     ("key", "where", "may"),
     [
-        ("one", place(), True),
-        ("one", place("events_"), True),
-        ("one", place("users"), False),
-        ("one", place("xevents_1"), False),
-        ("one", place(database="apps"), False),
-        ("one", place(source="Cluster1"), False),
-        ("other", place(source="Cluster1"), True),
-        ("other", place(source="Cluster0"), False),
-        ("reads", place("anything"), True),
-        ("reads", place(database="App"), False),
+        ("one", target(), True),
+        ("one", target("events_"), True),
+        ("one", target("users"), False),
+        ("one", target("xevents_1"), False),
+        ("one", target(database="apps"), False),
+        ("one", target(source="Cluster1"), False),
+        ("other", target(source="Cluster1"), True),
+        ("other", target(source="Cluster0"), False),
+        ("reads", target("anything"), True),
+        ("reads", target(database="App"), False),
     ],
 )
-def test_a_right_is_for_its_places(
+def test_a_right_applies_to_matching_collections_only(
     guarded: Gateway, keys: dict[str, str], key: str, where: dict[str, str], may: bool
 ) -> None:
     assert guarded.post("findOne", where, keys[key]).status_code == (200 if may else 403)
 
 
-def test_what_is_no_key_is_refused_in_the_data_apis_words(guarded: Gateway, keys: dict[str, str]) -> None:
+def test_invalid_keys_get_the_errors_of_atlas(guarded: Gateway, keys: dict[str, str]) -> None:
     for key in (keys["ended"], "hunter2hunter2", keys["all"][:-1], keys["all"] + "x", keys["all"].upper()):
-        answer = guarded.post("findOne", place(), key)
-        assert (answer.status_code, answer.json()["error_code"]) == (401, "InvalidSession")
-    assert guarded.post("findOne", place()).json()["error"] == "no authentication methods were specified"
-    # Who is nobody is not told which actions there are.
-    assert guarded.post("nonsense", place(), "hunter2hunter2").status_code == 401
-    assert guarded.post("nonsense", place(), keys["all"]).status_code == 404
+        response = guarded.post("findOne", target(), key)
+        assert (response.status_code, response.json()["error_code"]) == (401, "InvalidSession")
+    assert guarded.post("findOne", target()).json()["error"] == "no authentication methods were specified"
+    # Only authenticated callers learn which actions exist.
+    assert guarded.post("nonsense", target(), "hunter2hunter2").status_code == 401
+    assert guarded.post("nonsense", target(), keys["all"]).status_code == 404
     assert not any("hunter2" in line for line in guarded.server.output)
     assert not any(key in line for key in keys.values() for line in guarded.server.output)
 
 
 @pytest.mark.parametrize("database", ["admin", "config", "local"])
-def test_mongodbs_own_databases_are_closed(guarded: Gateway, keys: dict[str, str], database: str) -> None:
+def test_internal_databases_are_not_available(guarded: Gateway, keys: dict[str, str], database: str) -> None:
     for action, body in READS + WRITES:
-        assert guarded.post(action, place(database=database) | body, keys["code"]).status_code == 403
-    assert guarded.post("find", place("system.users"), keys["code"]).status_code == 403
+        assert guarded.post(action, target(database=database) | body, keys["code"]).status_code == 403
+    assert guarded.post("find", target("system.users"), keys["code"]).status_code == 403
 
 
-def test_a_stage_in_a_stage_in_a_stage_is_looked_at_once(guarded: Gateway, keys: dict[str, str]) -> None:
-    """What takes time for each level would take minutes."""
+def test_nested_stages_are_checked_once(guarded: Gateway, keys: dict[str, str]) -> None:
+    """Checking each level repeatedly would take minutes."""
     deep: Any = [1] * 50_000
     for _ in range(180):
         deep = {"coll": "events_1", "$unionWith": deep}
-    answer = guarded.post("find", place() | {"filter": {"$unionWith": deep}}, keys["all"])
-    assert answer.status_code in (400, 403)
+    response = guarded.post("find", target() | {"filter": {"$unionWith": deep}}, keys["all"])
+    assert response.status_code in (400, 403)
 
 
-def test_a_field_may_be_called_pipeline(guarded: Gateway, keys: dict[str, str]) -> None:
+def test_a_field_may_be_named_pipeline(guarded: Gateway, keys: dict[str, str]) -> None:
     body = {"filter": {"pipeline": [{"$oid2": 1}]}, "update": {"$set": {"pipeline": [{"a": 1}]}}}
-    assert guarded.post("updateOne", place() | body, keys["all"]).status_code in (200, 400)
+    assert guarded.post("updateOne", target() | body, keys["all"]).status_code in (200, 400)
 
 
 CODE: list[tuple[str, dict[str, Any]]] = [
@@ -178,17 +176,19 @@ CODE: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("action", "body"), CODE)
-def test_code_needs_its_right(guarded: Gateway, keys: dict[str, str], action: str, body: dict[str, Any]) -> None:
-    refused = guarded.post(action, place() | body, keys["all"])
+def test_server_side_code_requires_its_right(
+    guarded: Gateway, keys: dict[str, str], action: str, body: dict[str, Any]
+) -> None:
+    refused = guarded.post(action, target() | body, keys["all"])
     assert (refused.status_code, refused.json()["error_code"]) == (403, "OperationNotAllowed")
-    assert "right to code" in refused.json()["error"]
-    # With it, it is MongoDB that decides.
-    assert guarded.post(action, place() | body, keys["code"]).status_code in (200, 400)
+    assert "right 'code'" in refused.json()["error"]
+    # With the right, MongoDB decides.
+    assert guarded.post(action, target() | body, keys["code"]).status_code in (200, 400)
 
 
-def test_what_is_stored_may_be_called_like_an_operator(guarded: Gateway, keys: dict[str, str]) -> None:
+def test_stored_values_may_be_named_like_operators(guarded: Gateway, keys: dict[str, str]) -> None:
     document = {"a": {"b": "$where"}, "text": "$function"}
-    assert guarded.post("insertOne", place() | {"document": document}, keys["all"]).status_code == 201
+    assert guarded.post("insertOne", target() | {"document": document}, keys["all"]).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_what_is_stored_may_be_called_like_an_operator(guarded: Gateway, keys: d
         ({"$out": "system.users"}, 403),
     ],
 )
-def test_stages_that_write_need_their_right_and_that_to_write_there(
+def test_out_and_merge_require_their_right_and_write_on_the_target(
     guarded: Gateway, keys: dict[str, str], stage: dict[str, Any], status: int
 ) -> None:
-    body = place("empty") | {"pipeline": [{"$match": {"none": 1}}, stage]}
-    answer = guarded.post("aggregate", body, keys["out"])
-    # SecantusDB does not have all forms of all stages.
-    assert answer.status_code == status or (status == 200 and answer.json()["error_code"] == "MongoDBError")
+    body = target("empty") | {"pipeline": [{"$match": {"none": 1}}, stage]}
+    response = guarded.post("aggregate", body, keys["out"])
+    # SecantusDB does not support all forms of all stages.
+    assert response.status_code == status or (status == 200 and response.json()["error_code"] == "MongoDBError")
     assert guarded.post("aggregate", body, keys["all"]).status_code == 403
     assert guarded.post("aggregate", body, keys["out only"]).status_code == 403
 
@@ -238,23 +238,23 @@ def test_stages_that_write_need_their_right_and_that_to_write_there(
         {"$rankFusion": {"input": {"pipelines": {"a": [{"$unionWith": "users"}]}}}},
     ],
 )
-def test_stages_that_read_elsewhere_need_the_right_to_read_there(
+def test_cross_collection_reads_require_the_right_to_read(
     guarded: Gateway, keys: dict[str, str], stage: dict[str, Any]
 ) -> None:
-    body = place() | {"pipeline": [stage]}
+    body = target() | {"pipeline": [stage]}
     assert guarded.post("aggregate", body, keys["one"]).status_code == 403
 
 
-def test_who_may_read_elsewhere_joins_it(guarded: Gateway, keys: dict[str, str]) -> None:
-    guarded.post("insertOne", place("left") | {"document": {"a": 1}}, keys["all"])
-    guarded.post("insertOne", place("right") | {"document": {"b": 1}}, keys["all"])
+def test_a_lookup_is_allowed_with_the_right_to_read(guarded: Gateway, keys: dict[str, str]) -> None:
+    guarded.post("insertOne", target("left") | {"document": {"a": 1}}, keys["all"])
+    guarded.post("insertOne", target("right") | {"document": {"b": 1}}, keys["all"])
     lookup = {"from": "right", "localField": "a", "foreignField": "b", "as": "c"}
-    answer = guarded.post("aggregate", place("left") | {"pipeline": [{"$lookup": lookup}]}, keys["reads"])
-    assert [len(document["c"]) for document in answer.json()["documents"]] == [1]
+    response = guarded.post("aggregate", target("left") | {"pipeline": [{"$lookup": lookup}]}, keys["reads"])
+    assert [len(document["c"]) for document in response.json()["documents"]] == [1]
 
 
 def within(stage: str) -> list[dict[str, Any]]:
-    """Stages that have this one in a pipeline of theirs."""
+    """Return stages that contain this stage in a nested pipeline."""
     return [
         {"$facet": {"a": [{stage: {}}]}},
         {"$unionWith": {"coll": "events_1", "pipeline": [{stage: {}}]}},
@@ -263,8 +263,8 @@ def within(stage: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("stage", ["$collStats", "$indexStats", "$currentOp", "$listSessions", "$planCacheStats"])
-def test_stages_that_tell_of_the_server_need_their_right(guarded: Gateway, keys: dict[str, str], stage: str) -> None:
-    body: dict[str, Any] = {**place(), "pipeline": [{stage: {}}]}
+def test_server_statistics_require_their_right(guarded: Gateway, keys: dict[str, str], stage: str) -> None:
+    body: dict[str, Any] = {**target(), "pipeline": [{stage: {}}]}
     assert guarded.post("aggregate", body, keys["all"]).status_code == 403
     assert guarded.post("aggregate", body, keys["stats"]).status_code in (200, 400)
     for hidden in within(stage):
@@ -273,17 +273,17 @@ def test_stages_that_tell_of_the_server_need_their_right(guarded: Gateway, keys:
 
 
 @pytest.mark.parametrize("stage", ["$_internalX", "$notYetKnown", "$mergeCursors", "$listCatalog", "$where"])
-def test_a_stage_that_is_not_known_is_for_nobody(guarded: Gateway, keys: dict[str, str], stage: str) -> None:
-    """What it would read or write, no right says."""
+def test_an_unknown_stage_is_always_rejected(guarded: Gateway, keys: dict[str, str], stage: str) -> None:
+    """No right tells what it would read or write."""
     for pipeline in [[{stage: {}}], *([hidden] for hidden in within(stage))]:
         for key in ("all", "code", "out", "stats"):
-            answer = guarded.post("aggregate", place() | {"pipeline": pipeline}, keys[key])
-            assert (answer.status_code, answer.json()["error_code"]) == (403, "OperationNotAllowed")
-            assert answer.json()["error"] == f"'{stage}' is not a stage that the gateway knows"
+            response = guarded.post("aggregate", target() | {"pipeline": pipeline}, keys[key])
+            assert (response.status_code, response.json()["error_code"]) == (403, "OperationNotAllowed")
+            assert response.json()["error"] == f"'{stage}' is not a supported stage"
 
 
 def forms(name: str) -> dict[str, Any]:
-    """A name in each type of Extended JSON that is no string, or a value that could stand for one."""
+    """Return a name in each type of Extended JSON other than a string, or a similar value."""
     encoded = base64.b64encode(name.encode()).decode()
     return {
         "double": {"$numberDouble": "1.5"},
@@ -315,9 +315,9 @@ def forms(name: str) -> dict[str, Any]:
 JOIN = {"from": "events_1", "as": "a"}
 GRAPH = JOIN | {"startWith": "$a", "connectFromField": "a", "connectToField": "b"}
 
-# A place in a pipeline on which a right depends, or beside one: the stage with a value there, whether
-# the value names a database or a collection, and the types that MongoDB takes there.
-PLACES: dict[str, tuple[Callable[[Any], Any], str, set[str]]] = {
+# Paths in a pipeline that authorization depends on, and their neighbours: a stage with a value at the
+# path, the database or collection that the value names, and the types that MongoDB accepts there.
+PATHS: dict[str, tuple[Callable[[Any], Any], str, set[str]]] = {
     "pipeline[0]": (lambda value: value, "vault", set()),
     "$out": (lambda value: {"$out": value}, "vault", set()),
     "$out.db": (lambda value: {"$out": {"db": value, "coll": "events_2"}}, "elsewhere", set()),
@@ -424,7 +424,7 @@ PLACES: dict[str, tuple[Callable[[Any], Any], str, set[str]]] = {
 
 
 def outside(client: PyMongoClient[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """All that is stored outside of the database that the key is for."""
+    """Return everything stored outside of the database that the key may access."""
     return {
         f"{database}.{collection}": list(client[database][collection].find(sort=[("_id", 1)]))
         for database in client.list_database_names()
@@ -435,47 +435,49 @@ def outside(client: PyMongoClient[dict[str, Any]]) -> dict[str, list[dict[str, A
 
 @pytest.fixture(scope="module")
 def vault(pymongo_client: PyMongoClient[dict[str, Any]]) -> str:
-    """What the key of one database must not read, in `elsewhere.vault`."""
+    """Store a text in `elsewhere.vault`, which the key must not read."""
     collection = pymongo_client["elsewhere"]["vault"]
     collection.replace_one({"_id": 1}, {"text": "kept-elsewhere"}, upsert=True)
     pymongo_client["app"]["events_1"].replace_one({"_id": "matrix"}, {"a": 1}, upsert=True)
     return "kept-elsewhere"
 
 
-@pytest.mark.parametrize("where", PLACES)
-def test_a_value_of_another_type_is_not_read_as_if_it_were_absent(
-    guarded: Gateway, keys: dict[str, str], pymongo_client: PyMongoClient[dict[str, Any]], vault: str, where: str
+@pytest.mark.parametrize("path", PATHS)
+def test_a_value_of_another_type_is_not_ignored(
+    guarded: Gateway, keys: dict[str, str], pymongo_client: PyMongoClient[dict[str, Any]], vault: str, path: str
 ) -> None:
-    stage, name, taken = PLACES[where]
+    stage, name, accepted = PATHS[path]
     before = outside(pymongo_client)
     wrong = {}
     with guarded.client(keys["out"]) as client:
         for form, value in forms(name).items():
-            answer = client.post("aggregate", json=place() | {"pipeline": [stage(value)]})
-            assert vault not in answer.text
-            # Where MongoDB takes the type, it is MongoDB that decides.
-            if form in taken:
-                assert answer.status_code in (200, 400), form
-            elif answer.status_code not in (400, 403) or answer.json()["error_code"] == "MongoDBError":
-                wrong[form] = answer.text
+            response = client.post("aggregate", json=target() | {"pipeline": [stage(value)]})
+            assert vault not in response.text
+            # Where MongoDB accepts the type, MongoDB decides.
+            if form in accepted:
+                assert response.status_code in (200, 400), form
+            elif response.status_code not in (400, 403) or response.json()["error_code"] == "MongoDBError":
+                wrong[form] = response.text
             else:
-                assert re.search(r"'.+' (must|has|is|cannot) |the database", answer.json()["error"]), answer.text
+                assert re.search(r"'.+' (must|has|is|cannot) |the database", response.json()["error"]), response.text
     assert wrong == {}
     assert outside(pymongo_client) == before
 
 
 @pytest.mark.parametrize("action", [name for name, _ in READS + WRITES])
 @pytest.mark.parametrize("field", ["dataSource", "database", "collection"])
-def test_a_place_of_another_type_is_refused(guarded: Gateway, keys: dict[str, str], action: str, field: str) -> None:
-    body = place() | dict(READS + WRITES)[action]
+def test_a_namespace_of_another_type_is_rejected(
+    guarded: Gateway, keys: dict[str, str], action: str, field: str
+) -> None:
+    body = target() | dict(READS + WRITES)[action]
     with guarded.client(keys["out"]) as client:
         for form, value in forms(body[field]).items():
-            answer = client.post(action, json=body | {field: value})
-            assert (answer.status_code, answer.json()["error"]) == (400, f"'{field}' must be a string"), form
+            response = client.post(action, json=body | {field: value})
+            assert (response.status_code, response.json()["error"]) == (400, f"'{field}' must be a string"), form
 
 
 @pytest.mark.parametrize(
-    ("action", "field", "taken"),
+    ("action", "field", "accepted"),
     [
         *((action, "filter", {"document"}) for action, _ in [*READS[:2], *WRITES[2:]]),
         ("find", "projection", {"document"}),
@@ -489,16 +491,16 @@ def test_a_place_of_another_type_is_refused(guarded: Gateway, keys: dict[str, st
         ("insertMany", "documents", set()),
     ],
 )
-def test_a_part_of_a_request_of_another_type_is_refused(
-    guarded: Gateway, keys: dict[str, str], action: str, field: str, taken: set[str]
+def test_a_parameter_of_another_type_is_rejected(
+    guarded: Gateway, keys: dict[str, str], action: str, field: str, accepted: set[str]
 ) -> None:
-    body = place("parts") | dict(READS + WRITES)[action]
+    body = target("parts") | dict(READS + WRITES)[action]
     with guarded.client(keys["out"]) as client:
         for form, value in forms("vault").items():
-            if form.removeprefix("empty ") not in taken:
-                answer = client.post(action, json=body | {field: value})
-                assert (answer.status_code, answer.json()["error_code"]) == (400, "InvalidParameter"), form
-                assert f"'{field}" in answer.json()["error"] or "in 'update'" in answer.json()["error"]
+            if form.removeprefix("empty ") not in accepted:
+                response = client.post(action, json=body | {field: value})
+                assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter"), form
+                assert f"'{field}" in response.json()["error"] or "in 'update'" in response.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -550,62 +552,62 @@ def test_a_part_of_a_request_of_another_type_is_refused(
         "{}",
     ],
 )
-def test_a_stage_that_could_be_read_in_two_ways_is_refused(
+def test_an_ambiguous_stage_is_rejected(
     guarded: Gateway, keys: dict[str, str], pymongo_client: PyMongoClient[dict[str, Any]], vault: str, stage: str
 ) -> None:
     before = outside(pymongo_client)
-    body = json.dumps(place())[:-1] + f', "pipeline": [{stage}]}}'
-    answer = guarded.post("aggregate", body.encode(), keys["out"])
-    assert answer.status_code in (400, 403)
-    assert answer.json()["error_code"] != "MongoDBError", answer.text
-    assert vault not in answer.text
+    body = json.dumps(target())[:-1] + f', "pipeline": [{stage}]}}'
+    response = guarded.post("aggregate", body.encode(), keys["out"])
+    assert response.status_code in (400, 403)
+    assert response.json()["error_code"] != "MongoDBError", response.text
+    assert vault not in response.text
     assert outside(pymongo_client) == before
 
 
-def test_only_the_last_stage_writes(guarded: Gateway, keys: dict[str, str]) -> None:
-    answer = guarded.post("aggregate", place() | {"pipeline": [{"$out": "a"}, {"$match": {}}]}, keys["out"])
-    assert (answer.status_code, answer.json()["error"]) == (
+def test_only_the_last_stage_may_write(guarded: Gateway, keys: dict[str, str]) -> None:
+    response = guarded.post("aggregate", target() | {"pipeline": [{"$out": "a"}, {"$match": {}}]}, keys["out"])
+    assert (response.status_code, response.json()["error"]) == (
         400,
         "'$out' must be the last stage of the whole pipeline",
     )
 
 
-def test_an_update_has_the_stages_of_an_update(guarded: Gateway, keys: dict[str, str]) -> None:
+def test_an_update_pipeline_accepts_only_update_stages(guarded: Gateway, keys: dict[str, str]) -> None:
     stages: list[dict[str, Any]] = [{"$lookup": JOIN}, {"$unionWith": "events_1"}, {"$match": {}}, {"$out": "events_2"}]
     for stage in stages:
-        answer = guarded.post("updateOne", place() | {"filter": {}, "update": [stage]}, keys["out"])
-        assert (answer.status_code, answer.json()["error_code"]) == (400, "InvalidParameter")
+        response = guarded.post("updateOne", target() | {"filter": {}, "update": [stage]}, keys["out"])
+        assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter")
 
 
 @pytest.mark.parametrize(
     "field", ["dataSource", "database", "collection", "filter", "projection", "sort", "limit", "skip"]
 )
-def test_a_field_of_a_request_comes_once(guarded: Gateway, keys: dict[str, str], field: str) -> None:
-    body = {**place(), "filter": {}, "projection": {}, "sort": {}, "limit": 1, "skip": 0}
+def test_a_repeated_field_of_a_request_is_rejected(guarded: Gateway, keys: dict[str, str], field: str) -> None:
+    body = {**target(), "filter": {}, "projection": {}, "sort": {}, "limit": 1, "skip": 0}
     twice = json.dumps(body)[:-1] + f', "{field}": {json.dumps(body[field])}}}'
-    answer = guarded.post("find", twice.encode(), keys["out"])
-    assert (answer.status_code, answer.json()["error"]) == (400, f"'{field}' is given more than once")
+    response = guarded.post("find", twice.encode(), keys["out"])
+    assert (response.status_code, response.json()["error"]) == (400, f"'{field}' is given more than once")
 
 
-def test_a_condition_that_comes_twice_is_refused(guarded: Gateway, keys: dict[str, str]) -> None:
-    """Of two conditions on a field only the last would count."""
-    body = json.dumps(place())[:-1] + ', "filter": {"a": {"$gt": 5}, "b": [{"c": 1, "c": 2}]}}'
-    answer = guarded.post("deleteMany", body.encode(), keys["all"])
-    assert (answer.status_code, answer.json()["error"]) == (400, "a document has the field 'c' more than once")
+def test_a_repeated_condition_is_rejected(guarded: Gateway, keys: dict[str, str]) -> None:
+    """Otherwise only the last of two conditions on a field would apply."""
+    body = json.dumps(target())[:-1] + ', "filter": {"a": {"$gt": 5}, "b": [{"c": 1, "c": 2}]}}'
+    response = guarded.post("deleteMany", body.encode(), keys["all"])
+    assert (response.status_code, response.json()["error"]) == (400, "a document has the field 'c' more than once")
 
 
-def test_a_view_is_read_with_the_right_to_read_the_view(
+def test_a_view_requires_only_the_right_to_read_the_view(
     guarded: Gateway, keys: dict[str, str], pymongo_client: PyMongoClient[dict[str, Any]]
 ) -> None:
-    """As in MongoDB: who makes a view opens what it shows."""
+    """As in MongoDB: creating a view makes its documents available."""
     pymongo_client["app"].drop_collection("events_view")
     pymongo_client["app"]["users"].replace_one({"_id": 1}, {"name": "x", "password": "y"}, upsert=True)
     try:
         pymongo_client["app"].create_collection("events_view", viewOn="users", pipeline=[{"$project": {"name": 1}}])
     except OperationFailure as error:
         pytest.skip(f"the server has no views: {error}")
-    assert guarded.post("find", place("events_view"), keys["one"]).json()["documents"] == [{"_id": 1, "name": "x"}]
-    assert guarded.post("find", place("users"), keys["one"]).status_code == 403
+    assert guarded.post("find", target("events_view"), keys["one"]).json()["documents"] == [{"_id": 1, "name": "x"}]
+    assert guarded.post("find", target("users"), keys["one"]).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -626,19 +628,22 @@ def test_a_view_is_read_with_the_right_to_read_the_view(
         {"dataSource": {"$gt": ""}},
     ],
 )
-def test_no_name_gets_by_unchecked(guarded: Gateway, keys: dict[str, str], body: dict[str, Any]) -> None:
-    answer = guarded.post("findOne", place() | body, keys["code"])
-    assert (answer.status_code, answer.json()["error_code"]) in ((400, "InvalidParameter"), (403, "InvalidParameter"))
+def test_invalid_names_are_rejected(guarded: Gateway, keys: dict[str, str], body: dict[str, Any]) -> None:
+    response = guarded.post("findOne", target() | body, keys["code"])
+    assert (response.status_code, response.json()["error_code"]) in (
+        (400, "InvalidParameter"),
+        (403, "InvalidParameter"),
+    )
 
 
 @pytest.mark.parametrize("option", ["hint", "comment", "let", "maxTimeMS", "writeConcern", "$db", "lsid", "explain"])
-def test_no_option_gets_by_that_the_data_api_has_not(guarded: Gateway, keys: dict[str, str], option: str) -> None:
-    body = place("options") | {"filter": {}, option: {"nonsense": 1}}
+def test_unknown_fields_are_not_sent_to_mongodb(guarded: Gateway, keys: dict[str, str], option: str) -> None:
+    body = target("options") | {"filter": {}, option: {"nonsense": 1}}
     assert guarded.post("find", body, keys["all"]).json() == {"documents": []}
 
 
 def claims(**more: Any) -> dict[str, Any]:
-    """What a token says, by default all right."""
+    """Return the claims of a token, valid by default."""
     permissions = [{"database": "app", "allow": ["read"]}]
     usual = {"sub": "service", "iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 600, "permissions": permissions}
     return {name: value for name, value in (usual | more).items() if value is not None}
@@ -650,7 +655,7 @@ def token(key: Any = SECRET, algorithm: str = "HS256", kid: str | None = None, *
 
 def status(running: Gateway, bearer: str, action: str = "findOne", **body: Any) -> int:
     headers = {"Authorization": f"Bearer {bearer}"}
-    return running.post(action, place() | body, **headers).status_code
+    return running.post(action, target() | body, **headers).status_code
 
 
 @pytest.mark.parametrize(
@@ -658,7 +663,7 @@ def status(running: Gateway, bearer: str, action: str = "findOne", **body: Any) 
     [(SECRET, "HS256"), (EC_KEY, "ES256"), (RSA_KEY, "RS256", "rsa-1"), (RSA_KEY, "RS256")],
     ids=["HS256", "ES256", "RS256 by its id", "RS256"],
 )
-def test_a_token_may_do_what_its_claims_say(guarded: Gateway, arguments: tuple[Any, ...]) -> None:
+def test_a_token_has_the_permissions_of_its_claims(guarded: Gateway, arguments: tuple[Any, ...]) -> None:
     bearer = token(*arguments)
     assert status(guarded, bearer) == 200
     assert status(guarded, bearer, "insertOne", document={}) == 403
@@ -666,7 +671,7 @@ def test_a_token_may_do_what_its_claims_say(guarded: Gateway, arguments: tuple[A
 
 
 def raw_token(**more: Any) -> str:
-    """A token with claims that PyJWT does not write."""
+    """Create a token with claims that PyJWT rejects."""
     return jwt.api_jws.encode(json.dumps(claims(**more)).encode(), SECRET, "HS256", headers={"typ": "JWT"})
 
 
@@ -681,51 +686,51 @@ def unsigned() -> str:
 @pytest.mark.parametrize(
     ("what", "bearer"),
     [
-        ("ended", token(exp=time.time() - 3600)),
-        ("not yet", token(nbf=time.time() + 3600)),
-        ("without an end", token(exp=None)),
-        ("of another issuer", token(iss="https://evil.example.com")),
-        ("of no issuer", token(iss=None)),
-        ("for another audience", token(aud="other")),
-        ("for no audience", token(aud=None)),
-        ("of nobody", token(sub=None)),
+        ("expired", token(exp=time.time() - 3600)),
+        ("not valid yet", token(nbf=time.time() + 3600)),
+        ("without exp", token(exp=None)),
+        ("with another issuer", token(iss="https://evil.example.com")),
+        ("without an issuer", token(iss=None)),
+        ("with another audience", token(aud="other")),
+        ("without an audience", token(aud=None)),
+        ("without a subject", token(sub=None)),
         ("without permissions", token(permissions=None)),
-        ("with other permissions", token(permissions="all")),
-        ("with a right that is none", token(permissions=[{"allow": ["root"]}])),
+        ("with permissions that are a string", token(permissions="all")),
+        ("with an unknown right", token(permissions=[{"allow": ["root"]}])),
         ("with a right that is a document", token(permissions=[{"allow": [{"read": None}]}])),
-        ("with one right that is no list", token(permissions=[{"allow": "read"}])),
+        ("with a right that is not in a list", token(permissions=[{"allow": "read"}])),
         ("with a permission that is a list", token(permissions=[["*", "*", "*", ["read"]]])),
-        ("with permissions that are one", token(permissions={"allow": ["read"]})),
+        ("with permissions that are not a list", token(permissions={"allow": ["read"]})),
         ("with a database that is null", token(permissions=[{"database": None, "allow": ["read"]}])),
         ("with databases in a list", token(permissions=[{"database": ["app"], "allow": ["read"]}])),
         ("with a database that is a document", token(permissions=[{"database": {"$ne": "x"}, "allow": ["read"]}])),
         ("with an unknown field", token(permissions=[{"databases": "app", "allow": ["read"]}])),
-        ("with an end that is text", raw_token(exp=str(int(time.time()) + 600))),
-        ("with a beginning that is text", raw_token(nbf=str(int(time.time()) - 600))),
-        ("with a beginning that is a list", raw_token(nbf=[int(time.time()) - 600])),
+        ("with exp as a string", raw_token(exp=str(int(time.time()) + 600))),
+        ("with nbf as a string", raw_token(nbf=str(int(time.time()) - 600))),
+        ("with nbf as a list", raw_token(nbf=[int(time.time()) - 600])),
         ("with several issuers", raw_token(iss=[ISSUER, "https://evil.example.com"])),
         ("with an audience that is a document", raw_token(aud={"data-api": 1})),
-        ("of a number", raw_token(sub=5)),
-        ("signed by another", token(OTHER_RSA_KEY, "RS256", "rsa-1")),
-        ("of another key id", token(RSA_KEY, "RS256", "rsa-2")),
-        ("of another secret", token("another-" + SECRET)),
-        ("of a symmetric key in the public set", token("secret-in-the-set-of-public-keys", kid="oct-1")),
-        ("of another algorithm", token(SECRET, "HS512")),
+        ("with sub as a number", raw_token(sub=5)),
+        ("signed by another key", token(OTHER_RSA_KEY, "RS256", "rsa-1")),
+        ("with another key ID", token(RSA_KEY, "RS256", "rsa-2")),
+        ("with another secret", token("another-" + SECRET)),
+        ("signed by a symmetric key of the public set", token("secret-in-the-set-of-public-keys", kid="oct-1")),
+        ("with another algorithm", token(SECRET, "HS512")),
         ("unsigned", unsigned()),
-        ("with a demand that is not known", demanding()),
-        ("of too long a name", token(sub="x" * 300)),
-        ("cut", token()[:-2]),
+        ("with an unknown critical header", demanding()),
+        ("with a subject that is too long", token(sub="x" * 300)),
+        ("truncated", token()[:-2]),
         ("nonsense", "nonsense"),
         ("a dot", "."),
     ],
     ids=lambda value: value if " " in value or len(value) < 20 else "",
 )
-def test_a_token_that_is_none_is_refused(guarded: Gateway, what: str, bearer: str) -> None:
+def test_invalid_tokens_are_rejected(guarded: Gateway, what: str, bearer: str) -> None:
     assert status(guarded, bearer) == 401, what
 
 
-def test_a_public_key_is_no_secret(guarded: Gateway) -> None:
-    """The old trick: HS256 with the public key as the secret."""
+def test_a_public_key_is_not_accepted_as_a_secret(guarded: Gateway) -> None:
+    """The algorithm confusion attack: HS256 with the public key as the secret."""
     header, body = (jwt.utils.base64url_encode(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims()))
     message = header + b"." + body
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(message, pem(EC_KEY))
@@ -738,7 +743,7 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_keys_are_made_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -> None:
+def test_keys_are_created_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     file = ["--file", str(path)]
     code, output = run("create", *file, "--name", "shop", "--allow", "read", "--on", "*/app/*", "--expires", "30d")
@@ -754,42 +759,42 @@ def test_keys_are_made_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -> N
     assert every not in listed
     configuration = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"'
     with gateway(tmp_path, configuration) as running:
-        assert running.post("findOne", place(), shop).status_code == 200
-        assert running.post("findOne", place(database="other"), shop).status_code == 403
+        assert running.post("findOne", target(), shop).status_code == 200
+        assert running.post("findOne", target(database="other"), shop).status_code == 403
         assert run("revoke", *file, "--name", "shop")[0] == 0
         new = run("create", *file, "--name", "new")[1].strip()
         running.reload()
-        assert running.post("findOne", place(), shop).status_code == 401
-        assert running.post("findOne", place(), every).status_code == 200
-        assert running.post("findOne", place(), new).status_code == 200
-        # What cannot be read changes nothing.
+        assert running.post("findOne", target(), shop).status_code == 401
+        assert running.post("findOne", target(), every).status_code == 200
+        assert running.post("findOne", target(), new).status_code == 200
+        # An invalid file changes nothing.
         path.write_text("salt = 5\n[[key]]\n", encoding="utf-8")
-        running.reload("stays in use")
-        assert running.post("findOne", place(), every).status_code == 200
+        running.reload("stay in use")
+        assert running.post("findOne", target(), every).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["create", "--name", "a b/c"], "a key's name has 1 to 64 characters"),
-        (["create", "--name", "k", "--allow", "root"], "a right is one of read, write, code, out, stats"),
-        (["create", "--name", "k", "--on", "a/b/c/d"], "a place is data source/database/collection"),
-        (["create", "--name", "k", "--expires", "soon"], "the time must be one like 2027-01-31"),
-        (["create", "--name", "taken"], "there is a key of the name taken already"),
-        (["revoke", "--name", "nobody"], "there is no key of the name nobody"),
+        (["create", "--name", "a b/c"], "a key's name must have 1 to 64 characters"),
+        (["create", "--name", "k", "--allow", "root"], "a right must be one of read, write, code, out, stats"),
+        (["create", "--name", "k", "--on", "a/b/c/d"], "a place must be DATA_SOURCE/DATABASE/COLLECTION"),
+        (["create", "--name", "k", "--expires", "soon"], "the expiry time must have a form like 2027-01-31"),
+        (["create", "--name", "taken"], "a key named taken already exists"),
+        (["revoke", "--name", "nobody"], "no key is named nobody"),
     ],
 )
-def test_what_is_wrong_with_a_key_is_said_in_a_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_errors_of_the_key_command_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     create_key(tmp_path, "taken")
     before = (tmp_path / "keys.toml").read_text(encoding="utf-8")
     code, output = run(arguments[0], "--file", str(tmp_path / "keys.toml"), *arguments[1:])
     assert code == 2
-    assert words in output
+    assert message in output
     assert output.count("\n") == 1
     assert (tmp_path / "keys.toml").read_text(encoding="utf-8") == before
 
 
-def test_a_key_file_stays_where_and_whose_it_is(tmp_path: Path) -> None:
+def test_updates_keep_a_key_files_link_and_mode(tmp_path: Path) -> None:
     real = tmp_path / "real.toml"
     link = tmp_path / "keys.toml"
     link.symlink_to(real)
@@ -801,8 +806,8 @@ def test_a_key_file_stays_where_and_whose_it_is(tmp_path: Path) -> None:
     assert run("list", "--file", str(link))[1].count("\n") == 2
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
-def test_a_key_file_stays_its_owners(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can change a file's owner")
+def test_updates_keep_a_key_files_owner(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     create_key(tmp_path, "k")
     os.chown(path, 1, 1)
@@ -810,5 +815,5 @@ def test_a_key_file_stays_its_owners(tmp_path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (1, 1)
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
     assert run("list", "--file", str(tmp_path / "none"))[0] == 2

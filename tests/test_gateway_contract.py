@@ -1,4 +1,4 @@
-"""The gateway against MongoDB's description of the Data API, and against its own."""
+"""Tests the gateway against MongoDB's OpenAPI description of the Data API, and against its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEDIA_TYPES = ("application/json", "application/ejson")
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema of Atlas's with its references and parts put together: its properties."""
+    """Return the properties of a schema of Atlas, with references and `allOf` resolved."""
     if "$ref" in schema:
         return resolved(ATLAS["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
     properties: dict[str, Any] = dict(schema.get("properties", {}))
@@ -38,7 +38,7 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def samples() -> list[tuple[str, str]]:
-    """The curl commands of MongoDB's documentation, by action."""
+    """Return the curl commands of MongoDB's documentation, by action."""
     return [
         (action, sample["source"])
         for action, operation in ACTIONS.items()
@@ -48,9 +48,9 @@ def samples() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("action", "command"), samples(), ids=[action for action, _ in samples()])
-def test_mongodbs_own_curl_commands_work_but_for_host_and_key(gateway_url: str, action: str, command: str) -> None:
+def test_curl_commands_of_mongodbs_documentation_work(gateway_url: str, action: str, command: str) -> None:
     if shutil.which("curl") is None:
-        pytest.skip("there is no curl here")
+        pytest.skip("curl is not installed")
     command = command.replace("https://data.mongodb-api.com", gateway_url)
     ended = subprocess.run(
         ["bash", "-c", command],
@@ -60,14 +60,14 @@ def test_mongodbs_own_curl_commands_work_but_for_host_and_key(gateway_url: str, 
         timeout=30,
         check=True,
     )
-    answer = json.loads(ended.stdout)
-    assert "error" not in answer, answer
-    assert set(answer) <= set(answered(action))
+    response = json.loads(ended.stdout)
+    assert "error" not in response, response
+    assert set(response) <= set(response_fields(action))
 
 
-def answered(action: str) -> dict[str, Any]:
-    """The fields of an action's answer, as Atlas describes them."""
-    # The service answered 201 to inserts, which the description calls 200.
+def response_fields(action: str) -> dict[str, Any]:
+    """Return the fields of an action's response in Atlas's description."""
+    # Atlas responded to inserts with 201, although its description says 200.
     response = ACTIONS[action]["responses"]["200"]
     schema = response["content"]["application/json"]["schema"]
     properties: dict[str, Any] = resolved(schema)["properties"]
@@ -75,50 +75,50 @@ def answered(action: str) -> dict[str, Any]:
 
 
 def examples() -> list[tuple[str, str, Any]]:
-    """The bodies that MongoDB's description has as examples."""
+    """Return the example bodies of MongoDB's description."""
     found = []
     for action, operation in ACTIONS.items():
         for media_type, content in operation["requestBody"]["content"].items():
             bodies = [content["example"]] if "example" in content else []
             bodies += [content["schema"]["example"]] if "example" in content["schema"] else []
             bodies += [example["value"] for example in content.get("examples", {}).values() if "value" in example]
-            # That of `aggregate` is a bare pipeline, of no request.
+            # The example of `aggregate` is only a pipeline.
             found += [(action, media_type, body) for body in bodies if "dataSource" in body]
     return found
 
 
 @pytest.mark.parametrize(("action", "media_type", "body"), examples())
 @pytest.mark.parametrize("accept", MEDIA_TYPES)
-def test_mongodbs_examples_are_answered_as_it_says(
+def test_examples_of_mongodbs_description_work(
     gateway_url: str, action: str, media_type: str, body: Any, accept: str
 ) -> None:
     headers = {"api-key": API_KEY, "Content-Type": media_type, "Accept": accept}
     url = f"{gateway_url}/app/data-abcde/endpoint/data/v1/action/{action}"
-    answer = httpx.post(url, content=json.dumps(body), headers=headers)
-    assert answer.status_code == (201 if action.startswith("insert") else 200), answer.text
-    assert answer.headers["content-type"] == accept
-    assert set(answer.json()) <= set(answered(action))
+    response = httpx.post(url, content=json.dumps(body), headers=headers)
+    assert response.status_code == (201 if action.startswith("insert") else 200), response.text
+    assert response.headers["content-type"] == accept
+    assert set(response.json()) <= set(response_fields(action))
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_what_mongodb_describes_is_what_we_describe(action: str) -> None:
+def test_our_description_covers_mongodbs(action: str) -> None:
     theirs = resolved(ACTIONS[action]["requestBody"]["content"]["application/json"]["schema"])
     ours = OURS["paths"][f"/action/{action}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(theirs["properties"]) <= set(ours["properties"])
-    # No more must be given than they asked for.
+    # We require no additional fields.
     assert set(ours["required"]) <= set(theirs["required"]) | {"filter", "update", "document", "documents", "pipeline"}
     assert set(theirs["required"]) - {"filter"} <= set(ours["required"])
 
 
-def given(action: str) -> dict[str, Any]:
-    """The body that our description has of an action."""
+def body_schema(action: str) -> dict[str, Any]:
+    """Return the schema of an action's body in our description."""
     schema = OURS["paths"][f"/action/{action}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     body: dict[str, Any] = schema
     return body
 
 
-def sensible(name: str) -> Any:
-    """A value that a field may have."""
+def valid_value(name: str) -> Any:
+    """Return a valid value for a field."""
     texts = {"dataSource": "Cluster0", "database": "contract", "collection": "c"}
     lists: dict[str, Any] = {"documents": [{}], "pipeline": []}
     other = {"update": {"$set": {"a": 1}}, "upsert": False, "ordered": True, "limit": 1, "skip": 0, "sort": {"a": 1}}
@@ -129,29 +129,29 @@ OUR_ACTIONS = [path.rsplit("/", 1)[1] for path in OURS["paths"] if path.startswi
 
 
 @pytest.mark.parametrize("action", OUR_ACTIONS)
-def test_our_description_and_our_checks_are_of_the_same_fields(gateway_url: str, action: str) -> None:
-    schema = given(action)
-    whole = {name: sensible(name) for name in schema["properties"]}
+def test_our_description_matches_our_validation(gateway_url: str, action: str) -> None:
+    schema = body_schema(action)
+    whole = {name: valid_value(name) for name in schema["properties"]}
     headers = {"api-key": API_KEY}
     with httpx.Client(base_url=gateway_url, headers=headers) as client:
         assert client.post(f"/action/{action}", json=whole).status_code in (200, 201)
         for name in schema["properties"]:
             without = {field: value for field, value in whole.items() if field != name}
-            answer = client.post(f"/action/{action}", json=without)
+            response = client.post(f"/action/{action}", json=without)
             if name in schema["required"]:
-                assert (answer.status_code, answer.json()["error_code"]) == (400, "MissingParameter")
+                assert (response.status_code, response.json()["error_code"]) == (400, "MissingParameter")
             else:
-                assert answer.status_code in (200, 201)
+                assert response.status_code in (200, 201)
             wrong = client.post(f"/action/{action}", json=whole | {name: 1.5})
             assert (wrong.status_code, wrong.json()["error_code"]) == (400, "InvalidParameter"), name
             assert f"'{name}'" in wrong.json()["error"]
 
 
-def test_the_description_is_served_and_so_is_a_page_of_it(gateway_url: str) -> None:
+def test_the_description_and_its_page_are_served(gateway_url: str) -> None:
     assert httpx.get(f"{gateway_url}/openapi.json").json() == OURS
     page = httpx.get(f"{gateway_url}/docs")
     assert page.headers["content-type"].startswith("text/html")
-    # It asks nobody else for anything.
+    # The page loads nothing from other hosts.
     assert not re.search(r"(?:src|href)=[\"']?https?://", page.text)
 
 
@@ -161,14 +161,14 @@ schema = schemathesis.openapi.from_dict(OURS)
 
 @schema.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_nothing_is_answered_that_is_not_described(case: Any, gateway_url: str) -> None:
-    """Requests that fit the description and requests that do not: no 500, no undescribed status, type or body."""
+def test_all_responses_match_the_description(case: Any, gateway_url: str) -> None:
+    """Valid and invalid requests get no 500, and no undescribed status, type or body."""
     case.headers = {**(case.headers or {}), "api-key": API_KEY}
-    answer = case.call(base_url=gateway_url)
-    assert answer.status_code < 500, (answer.request.body, answer.text)
+    response = case.call(base_url=gateway_url)
+    assert response.status_code < 500, (response.request.body, response.text)
     checks = schemathesis.checks
     case.validate_response(
-        answer,
+        response,
         checks=[
             checks.not_a_server_error,
             *checks.CHECKS.get_by_names(

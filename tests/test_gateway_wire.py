@@ -1,4 +1,4 @@
-"""The gateway on the wire: requests that are no requests, and those that could be read in two ways."""
+"""The gateway on the wire: malformed requests, and requests with ambiguous framing."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ HIDDEN = (
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 
 
-def spoken(url: str, request: bytes) -> bytes:
-    """What the gateway says to some bytes, until it ends or is quiet."""
+def exchange(url: str, request: bytes) -> bytes:
+    """Send bytes, and return the response until the connection ends or pauses."""
     host, port = url.removeprefix("http://").split(":")
-    answer = b""
+    response = b""
     with socket.create_connection((host, int(port)), 5) as connection:
         connection.sendall(request)
         connection.settimeout(0.7)
         try:
             while part := connection.recv(65536):
-                answer += part
+                response += part
         except (TimeoutError, ConnectionError):
             pass
-    return answer
+    return response
 
 
 def request(*headers: bytes, body: bytes = BODY, line: bytes = b"POST /action/insertOne HTTP/1.1") -> bytes:
@@ -54,49 +54,49 @@ def request(*headers: bytes, body: bytes = BODY, line: bytes = b"POST /action/in
 LENGTH = b"Content-Length: %d" % len(BODY)
 SMUGGLING: dict[str, bytes] = {
     "two lengths": request(LENGTH, b"Content-Length: 0", body=BODY + HIDDEN),
-    "two lengths in one": request(b"Content-Length: %d, 0" % len(BODY), body=BODY + HIDDEN),
-    "a length of a sign": request(b"Content-Length: +%d" % len(BODY), body=BODY + HIDDEN),
-    "a length below zero": request(b"Content-Length: -1", body=BODY + HIDDEN),
+    "two lengths in one header": request(b"Content-Length: %d, 0" % len(BODY), body=BODY + HIDDEN),
+    "a length with a sign": request(b"Content-Length: +%d" % len(BODY), body=BODY + HIDDEN),
+    "a negative length": request(b"Content-Length: -1", body=BODY + HIDDEN),
     "a length in hex": request(b"Content-Length: 0x10", body=BODY + HIDDEN),
     "a length with a space in its name": request(b"Content-Length : %d" % len(BODY), body=BODY + HIDDEN),
-    "chunks under another name": request(LENGTH, b"Transfer-Encoding: xchunked", body=BODY + HIDDEN),
-    "chunks twice": request(b"Transfer-Encoding: chunked, chunked", body=CHUNKED + HIDDEN),
-    "chunks that are not last": request(b"Transfer-Encoding: chunked, identity", body=CHUNKED + HIDDEN),
-    "chunks with a space in their name": request(b"Transfer-Encoding : chunked", body=CHUNKED + HIDDEN),
+    "an unknown coding": request(LENGTH, b"Transfer-Encoding: xchunked", body=BODY + HIDDEN),
+    "chunked twice": request(b"Transfer-Encoding: chunked, chunked", body=CHUNKED + HIDDEN),
+    "chunked that is not last": request(b"Transfer-Encoding: chunked, identity", body=CHUNKED + HIDDEN),
+    "a coding with a space in its name": request(b"Transfer-Encoding : chunked", body=CHUNKED + HIDDEN),
     "a folded header": request(LENGTH, b"X: a\r\n b", body=BODY + HIDDEN),
     "a header without a name": request(LENGTH, b": a", body=BODY + HIDDEN),
-    "a bare return in a header": request(LENGTH, b"X: a\rY: b", body=BODY + HIDDEN),
-    "a zero in a header": request(LENGTH, b"X: a\0b", body=BODY + HIDDEN),
-    "a chunk of no length": request(b"Transfer-Encoding: chunked", body=b"x\r\n" + HIDDEN),
-    "a chunk of a length too large": request(b"Transfer-Encoding: chunked", body=b"fffffffffffffffff\r\n" + HIDDEN),
-    "a chunk that goes on": request(b"Transfer-Encoding: chunked", body=b"1\r\n" + BODY + HIDDEN),
+    "a bare carriage return in a header": request(LENGTH, b"X: a\rY: b", body=BODY + HIDDEN),
+    "a null byte in a header": request(LENGTH, b"X: a\0b", body=BODY + HIDDEN),
+    "a chunk without a length": request(b"Transfer-Encoding: chunked", body=b"x\r\n" + HIDDEN),
+    "a chunk with a length that is too large": request(
+        b"Transfer-Encoding: chunked", body=b"fffffffffffffffff\r\n" + HIDDEN
+    ),
+    "a chunk that is longer than its length": request(b"Transfer-Encoding: chunked", body=b"1\r\n" + BODY + HIDDEN),
 }
 
 
 @pytest.mark.parametrize("name", SMUGGLING)
-def test_what_could_be_read_in_two_ways_is_not_read_in_the_second(
-    gateway_url: str, pymongo_client: Any, name: str
-) -> None:
+def test_ambiguous_framing_does_not_smuggle_a_request(gateway_url: str, pymongo_client: Any, name: str) -> None:
     collection = pymongo_client["wire"]["c"]
     collection.delete_many({})
-    answer = spoken(gateway_url, SMUGGLING[name])
-    answers = answer.count(b"HTTP/1.1 ")
+    response = exchange(gateway_url, SMUGGLING[name])
+    responses = response.count(b"HTTP/1.1 ")
     stored = [document["way"] for document in collection.find({})]
-    # Either it is refused and the connection ends, or it is one request and what follows is another.
-    if answer.startswith(b"HTTP/1.1 400"):
-        assert (answers, stored) == (1, [])
+    # Either the request is rejected and the connection closes, or it ends where its headers say.
+    if response.startswith(b"HTTP/1.1 400"):
+        assert (responses, stored) == (1, [])
     else:
-        assert stored in ([], ["front"]), answer
-        assert answers <= 1
+        assert stored in ([], ["front"]), response
+        assert responses <= 1
 
 
-def test_a_length_and_chunks_are_refused_or_are_chunks(gateway_url: str, pymongo_client: Any) -> None:
+def test_content_length_with_chunks_is_rejected_or_ignored(gateway_url: str, pymongo_client: Any) -> None:
     collection = pymongo_client["wire"]["c"]
     collection.delete_many({})
     headers = (b"Content-Length: 4", b"Transfer-Encoding: chunked")
-    answer = spoken(gateway_url, request(*headers, body=CHUNKED))
+    response = exchange(gateway_url, request(*headers, body=CHUNKED))
     stored = [document["way"] for document in collection.find({})]
-    assert (answer[:12], stored) in ((b"HTTP/1.1 400", []), (b"HTTP/1.1 201", ["front"]))
+    assert (response[:12], stored) in ((b"HTTP/1.1 400", []), (b"HTTP/1.1 201", ["front"]))
 
 
 @pytest.mark.parametrize(
@@ -113,31 +113,29 @@ def test_a_length_and_chunks_are_refused_or_are_chunks(gateway_url: str, pymongo
     ],
     ids=["garbage", "tls", "http/2", "a version", "two spaces", "a long header", "many headers", "a long path"],
 )
-def test_what_is_no_request_ends_its_connection_and_nothing_else(gateway_url: str, raw: bytes) -> None:
-    answer = spoken(gateway_url, raw)
-    assert answer == b"" or b" 4" in answer[:13] or answer.startswith(b"\0\0") or b"HTTP/1.1 505" in answer[:13]
+def test_a_malformed_request_ends_only_its_connection(gateway_url: str, raw: bytes) -> None:
+    response = exchange(gateway_url, raw)
+    assert response == b"" or b" 4" in response[:13] or response.startswith(b"\0\0") or b"HTTP/1.1 505" in response[:13]
     assert httpx.get(f"{gateway_url}/healthz").status_code == 200
 
 
-def test_a_body_that_breaks_off_stores_nothing(gateway_url: str, pymongo_client: Any) -> None:
+def test_an_incomplete_body_stores_nothing(gateway_url: str, pymongo_client: Any) -> None:
     collection = pymongo_client["wire"]["c"]
     collection.delete_many({})
-    spoken(gateway_url, request(LENGTH, body=BODY[:-3]))
-    spoken(gateway_url, request(b"Transfer-Encoding: chunked", body=b"%x\r\n%s" % (len(BODY), BODY)))
+    exchange(gateway_url, request(LENGTH, body=BODY[:-3]))
+    exchange(gateway_url, request(b"Transfer-Encoding: chunked", body=b"%x\r\n%s" % (len(BODY), BODY)))
     assert collection.count_documents({}) == 0
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=40)), max_size=5))
-def test_any_bytes_are_a_refusal_at_worst(
-    client: httpx.Client, body: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
+def test_arbitrary_bytes_are_handled(client: httpx.Client, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     usual = [(b"api-key", API_KEY.encode()), (b"content-type", b"application/json")]
     sendable = re.compile(rb"[a-z0-9-]+")
     safe = [(name, value) for name, value in headers if sendable.fullmatch(name) and sendable.fullmatch(value)]
-    answer = client.post("/action/find", content=body, headers=[*usual, *safe])
-    assert answer.status_code in (200, 400, 415, 401)
-    answer.json()
+    response = client.post("/action/find", content=body, headers=[*usual, *safe])
+    assert response.status_code in (200, 400, 415, 401)
+    response.json()
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +145,16 @@ def client(gateway_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("depth", [150, 199])
-def test_a_body_is_nested_as_deep_as_mongodb_takes(client: httpx.Client, depth: int) -> None:
-    answer = client.post("/action/find", content=nested(depth - 5), headers={"api-key": API_KEY} | JSON)
-    assert answer.status_code in (200, 400)
+def test_a_body_can_be_nested_as_deep_as_mongodb_allows(client: httpx.Client, depth: int) -> None:
+    response = client.post("/action/find", content=nested(depth - 5), headers={"api-key": API_KEY} | JSON)
+    assert response.status_code in (200, 400)
 
 
 @pytest.mark.parametrize("depth", [201, 5_000, 500_000])
-def test_a_body_is_not_nested_deeper(client: httpx.Client, depth: int) -> None:
-    answer = client.post("/action/find", content=nested(depth), headers={"api-key": API_KEY} | JSON)
-    assert answer.status_code == 400
-    assert "nested more than 200 levels" in answer.json()["error"]
+def test_a_body_nested_deeper_is_rejected(client: httpx.Client, depth: int) -> None:
+    response = client.post("/action/find", content=nested(depth), headers={"api-key": API_KEY} | JSON)
+    assert response.status_code == 400
+    assert "nested more than 200 levels" in response.json()["error"]
 
 
 JSON = {"content-type": "application/json"}
@@ -170,10 +168,10 @@ def nested(depth: int) -> bytes:
 PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
 
 
-def test_the_page_takes_an_operator_from_nothing_to_a_gateway(
+def test_the_steps_of_the_documentation_work(
     mongodb_uri: str, pymongo_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The steps of docs/gateway.md, with another address and another host."""
+    """Follows docs/gateway.md, with another address and host."""
     page = PAGE.read_text(encoding="utf-8")
     commands, first_toml = (
         re.findall(r"```sh\n(.*?)```", page, re.DOTALL),
@@ -193,7 +191,7 @@ def test_the_page_takes_an_operator_from_nothing_to_a_gateway(
     replica_set = pymongo_client.admin.command("hello")["setName"]
     monkeypatch.setenv("CLUSTER0_URI", f"{mongodb_uri}?replicaSet={replica_set}")
     with gateway(tmp_path, first_toml.replace('listen = "0.0.0.0:8443"\n', "")) as running:
-        # The page's own call.
+        # The request of the page.
         url, *_ = re.findall(r"https://\S+", commands[2])
         body = json.loads(re.findall(r"-d '(.*)'", commands[2])[0])
         path = url.removeprefix("https://gateway.example.com:8443")

@@ -156,28 +156,19 @@ async def test_what_the_data_api_lacks_is_named(client: Any, config: dict[str, s
         await result(collection.aggregate([], allowDiskUse=True).to_list())
 
 
-JAVASCRIPT: dict[str, Any] = {"body": "function() { return 1 }", "args": [], "lang": "js"}
-CODE_AND_WRITES: dict[str, list[dict[str, Any]]] = {
-    "$where": [{"$match": {"$where": "true"}}],
-    "$function": [{"$addFields": {"a": {"$function": JAVASCRIPT}}}],
-    "$accumulator": [{"$group": {"_id": None, "a": {"$accumulator": JAVASCRIPT}}}],
-    "$out": [{"$out": "x"}],
-    "$merge": [{"$merge": {"into": "x"}}],
-}
-
-
-@pytest.mark.parametrize("operator", CODE_AND_WRITES)
-async def test_the_gateway_refuses_code_and_writing_stages_without_a_right(
+@pytest.mark.parametrize("operator", ["$where", "$function", "$accumulator", "$out", "$merge"])
+async def test_the_gateway_rejects_code_and_writing_stages_without_their_right(
     config: dict[str, str], operator: str, reader: Any, names: tuple[str, str]
 ) -> None:
     collection = AsyncDataApiClient.from_config(config).get_default_collection()
-    with pytest.raises(PyMongoError, match=r"needs the right to (code|out) in"):
-        await collection.aggregate(CODE_AND_WRITES[operator]).to_list()
-    with pytest.raises(PyMongoError, match=r"answered HTTP 40[03]"):
-        await collection.aggregate([{"$facet": {"a": [{operator: "x"}]}}]).to_list()
-    with pytest.raises(PyMongoError, match=r"answered HTTP 40[03]"):
+    writes = operator in ("$out", "$merge")
+    stage = {operator: "x"} if writes else {"$facet": {"a": [{"$match": {operator: "x"}}]}}
+    with pytest.raises(PyMongoError, match=f"requires the right '{'out' if writes else 'code'}' on"):
+        await collection.aggregate([stage]).to_list()
+    message = "is a pipeline stage and cannot be used here" if writes else "requires the right 'code' on"
+    with pytest.raises(PyMongoError, match=message):
         await collection.find_one({"$or": [{operator: "x"}]})
-    # As data it is allowed.
+    # Inserted values are not evaluated.
     await collection.insert_one({"a": [operator]})
 
 

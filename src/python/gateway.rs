@@ -1,4 +1,4 @@
-//! The gateway as the command line starts it, and the files of its keys.
+//! The gateway for the command line, and its key files.
 
 use std::path::PathBuf;
 
@@ -6,16 +6,13 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::call::raised;
-use super::errors::{configuration_error, to_py};
 use crate::error::{Error, ErrorKind};
-use crate::gateway::config::Flags;
-use crate::gateway::permission::{Permission, Right};
-use crate::gateway::{GatewayOptions, keys, openapi_description, serve};
+use crate::gateway::{Flags, GatewayOptions, Permission, Right, keys, openapi_description, serve};
+use crate::python::asyncio::call::raised;
+use crate::python::convert::errors::{configuration_error, to_py};
 
-/// Serve the Data API until SIGTERM or SIGINT, as a configuration file says, or
-/// in front of one MongoDB for the keys of a file. `listening` is called once,
-/// with the URL that it serves.
+/// Serve the Data API until SIGTERM or SIGINT, configured by a file or by flags. `listening` is
+/// called once, with the URL of the gateway.
 #[pyfunction]
 #[pyo3(signature = (
     listening, *, config = None, mongodb_uri = None, keys_file = None, listen = "127.0.0.1:8080", data_source = None,
@@ -39,16 +36,18 @@ pub fn run_gateway(
             let flags = Flags { mongodb_uri, keys_file, listen, data_source, access_log };
             GatewayOptions::from_flags(flags, connections)
         }
-        _ => Err(Error::new(ErrorKind::Configuration, "give a configuration, or a MongoDB and a file of keys")),
+        _ => Err(Error::new(ErrorKind::Configuration, "set config, or mongodb_uri and keys_file")),
     };
     let options = raised(py, options)?;
-    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let scheme = if options.uses_tls() { "https" } else { "http" };
     let served: Result<(), Error> = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("connect-mongodb-gateway")
             .build()
-            .map_err(|error| Error::new(ErrorKind::Configuration, format!("no threads ({error})")))?;
+            .map_err(|error| {
+                Error::new(ErrorKind::Configuration, format!("the system cannot start threads ({error})"))
+            })?;
         let served = runtime.block_on(serve(options, |address| {
             Python::attach(|py| {
                 if let Err(error) = listening.call1(py, (format!("{scheme}://{address}"),)) {
@@ -65,13 +64,13 @@ pub fn run_gateway(
     })
 }
 
-/// The gateway's description of itself: OpenAPI 3.1, as JSON.
+/// Return the gateway's OpenAPI 3.1 description, as JSON.
 #[pyfunction]
 pub fn gateway_openapi() -> String {
     openapi_description().to_string()
 }
 
-/// Add a key to the text of a key file, which may be empty; the new text and the key.
+/// Add a key to the text of a key file, which may be empty. Return the new text and the key.
 #[pyfunction]
 #[pyo3(signature = (text, name, *, rights, places, expires = None))]
 pub fn create_key(
@@ -86,21 +85,26 @@ pub fn create_key(
     for right in &rights {
         let Some(right) = Right::from_name(right) else {
             let names: Vec<&str> = Right::ALL.iter().map(|right| right.name()).collect();
-            return Err(configuration_error(py, format!("a right is one of {}", names.join(", "))));
+            return Err(configuration_error(py, format!("a right must be one of {}", names.join(", "))));
         };
         allow.push(right);
     }
     let mut permissions = Vec::new();
     for place in &places {
-        match Permission::at(place, allow.clone()) {
+        match Permission::parse(place, allow.clone()) {
             Some(permission) => permissions.push(permission),
-            None => return Err(configuration_error(py, "a place is data source/database/collection, with * for any")),
+            None => {
+                return Err(configuration_error(
+                    py,
+                    "a place must be DATA_SOURCE/DATABASE/COLLECTION, where * matches any text",
+                ));
+            }
         }
     }
     raised(py, keys::create(text, name, expires, &permissions))
 }
 
-/// The keys of a key file's text, without the keys: name, permissions, created, expires, expired.
+/// List the entries of a key file's text: name, permissions, created, expires, expired.
 #[pyfunction]
 pub fn list_keys<'py>(py: Python<'py>, text: &str) -> PyResult<Vec<Bound<'py, PyDict>>> {
     let mut listed = Vec::new();
@@ -117,7 +121,7 @@ pub fn list_keys<'py>(py: Python<'py>, text: &str) -> PyResult<Vec<Bound<'py, Py
     Ok(listed)
 }
 
-/// Take a key out of the text of a key file; the new text.
+/// Remove a key from the text of a key file. Return the new text.
 #[pyfunction]
 pub fn revoke_key(py: Python<'_>, text: &str, name: &str) -> PyResult<String> {
     raised(py, keys::revoke(text, name))

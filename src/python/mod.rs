@@ -1,66 +1,60 @@
-//! The binding: arguments in, a call of the core, its result out. The only
-//! part that knows of Python.
+//! The Python binding, and the only part that depends on Python. `api` has the
+//! classes that users see; `calls` makes their calls of the core; `asyncio` runs
+//! them; `convert` and `codec` convert arguments, results and documents;
+//! `lifecycle` has the objects that live as long as a process.
 
-mod awaitable;
-mod bridge;
-mod call;
-mod clients;
+mod api;
+mod asyncio;
+mod calls;
 mod codec;
-mod cursor;
-mod data_api;
-mod driver_api;
-mod driver_calls;
-mod errors;
-mod events;
-mod exit;
-mod flavor;
+mod convert;
+mod event_models;
+mod event_store;
 mod gateway;
-mod mongo;
+mod lifecycle;
 mod monitoring;
 mod oidc;
-mod once;
-mod options;
-mod pooled;
-mod results;
-mod scope;
-mod session;
-mod shared;
-mod store;
-mod watch;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};
 
 use crate::config::VARIABLES;
 
-/// The native module: what it exports, and nothing else.
+/// The native module's exports.
 #[pymodule]
 pub mod _native {
     #[pymodule_export]
-    use super::clients::{
-        AsyncCollection, AsyncDataApiClient, AsyncDataApiCollection, AsyncDataApiDatabase, AsyncDatabase,
-        AsyncMongoClient, Collection, DataApiClient, DataApiCollection, DataApiDatabase, Database, MongoClient,
-    };
+    use super::api::change_stream::{AsyncChangeStream, ChangeStream};
+    #[pymodule_export]
+    use super::api::client::{AsyncDataApiClient, DataApiClient};
+    #[pymodule_export]
+    use super::api::collection::{AsyncDataApiCollection, DataApiCollection};
+    #[pymodule_export]
+    use super::api::cursor::{AsyncCursor, AsyncRawBatchCursor, Cursor, RawBatchCursor};
+    #[pymodule_export]
+    use super::api::database::{AsyncDataApiDatabase, DataApiDatabase};
+    #[pymodule_export]
+    use super::api::driver_client::{AsyncMongoClient, MongoClient};
+    #[pymodule_export]
+    use super::api::driver_collection::{AsyncCollection, Collection};
+    #[pymodule_export]
+    use super::api::driver_database::{AsyncDatabase, Database};
+    #[pymodule_export]
+    use super::api::session::{AsyncClientSession, ClientSession};
     #[pymodule_export]
     use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
     #[pymodule_export]
-    use super::cursor::{AsyncCursor, AsyncRawBatchCursor, Cursor, RawBatchCursor};
+    use super::convert::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
     #[pymodule_export]
-    use super::events::{EventModel, event_models, event_types, parse_event};
+    use super::event_models::{EventModel, event_models, event_types, parse_event};
+    #[pymodule_export]
+    use super::event_store::{SaveResult, StoreSettings, count_dead_letter, store_metrics};
     #[pymodule_export]
     use super::gateway::{create_key, gateway_openapi, list_keys, revoke_key, run_gateway};
     #[pymodule_export]
-    use super::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
-    #[pymodule_export]
-    use super::session::{AsyncClientSession, ClientSession};
-    #[pymodule_export]
-    use super::store::{SaveResult, StoreSettings, count_dead_letter, store_metrics};
-    #[pymodule_export]
-    use super::watch::{AsyncChangeStream, ChangeStream};
-    #[pymodule_export]
     use super::{forked, variables};
 
-    // Here, and not when it is first needed: a child forked while another
+    // At import and not on demand, because a child that is forked while another
     // thread imports a module could not import it.
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
@@ -71,32 +65,34 @@ pub mod _native {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 }
 
-/// Makes what pyo3 would make when it is first needed, with the GIL released
-/// meanwhile: classes that are not exported, and what it looks up.
+/// Creates the objects that pyo3 would create on demand with the GIL released
+/// meanwhile: the classes that are not exported, and the objects that it looks up.
 fn warm_up(py: Python<'_>) -> PyResult<()> {
     codec::BsonTypes::get(py)?;
-    py.get_type::<bridge::LoopBridge>();
-    py.get_type::<bridge::Waiting>();
-    py.get_type::<events::Part>();
-    py.get_type::<clients::OnlyOfTheDriver>();
-    py.get_type::<session::AsyncTransactionContext>();
-    py.get_type::<session::TransactionContext>();
-    let call = Bound::new(py, awaitable::Awaitable::ready("", py.None()))?;
+    py.get_type::<asyncio::bridge::LoopBridge>();
+    py.get_type::<asyncio::bridge::Waiting>();
+    py.get_type::<event_models::Part>();
+    py.get_type::<api::DriverOnly>();
+    py.get_type::<api::session::AsyncTransactionContext>();
+    py.get_type::<api::session::TransactionContext>();
+    let call = Bound::new(
+        py,
+        asyncio::awaitable::Awaitable::ready(asyncio::mode::MethodName { class: "", method: "" }, py.None()),
+    )?;
     drop(call.cast::<PyMapping>());
     drop(PyWeakrefReference::new(&call)?);
     Ok(())
 }
 
-/// Tell a forked child that it is one. Python calls it.
+/// Reset the process-wide state in a forked child. Python calls it after `fork`.
 #[pyfunction]
 #[pyo3(name = "_forked")]
 fn forked() {
     crate::runtime::forked();
-    exit::forked();
+    lifecycle::exit::forked();
 }
 
-/// The list for `@variables`: of each variable its name, its initial value and
-/// whether it is secure.
+/// The list for `@variables`: the name, the initial value and the secure flag of each variable.
 #[pyfunction]
 fn variables(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);

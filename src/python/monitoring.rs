@@ -1,5 +1,5 @@
-//! Event listeners: what the driver tells is put into a queue, from which a
-//! thread of its own calls PyMongo's listeners. The runtime's threads never
+//! Event listeners. The driver's events are queued; a dedicated thread
+//! calls PyMongo's listeners. The runtime's threads never
 //! wait for Python.
 
 use std::cell::Cell;
@@ -10,18 +10,18 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::codec::DEFAULT;
-use super::scope::CodecRef;
 use crate::driver::events::{Caller, Heard, Listener, Told, Wanted};
+use crate::python::codec::DEFAULT;
+use crate::python::convert::scope::CodecRef;
 
-/// A listener's way into Python.
-pub struct Dispatcher {
+/// Delivers events to PyMongo's listeners.
+pub(crate) struct Dispatcher {
     /// `connect.eaas.mongodb.monitoring.Publisher`.
     publisher: Py<PyAny>,
     wanted: Wanted,
     lenient: CodecRef,
     queue: Arc<Queue>,
-    /// Held while listeners are called, so that they hear of things in their order.
+    /// Held while listeners are called, so that they receive events in order.
     delivering: tokio::sync::Mutex<()>,
 }
 
@@ -44,8 +44,8 @@ thread_local! {
 
 impl Dispatcher {
     /// A dispatcher to `listeners`, and to those registered for all clients; `None` if there are none.
-    pub fn listener(py: Python<'_>, listeners: &[Py<PyAny>]) -> PyResult<Option<Arc<dyn Listener>>> {
-        // Who registered one has imported PyMongo's module.
+    pub(crate) fn listener(py: Python<'_>, listeners: &[Py<PyAny>]) -> PyResult<Option<Arc<dyn Listener>>> {
+        // Registering a listener imports PyMongo's module.
         let registered = py.import("sys")?.getattr("modules")?.contains("pymongo.monitoring")?;
         if listeners.is_empty() && !registered {
             return Ok(None);
@@ -77,7 +77,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Calls the listeners for all that was told.
+    /// Calls the listeners for all queued events.
     fn deliver(&self, py: Python<'_>) {
         if self.queue.told().is_empty() && self.delivering.try_lock().is_ok() {
             return;
@@ -97,7 +97,7 @@ impl Dispatcher {
     fn publish(&self, py: Python<'_>, told: &Told) -> PyResult<()> {
         let bytes = bson::serialize_to_vec(&told.fields)
             .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
-        // What cannot be read is shown as far as it can.
+        // A document that cannot be decoded is shown as far as possible.
         let fields = DEFAULT.decode(py, &bytes).or_else(|_| self.lenient.decode(py, &bytes))?;
         let arguments = (told.name, fields.bind(py).cast::<PyDict>()?);
         let context = told.caller.as_ref().and_then(|caller| caller.downcast_ref::<Py<PyAny>>());
@@ -115,7 +115,7 @@ impl Dispatcher {
 }
 
 fn listen(queue: &Queue, dispatcher: &Weak<Dispatcher>) {
-    // How long it takes to see that the client is gone.
+    // How often the thread checks whether the client still exists.
     const LOOK: Duration = Duration::from_millis(500);
     while dispatcher.strong_count() > 0 {
         {
@@ -126,7 +126,7 @@ fn listen(queue: &Queue, dispatcher: &Weak<Dispatcher>) {
             }
         }
         let Some(dispatcher) = dispatcher.upgrade() else { return };
-        // Without it, Python is on its way out.
+        // The interpreter is shutting down.
         if Python::try_attach(|py| dispatcher.deliver(py)).is_none() {
             return;
         }
@@ -150,8 +150,8 @@ impl Listener for Dispatcher {
     }
 }
 
-/// Who hears of a call that is being made now.
-pub fn heard(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<Heard>> {
+/// The listeners' context for a call that is made now.
+pub(crate) fn event_context(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<Heard>> {
     let Some(listener) = listener else { return Ok(None) };
     let caller: Option<Caller> = match listener.wanted().commands {
         true => Some(Arc::new(py.import("contextvars")?.call_method0("copy_context")?.unbind())),

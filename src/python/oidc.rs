@@ -8,22 +8,22 @@ use mongodb::options::oidc::{Callback, CallbackContext, IdpServerResponse};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
-use super::errors::configuration_error;
 use crate::config::DriverSettings;
 use crate::driver::Authentication;
 use crate::driver::error::CallbackFailed;
+use crate::python::convert::errors::configuration_error;
 
-/// What of `authMechanismProperties` no connection string can hold.
+/// The `authMechanismProperties` that a connection string cannot express.
 #[derive(Default)]
-pub struct Oidc {
+pub(crate) struct Oidc {
     callback: Option<Arc<Py<PyAny>>>,
     human: bool,
     allowed_hosts: Option<Vec<String>>,
 }
 
 impl Oidc {
-    /// Takes them out of a client's keywords; what is text stays there.
-    pub fn of(options: &Bound<'_, PyDict>) -> PyResult<Self> {
+    /// Removes them from a client's keywords. Properties that are strings stay there.
+    pub(crate) fn of(options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let py = options.py();
         let name = options.keys().iter().find(|name| {
             name.extract::<String>().is_ok_and(|name| name.eq_ignore_ascii_case("authMechanismProperties"))
@@ -33,13 +33,13 @@ impl Oidc {
         let Ok(given) = given.cast::<PyMapping>() else { return Ok(Self::default()) };
         let properties = PyDict::new(py);
         properties.call_method1("update", (given,))?;
-        let taken = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+        let take = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
             let value = properties.get_item(name)?;
             properties.del_item(name).ok();
             Ok(value.filter(|value| !value.is_none()))
         };
-        let (machine, human) = (taken("OIDC_CALLBACK")?, taken("OIDC_HUMAN_CALLBACK")?);
-        let allowed_hosts = match taken("ALLOWED_HOSTS")? {
+        let (machine, human) = (take("OIDC_CALLBACK")?, take("OIDC_HUMAN_CALLBACK")?);
+        let allowed_hosts = match take("ALLOWED_HOSTS")? {
             Some(hosts) => Some(
                 hosts
                     .extract::<Vec<String>>()
@@ -75,17 +75,17 @@ impl Oidc {
     }
 
     /// Whether there is a callback.
-    pub fn has_callback(&self) -> bool {
+    pub(crate) fn has_callback(&self) -> bool {
         self.callback.is_some()
     }
 
     /// As the driver has it: with no token yet.
-    pub fn authentication(&self, settings: &DriverSettings) -> Authentication {
+    pub(crate) fn authentication(&self, settings: &DriverSettings) -> Authentication {
         let callback = self.callback.as_ref().map(|callback| {
             let (callback, user, human) = (Arc::clone(callback), settings.user().unwrap_or_default(), self.human);
             let fetch = move |context: CallbackContext| {
                 let (callback, user) = (Arc::clone(&callback), user.clone());
-                // What is Python waits for the network as it likes: not on a thread of the runtime.
+                // A Python callback may block on the network, so it does not run on a thread of the runtime.
                 let fetched = tokio::task::spawn_blocking(move || {
                     Python::try_attach(|py| {
                         fetch(callback.bind(py), &user, &context).map_err(|error| described(py, &error))

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use connect_eaas_mongodb::gateway::{GatewayOptions, config::Flags, router};
+use connect_eaas_mongodb::gateway::{Flags, GatewayOptions, router};
 use http_body_util::BodyExt as _;
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::Runtime;

@@ -1,8 +1,8 @@
 //! Bytes ► Python.
 //!
-//! The common types are built here. The rest is left to `bson`, value by
+//! The common types are built here. `bson` decodes the others, value by
 //! value; and so is a whole document that has anything wrong with it, so that
-//! what is raised for it is PyMongo's own error.
+//! the error is PyMongo's own.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -17,12 +17,12 @@ use crate::events::format;
 use crate::events::view::BIG_INTEGER;
 
 /// Decodes a document as `bson.decode` does by default.
-pub fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+pub(crate) fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     decode(py, bytes, &options::DEFAULT)
 }
 
-/// Decodes a document as `bson.decode` does, with options that need no help of its own.
-pub(super) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py<PyAny>> {
+/// Decodes a document as `bson.decode` does, with options that this decoder supports itself.
+pub(crate) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
     let mut walk = Walk { py, types, bytes, position: 0, json: false, names: Names::take(), codec };
     let decoded = walk.root();
@@ -34,7 +34,7 @@ pub(super) fn decode(py: Python<'_>, bytes: &[u8], codec: &Codec) -> PyResult<Py
 }
 
 /// Decodes a value of [`format`], as `json` has it: every integer an `int`.
-pub fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+pub(crate) fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     let types = BsonTypes::get(py)?;
     let mut walk = Walk { py, types, bytes, position: 0, json: true, names: Names::take(), codec: &options::DEFAULT };
     let decoded = walk.value(element_type, 0);
@@ -42,7 +42,7 @@ pub fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyResult<P
     decoded.map(Bound::unbind).map_err(|_| PyValueError::new_err("the object cannot be decoded"))
 }
 
-/// Something that this decoder leaves to `bson`.
+/// A value that `bson` must decode.
 struct Leave;
 
 impl From<PyErr> for Leave {
@@ -58,28 +58,28 @@ struct Walk<'b, 'py> {
     types: &'static BsonTypes,
     bytes: &'b [u8],
     position: usize,
-    /// Whether the document is JSON's: no type of `bson` comes out of it.
+    /// Whether the document is JSON: it decodes to no type of `bson`.
     json: bool,
     names: Names,
     codec: &'b Codec,
 }
 
 /// The names that were decoded last: documents of a kind have the same, and a
-/// name that is there already need not be made, nor hashed by the dict. Short
+/// cached name need not be created, nor hashed by the dict. Short
 /// texts repeat too, such as types and statuses.
 struct Names {
     names: Vec<Option<Name>>,
     texts: Vec<Text>,
 }
 
-/// A short text that came lately, and, if it came more than once, as Python has it.
+/// A recent short text, and its `str` if it occurred more than once.
 #[derive(Default)]
 struct Text {
     hash: u32,
     made: Option<Name>,
 }
 
-/// A name as bytes and as Python has it.
+/// A name as bytes and as a `str`.
 type Name = (Box<[u8]>, Py<PyString>);
 
 const NAMES: usize = 1024;
@@ -120,10 +120,10 @@ impl Names {
         }
     }
 
-    /// A text that is a value. One that comes for the first time is not kept:
-    /// most do not come again.
+    /// A text that is a value. It is not cached at its first occurrence:
+    /// most texts do not repeat.
     fn text<'py>(&mut self, py: Python<'py>, value: &[u8]) -> Walked<Bound<'py, PyString>> {
-        // Python itself keeps what is shorter.
+        // Python itself caches shorter texts.
         if value.len() < 2 || value.len() > LONGEST_TEXT {
             return text(py, value);
         }
@@ -158,7 +158,7 @@ fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Walked<Bound<'py, PyString>> {
     PyString::from_bytes(py, bytes).map_err(|_| Leave)
 }
 
-/// A `str` of what UTF-8 does not allow: lone surrogates, as `json` reads them.
+/// A `str` with lone surrogates, which UTF-8 does not allow, as `json` decodes them.
 #[cold]
 fn extended_text<'py>(py: Python<'py>, bytes: &[u8]) -> Walked<Bound<'py, PyString>> {
     let text = PyBytes::new(py, bytes).call_method1("decode", ("utf-8", "surrogatepass"))?;
@@ -303,7 +303,7 @@ impl<'b, 'py> Walk<'b, 'py> {
         })
     }
 
-    /// Moves past a value of one of the types that are left to `bson`.
+    /// Moves past a value of a type that `bson` decodes.
     fn skip(&mut self, element_type: u8) -> Walked<()> {
         match element_type {
             0x0b => {
@@ -362,7 +362,7 @@ impl<'b, 'py> Walk<'b, 'py> {
 }
 
 fn deeper(depth: usize) -> Walked<usize> {
-    // The stack is bounded; `bson` knows what to raise.
+    // The stack is bounded; `bson` raises the error.
     if depth >= MAX_DEPTH { Err(Leave) } else { Ok(depth + 1) }
 }
 

@@ -1,12 +1,11 @@
 //! Python ► the bytes of [`format`]: every JSON object has a form there, also those
-//! that plain BSON cannot express. Slower than the codec, and only used for what that refuses.
+//! that plain BSON cannot express. Slower than the codec, and only used for values that the codec rejects.
 
 use std::fmt::Write as _;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use super::super::once::intern;
 use super::encode::encode_value;
 use super::options::DEFAULT;
 use crate::codec::MAX_DEPTH;
@@ -14,14 +13,15 @@ use crate::codec::writer::{BsonWriter, Sink as _};
 use crate::events::format;
 use crate::events::validate::{MAX_LISTED, Problem};
 use crate::events::view::{self, BIG_INTEGER, STRING};
+use crate::python::lifecycle::once::intern;
 
 /// The most bytes of an object: BSON's lengths have 31 bits, and a value may be in an object
 /// more than once.
 const MAX_BYTES: usize = 1 << 30;
 
 /// Encodes a `dict`, or, where `name` is given, any value as the one field of a document.
-/// Returns the bytes, and what is not in them since neither JSON nor BSON has it.
-pub fn encode_leniently(value: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<(Vec<u8>, Vec<Problem>)> {
+/// Returns the bytes, and the values that are missing because neither JSON nor BSON can express them.
+pub(crate) fn encode_leniently(value: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<(Vec<u8>, Vec<Problem>)> {
     let mut walk =
         Walk { out: BsonWriter::with_capacity(4096), problems: Vec::new(), path: Vec::new(), within: Vec::new() };
     let mark = walk.out.begin_root();
@@ -50,7 +50,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Notes that a value cannot be stored, and writes what stands for it.
+    /// Records that a value cannot be stored, and writes a placeholder.
     #[cold]
     fn refuse(&mut self, name: &[u8], message: String, stand_in: &str) {
         if self.problems.len() < MAX_LISTED {
@@ -198,7 +198,7 @@ impl Walk {
 }
 
 /// A text as UTF-8, lone surrogates included.
-pub fn unicode<'t>(text: &'t Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'t, [u8]>> {
+pub(crate) fn unicode<'t>(text: &'t Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'t, [u8]>> {
     if let Ok(text) = text.to_str() {
         return Ok(text.as_bytes().into());
     }

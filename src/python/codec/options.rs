@@ -3,18 +3,18 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 
-use super::super::errors::wrong_type;
-use super::super::once::intern;
 use super::decode::decode;
 use super::encode::{self, Encoded, Id};
 use super::types::BsonTypes;
 use crate::codec::writer::{BsonWriter, Sink};
+use crate::python::convert::errors::wrong_type;
+use crate::python::lifecycle::once::intern;
 
-/// `bson.codec_options.CodecOptions`, and what of it this codec does itself.
-pub struct Codec {
-    /// The options; PyMongo's defaults where there are none.
+/// `bson.codec_options.CodecOptions`, and which of its options this codec implements itself.
+pub(crate) struct Codec {
+    /// The options, or `None` for PyMongo's defaults.
     options: Option<Py<PyAny>>,
-    /// Whether dates come with a time zone.
+    /// Whether dates are decoded with a time zone.
     tz_aware: bool,
     /// Whether `bson` decodes whole documents: a class for documents, a time
     /// zone, decoders, or ways to decode that are not built here.
@@ -24,11 +24,11 @@ pub struct Codec {
 }
 
 /// PyMongo's default options.
-pub static DEFAULT: Codec = Codec { options: None, tz_aware: false, decoded_whole: false, encoded_whole: false };
+pub(crate) static DEFAULT: Codec = Codec { options: None, tz_aware: false, decoded_whole: false, encoded_whole: false };
 
 impl Codec {
     /// The codec of a `CodecOptions`.
-    pub fn new(options: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn new(options: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = options.py();
         let class = py.import(intern!(py, "bson.codec_options"))?.getattr(intern!(py, "CodecOptions"))?;
         if !options.is_instance(&class)? {
@@ -51,7 +51,7 @@ impl Codec {
     }
 
     /// The `CodecOptions`.
-    pub fn options(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(crate) fn options(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match &self.options {
             Some(options) => Ok(options.clone_ref(py)),
             None => Ok(py.import(intern!(py, "bson.codec_options"))?.getattr("DEFAULT_CODEC_OPTIONS")?.unbind()),
@@ -59,17 +59,17 @@ impl Codec {
     }
 
     /// The options, where they are not the default.
-    pub(super) fn given(&self) -> Option<&Py<PyAny>> {
+    pub(crate) fn given(&self) -> Option<&Py<PyAny>> {
         self.options.as_ref()
     }
 
-    /// Whether dates come with a time zone.
-    pub(super) fn tz_aware(&self) -> bool {
+    /// Whether dates are decoded with a time zone.
+    pub(crate) fn tz_aware(&self) -> bool {
         self.tz_aware
     }
 
     /// Decodes a document as `bson.decode` does with these options.
-    pub fn decode(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+    pub(crate) fn decode(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
         if self.decoded_whole {
             return decode_by_bson(py, bytes, self.options.as_ref());
         }
@@ -95,12 +95,12 @@ impl Codec {
     }
 
     /// Encodes a document as `bson.encode` does: its `_id`, if it has one, first.
-    pub fn encode_document(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
+    pub(crate) fn encode_document(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
         encode::encode(&self.prepared(document, false)?, self, out)
     }
 
-    /// Encodes what is no document to store, such as a query: its fields in their order.
-    pub fn encode(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
+    /// Encodes a document that is not stored, such as a query, with its fields in their order.
+    pub(crate) fn encode(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
         if !self.encoded_whole {
             return encode::encode_in_order(document, self, out);
         }
@@ -112,17 +112,17 @@ impl Codec {
     }
 
     /// Encodes a document for an insert: with an `_id` first, a new one if it has none.
-    pub fn encode_into(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<Id> {
+    pub(crate) fn encode_into(&self, document: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<Id> {
         encode::encode_into(&self.prepared(document, true)?, self, out)
     }
 
     /// Encodes a document for an insert, as BSON.
-    pub fn encode_for_insert(&self, document: &Bound<'_, PyAny>) -> PyResult<Encoded> {
+    pub(crate) fn encode_for_insert(&self, document: &Bound<'_, PyAny>) -> PyResult<Encoded> {
         Encoded::for_insert(&self.prepared(document, true)?, self)
     }
 
     /// Encodes a document, or a list of documents.
-    pub fn encode_any(&self, value: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
+    pub(crate) fn encode_any(&self, value: &Bound<'_, PyAny>, out: &mut impl Sink) -> PyResult<()> {
         match value.cast::<PyMapping>() {
             Ok(_) => self.encode(value, out),
             Err(_) => encode::encode_any(value, self, out),
@@ -130,7 +130,7 @@ impl Codec {
     }
 
     /// Encodes any value as the element `v` of a document.
-    pub fn encode_value(&self, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    pub(crate) fn encode_value(&self, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         if !self.encoded_whole {
             return encode::encode_value(value, self);
         }
@@ -142,7 +142,7 @@ impl Codec {
     }
 
     /// Decodes a value.
-    pub fn decode_value(&self, py: Python<'_>, value: bson::Bson) -> PyResult<Py<PyAny>> {
+    pub(crate) fn decode_value(&self, py: Python<'_>, value: bson::Bson) -> PyResult<Py<PyAny>> {
         let wrong = |error: String| pyo3::exceptions::PyValueError::new_err(error);
         let document = bson::doc! { "v": value };
         let bytes = bson::serialize_to_vec(&document).map_err(|error| wrong(error.to_string()))?;
@@ -151,7 +151,7 @@ impl Codec {
 }
 
 /// Decodes by `bson`.
-pub(super) fn decode_by_bson(py: Python<'_>, bytes: &[u8], options: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
+pub(crate) fn decode_by_bson(py: Python<'_>, bytes: &[u8], options: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
     let decode = BsonTypes::get(py)?.decode.bind(py);
     let bytes = PyBytes::new(py, bytes);
     match options {

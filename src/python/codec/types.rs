@@ -3,25 +3,25 @@
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::super::once::{Once, intern};
+use crate::python::lifecycle::once::{Once, intern};
 
-/// What the codec needs of `bson` and the standard library.
-pub struct BsonTypes {
-    pub(super) object_id: Py<PyType>,
-    pub(super) int64: Py<PyType>,
-    pub(super) datetime: Py<PyType>,
+/// The classes of `bson` and the standard library that the codec needs.
+pub(crate) struct BsonTypes {
+    pub(crate) object_id: Py<PyType>,
+    pub(crate) int64: Py<PyType>,
+    pub(crate) datetime: Py<PyType>,
     /// The time zone of `tz_aware`.
-    pub(super) utc: Py<PyAny>,
-    pub mapping: Py<PyType>,
-    pub(super) encode: Py<PyAny>,
-    pub(super) decode: Py<PyAny>,
+    pub(crate) utc: Py<PyAny>,
+    pub(crate) mapping: Py<PyType>,
+    pub(crate) encode: Py<PyAny>,
+    pub(crate) decode: Py<PyAny>,
 }
 
 static TYPES: Once<BsonTypes> = Once::new();
 
 impl BsonTypes {
     /// The classes; imports `bson` at the first call.
-    pub fn get(py: Python<'_>) -> PyResult<&'static Self> {
+    pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         TYPES.get(py, || {
             let class = |module: &str, name: &str| -> PyResult<Py<PyType>> {
                 Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
@@ -40,7 +40,7 @@ impl BsonTypes {
     }
 
     /// An `ObjectId` of PyMongo's.
-    pub fn object_id<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn object_id<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         self.object_id.bind(py).call1((pyo3::types::PyBytes::new(py, bytes),))
     }
 }

@@ -14,8 +14,7 @@ use std::sync::OnceLock;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
-use connect_eaas_mongodb::gateway::permission::{Permission, Right};
-use connect_eaas_mongodb::gateway::{GatewayOptions, config::Flags, keys, router};
+use connect_eaas_mongodb::gateway::{Flags, GatewayOptions, Permission, Right, keys, router};
 use http_body_util::BodyExt as _;
 use libfuzzer_sys::arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
@@ -48,7 +47,7 @@ fn start() -> Gateway {
     for key in &KEYS {
         let permissions = key.grants.iter().map(|grant| {
             let rights = grant.rights.iter().map(|right| Right::from_name(right).expect("a right")).collect();
-            Permission::at(&format!("*/{}/{}", grant.database, grant.collection), rights).expect("a place")
+            Permission::parse(&format!("*/{}/{}", grant.database, grant.collection), rights).expect("a place")
         });
         let (text, secret) = keys::create(&file, key.name, None, &permissions.collect::<Vec<_>>()).expect("a key");
         file = text;

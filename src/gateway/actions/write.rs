@@ -1,0 +1,173 @@
+//! `insertOne`, `insertMany`, `updateOne`, `updateMany`, `replaceOne`, `deleteOne` and `deleteMany`.
+
+use axum::http::StatusCode;
+use bson::{Bson, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+
+use super::{ActionContext, ActionResponse, decode};
+use crate::codec::ejson::{self, Style};
+use crate::codec::writer::{BsonWriter, Sink};
+use crate::driver::bulk::{BulkOptions, insert_many};
+use crate::driver::insert::{InsertOptions, insert_one};
+use crate::driver::write::{Updated, delete, replace, update};
+use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::request::Update;
+use crate::runtime::process;
+
+/// The maximum number of documents of an `insertMany`: MongoDB's limit for one command.
+const MAX_DOCUMENTS: usize = 100_000;
+
+impl ActionContext<'_> {
+    pub(super) async fn insert_one(&self, document: &RawDocument) -> ApiResult<ActionResponse> {
+        let document = with_id(document);
+        let id = encode_id(&document, self.style)?;
+        let options = InsertOptions { comment: self.comment.clone(), ..InsertOptions::default() };
+        let inserted = insert_one(self.client, &self.target.namespace, document, options).await;
+        inserted.map_err(|error| self.error_response(&error))?;
+        Ok(ActionResponse::Complete(StatusCode::CREATED, [br#"{"insertedId":"#, id.as_slice(), b"}"].concat()))
+    }
+
+    pub(super) async fn insert_many(&self, documents: &RawArray, ordered: bool) -> ApiResult<ActionResponse> {
+        let documents = documents_with_ids(documents)?;
+        let mut body = br#"{"insertedIds":["#.to_vec();
+        for (index, document) in documents.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(&encode_id(document, self.style)?);
+        }
+        body.extend_from_slice(b"]}");
+        let options = BulkOptions { ordered, more: self.command_options() };
+        let inserted = insert_many(self.client, &self.target.namespace, documents, &options, None).await;
+        inserted.map_err(|error| self.error_response(&error))?;
+        Ok(ActionResponse::Complete(StatusCode::CREATED, body))
+    }
+
+    pub(super) async fn update(
+        &self,
+        many: bool,
+        filter: &RawDocument,
+        change: Update<'_>,
+        upsert: bool,
+    ) -> ApiResult<ActionResponse> {
+        let filter = decode(filter)?;
+        let change = match change {
+            Update::Operators(operators) => Bson::Document(decode(operators)?),
+            Update::Pipeline(stages) => {
+                Bson::Array(stages.try_into().map_err(|_| ApiError::invalid("'update' cannot be read"))?)
+            }
+        };
+        let options = self.update_options(upsert);
+        let updated = update(self.client, &self.target.namespace, many, filter, change, options, None).await;
+        update_response(updated.map_err(|error| self.error_response(&error))?, self.style)
+    }
+
+    pub(super) async fn replace(
+        &self,
+        filter: &RawDocument,
+        replacement: &RawDocument,
+        upsert: bool,
+    ) -> ApiResult<ActionResponse> {
+        let (filter, replacement) = (decode(filter)?, replacement.to_owned());
+        let options = self.update_options(upsert);
+        let replaced = replace(self.client, &self.target.namespace, filter, replacement, options, None).await;
+        update_response(replaced.map_err(|error| self.error_response(&error))?, self.style)
+    }
+
+    pub(super) async fn delete(&self, many: bool, filter: &RawDocument) -> ApiResult<ActionResponse> {
+        let filter = decode(filter)?;
+        let deleted = delete(self.client, &self.target.namespace, many, filter, self.command_options(), None).await;
+        let mut body = br#"{"deletedCount":"#.to_vec();
+        write_count(&mut body, deleted.map_err(|error| self.error_response(&error))?, self.style)?;
+        body.push(b'}');
+        Ok(ActionResponse::Complete(StatusCode::OK, body))
+    }
+
+    fn update_options(&self, upsert: bool) -> bson::Document {
+        let mut options = doc! { "upsert": upsert };
+        options.extend(self.command_options());
+        options
+    }
+}
+
+fn update_response(updated: Updated, style: Style) -> ApiResult<ActionResponse> {
+    let mut body = br#"{"matchedCount":"#.to_vec();
+    write_count(&mut body, updated.matched, style)?;
+    body.extend_from_slice(br#","modifiedCount":"#);
+    write_count(&mut body, updated.modified, style)?;
+    if let Some(id) = updated.upserted {
+        let holder = RawDocumentBuf::try_from(&doc! { "v": id }).map_err(|_| unreadable_id())?;
+        let id = holder.get("v").ok().flatten().ok_or_else(unreadable_id)?;
+        body.extend_from_slice(br#","upsertedId":"#);
+        ejson::write_value(&mut body, id, style).map_err(|error| ApiError::invalid(error.message))?;
+    }
+    body.push(b'}');
+    Ok(ActionResponse::Complete(StatusCode::OK, body))
+}
+
+/// Writes a count as Atlas did: a number in JSON, a 32-bit integer in EJSON.
+fn write_count(out: &mut Vec<u8>, count: u64, style: Style) -> ApiResult<()> {
+    let count = match i32::try_from(count) {
+        Ok(count) => RawBsonRef::Int32(count),
+        Err(_) => RawBsonRef::Int64(i64::try_from(count).unwrap_or(i64::MAX)),
+    };
+    ejson::write_value(out, count, style).map_err(|_| ApiError::invalid("a count cannot be written"))
+}
+
+fn documents_with_ids(array: &RawArray) -> ApiResult<Vec<RawDocumentBuf>> {
+    let mut documents = Vec::new();
+    for (index, element) in array.into_iter().enumerate() {
+        if index == MAX_DOCUMENTS {
+            return Err(ApiError::invalid(format!(
+                "'documents' has more than {MAX_DOCUMENTS} documents: send several requests"
+            )));
+        }
+        match element {
+            Ok(RawBsonRef::Document(document)) => documents.push(with_id(document)),
+            _ => return Err(ApiError::invalid(format!("'documents[{index}]' must be a document"))),
+        }
+    }
+    if documents.is_empty() {
+        return Err(ApiError::invalid("'documents' must not be empty"));
+    }
+    Ok(documents)
+}
+
+/// Returns the document with an `_id`. If it has none, a new one is inserted as the first field.
+fn with_id(document: &RawDocument) -> RawDocumentBuf {
+    if matches!(document.get("_id"), Ok(Some(_))) {
+        return document.to_owned();
+    }
+    let mut out = BsonWriter::with_capacity(document.as_bytes().len() + 24);
+    let written = out.root_document(document, Some(process().object_id().bytes()));
+    // The parser has already validated the document.
+    match written.map(|()| RawDocumentBuf::from_bytes(out.buf)) {
+        Ok(Ok(with_id)) => with_id,
+        _ => document.to_owned(),
+    }
+}
+
+fn encode_id(document: &RawDocument, style: Style) -> ApiResult<Vec<u8>> {
+    let mut out = Vec::new();
+    let id = document.get("_id").ok().flatten().ok_or_else(unreadable_id)?;
+    ejson::write_value(&mut out, id, style).map_err(|error| ApiError::invalid(error.message))?;
+    Ok(out)
+}
+
+fn unreadable_id() -> ApiError {
+    ApiError::invalid("'_id' cannot be read")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_id_is_inserted_as_the_first_field() {
+        let document = with_id(&bson::rawdoc! {"a": 1});
+        let names: Vec<_> = document.iter().map(|element| element.unwrap().0.as_str().to_owned()).collect();
+        assert_eq!(names, ["_id", "a"]);
+        let given = bson::rawdoc! {"a": 1, "_id": "x"};
+        assert_eq!(with_id(&given), given);
+    }
+}

@@ -1,0 +1,66 @@
+//! The error responses of the Data API.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use crate::data_api::protocol::ErrorBody;
+
+/// An error response: its HTTP status, its body, and when the client may retry.
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    pub(super) body: ErrorBody,
+    /// The value of `Retry-After`, if the response has one.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// The result of a step that can reject a request.
+pub(super) type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// An error of the gateway itself.
+    pub(super) fn new(status: StatusCode, error_code: &str, message: impl Into<String>) -> Self {
+        Self::from_body(status, ErrorBody::new(error_code, message))
+    }
+
+    /// An error with a prepared body. 429 and 503 get `Retry-After: 1`.
+    pub(super) fn from_body(status: StatusCode, body: ErrorBody) -> Self {
+        let retryable = status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE;
+        Self { status, body, retry_after: retryable.then_some(Duration::from_secs(1)) }
+    }
+
+    /// 400: a field of the request is invalid.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "InvalidParameter", message)
+    }
+
+    /// 400: a required field is absent.
+    pub(super) fn missing(field: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "MissingParameter", format!("'{field}' is missing"))
+    }
+
+    /// 400: a document of the request is not valid BSON.
+    pub(super) fn unreadable() -> Self {
+        Self::invalid("a document cannot be read")
+    }
+
+    /// 403: no permission can allow the operation.
+    pub(super) fn not_allowed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "OperationNotAllowed", message)
+    }
+
+    /// 413: the request, or what it needs, exceeds a limit that retrying cannot help with.
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "InvalidParameter", message)
+    }
+
+    /// 429: a limit is reached for now.
+    pub(super) fn too_many_requests(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+    }
+
+    /// The same error with another `Retry-After`.
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+}

@@ -1,0 +1,200 @@
+//! Bearer tokens: JWTs whose claims hold permissions.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::permission::{Caller, Permission};
+use crate::error::Result;
+use crate::gateway::config_error::config_error;
+
+/// The minimum length of an HS256 secret, in bytes: the length of its hash.
+const MIN_SECRET_BYTES: usize = 32;
+/// The maximum length of `sub`, in bytes.
+const MAX_SUBJECT_BYTES: usize = 200;
+/// How far clocks may differ, in seconds.
+const LEEWAY: u64 = 30;
+
+/// The `[jwt]` table of the configuration. Relative paths are resolved against its folder.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::gateway) struct JwtConfig {
+    /// The secret for HS256.
+    secret_file: Option<PathBuf>,
+    /// The public key for RS256 or ES256, in PEM.
+    public_key_file: Option<PathBuf>,
+    /// Public keys as a JSON Web Key Set.
+    jwks_file: Option<PathBuf>,
+    /// The required `iss`.
+    issuer: Option<String>,
+    /// The required `aud`.
+    audience: Option<String>,
+    /// The claim with the token's permissions.
+    #[serde(default = "default_permissions_claim")]
+    permissions_claim: String,
+}
+
+fn default_permissions_claim() -> String {
+    "permissions".to_owned()
+}
+
+/// Verifies tokens and reads their permissions.
+pub(super) struct JwtVerifier {
+    keys: Vec<VerificationKey>,
+    validation: Validation,
+    permissions_claim: String,
+}
+
+struct VerificationKey {
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+impl JwtVerifier {
+    /// Reads the files of a configuration; relative paths are resolved against `folder`.
+    ///
+    /// # Errors
+    /// `Configuration`, with the file that cannot be used but without its content.
+    pub(super) fn read(config: &JwtConfig, folder: &Path) -> Result<Self> {
+        let mut keys = Vec::new();
+        if let Some(path) = &config.secret_file {
+            let secret = read_file(&folder.join(path), "jwt.secret_file")?;
+            let secret = secret.trim_ascii();
+            if secret.len() < MIN_SECRET_BYTES {
+                return config_error(format!(
+                    "jwt.secret_file: the secret must have at least {MIN_SECRET_BYTES} bytes"
+                ));
+            }
+            keys.push(VerificationKey { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) });
+        }
+        if let Some(path) = &config.public_key_file {
+            let pem = read_file(&folder.join(path), "jwt.public_key_file")?;
+            let rsa = DecodingKey::from_rsa_pem(&pem).map(|key| (Algorithm::RS256, key));
+            let either = rsa.or_else(|_| DecodingKey::from_ec_pem(&pem).map(|key| (Algorithm::ES256, key)));
+            let Ok((algorithm, key)) = either else {
+                return config_error("jwt.public_key_file: the file must be a public key (RSA, or EC on P-256) in PEM");
+            };
+            keys.push(VerificationKey { id: None, algorithm, key });
+        }
+        if let Some(path) = &config.jwks_file {
+            let text = read_file(&folder.join(path), "jwt.jwks_file")?;
+            let Ok(set) = serde_json::from_slice::<JwkSet>(&text) else {
+                return config_error("jwt.jwks_file: the file must be a JSON Web Key Set");
+            };
+            keys.extend(set.keys.iter().filter_map(verification_key));
+        }
+        if keys.is_empty() {
+            return config_error(
+                "jwt: no key for RS256, ES256 or HS256: set secret_file, public_key_file or jwks_file",
+            );
+        }
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        let mut required = vec!["exp", "sub"];
+        if let Some(issuer) = &config.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        match &config.audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
+            None => validation.validate_aud = false,
+        }
+        validation.set_required_spec_claims(&required);
+        Ok(Self { keys, validation, permissions_claim: config.permissions_claim.clone() })
+    }
+
+    /// Returns the caller of a token.
+    ///
+    /// # Errors
+    /// Why the token is invalid, for the log.
+    pub(super) fn caller(&self, token: &str) -> std::result::Result<Caller, &'static str> {
+        let header = decode_header(token).map_err(|_| "the token is not a JWT")?;
+        if header.crit.is_some() {
+            return Err("the token has an unsupported critical header");
+        }
+        // The key determines the algorithm, never the token.
+        let usable = self.keys.iter().filter(|key| {
+            key.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
+        });
+        let mut problem = "no key matches the token's algorithm and key ID";
+        for key in usable {
+            let validation = Validation { algorithms: vec![key.algorithm], ..self.validation.clone() };
+            match decode::<Value>(token, &key.key, &validation) {
+                Ok(token) => return self.caller_from_claims(&token.claims),
+                Err(error) => problem = describe(&error),
+            }
+        }
+        Err(problem)
+    }
+
+    fn caller_from_claims(&self, claims: &Value) -> std::result::Result<Caller, &'static str> {
+        let subject = claims.get("sub").and_then(Value::as_str).ok_or("the token's sub is not a string")?;
+        if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES {
+            return Err("the token's sub is empty or too long");
+        }
+        // A list would be compared item by item, so it could name other issuers as well.
+        if claims.get("iss").is_some_and(|issuer| !issuer.is_string()) {
+            return Err("the token's iss is not a string");
+        }
+        let permissions = claims.get(&self.permissions_claim).ok_or("the token has no permissions")?;
+        let permissions: Vec<Permission> =
+            serde_json::from_value(permissions.clone()).map_err(|_| "the token's permissions are invalid")?;
+        Ok(Caller { name: format!("token:{subject}").into(), permissions: permissions.into() })
+    }
+}
+
+fn describe(error: &jsonwebtoken::errors::Error) -> &'static str {
+    use jsonwebtoken::errors::ErrorKind;
+    match error.kind() {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ImmatureSignature => "the token is not valid yet",
+        ErrorKind::InvalidIssuer => "the token has another issuer",
+        ErrorKind::InvalidAudience => "the token has another audience",
+        ErrorKind::MissingRequiredClaim(_) => "the token lacks a required claim: exp, sub, iss or aud",
+        _ => "the token's signature does not match",
+    }
+}
+
+/// Converts a key of a set; `None` if it cannot verify signatures.
+fn verification_key(key: &Jwk) -> Option<VerificationKey> {
+    use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, KeyAlgorithm, PublicKeyUse};
+    if key.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
+        return None;
+    }
+    // A symmetric key in a public set would not be secret.
+    let algorithm = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Algorithm::ES256,
+        _ => return None,
+    };
+    let declared = match key.common.key_algorithm {
+        Some(KeyAlgorithm::RS256) => Some(Algorithm::RS256),
+        Some(KeyAlgorithm::ES256) => Some(Algorithm::ES256),
+        Some(_) => return None,
+        None => None,
+    };
+    if declared.is_some_and(|declared| declared != algorithm) {
+        return None;
+    }
+    let decoding_key = DecodingKey::from_jwk(key).ok()?;
+    Some(VerificationKey { id: key.common.key_id.clone(), algorithm, key: decoding_key })
+}
+
+fn read_file(path: &Path, setting: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).or_else(|error| config_error(format!("{setting}: {} cannot be read ({error})", path.display())))
+}
+
+impl fmt::Debug for JwtVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JwtVerifier({})", self.keys.len())
+    }
+}

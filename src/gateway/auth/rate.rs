@@ -1,0 +1,82 @@
+//! How often each caller may send requests: a token bucket per caller.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The maximum number of callers with a bucket. With tokens, callers' names come from outside.
+const MAX_CALLERS: usize = 10_000;
+
+/// Limits the requests of each caller to a rate, with a burst.
+pub(in crate::gateway) struct RateLimiter {
+    per_second: f64,
+    burst: f64,
+    buckets: Mutex<HashMap<Arc<str>, Bucket>>,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// The requests that the caller could send at `updated`.
+    tokens: f64,
+    updated: Instant,
+}
+
+impl RateLimiter {
+    /// Allows `per_second` requests per second, and `burst` at once.
+    pub(in crate::gateway) fn new(per_second: f64, burst: f64) -> Self {
+        Self { per_second, burst, buckets: Mutex::default() }
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// How long to wait before the next attempt, if the limit is exceeded.
+    pub(in crate::gateway) fn count(&self, caller: &Arc<str>) -> Result<(), Duration> {
+        let now = Instant::now();
+        let refilled = |bucket: Bucket| {
+            let elapsed = now.saturating_duration_since(bucket.updated).as_secs_f64();
+            elapsed.mul_add(self.per_second, bucket.tokens).min(self.burst)
+        };
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_CALLERS && !buckets.contains_key(caller) {
+            // A full bucket is the same as no bucket.
+            buckets.retain(|_, bucket| refilled(*bucket) < self.burst);
+            if buckets.len() >= MAX_CALLERS {
+                return Err(Duration::from_secs(1));
+            }
+        }
+        let bucket = buckets.entry(Arc::clone(caller)).or_insert(Bucket { tokens: self.burst, updated: now });
+        let tokens = refilled(*bucket);
+        *bucket = Bucket { tokens, updated: now };
+        if tokens < 1.0 {
+            let wait = Duration::try_from_secs_f64((1.0 - tokens) / self.per_second);
+            return Err(wait.unwrap_or(Duration::from_secs(3600)));
+        }
+        bucket.tokens = tokens - 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_exceeds_its_rate_waits_and_others_do_not() {
+        let limiter = RateLimiter::new(0.001, 2.0);
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        assert!(limiter.count(&one).is_ok() && limiter.count(&one).is_ok());
+        assert!(limiter.count(&one).is_err_and(|wait| wait > Duration::from_secs(900)));
+        assert!(limiter.count(&other).is_ok());
+    }
+
+    #[test]
+    fn the_number_of_buckets_is_limited() {
+        let limiter = RateLimiter::new(0.001, 1.0);
+        for number in 0..MAX_CALLERS + 10 {
+            let counted = limiter.count(&number.to_string().into());
+            assert_eq!(counted.is_ok(), number < MAX_CALLERS);
+        }
+        assert_eq!(limiter.buckets.lock().map(|buckets| buckets.len()).ok(), Some(MAX_CALLERS));
+    }
+}

@@ -1,0 +1,167 @@
+//! The handlers of the routes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::extract::connect_info::ConnectInfo;
+use axum::http::header::ALLOW;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
+
+use super::extract::{ActionPath, authenticate, check_content_type, response_style};
+use super::openapi;
+use super::respond::{response, uncached};
+use crate::codec::ejson::Style;
+use crate::data_api::protocol::{Action, EJSON, JSON};
+use crate::gateway::actions::{self, ActionContext, ActionResponse};
+use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::limits::response_body;
+use crate::gateway::policy::Policy;
+use crate::gateway::request::{Operation, parse_body, reject_repeated_fields, required_string};
+use crate::gateway::state::Gateway;
+use crate::gateway::target::RequestTarget;
+use crate::gateway::telemetry::metrics::OPENMETRICS;
+use crate::gateway::telemetry::{RequestRecord, Telemetry};
+
+/// MongoDB enforces the time limit of a request; the gateway itself gives up this much later.
+const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
+
+/// `POST …/action/{action}`.
+pub(super) async fn run_action(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ActionPath(action): ActionPath,
+    request: Request<Body>,
+) -> Response {
+    let mut record = gateway.telemetry.begin(action, request.headers(), peer);
+    let result = match action {
+        Some(action) => process(&gateway, action, request, &mut record).await,
+        // Only authenticated callers learn which actions exist.
+        None => match authenticate(&gateway, request.headers(), &mut record) {
+            Ok(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "NotFound", "the Data API has no such action")),
+            Err(error) => Err(error),
+        },
+    };
+    let response = result.unwrap_or_else(|error| {
+        record.error_code = Some(error.body.error_code.clone());
+        error.into_response()
+    });
+    Telemetry::finish(record, response)
+}
+
+/// Runs an action: authentication, limits, parsing, authorization, MongoDB, response.
+async fn process(
+    gateway: &Gateway,
+    action: Action,
+    request: Request<Body>,
+    record: &mut RequestRecord,
+) -> ApiResult<Response> {
+    let (head, body) = request.into_parts();
+    let caller = authenticate(gateway, &head.headers, record)?;
+    if let Some(limiter) = &gateway.rate_limiter {
+        limiter.count(&caller.name).map_err(|wait| {
+            ApiError::too_many_requests("the caller's request rate is exceeded: try again later").retry_after(wait)
+        })?;
+    }
+    let slot = Arc::clone(&gateway.request_slots)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::too_many_requests("too many concurrent requests: try again later"))?;
+    check_content_type(&head.headers)?;
+    let style = response_style(&head.headers, gateway.default_style);
+    let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
+    record.received = body.len();
+    let request = parse_body(&body)?;
+    drop(body);
+    reject_repeated_fields(&request)?;
+    let data_source = required_string(&request, "dataSource")?;
+    let Some(client) = gateway.data_sources.get(&data_source) else {
+        return Err(ApiError::invalid("the gateway has no such 'dataSource'"));
+    };
+    let target = Arc::new(RequestTarget::parse(data_source, &request)?);
+    record.target = Some(Arc::clone(&target));
+    let policy = Policy { caller: &caller, target: &target };
+    policy.check_target(action)?;
+    let operation = Operation::parse(action, &request)?;
+    reservation.grow(&gateway.memory, operation.memory()?)?;
+    let authorized = policy.authorize(operation)?;
+    let context = ActionContext { gateway, action, client, target: &target, style, comment: record.comment() };
+    let running = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, actions::run(&context, &authorized));
+    let result = running.await.map_err(|_| {
+        let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
+        let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", message)
+    })??;
+    let (status, body) = match result {
+        // A completed write must not fail for lack of memory: its response gets the request's.
+        ActionResponse::Complete(status, body) if action.writes() => (status, Body::from(reservation.hold(body))),
+        ActionResponse::Complete(status, body) => {
+            drop(reservation);
+            (status, Body::from(gateway.memory.hold(body)?))
+        }
+        ActionResponse::Stream(body) => (StatusCode::OK, body),
+    };
+    let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
+    let body = response_body::limited(body, slot, stalled);
+    Ok(response(status, if style == Style::Plain { JSON } else { EJSON }, body))
+}
+
+/// 404 for unknown paths.
+pub(super) async fn not_found(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let error =
+        ApiError::new(StatusCode::NOT_FOUND, "NotFound", "no such path: use POST …/action/insertOne or similar");
+    recorded(&gateway, peer, &headers, error.into_response(), "NotFound")
+}
+
+/// 405 for other methods than POST.
+pub(super) async fn method_not_allowed(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "actions require POST");
+    let mut response = error.into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    recorded(&gateway, peer, &headers, response, "MethodNotAllowed")
+}
+
+fn recorded(
+    gateway: &Gateway,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    response: Response,
+    error_code: &str,
+) -> Response {
+    let mut record = gateway.telemetry.begin(None, headers, peer);
+    record.error_code = Some(error_code.to_owned());
+    Telemetry::finish(record, response)
+}
+
+/// `GET /healthz`: the process serves requests.
+pub(super) async fn healthy() -> Response {
+    uncached(StatusCode::OK, JSON, r#"{"status":"healthy"}"#)
+}
+
+/// `GET /readyz`: all data sources respond. Only the log says which do not, and why.
+pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    match gateway.is_ready().await {
+        true => uncached(StatusCode::OK, JSON, r#"{"status":"ready"}"#),
+        false => uncached(StatusCode::SERVICE_UNAVAILABLE, JSON, r#"{"status":"MongoDB cannot be reached"}"#),
+    }
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
+    uncached(StatusCode::OK, OPENMETRICS, gateway.telemetry.metrics.encode())
+}
+
+/// `GET /openapi.json`.
+pub(super) async fn openapi_description() -> Response {
+    response(StatusCode::OK, JSON, openapi::description().to_string())
+}

@@ -1,0 +1,7 @@
+//! HTTP: routes, headers, responses, and the OpenAPI description.
+
+mod extract;
+mod handlers;
+pub mod openapi;
+mod respond;
+pub(super) mod router;

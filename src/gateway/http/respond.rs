@@ -1,0 +1,33 @@
+//! Builds responses.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::data_api::protocol::JSON;
+use crate::gateway::api_error::ApiError;
+
+/// A response with a media type.
+pub(super) fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    (status, [(CONTENT_TYPE, HeaderValue::from_static(content_type))], body.into()).into_response()
+}
+
+/// A response that must not be cached.
+pub(super) fn uncached(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = response(status, content_type, body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = response(self.status, JSON, self.body.to_json());
+        if let Some(wait) = self.retry_after {
+            // Rounded up to whole seconds.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}

@@ -1,0 +1,69 @@
+//! The routes and the layers around them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
+use axum::http::{HeaderValue, Method, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::handlers;
+use crate::gateway::api_error::ApiError;
+use crate::gateway::state::Gateway;
+
+/// How long browsers may cache the result of a preflight request.
+const PREFLIGHT_CACHE_TIME: Duration = Duration::from_secs(3600);
+
+/// Builds the router: the actions with and without Atlas's prefixes, and the operator's pages.
+pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String]) -> Router {
+    let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
+    let router = Router::new()
+        .route("/action/{action}", action())
+        .route("/app/{app}/endpoint/data/v1/action/{action}", action())
+        .route("/app/{app}/endpoint/data/beta/action/{action}", action())
+        .route("/healthz", get(handlers::healthy))
+        .route("/readyz", get(handlers::ready))
+        .route("/metrics", get(handlers::metrics))
+        .route("/openapi.json", get(handlers::openapi_description))
+        .route("/docs", get(async || Html(include_str!("docs.html"))))
+        .fallback(handlers::not_found)
+        .layer(from_fn(reject_ambiguous_framing))
+        .with_state(gateway);
+    if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) }
+}
+
+/// Rejects a body that a proxy in front could frame differently, and closes the connection.
+async fn reject_ambiguous_framing(request: Request<Body>, next: Next) -> Response {
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let unambiguous = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
+    if unambiguous {
+        return next.run(request).await;
+    }
+    let mut response = ApiError::invalid("the Transfer-Encoding must be absent or 'chunked'").into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Allows cross-origin requests from these origins.
+fn cors(origins: &[String]) -> CorsLayer {
+    let names = ["api-key", "apikey", "x-request-id", "traceparent", "tracestate"].map(HeaderName::from_static);
+    let allowed = match origins.iter().any(|origin| origin == "*") {
+        true => AllowOrigin::any(),
+        false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok())),
+    };
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::POST])
+        .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE].into_iter().chain(names).collect::<Vec<_>>())
+        .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .max_age(PREFLIGHT_CACHE_TIME)
+}

@@ -1,0 +1,53 @@
+//! What clients may use: connections, requests, time and memory.
+
+pub(super) mod memory;
+pub(super) mod response_body;
+
+use std::time::Duration;
+
+/// The limits of a gateway.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Concurrent connections; further ones wait in the listen backlog.
+    pub connections: usize,
+    /// How long the head of a request may take, which is also how long an idle HTTP/1.1
+    /// connection stays open.
+    pub head: Duration,
+    /// How long the body of a request may take.
+    pub body: Duration,
+    /// How long a client may stop reading a response, or send nothing.
+    pub stalled: Duration,
+    /// How long MongoDB may take to respond, or to return the next batch.
+    pub request: Duration,
+    /// Concurrent requests.
+    pub requests: usize,
+    /// The maximum number of documents in a response; `None` for no limit.
+    pub documents: Option<u64>,
+    /// Requests per second and caller; `None` for no limit.
+    pub requests_per_second: Option<f64>,
+    /// How many requests a caller may send at once before the rate applies.
+    pub burst: f64,
+    /// The largest request body, in bytes. As EJSON, a document of 16 MiB can take several times
+    /// its size.
+    pub body_bytes: usize,
+    /// The memory of all requests and responses in progress, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(60),
+            stalled: Duration::from_secs(120),
+            request: Duration::from_secs(60),
+            requests: 1024,
+            documents: None,
+            requests_per_second: None,
+            burst: 1.0,
+            body_bytes: 64 * 1024 * 1024,
+            memory_bytes: 384 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The state that all requests share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, Semaphore};
+
+use super::auth::{Authenticator, RateLimiter};
+use super::data_sources::{DataSourceSettings, DataSources};
+use super::limits::Limits;
+use super::limits::memory::MemoryBudget;
+use super::telemetry::Telemetry;
+use crate::codec::ejson::Style;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a result of [`Gateway::is_ready`] is valid: probes come often.
+const READINESS_CACHE_TIME: Duration = Duration::from_millis(500);
+
+/// The state of a gateway.
+pub(super) struct Gateway {
+    pub(super) data_sources: DataSources,
+    pub(super) authenticator: Authenticator,
+    pub(super) rate_limiter: Option<RateLimiter>,
+    /// The format of responses without an `Accept` header.
+    pub(super) default_style: Style,
+    pub(super) limits: Limits,
+    /// One permit for each concurrent request.
+    pub(super) request_slots: Arc<Semaphore>,
+    pub(super) memory: MemoryBudget,
+    pub(super) telemetry: Arc<Telemetry>,
+    /// When readiness was last checked, and the result.
+    readiness: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Gateway {
+    /// Builds the state; must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `Configuration` if the log cannot be started.
+    pub(super) fn new(
+        data_sources: DataSourceSettings,
+        authenticator: Authenticator,
+        limits: Limits,
+        default_style: Style,
+        access_log: bool,
+    ) -> Result<Self> {
+        let telemetry = Telemetry::new(access_log)
+            .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
+        Ok(Self {
+            data_sources: DataSources::new(data_sources, &telemetry.metrics),
+            authenticator,
+            rate_limiter: limits.requests_per_second.map(|rate| RateLimiter::new(rate, limits.burst)),
+            default_style,
+            request_slots: Arc::new(Semaphore::new(limits.requests)),
+            memory: MemoryBudget::new(&limits),
+            limits,
+            telemetry: Arc::new(telemetry),
+            readiness: Mutex::default(),
+        })
+    }
+
+    /// Whether all data sources respond. The log says which do not.
+    pub(super) async fn is_ready(&self) -> bool {
+        let mut readiness = self.readiness.lock().await;
+        if let Some((checked, ready)) = *readiness
+            && checked.elapsed() < READINESS_CACHE_TIME
+        {
+            return ready;
+        }
+        let unreachable = self.data_sources.unreachable().await;
+        for (name, problem) in &unreachable {
+            let message = format!("not ready: the data source {name} cannot be reached: {problem}");
+            self.telemetry.log("warning", &message);
+        }
+        *readiness = Some((Instant::now(), unreachable.is_empty()));
+        unreachable.is_empty()
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("authenticator", &self.authenticator).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+//! Metrics for Prometheus. No label's value comes from a request.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::driver::events::{Listener, Told, Wanted};
+
+/// The media type of [`Metrics::encode`].
+pub(in crate::gateway) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The histogram's buckets in seconds: from the fastest possible request to the default timeout.
+const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// A gauge of current connections.
+pub(in crate::gateway) type ConnectionGauge = Gauge<i64, AtomicI64>;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct RequestLabels {
+    pub(super) action: &'static str,
+    pub(super) status: u32,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct ActionLabels {
+    pub(super) action: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct ErrorLabels {
+    pub(super) error_code: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DataSourceLabels {
+    data_source: String,
+}
+
+/// The gateway's metrics.
+pub(in crate::gateway) struct Metrics {
+    registry: Registry,
+    pub(super) requests: Family<RequestLabels, Counter>,
+    pub(super) seconds: Family<ActionLabels, Histogram, fn() -> Histogram>,
+    pub(super) errors: Family<ErrorLabels, Counter>,
+    pub(super) in_progress: Gauge<i64, AtomicI64>,
+    /// Client connections.
+    pub(in crate::gateway) connections: ConnectionGauge,
+    pub(super) received: Counter,
+    pub(super) sent: Counter,
+    pub(super) dropped_log_lines: Counter,
+    pool: Family<DataSourceLabels, Gauge>,
+    pool_in_use: Family<DataSourceLabels, Gauge>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("connect_mongodb_gateway"),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+            errors: Family::default(),
+            in_progress: Gauge::default(),
+            connections: Gauge::default(),
+            received: Counter::default(),
+            sent: Counter::default(),
+            dropped_log_lines: Counter::default(),
+            pool: Family::default(),
+            pool_in_use: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests", "Completed requests, by action and HTTP status", metrics.requests.clone());
+        registry.register(
+            "request_seconds",
+            "Time from a request's head to the end of its response, by action, in seconds",
+            metrics.seconds.clone(),
+        );
+        registry.register("errors", "Rejected and failed requests, by error_code", metrics.errors.clone());
+        registry.register("requests_under_way", "Requests in progress", metrics.in_progress.clone());
+        registry.register("connections", "Open client connections", metrics.connections.clone());
+        registry.register("received_bytes", "Bytes of request bodies", metrics.received.clone());
+        registry.register("sent_bytes", "Bytes of response bodies", metrics.sent.clone());
+        registry.register(
+            "log_lines_lost",
+            "Log lines dropped because stderr was not read in time",
+            metrics.dropped_log_lines.clone(),
+        );
+        registry.register("mongodb_connections", "Connections to MongoDB, by data source", metrics.pool.clone());
+        registry.register(
+            "mongodb_connections_in_use",
+            "Connections to MongoDB that are running a command, by data source",
+            metrics.pool_in_use.clone(),
+        );
+        metrics
+    }
+
+    /// The metrics as text, in the [`OPENMETRICS`] format.
+    pub(in crate::gateway) fn encode(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            // Writing to a string does not fail.
+            Err(_) => String::new(),
+        }
+    }
+
+    /// A listener that counts the connections of a data source's pool.
+    pub(in crate::gateway) fn pool_listener(&self, data_source: &str) -> Arc<dyn Listener> {
+        let labels = DataSourceLabels { data_source: data_source.to_owned() };
+        Arc::new(PoolGauges {
+            open: self.pool.get_or_create_owned(&labels),
+            in_use: self.pool_in_use.get_or_create_owned(&labels),
+        })
+    }
+}
+
+struct PoolGauges {
+    open: Gauge,
+    in_use: Gauge,
+}
+
+impl Listener for PoolGauges {
+    fn wanted(&self) -> Wanted {
+        Wanted { pools: true, ..Wanted::default() }
+    }
+
+    fn told(&self, told: Told) {
+        match told.name {
+            "connection_created" => drop(self.open.inc()),
+            "connection_closed" => drop(self.open.dec()),
+            "connection_checked_out" => drop(self.in_use.inc()),
+            "connection_checked_in" => drop(self.in_use.dec()),
+            _ => {}
+        }
+    }
+
+    fn settle(&self) {}
+}

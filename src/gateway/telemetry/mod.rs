@@ -1,0 +1,236 @@
+//! Telemetry: metrics, a log line for each request, and IDs that link both to the caller's own.
+//!
+//! Nothing here contains a key, a password or a document.
+
+mod access_log;
+pub(super) mod metrics;
+mod trace;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Instant;
+
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use bson::Bson;
+
+use super::observed_body::{BodyObserver, PolledFrame, observe};
+use super::target::RequestTarget;
+use crate::data_api::protocol::Action;
+use access_log::{LogLine, LogWriter};
+use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
+use trace::{REQUEST_ID, TRACEPARENT, TraceContext};
+
+/// The status of requests whose client disconnected before the response, as in nginx's log.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Counts and logs requests.
+pub(super) struct Telemetry {
+    pub(super) metrics: Metrics,
+    access_log: bool,
+    log: LogWriter,
+    /// A random number, with which this process's request IDs begin.
+    process_id: u64,
+    next_request: AtomicU64,
+    started: Instant,
+    /// The second of the last rate-limited message.
+    last_limited_message: AtomicU64,
+}
+
+/// What is known about a request so far. A record that is dropped without a response is counted
+/// and logged as [`CLIENT_CLOSED_REQUEST`].
+pub(super) struct RequestRecord {
+    telemetry: Option<Arc<Telemetry>>,
+    started: Instant,
+    action: Option<Action>,
+    request_id: HeaderValue,
+    trace: Option<TraceContext>,
+    peer: SocketAddr,
+    /// The caller's name.
+    pub(super) caller: Option<Arc<str>>,
+    /// The collection, once its name is validated.
+    pub(super) target: Option<Arc<RequestTarget>>,
+    /// The length of the request body, in bytes.
+    pub(super) received: usize,
+    /// The `error_code` of the response.
+    pub(super) error_code: Option<String>,
+    /// A reason that only the log shows.
+    pub(super) reason: Option<&'static str>,
+}
+
+impl RequestRecord {
+    /// The `comment` of the request's command: its trace context, if it has one.
+    pub(super) fn comment(&self) -> Option<Bson> {
+        self.trace.as_ref().map(TraceContext::comment)
+    }
+}
+
+impl Telemetry {
+    /// Starts the log. `access_log` enables the line for each request.
+    ///
+    /// # Errors
+    /// The system cannot start a thread or has no random numbers.
+    pub(super) fn new(access_log: bool) -> std::io::Result<Self> {
+        let mut process_id = [0; 8];
+        getrandom::fill(&mut process_id).map_err(std::io::Error::other)?;
+        Ok(Self {
+            metrics: Metrics::new(),
+            access_log,
+            log: LogWriter::start()?,
+            process_id: u64::from_le_bytes(process_id),
+            next_request: AtomicU64::new(1),
+            started: Instant::now(),
+            last_limited_message: AtomicU64::new(0),
+        })
+    }
+
+    /// Begins the record of a request.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        action: Option<Action>,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+    ) -> RequestRecord {
+        self.metrics.in_progress.inc();
+        let number = self.next_request.fetch_add(1, Ordering::Relaxed);
+        RequestRecord {
+            telemetry: Some(Arc::clone(self)),
+            started: Instant::now(),
+            action,
+            request_id: trace::request_id(headers, || format!("{:016x}{number:08x}", self.process_id)),
+            trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number) | 1),
+            peer,
+            caller: None,
+            target: None,
+            received: 0,
+            error_code: None,
+            reason: None,
+        }
+    }
+
+    /// Adds the IDs to a response. The request is counted and logged when its body is sent.
+    pub(super) fn finish(record: RequestRecord, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, record.request_id.clone());
+        if let Some(parent) = record.trace.as_ref().and_then(|trace| HeaderValue::try_from(trace.traceparent()).ok()) {
+            headers.insert(TRACEPARENT, parent);
+        }
+        let status = response.status().as_u16();
+        response.map(|body| {
+            let complete = http_body::Body::size_hint(&body).exact() == Some(0);
+            observe(body, ResponseRecord { request: record, status, sent: 0, complete })
+        })
+    }
+
+    fn record(&self, request: &RequestRecord, status: u16, sent: u64, complete: bool) {
+        let elapsed = request.started.elapsed();
+        let action = request.action.map_or("other", Action::name);
+        let metrics = &self.metrics;
+        metrics.in_progress.dec();
+        metrics.requests.get_or_create(&RequestLabels { action, status: status.into() }).inc();
+        metrics.seconds.get_or_create(&ActionLabels { action }).observe(elapsed.as_secs_f64());
+        metrics.received.inc_by(request.received as u64);
+        metrics.sent.inc_by(sent);
+        let error_code = request.error_code.as_deref().or((!complete).then_some("AnswerBrokeOff"));
+        if let Some(error_code) = error_code {
+            metrics.errors.get_or_create(&ErrorLabels { error_code: error_code.to_owned() }).inc();
+        }
+        if !self.access_log {
+            return;
+        }
+        let mut line = LogLine::new("info");
+        line.string("request_id", request.request_id.to_str().unwrap_or_default());
+        if let Some(trace) = &request.trace {
+            line.string("trace_id", &trace.trace_id);
+        }
+        line.string("peer", &request.peer.ip().to_string());
+        if let Some(caller) = &request.caller {
+            line.string("caller", caller);
+        }
+        line.string("action", action);
+        if let Some(target) = &request.target {
+            line.string("data_source", &target.data_source);
+            line.string("database", &target.namespace.database);
+            line.string("collection", &target.namespace.collection);
+        }
+        if let Some(error_code) = error_code {
+            line.string("error_code", error_code);
+        }
+        if let Some(reason) = request.reason {
+            line.string("reason", reason);
+        }
+        line.figures(status, elapsed, request.received, sent);
+        self.write(line);
+    }
+
+    /// Logs a message for the operator.
+    pub(super) fn log(&self, level: &'static str, message: &str) {
+        let mut line = LogLine::new(level);
+        line.string("message", message);
+        self.write(line);
+    }
+
+    /// Logs a message that each request could cause, at most one per second.
+    pub(super) fn log_limited(&self, level: &'static str, message: &str) {
+        let second = self.started.elapsed().as_secs() + 1;
+        if self.last_limited_message.swap(second, Ordering::Relaxed) != second {
+            self.log(level, message);
+        }
+    }
+
+    fn write(&self, line: LogLine) {
+        if !self.log.write(line) {
+            self.metrics.dropped_log_lines.inc();
+        }
+    }
+
+    /// Writes the remaining lines of the log.
+    pub(super) fn shutdown(&self) {
+        self.log.shutdown();
+    }
+}
+
+/// A response on its way. It is counted and logged when its body is dropped.
+struct ResponseRecord {
+    request: RequestRecord,
+    status: u16,
+    sent: u64,
+    /// Whether the whole body was sent.
+    complete: bool,
+}
+
+impl BodyObserver for ResponseRecord {
+    fn polled(&mut self, frame: &PolledFrame, end_of_body: bool) {
+        match frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.complete = end_of_body;
+            }
+            Poll::Ready(None) => self.complete = true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+    }
+}
+
+impl Drop for ResponseRecord {
+    fn drop(&mut self) {
+        if let Some(telemetry) = self.request.telemetry.take() {
+            telemetry.record(&self.request, self.status, self.sent, self.complete);
+        }
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        if let Some(telemetry) = self.telemetry.take() {
+            let (status, reason) = match std::thread::panicking() {
+                true => (500, "internal error of the gateway"),
+                false => (CLIENT_CLOSED_REQUEST, "the client disconnected, or the gateway shut down"),
+            };
+            self.reason = Some(reason);
+            telemetry.record(self, status, 0, false);
+        }
+    }
+}

@@ -1,0 +1,582 @@
+//! The methods that only the clients of the driver path have, and their constructors.
+
+use std::sync::Arc;
+
+use mongodb::options::{ServerApi, ServerApiVersion};
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
+use super::client::ClientBase;
+use super::cursor::CursorBase;
+use super::driver_database::DriverDatabaseBase;
+use super::{clone_of, listing, usual, usual_and};
+use crate::config::{self, DriverSettings, database_name};
+use crate::driver::watch::Level;
+use crate::driver::{DriverClient, Namespace};
+use crate::python::asyncio::call::{Call, Startable, raised};
+use crate::python::asyncio::mode::Mode;
+use crate::python::calls::CallContext;
+use crate::python::calls::driver_only as calls;
+use crate::python::calls::driver_only::{BulkArguments, CommandArguments};
+use crate::python::calls::session::{SessionBase, SessionCore};
+use crate::python::calls::target::{Path, Target};
+use crate::python::codec::DEFAULT;
+use crate::python::convert::errors::{configuration_error, wrong_type};
+use crate::python::convert::options::{self, Opt};
+use crate::python::convert::scope::{CodecRef, Overrides};
+use crate::python::lifecycle::pooled::{ClientExtras, Pooled};
+use crate::python::oidc::Oidc;
+
+/// The methods that only the clients of the driver path have. Users see its subclasses.
+#[pyclass(
+    module = "connect.eaas.mongodb._native", name = "DriverClientBase", frozen, subclass, extends = ClientBase
+)]
+pub(crate) struct DriverClientBase {
+    /// The client's pool.
+    pub(crate) pooled: Arc<Pooled<DriverClient>>,
+}
+
+fn mode(slf: &Bound<'_, DriverClientBase>) -> Mode {
+    slf.as_super().get().mode
+}
+
+impl DriverClientBase {
+    /// The target of calls of the client.
+    fn target(slf: &Bound<'_, Self>) -> Target<DriverClient> {
+        Self::target_of(slf, Namespace::new("admin", ""), slf.as_super().get().scope.codec())
+    }
+
+    fn target_of(slf: &Bound<'_, Self>, namespace: Namespace, codec: CodecRef) -> Target<DriverClient> {
+        Target::new(&slf.get().pooled, namespace, codec, slf.as_super().get().classes().client)
+    }
+
+    fn run<S: Startable>(
+        slf: &Bound<'_, Self>,
+        method: &'static str,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        Self::run_on(slf, method, Self::target(slf), call)
+    }
+
+    fn run_on<S: Startable>(
+        slf: &Bound<'_, Self>,
+        method: &'static str,
+        target: Target<DriverClient>,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        let base = slf.as_super().get();
+        base.mode.run(slf.py(), base.method(method), move |py| target.make(py, call))
+    }
+
+    /// The client of the core.
+    fn client(slf: &Bound<'_, Self>) -> PyResult<Arc<DriverClient>> {
+        slf.get().pooled.client(slf.py(), slf.as_super().get().classes().client)
+    }
+
+    /// A property that `connect.eaas.mongodb.monitoring` derives from the topology, once a server has been reached.
+    fn ask(slf: &Bound<'_, Self>, property: &'static str) -> PyResult<Py<PyAny>> {
+        Self::run(slf, property, move |_, context| {
+            let client = context.client;
+            Ok(Call::new(async move { client.reached().await }, move |py, topology| {
+                of_topology(py, property, raised(py, topology)?)
+            }))
+        })
+    }
+}
+
+fn of_topology(py: Python<'_>, what: &str, topology: bson::Document) -> PyResult<Py<PyAny>> {
+    let topology = DEFAULT.decode_value(py, bson::Bson::Document(topology))?;
+    Ok(py.import("connect.eaas.mongodb.monitoring")?.getattr(what)?.call1((topology,))?.unbind())
+}
+
+#[pymethods]
+impl DriverClientBase {
+    /// The default host.
+    #[classattr]
+    const HOST: &'static str = "localhost";
+
+    /// The default port.
+    #[classattr]
+    const PORT: u16 = 27017;
+
+    /// The address of the server that writes go to, `(host, port)`, or `None`.
+    #[getter]
+    fn address(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::ask(slf, "address")
+    }
+
+    /// The address of the primary of the replica set, or `None`.
+    #[getter]
+    fn primary(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::ask(slf, "primary")
+    }
+
+    /// The addresses of the secondaries of the replica set.
+    #[getter]
+    fn secondaries(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::ask(slf, "secondaries")
+    }
+
+    /// The addresses of the arbiters of the replica set.
+    #[getter]
+    fn arbiters(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::ask(slf, "arbiters")
+    }
+
+    /// Whether a server takes writes.
+    #[getter]
+    fn is_primary(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::ask(slf, "is_primary")
+    }
+
+    /// Whether the server is a router of a sharded cluster.
+    #[getter]
+    fn is_mongos(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::ask(slf, "is_mongos")
+    }
+
+    /// The addresses of the servers that are known now.
+    #[getter]
+    fn nodes(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let client = Self::client(slf)?;
+        of_topology(py, "nodes", client.topology().unwrap_or_default())
+    }
+
+    /// PyMongo's description of the servers that are known now.
+    #[getter]
+    fn topology_description(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let client = Self::client(slf)?;
+        of_topology(py, "topology_description", client.topology().unwrap_or_default())
+    }
+
+    /// The names of the databases.
+    #[pyo3(signature = (session = None, comment = None))]
+    fn list_database_names(
+        slf: &Bound<'_, Self>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual(session, comment);
+        Self::run(slf, "list_database_names", move |py, context| calls::list_database_names(py, context, &opts))
+    }
+
+    /// List the databases, and return a cursor. An awaited cursor may be awaited first.
+    #[pyo3(signature = (session = None, comment = None, **kwargs))]
+    fn list_databases(
+        slf: &Bound<'_, Self>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, clone_of(slf.py(), &session), comment)?;
+        let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
+            calls::list_databases(py, context, bson::doc! { "listDatabases": 1 }, &opts)
+        });
+        CursorBase::of_command(slf.py(), mode(slf), core)
+    }
+
+    /// Remove a database, by its name or itself.
+    #[pyo3(signature = (name_or_database, session = None, comment = None))]
+    fn drop_database(
+        slf: &Bound<'_, Self>,
+        name_or_database: &Bound<'_, PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let base = slf.as_super().get();
+        let name = match name_or_database.cast::<DriverDatabaseBase>() {
+            Ok(database) if database.as_super().get().client.get().mode == base.mode => {
+                database.as_super().get().name.clone()
+            }
+            _ if name_or_database.cast::<PyString>().is_err() => {
+                let expected = format!("an instance of str or a {}", base.classes().database);
+                return Err(wrong_type("name_or_database", &expected, name_or_database));
+            }
+            _ => options::name(name_or_database, "database", database_name)?,
+        };
+        let opts = usual(session, comment);
+        let target = Self::target_of(slf, Namespace::new(name, ""), base.scope.codec());
+        Self::run_on(slf, "drop_database", target, move |py, context| {
+            calls::quiet(py, context, bson::doc! { "dropDatabase": 1 }, &opts, None)
+        })
+    }
+
+    /// Return the server's `buildInfo`.
+    #[pyo3(signature = (session = None))]
+    fn server_info(slf: &Bound<'_, Self>, session: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let arguments = CommandArguments { session, check: true, ..CommandArguments::default() };
+        Self::run(slf, "server_info", move |py, context| {
+            calls::command(py, context, PyString::new(py, "buildinfo").as_any(), None, None, &arguments)
+        })
+    }
+
+    /// Start a session; it may be awaited first.
+    #[pyo3(signature = (causal_consistency = None, default_transaction_options = None, snapshot = false))]
+    fn start_session(
+        slf: &Bound<'_, Self>,
+        causal_consistency: Option<bool>,
+        default_transaction_options: Option<&Bound<'_, PyAny>>,
+        snapshot: Option<bool>,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, pooled) = (slf.py(), Arc::clone(&slf.get().pooled));
+        Self::client(slf)?;
+        let client = slf.clone().into_any().unbind();
+        let core = SessionCore::new(py, client, pooled, causal_consistency, default_transaction_options, snapshot)?;
+        SessionBase::create(py, mode(slf), core)
+    }
+
+    /// Do many writes to any collections in few commands (MongoDB 8.0 or later);
+    /// returns a `ClientBulkWriteResult`.
+    #[pyo3(signature = (
+        models, session = None, ordered = true, verbose_results = false, bypass_document_validation = None,
+        comment = None, r#let = None, write_concern = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn bulk_write(
+        slf: &Bound<'_, Self>,
+        models: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        ordered: bool,
+        verbose_results: bool,
+        bypass_document_validation: Option<bool>,
+        comment: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+        write_concern: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut options =
+            vec![("bypassDocumentValidation", Opt::Flag(bypass_document_validation)), ("let", Opt::Mapping(r#let))];
+        options.extend(usual(session, comment));
+        let arguments = BulkArguments { requests: models, ordered, options };
+        let scope = slf.as_super().get().scope.with(slf.py(), &Overrides { write_concern, ..Overrides::default() })?;
+        let namespace = Namespace { concerns: Arc::clone(&scope.concerns), ..Namespace::new("admin", "bulkWrite") };
+        let target = Self::target_of(slf, namespace, scope.codec());
+        Self::run_on(slf, "bulk_write", target, move |py, context| {
+            calls::bulk_write_client(py, context, &arguments, verbose_results)
+        })
+    }
+
+    /// Watch all databases, and return a change stream. An awaited one may be awaited first.
+    #[pyo3(signature = (
+        pipeline = None, full_document = None, resume_after = None, max_await_time_ms = None,
+        batch_size = None, collation = None, start_at_operation_time = None, session = None,
+        start_after = None, comment = None, full_document_before_change = None, show_expanded_events = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn watch(
+        slf: &Bound<'_, Self>,
+        pipeline: Option<Py<PyAny>>,
+        full_document: Option<String>,
+        resume_after: Option<Py<PyAny>>,
+        max_await_time_ms: Option<u64>,
+        batch_size: Option<u32>,
+        collation: Option<Py<PyAny>>,
+        start_at_operation_time: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        start_after: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        full_document_before_change: Option<String>,
+        show_expanded_events: Option<bool>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let arguments = WatchArguments {
+            pipeline,
+            full_document,
+            resume_after,
+            max_await_time_ms,
+            batch_size,
+            collation,
+            start_at_operation_time,
+            session,
+            start_after,
+            comment,
+            full_document_before_change,
+            show_expanded_events,
+        };
+        let core = ChangeStreamCore::new(py, Level::Client, Self::target(slf), arguments)?;
+        ChangeStreamBase::create(py, mode(slf), core)
+    }
+}
+
+/// The arguments of a client's constructor.
+struct Arguments<'a, 'py> {
+    host: Option<&'a Bound<'py, PyAny>>,
+    port: Option<u16>,
+    document_class: Option<&'a Bound<'py, PyAny>>,
+    tz_aware: Option<&'a Bound<'py, PyAny>>,
+    type_registry: Option<&'a Bound<'py, PyAny>>,
+    coalesce: bool,
+    add_ids: bool,
+    options: Option<&'a Bound<'py, PyDict>>,
+}
+
+impl DriverClientBase {
+    /// A client that has not connected, which is not a Python object yet.
+    fn new(py: Python<'_>, mode: Mode, arguments: &Arguments<'_, '_>) -> PyResult<PyClassInitializer<Self>> {
+        let options = match arguments.options {
+            Some(options) => options.copy()?,
+            None => PyDict::new(py),
+        };
+        for (name, value) in [
+            ("document_class", arguments.document_class),
+            ("tz_aware", arguments.tz_aware),
+            ("type_registry", arguments.type_registry),
+        ] {
+            if let Some(value) = value {
+                options.set_item(name, value)?;
+            }
+        }
+        let extras = extras_of(&options)?;
+        let has_callback = extras.oidc.has_callback();
+        let (mut settings, codec_options, read_preference) =
+            driver_settings_of(py, arguments.host, arguments.port, &options, has_callback)?;
+        settings.coalesce = arguments.coalesce;
+        let pooled = Arc::new(Pooled::with_extras(settings, false, extras));
+        let client = ClientBase::new(Path::Driver(Arc::clone(&pooled)), mode);
+        let overrides = Overrides {
+            codec_options: codec_options.as_ref(),
+            read_preference: read_preference.as_ref(),
+            ..Overrides::default()
+        };
+        let scope = client.scope.with(py, &overrides)?;
+        let base = ClientBase { scope, add_ids: arguments.add_ids, ..client };
+        Ok(PyClassInitializer::from(base).add_subclass(Self { pooled }))
+    }
+}
+
+/// A client of MongoDB. It connects with its first call.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
+pub(crate) struct AsyncMongoClient;
+
+#[pymethods]
+impl AsyncMongoClient {
+    #[new]
+    #[pyo3(signature = (
+        host = None, port = None, document_class = None, tz_aware = None, connect = None, type_registry = None,
+        *, coalesce = true, add_ids = false, **options
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        host: Option<&Bound<'_, PyAny>>,
+        port: Option<u16>,
+        document_class: Option<&Bound<'_, PyAny>>,
+        tz_aware: Option<&Bound<'_, PyAny>>,
+        connect: Option<bool>,
+        type_registry: Option<&Bound<'_, PyAny>>,
+        coalesce: bool,
+        add_ids: bool,
+        options: Option<&Bound<'_, PyDict>>,
+        py: Python<'_>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        // PyMongo connects at once unless `connect` is false; a client of ours connects with its first call.
+        let _ = connect;
+        let arguments = Arguments { host, port, document_class, tz_aware, type_registry, coalesce, add_ids, options };
+        Ok(DriverClientBase::new(py, Mode::Awaited, &arguments)?.add_subclass(Self))
+    }
+
+    /// Connect, as far as that is possible before the first call: the DNS seed
+    /// list of a `mongodb+srv://` string is resolved.
+    fn aconnect(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        DriverClientBase::run(slf.as_super(), "aconnect", |_, context| {
+            let client = context.client;
+            Ok(Call::new(async move { client.prepare().await }, |py, ended| {
+                raised(py, ended)?;
+                Ok(py.None())
+            }))
+        })
+    }
+
+    /// Close the connections, as `close`.
+    fn aclose(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.as_super().as_super().get().close(slf.py())
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (client, base) = (slf.clone().into_any().unbind(), slf.as_super().as_super().get());
+        base.mode.run(slf.py(), base.method("__aenter__"), move |_| Ok(Call::returning(client)))
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        slf.as_super().as_super().get().close(slf.py())
+    }
+}
+
+/// A client of MongoDB. It connects with its first call.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
+pub(crate) struct MongoClient;
+
+#[pymethods]
+impl MongoClient {
+    #[new]
+    #[pyo3(signature = (
+        host = None, port = None, document_class = None, tz_aware = None, connect = None, type_registry = None,
+        *, coalesce = true, add_ids = false, **options
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        host: Option<&Bound<'_, PyAny>>,
+        port: Option<u16>,
+        document_class: Option<&Bound<'_, PyAny>>,
+        tz_aware: Option<&Bound<'_, PyAny>>,
+        connect: Option<bool>,
+        type_registry: Option<&Bound<'_, PyAny>>,
+        coalesce: bool,
+        add_ids: bool,
+        options: Option<&Bound<'_, PyDict>>,
+        py: Python<'_>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        // PyMongo connects at once unless `connect` is false; a client of ours connects with its first call.
+        let _ = connect;
+        let arguments = Arguments { host, port, document_class, tz_aware, type_registry, coalesce, add_ids, options };
+        Ok(DriverClientBase::new(py, Mode::Blocking, &arguments)?.add_subclass(Self))
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        slf.as_super().as_super().get().close(slf.py())
+    }
+}
+
+/// Removes from a client's keywords those that are not settings, and returns them.
+fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<ClientExtras> {
+    let py = options.py();
+    let take = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+        let value = options.get_item(name)?;
+        options.del_item(name).ok();
+        Ok(value.filter(|value| !value.is_none()))
+    };
+    let listeners = match take("event_listeners")? {
+        Some(listeners) => {
+            py.import("connect.eaas.mongodb.monitoring")?.getattr("check_listeners")?.call1((listeners,))?.extract()?
+        }
+        None => Vec::new(),
+    };
+    let server_api = match take("server_api")? {
+        Some(api) => {
+            let version = api.getattr("version")?.extract::<String>()?;
+            let version = version.parse::<ServerApiVersion>().map_err(|_| {
+                configuration_error(py, "server_api must be an instance of pymongo.server_api.ServerApi")
+            })?;
+            let mut server_api = ServerApi::builder().version(version).build();
+            server_api.strict = api.getattr("strict")?.extract()?;
+            server_api.deprecation_errors = api.getattr("deprecation_errors")?.extract()?;
+            Some(server_api)
+        }
+        None => None,
+    };
+    Ok(ClientExtras { listeners, server_api, oidc: Oidc::of(options)? })
+}
+
+/// The options of documents' types, in PyMongo's names for them as keywords.
+const CODEC_OPTIONS: [&str; 7] = [
+    "document_class",
+    "tz_aware",
+    "tzinfo",
+    "type_registry",
+    "uuidrepresentation",
+    "unicode_decode_error_handler",
+    "datetime_conversion",
+];
+
+/// The settings, the codec options and the read preference of a client, where the latter are given.
+type ClientOptions<'py> = (DriverSettings, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
+
+/// `MongoClient(host, port, **options)`, as PyMongo reads them.
+fn driver_settings_of<'py>(
+    py: Python<'py>,
+    host: Option<&Bound<'py, PyAny>>,
+    port: Option<u16>,
+    options: &Bound<'py, PyDict>,
+    has_callback: bool,
+) -> PyResult<ClientOptions<'py>> {
+    let mut uri = match host.filter(|host| !host.is_none()) {
+        None => "localhost".to_owned(),
+        Some(host) => match host.cast::<PyString>() {
+            Ok(host) => host.to_str()?.to_owned(),
+            Err(_) => host
+                .extract::<Vec<String>>()
+                .map(|hosts| hosts.join(","))
+                .map_err(|_| wrong_type("host", "a str or a list of str", host))?,
+        },
+    };
+    if let (Some(port), false) = (port, uri.contains("://")) {
+        let seeds: Vec<String> = uri
+            .split(',')
+            .map(|seed| if seed.contains(':') { seed.to_owned() } else { format!("{seed}:{port}") })
+            .collect();
+        uri = seeds.join(",");
+    }
+    for name in ["auto_encryption_opts", "server_selector", "authOIDCAllowedHosts"] {
+        if options.get_item(name)?.is_some_and(|value| !value.is_none()) {
+            return Err(PyNotImplementedError::new_err(format!(
+                "{name} is not supported: leave it out, or use PyMongo"
+            )));
+        }
+        options.del_item(name).ok();
+    }
+    let read_preference = options.get_item("read_preference")?.filter(|preference| !preference.is_none());
+    options.del_item("read_preference").ok();
+    let codec = PyDict::new(py);
+    let (without, of_codec) = config::uri_without_options(&uri, &CODEC_OPTIONS);
+    uri = without;
+    for (name, value) in of_codec {
+        codec.set_item(name.to_lowercase(), value)?;
+    }
+    for name in options.keys() {
+        let text = name.extract::<String>()?;
+        if CODEC_OPTIONS.contains(&text.to_lowercase().as_str()) {
+            if let Some(value) = options.get_item(&name)?.filter(|value| !value.is_none()) {
+                codec.set_item(text.to_lowercase(), value)?;
+            }
+            options.del_item(&name)?;
+        }
+    }
+    let mut options = options::uri_options(options)?;
+    let mut take = |name: &str| {
+        let place = options.iter().position(|(option, _)| option == name)?;
+        Some(options.remove(place).1)
+    };
+    if let Some(user) = take("username") {
+        uri = config::uri_with_credentials(&uri, &user, take("password").as_deref());
+    }
+    let settings = DriverSettings::with_callback(&config::uri_with_options(&uri, &options), has_callback);
+    Ok((raised(py, settings)?, codec_options(&codec)?, read_preference))
+}
+
+/// The `CodecOptions` of a client's keywords, or `None` if none were given.
+fn codec_options<'py>(given: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = given.py();
+    if given.is_empty() {
+        return Ok(None);
+    }
+    // PyMongo's own checks, and its names for representations and conversions.
+    let validate = py.import("pymongo.common")?.getattr("validate")?;
+    let checked = PyDict::new(py);
+    for (name, value) in given {
+        let value = validate.call1((&name, value))?.get_item(1)?;
+        let name = name.extract::<String>()?;
+        checked.set_item(if name == "uuidrepresentation" { "uuid_representation" } else { &name }, value)?;
+    }
+    let class = py.import("bson.codec_options")?.getattr("CodecOptions")?;
+    Ok(Some(class.call((), Some(&checked))?))
+}

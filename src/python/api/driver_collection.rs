@@ -1,0 +1,550 @@
+//! The methods that only the collections of the driver path have.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
+use super::collection::{CollectionBase, aggregation, query};
+use super::cursor::CursorBase;
+use super::{clone_of, listing, no_encryption, usual, usual_and};
+use crate::driver::DriverClient;
+use crate::driver::watch::Level;
+use crate::python::asyncio::call::Startable;
+use crate::python::asyncio::mode::Mode;
+use crate::python::calls::CallContext;
+use crate::python::calls::driver_only as calls;
+use crate::python::calls::driver_only::{BulkArguments, Changing};
+use crate::python::calls::target::Target;
+use crate::python::convert::errors::{configuration_error, wrong_type};
+use crate::python::convert::options::{self, Form, Opt};
+use crate::python::lifecycle::pooled::Pooled;
+
+/// The methods that only the collections of the driver path have. Users see its subclasses.
+#[pyclass(
+    module = "connect.eaas.mongodb._native", name = "DriverCollectionBase", frozen, subclass, extends = CollectionBase
+)]
+pub(crate) struct DriverCollectionBase {
+    /// The client's pool.
+    pub(crate) pooled: Arc<Pooled<DriverClient>>,
+}
+
+fn mode(slf: &Bound<'_, DriverCollectionBase>) -> Mode {
+    slf.as_super().get().mode()
+}
+
+impl DriverCollectionBase {
+    /// The target of its calls.
+    fn target(slf: &Bound<'_, Self>) -> Target<DriverClient> {
+        let base = slf.as_super().get();
+        let client = base.client.get();
+        let (namespace, class) = (Arc::clone(&base.namespace), client.classes().client);
+        Target::of_collection(&slf.get().pooled, namespace, base.codec(), class, client.add_ids)
+    }
+
+    fn run<S: Startable>(
+        slf: &Bound<'_, Self>,
+        method: &'static str,
+        call: impl FnOnce(Python<'_>, CallContext<DriverClient>) -> PyResult<S> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        let (base, target) = (slf.as_super().get(), Self::target(slf));
+        base.mode().run(slf.py(), base.method(method), move |py| target.make(py, call))
+    }
+}
+
+#[pymethods]
+impl DriverCollectionBase {
+    /// Return the number of documents that match.
+    #[pyo3(signature = (filter, session = None, comment = None, **kwargs))]
+    fn count_documents(
+        slf: &Bound<'_, Self>,
+        filter: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut opts = options::more(
+            kwargs,
+            &[
+                ("skip", Form::Value),
+                ("limit", Form::Value),
+                ("maxTimeMS", Form::Value),
+                ("hint", Form::Index),
+                ("collation", Form::Collation),
+            ],
+        )?;
+        opts.extend(usual(session, comment));
+        Self::run(slf, "count_documents", move |py, context| {
+            calls::count_documents(py, context, filter.bind(py), &opts)
+        })
+    }
+
+    /// Return the number of documents according to the collection's metadata.
+    #[pyo3(signature = (comment = None, **kwargs))]
+    fn estimated_document_count(
+        slf: &Bound<'_, Self>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        if kwargs.is_some_and(|kwargs| kwargs.contains("session").unwrap_or(false)) {
+            let message = "estimated_document_count does not support sessions";
+            return Err(configuration_error(py, message));
+        }
+        let mut opts = options::more(kwargs, &[("maxTimeMS", Form::Value)])?;
+        opts.push(("comment", Opt::Value(comment)));
+        Self::run(slf, "estimated_document_count", move |py, context| {
+            calls::estimated_document_count(py, context, &opts)
+        })
+    }
+
+    /// Return the distinct values of a field among the documents that match.
+    #[pyo3(signature = (key, filter = None, session = None, comment = None, hint = None, **kwargs))]
+    #[allow(clippy::too_many_arguments)]
+    fn distinct(
+        slf: &Bound<'_, Self>,
+        key: Bound<'_, PyAny>,
+        filter: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        hint: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let Ok(key) = key.extract::<String>() else {
+            return Err(wrong_type("key", "an instance of str", &key));
+        };
+        let mut opts = options::more(kwargs, &[("maxTimeMS", Form::Value), ("collation", Form::Collation)])?;
+        opts.extend(usual(session, comment));
+        opts.push(("hint", Opt::Index(hint)));
+        Self::run(slf, "distinct", move |py, context| {
+            calls::distinct(py, context, key, filter.as_ref().map(|filter| filter.bind(py)), &opts)
+        })
+    }
+
+    /// Update the first document that matches, and return it as it was before or after the update.
+    #[pyo3(signature = (
+        filter, update, projection = None, sort = None, upsert = false, return_document = false,
+        array_filters = None, hint = None, session = None, r#let = None, comment = None, **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn find_one_and_update(
+        slf: &Bound<'_, Self>,
+        filter: Py<PyAny>,
+        update: Py<PyAny>,
+        projection: Option<Py<PyAny>>,
+        sort: Option<Py<PyAny>>,
+        upsert: bool,
+        return_document: bool,
+        array_filters: Option<Py<PyAny>>,
+        hint: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+        opts.extend([
+            ("projection", Opt::Projection(projection)),
+            ("sort", Opt::Keys(sort)),
+            ("upsert", Opt::Flag(Some(upsert))),
+            ("arrayFilters", Opt::List(array_filters)),
+            ("hint", Opt::Index(hint)),
+            ("let", Opt::Mapping(r#let)),
+        ]);
+        opts.extend(usual(session, comment));
+        Self::run(slf, "find_one_and_update", move |py, context| {
+            let change = Changing::Update(update);
+            calls::find_one_and_change(py, context, filter.bind(py), &change, return_document, max_time, &opts)
+        })
+    }
+
+    /// Replace the first document that matches, and return the old or the new document.
+    #[pyo3(signature = (
+        filter, replacement, projection = None, sort = None, upsert = false, return_document = false,
+        hint = None, session = None, r#let = None, comment = None, **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn find_one_and_replace(
+        slf: &Bound<'_, Self>,
+        filter: Py<PyAny>,
+        replacement: Py<PyAny>,
+        projection: Option<Py<PyAny>>,
+        sort: Option<Py<PyAny>>,
+        upsert: bool,
+        return_document: bool,
+        hint: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+        opts.extend([
+            ("projection", Opt::Projection(projection)),
+            ("sort", Opt::Keys(sort)),
+            ("upsert", Opt::Flag(Some(upsert))),
+            ("hint", Opt::Index(hint)),
+            ("let", Opt::Mapping(r#let)),
+        ]);
+        opts.extend(usual(session, comment));
+        Self::run(slf, "find_one_and_replace", move |py, context| {
+            let change = Changing::Replace(replacement);
+            calls::find_one_and_change(py, context, filter.bind(py), &change, return_document, max_time, &opts)
+        })
+    }
+
+    /// Delete the first document that matches, and return it.
+    #[pyo3(signature = (
+        filter, projection = None, sort = None, hint = None, session = None, r#let = None, comment = None,
+        **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn find_one_and_delete(
+        slf: &Bound<'_, Self>,
+        filter: Py<PyAny>,
+        projection: Option<Py<PyAny>>,
+        sort: Option<Py<PyAny>>,
+        hint: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+        opts.extend([
+            ("projection", Opt::Projection(projection)),
+            ("sort", Opt::Keys(sort)),
+            ("hint", Opt::Index(hint)),
+            ("let", Opt::Mapping(r#let)),
+        ]);
+        opts.extend(usual(session, comment));
+        Self::run(slf, "find_one_and_delete", move |py, context| {
+            let change = Changing::Delete;
+            calls::find_one_and_change(py, context, filter.bind(py), &change, false, max_time, &opts)
+        })
+    }
+
+    /// Run many writes (PyMongo's `InsertOne`, `UpdateOne`, …) in few commands, and return a `BulkWriteResult`.
+    #[pyo3(signature = (
+        requests, ordered = true, bypass_document_validation = None, session = None, comment = None,
+        r#let = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn bulk_write(
+        slf: &Bound<'_, Self>,
+        requests: Py<PyAny>,
+        ordered: bool,
+        bypass_document_validation: Option<bool>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut options =
+            vec![("bypassDocumentValidation", Opt::Flag(bypass_document_validation)), ("let", Opt::Mapping(r#let))];
+        options.extend(usual(session, comment));
+        let arguments = BulkArguments { requests, ordered, options };
+        Self::run(slf, "bulk_write", move |py, context| calls::bulk_write_collection(py, context, &arguments))
+    }
+
+    /// Return a cursor over the raw batches of all documents that match.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn find_raw_batches(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let cursor = slf.call_method("find", args, kwargs)?;
+        let arguments = cursor.cast::<CursorBase>()?.get().arguments(slf.py());
+        let core = query(slf.clone().into_any(), slf.as_super().get().target(), arguments);
+        CursorBase::create(slf.py(), mode(slf), core.of_raw_batches())
+    }
+
+    /// Run an aggregation pipeline, and return a cursor over its raw batches.
+    #[pyo3(signature = (pipeline, session = None, comment = None, **kwargs))]
+    fn aggregate_raw_batches(
+        slf: &Bound<'_, Self>,
+        pipeline: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut opts = options::aggregation(kwargs)?;
+        opts.extend(usual(session, comment));
+        let core = aggregation(slf.clone().into_any(), slf.as_super().get().target(), pipeline, opts);
+        CursorBase::of_command(slf.py(), mode(slf), core.of_raw_batches())
+    }
+
+    /// Return the options of each index, by its name.
+    #[pyo3(signature = (session = None, comment = None))]
+    fn index_information(
+        slf: &Bound<'_, Self>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual(session, comment);
+        Self::run(slf, "index_information", move |py, context| calls::index_information(py, context, &opts))
+    }
+
+    /// List the indexes, and return a cursor. An awaited cursor may be awaited first.
+    #[pyo3(signature = (session = None, comment = None))]
+    fn list_indexes(
+        slf: &Bound<'_, Self>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual(clone_of(slf.py(), &session), comment);
+        let mut target = Self::target(slf);
+        target.codec = calls::sons(slf.py())?;
+        let core = listing(slf.clone().into_any(), target, session, move |py, context| {
+            calls::list_indexes(py, context, &opts)
+        });
+        CursorBase::of_command(slf.py(), mode(slf), core)
+    }
+
+    /// Create an index, and return its name.
+    #[pyo3(signature = (keys, session = None, comment = None, **kwargs))]
+    fn create_index(
+        slf: &Bound<'_, Self>,
+        keys: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let mut opts = calls::command_options(kwargs.as_ref().map(|kwargs| kwargs.bind(py)))?;
+        opts.extend(usual(session, comment));
+        Self::run(slf, "create_index", move |py, context| {
+            let index = options::index(keys.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)))?;
+            calls::create_indexes(py, context, vec![index], &opts, true)
+        })
+    }
+
+    /// Create indexes from PyMongo's `IndexModel`s, and return their names.
+    #[pyo3(signature = (indexes, session = None, comment = None, **kwargs))]
+    fn create_indexes(
+        slf: &Bound<'_, Self>,
+        indexes: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, session, comment)?;
+        Self::run(slf, "create_indexes", move |py, context| {
+            let indexes = calls::models(indexes.bind(py), "IndexModel", "indexes")?;
+            calls::create_indexes(py, context, indexes, &opts, false)
+        })
+    }
+
+    /// Drop an index, by its name or its keys.
+    #[pyo3(signature = (index_or_name, session = None, comment = None, **kwargs))]
+    fn drop_index(
+        slf: &Bound<'_, Self>,
+        index_or_name: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, session, comment)?;
+        Self::run(slf, "drop_index", move |py, context| {
+            let index = index_or_name.bind(py);
+            let name = match index.cast::<PyString>() {
+                Ok(name) => name.to_str()?.to_owned(),
+                Err(_) => options::index(index, None)?.get_str("name").unwrap_or_default().to_owned(),
+            };
+            let command = bson::doc! { "dropIndexes": context.namespace.collection.clone(), "index": name };
+            // NamespaceNotFound: the collection has no indexes.
+            calls::quiet(py, context, command, &opts, Some(26))
+        })
+    }
+
+    /// Drop all indexes except that of `_id`.
+    #[pyo3(signature = (session = None, comment = None, **kwargs))]
+    fn drop_indexes(
+        slf: &Bound<'_, Self>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, session, comment)?;
+        Self::run(slf, "drop_indexes", move |py, context| {
+            let command = bson::doc! { "dropIndexes": context.namespace.collection.clone(), "index": "*" };
+            // NamespaceNotFound: the collection has no indexes.
+            calls::quiet(py, context, command, &opts, Some(26))
+        })
+    }
+
+    /// Create a search index from a `SearchIndexModel` or a mapping, and return its name.
+    #[pyo3(signature = (model, session = None, comment = None, **kwargs))]
+    fn create_search_index(
+        slf: &Bound<'_, Self>,
+        model: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, session, comment)?;
+        Self::run(slf, "create_search_index", move |py, context| {
+            let index = calls::search_index(model.bind(py))?;
+            calls::create_search_indexes(py, context, vec![index], &opts, true)
+        })
+    }
+
+    /// Create search indexes from `SearchIndexModel`s, and return their names.
+    #[pyo3(signature = (models, session = None, comment = None, **kwargs))]
+    fn create_search_indexes(
+        slf: &Bound<'_, Self>,
+        models: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, session, comment)?;
+        Self::run(slf, "create_search_indexes", move |py, context| {
+            let models = calls::models(models.bind(py), "SearchIndexModel", "models")?;
+            calls::create_search_indexes(py, context, models, &opts, false)
+        })
+    }
+
+    /// Drop a search index.
+    #[pyo3(signature = (name, session = None, comment = None, **kwargs))]
+    fn drop_search_index(
+        slf: &Bound<'_, Self>,
+        name: String,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, session, comment)?;
+        Self::run(slf, "drop_search_index", move |py, context| {
+            let command = bson::doc! { "dropSearchIndex": context.namespace.collection.clone(), "name": name };
+            calls::quiet(py, context, command, &opts, Some(26))
+        })
+    }
+
+    /// Replace the definition of a search index.
+    #[pyo3(signature = (name, definition, session = None, comment = None, **kwargs))]
+    fn update_search_index(
+        slf: &Bound<'_, Self>,
+        name: String,
+        definition: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut opts = usual_and(kwargs, session, comment)?;
+        opts.push(("definition", Opt::Value(Some(definition))));
+        Self::run(slf, "update_search_index", move |py, context| {
+            let command = bson::doc! { "updateSearchIndex": context.namespace.collection.clone(), "name": name };
+            calls::quiet(py, context, command, &opts, None)
+        })
+    }
+
+    /// List the search indexes, or the one of that name, and return a cursor.
+    #[pyo3(signature = (name = None, session = None, comment = None, **kwargs))]
+    fn list_search_indexes(
+        slf: &Bound<'_, Self>,
+        name: Option<String>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let (stage, which) = (PyDict::new(py), PyDict::new(py));
+        if let Some(name) = name {
+            which.set_item("name", name)?;
+        }
+        stage.set_item("$listSearchIndexes", which)?;
+        let mut opts = options::aggregation(kwargs)?;
+        opts.extend(usual(session, comment));
+        let pipeline = PyList::new(py, [stage])?.into_any().unbind();
+        let core = aggregation(slf.clone().into_any(), slf.as_super().get().target(), pipeline, opts);
+        CursorBase::of_command(slf.py(), mode(slf), core)
+    }
+
+    /// Rename the collection, and return the server's reply.
+    #[pyo3(signature = (new_name, session = None, comment = None, **kwargs))]
+    fn rename(
+        slf: &Bound<'_, Self>,
+        new_name: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let opts = usual_and(kwargs, session, comment)?;
+        Self::run(slf, "rename", move |py, context| calls::rename(py, context, new_name.bind(py), &opts))
+    }
+
+    /// Drop the collection.
+    #[pyo3(signature = (session = None, comment = None, encrypted_fields = None))]
+    fn drop(
+        slf: &Bound<'_, Self>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        encrypted_fields: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        no_encryption(encrypted_fields.as_ref())?;
+        let opts = usual(session, comment);
+        Self::run(slf, "drop", move |py, context| {
+            let command = bson::doc! { "drop": context.namespace.collection.clone() };
+            // NamespaceNotFound: the collection does not exist.
+            calls::quiet(py, context, command, &opts, Some(26))
+        })
+    }
+
+    /// Return the options that the collection was created with.
+    #[pyo3(signature = (session = None, comment = None))]
+    fn options(slf: &Bound<'_, Self>, session: Option<Py<PyAny>>, comment: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let opts = usual(session, comment);
+        Self::run(slf, "options", move |py, context| calls::collection_options(py, context, &opts))
+    }
+
+    /// Watch the collection, and return a change stream. An awaited one may be awaited first.
+    #[pyo3(signature = (
+        pipeline = None, full_document = None, resume_after = None, max_await_time_ms = None,
+        batch_size = None, collation = None, start_at_operation_time = None, session = None,
+        start_after = None, comment = None, full_document_before_change = None, show_expanded_events = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn watch(
+        slf: &Bound<'_, Self>,
+        pipeline: Option<Py<PyAny>>,
+        full_document: Option<String>,
+        resume_after: Option<Py<PyAny>>,
+        max_await_time_ms: Option<u64>,
+        batch_size: Option<u32>,
+        collation: Option<Py<PyAny>>,
+        start_at_operation_time: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        start_after: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        full_document_before_change: Option<String>,
+        show_expanded_events: Option<bool>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let arguments = WatchArguments {
+            pipeline,
+            full_document,
+            resume_after,
+            max_await_time_ms,
+            batch_size,
+            collation,
+            start_at_operation_time,
+            session,
+            start_after,
+            comment,
+            full_document_before_change,
+            show_expanded_events,
+        };
+        let core = ChangeStreamCore::new(py, Level::Collection, Self::target(slf), arguments)?;
+        ChangeStreamBase::create(py, mode(slf), core)
+    }
+}
+
+/// A collection.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverCollectionBase)]
+pub(crate) struct AsyncCollection;
+
+/// A collection.
+#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverCollectionBase)]
+pub(crate) struct Collection;

@@ -1,0 +1,298 @@
+//! The calls that both paths have, for the driver path.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mongodb::options::CursorType;
+use pyo3::exceptions::{PyNotImplementedError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::coalesce::{Coalescer, Flush};
+use crate::codec::writer::BsonWriter;
+use crate::config::DriverSettings;
+use crate::cursor::Fetching;
+use crate::driver::aggregate::aggregate;
+use crate::driver::bulk::{BulkOptions, insert_many};
+use crate::driver::command::{How, run_command};
+use crate::driver::events::Listener;
+use crate::driver::find::{Find, find, find_one};
+use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_one};
+use crate::driver::write::{Updated, delete, replace, update};
+use crate::driver::{Beyond, DriverClient};
+use crate::error::Result;
+use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
+use crate::python::calls::session::session_of;
+use crate::python::calls::{
+    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments,
+};
+use crate::python::calls::{FindArguments, Opening};
+use crate::python::codec::{Codec, Encoded, raw_document};
+use crate::python::convert::errors::invalid_operation;
+use crate::python::convert::options::{self, Opt, Opts, document, documents};
+use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, updated};
+use crate::python::lifecycle::pooled::{ClientExtras, Pooled, PooledClient};
+use crate::python::monitoring::event_context;
+use crate::store::Record;
+
+impl PooledClient for DriverClient {
+    type Settings = DriverSettings;
+
+    fn make(
+        settings: DriverSettings,
+        runtime: tokio::runtime::Handle,
+        listener: Option<Arc<dyn Listener>>,
+        extras: &ClientExtras,
+    ) -> Self {
+        let authentication = extras.oidc.authentication(&settings);
+        Self::with_listener(
+            settings,
+            runtime,
+            listener,
+            Beyond { server_api: extras.server_api.clone(), authentication },
+        )
+    }
+
+    fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {
+        Box::pin(DriverClient::until_given_up(self, call))
+    }
+
+    fn give_up_if_silent(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { DriverClient::give_up_if_silent(&self).await })
+    }
+
+    fn listener(&self) -> Option<&Arc<dyn Listener>> {
+        Self::listener(self)
+    }
+}
+
+impl CollectionCalls for DriverClient {
+    fn insert_one(py: Python<'_>, context: CallContext<Self>, arguments: InsertOneArguments) -> PyResult<Insert> {
+        let options = InsertOptions {
+            bypass_document_validation: arguments.bypass_document_validation,
+            comment: arguments
+                .comment
+                .map(|comment| options::bson_value(&context.codec, comment.bind(py)))
+                .transpose()?,
+            session: session_of(arguments.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
+        };
+        let document = arguments.document.bind(py);
+        let Encoded { bytes, id } = context.codec.encode_for_insert(document)?;
+        context.add_id(document, &id)?;
+        let document = raw_document(py, bytes)?;
+        let CallContext { client, namespace, .. } = context;
+        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
+        let plain =
+            options.bypass_document_validation.is_none() && options.comment.is_none() && options.session.is_none();
+        // A command listener expects one command for each insert, in its caller's context.
+        let listened = client.listener().is_some_and(|listener| listener.wanted().commands);
+        if plain && client.settings().coalesce && !listened {
+            raised(py, check_size(&client, &namespace, &document))?;
+            return Ok(Insert::Merged {
+                enqueue: Box::new(move |runtime, caller, more| {
+                    let outgoing = Outgoing { document, content_id: None };
+                    Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more)
+                        .then_some(client as Arc<dyn Flush>)
+                }),
+                finish: Box::new(finish),
+            });
+        }
+        let inserting = async move { insert_one(&client, &namespace, document, options).await };
+        Ok(Insert::Alone(Call::new(inserting, finish)))
+    }
+
+    fn insert_many(py: Python<'_>, context: CallContext<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {
+        let session = session_of(arguments.session.as_ref().map(|session| session.bind(py)), &context.pooled)?;
+        let more = vec![
+            ("bypassDocumentValidation", Opt::Flag(arguments.bypass_document_validation)),
+            ("comment", Opt::Value(arguments.comment)),
+        ];
+        let options = BulkOptions { ordered: arguments.ordered, more: options::given(py, &context.codec, &more)? };
+        let given = documents(arguments.documents.bind(py))?;
+        let mut ids = Vec::with_capacity(given.len());
+        let mut documents = Vec::with_capacity(given.len());
+        for document in given.iter() {
+            let Encoded { bytes, id } = context.codec.encode_for_insert(&document)?;
+            context.add_id(&document, &id)?;
+            documents.push(raw_document(py, bytes)?);
+            ids.push(id);
+        }
+        let given = given.unbind();
+        let CallContext { client, namespace, .. } = context;
+        let inserting = async move { insert_many(&client, &namespace, documents, &options, session.as_deref()).await };
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
+    }
+
+    fn find_one(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        arguments: &FindArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
+        let query = query(py, &context, arguments)?;
+        let CallContext { client, namespace, codec, .. } = context;
+        let finding = async move { find_one(&client, &namespace, query).await };
+        Ok(Call::new(finding, move |py, result| found(py, result, &codec)))
+    }
+
+    fn find(py: Python<'_>, context: CallContext<Self>, arguments: &FindArguments) -> PyResult<Opening> {
+        let query = query(py, &context, arguments)?;
+        let ahead = query.session.is_none() && query.tailable.is_none();
+        let events = event_context(py, context.client.listener())?;
+        let CallContext { client, namespace, .. } = context;
+        Ok(Box::new(move |runtime| Fetching::heard(runtime, ahead, events, find(client, namespace, query))))
+    }
+
+    fn explain(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        arguments: &FindArguments,
+    ) -> PyResult<Call<bson::RawDocumentBuf>> {
+        let mut query = query(py, &context, arguments)?;
+        query.limit = query.limit.map(|limit| -limit.abs());
+        let how = How {
+            session: query.session.clone(),
+            read_preference: context.namespace.concerns.read_preference.clone(),
+            reads: true,
+            ..How::default()
+        };
+        let CallContext { client, namespace, codec, .. } = context;
+        let command = bson::doc! { "explain": query.command(&namespace.collection) };
+        let explaining = async move { run_command(&client, namespace.database.clone(), command, how).await };
+        Ok(Call::new(explaining, move |py, answer| codec.decode(py, raised(py, answer)?.as_bytes())))
+    }
+
+    fn change(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        which: Change,
+        arguments: &ChangeArguments,
+    ) -> PyResult<Call<Updated>> {
+        let session = context.session(py, &arguments.options)?;
+        let filter = document(&context.codec, &options::write_filter(arguments.filter.bind(py))?)?;
+        let given = options::given(py, &context.codec, &arguments.options)?;
+        let change = arguments.change.bind(py);
+        let CallContext { client, namespace, codec, .. } = context;
+        if which == Change::ReplaceOne {
+            let mut out = BsonWriter::default();
+            codec.encode(&options::replacement(change)?, &mut out)?;
+            let replacement = raw_document(py, out.buf)?;
+            let replacing = async move { replace(&client, &namespace, filter, replacement, given, session).await };
+            return Ok(Call::new(replacing, move |py, result| updated(py, result, &codec)));
+        }
+        let operators = options::bson_value(&codec, &options::update(change)?)?;
+        let many = which == Change::UpdateMany;
+        let updating = async move { update(&client, &namespace, many, filter, operators, given, session).await };
+        Ok(Call::new(updating, move |py, result| updated(py, result, &codec)))
+    }
+
+    fn delete(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        many: bool,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>> {
+        let session = context.session(py, options)?;
+        let filter = document(&context.codec, &options::write_filter(filter)?)?;
+        let given = options::given(py, &context.codec, options)?;
+        let CallContext { client, namespace, .. } = context;
+        Ok(Call::new(async move { delete(&client, &namespace, many, filter, given, session).await }, deleted))
+    }
+
+    fn aggregate(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        pipeline: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Opening> {
+        let session = context.session(py, options)?;
+        let (pipeline, given) =
+            (options::pipeline(&context.codec, pipeline)?, options::given(py, &context.codec, options)?);
+        let (ahead, events) = (session.is_none(), event_context(py, context.client.listener())?);
+        let CallContext { client, namespace, .. } = context;
+        Ok(Box::new(move |runtime| {
+            Fetching::heard(runtime, ahead, events, aggregate(client, namespace, pipeline, given, session))
+        }))
+    }
+
+    fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
+        let outgoing = Outgoing { document: raw_document(py, record.document)?, content_id: Some(record.id) };
+        let CallContext { client, namespace, .. } = context;
+        Ok(Box::new(move |runtime, caller, more| {
+            Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
+        }))
+    }
+
+    fn close(pooled: &Pooled<Self>) -> Call<()> {
+        let client = pooled.close();
+        let listener = client.as_ref().and_then(|client| client.listener().cloned());
+        let closing = async move {
+            if let Some(client) = client {
+                client.close().await;
+            }
+            Ok(())
+        };
+        Call::new(closing, move |py, _| {
+            listener.iter().for_each(|listener| listener.settle());
+            Ok(py.None())
+        })
+    }
+}
+
+/// The core's query for the arguments of `find_one` or `find`.
+fn query(py: Python<'_>, context: &CallContext<DriverClient>, arguments: &FindArguments) -> PyResult<Find> {
+    let codec = &*context.codec;
+    if (arguments.min.is_some() || arguments.max.is_some()) && arguments.hint.is_none() {
+        let message = "Passing a 'hint' is required when using the min/max query option to ensure the query utilizes the \
+                       correct index";
+        return Err(invalid_operation(py, message));
+    }
+    let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
+    let given = |value: &Option<Py<PyAny>>| bound(value).map(|value| document(codec, &value)).transpose();
+    let keys = |name: &str, value: &Option<Py<PyAny>>| {
+        bound(value).map(|value| document(codec, &options::keys(name, &value)?)).transpose()
+    };
+    Ok(Find {
+        filter: document(codec, &options::filter(py, bound(&arguments.filter).as_ref())?)?,
+        projection: match bound(&arguments.projection) {
+            Some(projection) => options::projection(&projection)?.map(|names| document(codec, &names)).transpose()?,
+            None => None,
+        },
+        sort: keys("sort", &arguments.sort)?,
+        skip: (arguments.skip > 0).then_some(arguments.skip),
+        limit: (arguments.limit != 0).then_some(arguments.limit),
+        batch_size: (arguments.batch_size > 0).then_some(arguments.batch_size),
+        max_time: arguments.max_time_ms.map(Duration::from_millis),
+        comment: bound(&arguments.comment).map(|comment| options::bson_value(codec, &comment)).transpose()?,
+        hint: bound(&arguments.hint).map(|hint| index_hint(codec, &hint)).transpose()?,
+        collation: bound(&arguments.collation)
+            .map(|collation| document(codec, &options::collation(&collation)?))
+            .transpose()?,
+        let_vars: given(&arguments.let_vars)?,
+        max: keys("max", &arguments.max)?,
+        min: keys("min", &arguments.min)?,
+        allow_disk_use: arguments.allow_disk_use,
+        allow_partial_results: arguments.allow_partial_results.then_some(true),
+        no_cursor_timeout: arguments.no_cursor_timeout.then_some(true),
+        return_key: arguments.return_key,
+        show_record_id: arguments.show_record_id,
+        tailable: match arguments.cursor_type {
+            0 => None,
+            2 => Some(CursorType::Tailable),
+            34 => Some(CursorType::TailableAwait),
+            64 => {
+                return Err(PyNotImplementedError::new_err("exhaust cursors are not supported: leave cursor_type out"));
+            }
+            _ => return Err(PyValueError::new_err("not a valid value for cursor_type: use pymongo.cursor.CursorType")),
+        },
+        max_await_time: arguments.max_await_time_ms.map(Duration::from_millis),
+        session: session_of(bound(&arguments.session).as_ref(), &context.pooled)?,
+    })
+}
+
+fn index_hint(codec: &Codec, hint: &Bound<'_, PyAny>) -> PyResult<bson::Bson> {
+    match hint.extract::<String>() {
+        Ok(name) => Ok(bson::Bson::String(name)),
+        Err(_) => Ok(bson::Bson::Document(document(codec, &options::keys("hint", hint)?)?)),
+    }
+}

@@ -1,0 +1,805 @@
+//! The calls that only the driver path has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::{Bson, Document, RawDocumentBuf, doc};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
+
+use crate::codec::writer::BsonWriter;
+use crate::config::collection_name;
+use crate::cursor::{Batch, Batches, Fetching};
+use crate::driver::aggregate;
+use crate::driver::bulk::{BulkOptions, ClientBulk, Kind, Statement, bulk_write, client_bulk_write};
+use crate::driver::command::{self, GetMore, How, list, run_command};
+use crate::driver::session::Session;
+use crate::driver::write::{FindOneAnd, Then, find_one_and};
+use crate::driver::{DriverClient, Namespace};
+use crate::error::{Error, ErrorKind, Result};
+use crate::python::asyncio::call::{Call, raised};
+use crate::python::calls::CallContext;
+use crate::python::calls::Opening;
+use crate::python::codec::{Codec, DEFAULT, Encoded, raw_document};
+use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
+use crate::python::convert::options::{self, Opt, Opts, document};
+use crate::python::convert::results::found;
+use crate::python::convert::results::pymongo_result;
+use crate::python::convert::scope::CodecRef;
+use crate::python::monitoring::event_context;
+
+type Context = CallContext<DriverClient>;
+type Sessions = Option<Arc<Session>>;
+
+/// The options by the server's names for them, and the session.
+fn given(py: Python<'_>, context: &Context, opts: &Opts) -> PyResult<(Document, Sessions)> {
+    Ok((options::given(py, &context.codec, opts)?, context.session(py, opts)?))
+}
+
+/// `count_documents`.
+pub(crate) fn count_documents(
+    py: Python<'_>,
+    context: Context,
+    filter: &Bound<'_, PyAny>,
+    opts: &Opts,
+) -> PyResult<Call<u64>> {
+    let filter = document(&context.codec, &options::write_filter(filter)?)?;
+    let (given, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, .. } = context;
+    let counting = async move { aggregate::count(&client, &namespace, filter, given, session).await };
+    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
+}
+
+/// `estimated_document_count`.
+pub(crate) fn estimated_document_count(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<u64>> {
+    let (given, _) = given(py, &context, opts)?;
+    let CallContext { client, namespace, .. } = context;
+    let counting = async move { aggregate::estimated_count(&client, &namespace, given).await };
+    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
+}
+
+/// `distinct`.
+pub(crate) fn distinct(
+    py: Python<'_>,
+    context: Context,
+    key: String,
+    filter: Option<&Bound<'_, PyAny>>,
+    opts: &Opts,
+) -> PyResult<Call<Vec<Bson>>> {
+    let filter = match filter {
+        Some(filter) => document(&context.codec, &options::write_filter(filter)?)?,
+        None => Document::new(),
+    };
+    let (given, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, codec, .. } = context;
+    let finding = async move { aggregate::distinct(&client, &namespace, &key, filter, given, session).await };
+    Ok(Call::new(finding, move |py, values| codec.decode_value(py, Bson::Array(raised(py, values)?))))
+}
+
+/// The change of a `find_one_and_…`.
+pub(crate) enum Changing {
+    /// Updates the document.
+    Update(Py<PyAny>),
+    /// Replaces the document.
+    Replace(Py<PyAny>),
+    /// Deletes it.
+    Delete,
+}
+
+/// `find_one_and_update`, `find_one_and_replace` and `find_one_and_delete`.
+pub(crate) fn find_one_and_change(
+    py: Python<'_>,
+    context: Context,
+    filter: &Bound<'_, PyAny>,
+    changing: &Changing,
+    after: bool,
+    max_time: Option<Duration>,
+    opts: &Opts,
+) -> PyResult<Call<Option<RawDocumentBuf>>> {
+    let filter = document(&context.codec, &options::write_filter(filter)?)?;
+    let then = match changing {
+        Changing::Update(update) => {
+            Then::Update(options::bson_value(&context.codec, &options::update(update.bind(py))?)?)
+        }
+        Changing::Replace(replacement) => {
+            let mut out = BsonWriter::default();
+            context.codec.encode(&options::replacement(replacement.bind(py))?, &mut out)?;
+            Then::Replace(raw_document(py, out.buf)?)
+        }
+        Changing::Delete => Then::Delete,
+    };
+    let (given, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, codec, .. } = context;
+    let call = FindOneAnd { filter, then, after, max_time, given, session };
+    let changing = async move { find_one_and(&client, &namespace, call).await };
+    Ok(Call::new(changing, move |py, result| found(py, result, &codec)))
+}
+
+/// Runs a command on the collection's database; `finish` makes the result.
+pub(crate) fn run(
+    context: Context,
+    database: String,
+    command: Document,
+    how: How,
+    finish: impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> Call<RawDocumentBuf> {
+    let client = context.client;
+    Call::new(async move { run_command(&client, database, command, how).await }, finish)
+}
+
+/// Runs a command that writes on the collection's database; `finish` makes the result.
+fn writing(
+    py: Python<'_>,
+    context: Context,
+    mut command: Document,
+    opts: &Opts,
+    finish: impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let how = How::writing(session, &context.namespace);
+    let database = context.namespace.database.clone();
+    Ok(run(context, database, command, how, finish))
+}
+
+/// Runs a command that writes, and returns `None`. The error with the code `expected` is ignored.
+pub(crate) fn quiet(
+    py: Python<'_>,
+    context: Context,
+    command: Document,
+    opts: &Opts,
+    expected: Option<i32>,
+) -> PyResult<Call<RawDocumentBuf>> {
+    writing(py, context, command, opts, move |py, answer| match answer {
+        Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
+        answer => raised(py, answer).map(|_| py.None()),
+    })
+}
+
+/// Runs a command that writes, and returns the server's reply, even if it is the error with the code `expected`.
+pub(crate) fn answered(
+    py: Python<'_>,
+    context: Context,
+    command: Document,
+    opts: &Opts,
+    expected: i32,
+) -> PyResult<Call<RawDocumentBuf>> {
+    writing(py, context, command, opts, move |py, answer| {
+        let answer = match answer {
+            Err(Error { code, details: Some(details), .. }) if code == Some(expected) => details,
+            answer => raised(py, answer)?,
+        };
+        DEFAULT.decode(py, answer.as_bytes())
+    })
+}
+
+/// The indexes of a collection; an empty list if the collection does not exist.
+async fn indexes(
+    client: &Arc<DriverClient>,
+    namespace: &Namespace,
+    more: Document,
+    session: Sessions,
+) -> Result<Vec<Document>> {
+    let mut command = doc! { "listIndexes": namespace.collection.clone(), "cursor": {} };
+    command.extend(more);
+    match list(client, namespace.database.clone(), command, How::reading(session)).await {
+        Err(error) if error.code == Some(26) => Ok(Vec::new()),
+        indexes => indexes,
+    }
+}
+
+/// A cursor's batches of documents that are in memory.
+pub(crate) fn documents(documents: Vec<Document>) -> Result<Batches> {
+    let batch = Batch::of_documents(documents)?;
+    Ok(stream::once(async { Ok(batch) }).boxed())
+}
+
+/// The codec for descriptions of indexes: documents are `SON`, as with PyMongo.
+pub(crate) fn sons(py: Python<'_>) -> PyResult<CodecRef> {
+    let keywords = PyDict::new(py);
+    keywords.set_item("document_class", py.import("bson.son")?.getattr("SON")?)?;
+    let options = py.import("bson.codec_options")?.getattr("CodecOptions")?.call((), Some(&keywords))?;
+    CodecRef::new(&options)
+}
+
+/// `list_indexes`.
+pub(crate) fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
+    let (more, session) = given(py, &context, opts)?;
+    let events = event_context(py, context.client.listener())?;
+    let CallContext { client, namespace, .. } = context;
+    let listing = async move { documents(indexes(&client, &namespace, more, session).await?) };
+    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, events, listing)))
+}
+
+/// `index_information`.
+pub(crate) fn index_information(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+    let (more, session) = given(py, &context, opts)?;
+    let CallContext { client, namespace, .. } = context;
+    let (listing, codec) = (async move { indexes(&client, &namespace, more, session).await }, sons(py)?);
+    Ok(Call::new(listing, move |py, indexes: Result<Vec<Document>>| {
+        let information = PyDict::new(py);
+        for index in raised(py, indexes)? {
+            let index = codec.decode_value(py, Bson::Document(index))?.into_bound(py);
+            let whole = PyDict::new(py);
+            whole.call_method1("update", (index,))?;
+            let index = whole.into_any();
+            let name = index.call_method1("pop", ("name",))?;
+            index.call_method1("pop", ("ns", py.None()))?;
+            let keys = PyList::empty(py);
+            keys.call_method1("extend", (index.get_item("key")?.call_method0("items")?,))?;
+            index.set_item("key", keys)?;
+            information.set_item(name, index)?;
+        }
+        Ok(information.into_any().unbind())
+    }))
+}
+
+/// `create_index` and `create_indexes`; with `one`, only the first name is returned.
+pub(crate) fn create_indexes(
+    py: Python<'_>,
+    context: Context,
+    indexes: Vec<Document>,
+    opts: &Opts,
+    one: bool,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let names: Vec<String> = indexes.iter().map(|index| index.get_str("name").unwrap_or_default().to_owned()).collect();
+    let command = doc! { "createIndexes": context.namespace.collection.clone(), "indexes": indexes };
+    writing(py, context, command, opts, move |py, answer| {
+        raised(py, answer)?;
+        match names.first().filter(|_| one) {
+            Some(name) => Ok(PyString::new(py, name).into_any().unbind()),
+            None => Ok(PyList::new(py, names)?.into_any().unbind()),
+        }
+    })
+}
+
+/// The documents of PyMongo's models of indexes.
+pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
+    let wrong = || wrong_type(name, &format!("a non-empty list of {class}"), models);
+    if models.cast::<PyList>().is_err() && models.cast::<PyTuple>().is_err() {
+        return Err(wrong());
+    }
+    let mut documents = Vec::new();
+    for model in models.try_iter()? {
+        let model = model?;
+        let given = model
+            .getattr("document")
+            .map_err(|_| PyTypeError::new_err(format!("{model:?} is not an instance of pymongo.operations.{class}")))?;
+        documents.push(document(&DEFAULT, &given)?);
+    }
+    if documents.is_empty() {
+        return Err(PyValueError::new_err(format!("{name} must not be empty")));
+    }
+    Ok(documents)
+}
+
+/// `create_search_index` and `create_search_indexes`; with `one`, only the first name is returned.
+pub(crate) fn create_search_indexes(
+    py: Python<'_>,
+    context: Context,
+    indexes: Vec<Document>,
+    opts: &Opts,
+    one: bool,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let mut command = doc! { "createSearchIndexes": context.namespace.collection.clone(), "indexes": indexes };
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let database = context.namespace.database.clone();
+    Ok(run(context, database, command, How::once(session), move |py, answer| {
+        let answer = DEFAULT.decode(py, raised(py, answer)?.as_bytes())?.into_bound(py);
+        let names = PyList::empty(py);
+        for index in answer.get_item("indexesCreated")?.try_iter()? {
+            names.append(index?.get_item("name")?)?;
+        }
+        if one { Ok(names.get_item(0)?.unbind()) } else { Ok(names.into_any().unbind()) }
+    }))
+}
+
+/// A model of a search index: PyMongo's, or a mapping.
+pub(crate) fn search_index(model: &Bound<'_, PyAny>) -> PyResult<Document> {
+    if model.cast::<PyMapping>().is_ok() {
+        return document(&DEFAULT, model);
+    }
+    let given = model
+        .getattr("document")
+        .map_err(|_| wrong_type("model", "an instance of SearchIndexModel or a mapping", model))?;
+    document(&DEFAULT, &given)
+}
+
+/// `rename`.
+pub(crate) fn rename(
+    py: Python<'_>,
+    context: Context,
+    new_name: &Bound<'_, PyAny>,
+    opts: &Opts,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let name = options::name(new_name, "collection", collection_name)?;
+    let to = format!("{}.{name}", context.namespace.database);
+    let mut command = doc! { "renameCollection": context.namespace.to_string(), "to": to };
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let how = How::writing(session, &context.namespace);
+    Ok(run(context, "admin".to_owned(), command, how, answer_as_it_is(&DEFAULT_CODEC)))
+}
+
+static DEFAULT_CODEC: CodecRef = CodecRef::DEFAULT;
+
+/// Returns the server's reply.
+pub(crate) fn answer_as_it_is(
+    codec: &CodecRef,
+) -> impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static + use<> {
+    let codec = codec.clone();
+    move |py, answer| codec.decode(py, raised(py, answer)?.as_bytes())
+}
+
+/// `options`.
+pub(crate) fn collection_options(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+    let mut command = doc! {
+        "listCollections": 1, "cursor": {}, "filter": { "name": context.namespace.collection.clone() },
+    };
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let CallContext { client, namespace, codec, .. } = context;
+    let listing = async move { list(&client, namespace.database.clone(), command, How::reading(session)).await };
+    Ok(Call::new(listing, move |py, collections: Result<Vec<Document>>| {
+        let mut collections = raised(py, collections)?;
+        let options = collections.first_mut().and_then(|one| one.remove("options"));
+        codec.decode_value(py, options.unwrap_or_else(|| Bson::Document(Document::new())))
+    }))
+}
+
+/// The query of a command that replies with a cursor.
+pub(crate) fn command_cursor(
+    py: Python<'_>,
+    context: Context,
+    database: String,
+    command: Document,
+    how: How,
+    more: GetMore,
+) -> PyResult<Opening> {
+    let (ahead, events) = (how.session.is_none(), event_context(py, context.client.listener())?);
+    let client = context.client;
+    Ok(Box::new(move |runtime: &_| {
+        Fetching::heard(runtime, ahead, events, command::cursor(client, database, command, how, more))
+    }))
+}
+
+/// `list_collections`.
+pub(crate) fn list_collections(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
+    let mut command = doc! { "listCollections": 1, "cursor": {} };
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let database = context.namespace.database.clone();
+    command_cursor(py, context, database, command, How::reading(session), GetMore::default())
+}
+
+/// `list_collection_names`.
+pub(crate) fn list_collection_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<Vec<Document>>> {
+    let mut command = doc! { "listCollections": 1, "cursor": {} };
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let by_name = match command.get_document("filter") {
+        Ok(filter) => filter.keys().all(|name| name == "name"),
+        Err(_) => true,
+    };
+    if by_name {
+        command.insert("nameOnly", true);
+    }
+    let CallContext { client, namespace, .. } = context;
+    let listing = async move { list(&client, namespace.database.clone(), command, How::reading(session)).await };
+    Ok(Call::new(listing, |py, collections: Result<Vec<Document>>| {
+        let names = raised(py, collections)?;
+        let names: Vec<&str> = names.iter().filter_map(|one| one.get_str("name").ok()).collect();
+        Ok(PyList::new(py, names)?.into_any().unbind())
+    }))
+}
+
+/// `create_collection`; returns `collection` once it exists.
+pub(crate) fn create_collection(
+    py: Python<'_>,
+    context: Context,
+    collection: Py<PyAny>,
+    check_exists: bool,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    opts: &Opts,
+) -> PyResult<Call<bool>> {
+    let name = context.namespace.collection.clone();
+    let mut command = doc! { "create": name.clone() };
+    if let Some(kwargs) = kwargs {
+        for (option, value) in kwargs {
+            let option = option.extract::<String>()?;
+            let value = if option == "collation" { options::collation(&value)? } else { value };
+            command.insert(option, options::bson_value(&context.codec, &value)?);
+        }
+    }
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let text = format!("collection {name} already exists");
+    let CallContext { client, namespace, .. } = context;
+    let creating = async move {
+        let database = namespace.database.clone();
+        let in_transaction = session.as_deref().is_some_and(Session::in_transaction);
+        if check_exists && !in_transaction {
+            let filter = doc! { "name": name };
+            let known = doc! { "listCollections": 1, "cursor": {}, "nameOnly": true, "filter": filter };
+            if !list(&client, database.clone(), known, How::reading(session.clone())).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        let how = How::writing(session, &namespace);
+        run_command(&client, database, command, how).await.map(|_| true)
+    };
+    Ok(Call::new(creating, move |py, created| match raised(py, created)? {
+        true => Ok(collection),
+        false => Err(collection_invalid(py, text)?),
+    }))
+}
+
+fn collection_invalid(py: Python<'_>, text: String) -> PyResult<PyErr> {
+    let class = py.import("pymongo.errors")?.getattr("CollectionInvalid")?;
+    Ok(PyErr::from_value(class.call1((text,))?))
+}
+
+/// `validate_collection`.
+pub(crate) fn validate_collection(
+    py: Python<'_>,
+    context: Context,
+    command: Document,
+    opts: &Opts,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let (more, session) = given(py, &context, opts)?;
+    let mut command = command;
+    command.extend(more);
+    let (database, name) = (context.namespace.database.clone(), context.namespace.collection.clone());
+    let codec = context.codec.clone();
+    Ok(run(context, database, command, How::reading(session), move |py, answer| {
+        let answer = raised(py, answer)?;
+        let result = codec.decode(py, answer.as_bytes())?;
+        let is_valid = |document: &bson::RawDocument| document.get_bool("valid").unwrap_or(false);
+        let valid = match answer.get_document("raw") {
+            Ok(shards) => shards.iter().flatten().all(|(_, shard)| shard.as_document().is_some_and(is_valid)),
+            Err(_) => is_valid(&answer),
+        };
+        if valid {
+            Ok(result)
+        } else {
+            Err(collection_invalid(py, format!("{name} invalid: {}", result.bind(py).repr()?))?)
+        }
+    }))
+}
+
+/// The arguments of `command` except the command itself.
+#[derive(Default)]
+pub(crate) struct CommandArguments {
+    pub(crate) check: bool,
+    pub(crate) allowable_errors: Option<Py<PyAny>>,
+    pub(crate) read_preference: Option<Py<PyAny>>,
+    pub(crate) codec_options: Option<Py<PyAny>>,
+    pub(crate) session: Option<Py<PyAny>>,
+}
+
+impl CommandArguments {
+    /// The codec of the command and its reply.
+    fn codec(&self, py: Python<'_>) -> PyResult<CommandCodec> {
+        Ok(match &self.codec_options {
+            Some(options) => CommandCodec(Some(Codec::new(options.bind(py))?)),
+            None => CommandCodec(None),
+        })
+    }
+
+    fn how(&self, py: Python<'_>, context: &Context) -> PyResult<How> {
+        let session =
+            crate::python::calls::session::session_of(self.session.as_ref().map(|s| s.bind(py)), &context.pooled)?;
+        let concerns = crate::python::convert::scope::concerns(py, None, None, self.read_preference.as_ref())?;
+        Ok(How { session, read_preference: concerns.read_preference, ..How::default() })
+    }
+}
+
+struct CommandCodec(Option<Codec>);
+
+impl std::ops::Deref for CommandCodec {
+    type Target = Codec;
+
+    fn deref(&self) -> &Codec {
+        self.0.as_ref().unwrap_or(&DEFAULT)
+    }
+}
+
+/// `command`.
+pub(crate) fn command(
+    py: Python<'_>,
+    context: Context,
+    command: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    arguments: &CommandArguments,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let codec = arguments.codec(py)?;
+    let command = options::command(&codec, command, value, kwargs)?;
+    let how = arguments.how(py, &context)?;
+    let database = context.namespace.database.clone();
+    let check = arguments.check;
+    let allowed = arguments.allowable_errors.as_ref().map(|allowed| allowed.clone_ref(py));
+    let client = context.client;
+    let running = async move { run_command(&client, database, command, how).await };
+    Ok(Call::new(running, move |py, answer: Result<RawDocumentBuf>| match answer {
+        Ok(answer) => codec.decode(py, answer.as_bytes()),
+        Err(error) => {
+            let answered = error.details.clone().filter(|details| details.get("ok").is_ok_and(|ok| ok.is_some()));
+            let wanted = match (&answered, &allowed) {
+                (None, _) => false,
+                (Some(_), _) if !check => true,
+                (Some(answer), Some(allowed)) => {
+                    let message = answer.get_str("errmsg").unwrap_or_default();
+                    allowed.bind(py).contains(message)? || allowed.bind(py).contains(error.code)?
+                }
+                (Some(_), None) => false,
+            };
+            match answered.filter(|_| wanted) {
+                Some(answer) => codec.decode(py, answer.as_bytes()),
+                None => Err(to_py(py, error)),
+            }
+        }
+    }))
+}
+
+/// `cursor_command`.
+pub(crate) fn cursor_command(
+    py: Python<'_>,
+    context: Context,
+    command: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    arguments: &CommandArguments,
+    more: GetMore,
+) -> PyResult<Opening> {
+    let codec = arguments.codec(py)?;
+    let command = options::command(&codec, command, value, kwargs)?;
+    let how = arguments.how(py, &context)?;
+    let database = context.namespace.database.clone();
+    command_cursor(py, context, database, command, how, more)
+}
+
+/// `aggregate` of a database.
+pub(crate) fn aggregate_database(
+    py: Python<'_>,
+    context: Context,
+    pipeline: &Bound<'_, PyAny>,
+    opts: &Opts,
+) -> PyResult<Opening> {
+    let stages = options::pipeline(&context.codec, pipeline)?;
+    let (mut more, session) = given(py, &context, opts)?;
+    let batch_size = match more.remove("batchSize") {
+        Some(Bson::Int32(size)) => u32::try_from(size).ok(),
+        Some(Bson::Int64(size)) => u32::try_from(size).ok(),
+        _ => None,
+    };
+    let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
+    let mut cursor = Document::new();
+    if let Some(size) = batch_size
+        && !writes
+    {
+        cursor.insert("batchSize", i64::from(size));
+    }
+    let comment = more.get("comment").cloned();
+    let mut command = doc! { "aggregate": 1, "pipeline": stages, "cursor": cursor };
+    command.extend(more);
+    let concerns = Arc::clone(&context.namespace.concerns);
+    let in_transaction = session.as_deref().is_some_and(Session::in_transaction);
+    if let Some(concern) = &concerns.read_concern
+        && !in_transaction
+    {
+        let concern = bson::serialize_to_document(concern).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        command.insert("readConcern", concern);
+    }
+    let how = How {
+        session,
+        read_preference: concerns.read_preference.clone(),
+        reads: !writes,
+        writes,
+        write_concern: concerns.write_concern.clone(),
+    };
+    let database = context.namespace.database.clone();
+    command_cursor(py, context, database, command, how, GetMore { batch_size, comment, ..GetMore::default() })
+}
+
+/// `list_databases`, as a cursor, or the names.
+pub(crate) fn list_databases(py: Python<'_>, context: Context, command: Document, opts: &Opts) -> PyResult<Opening> {
+    let mut command = command;
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let events = event_context(py, context.client.listener())?;
+    let client = context.client;
+    let listing = async move {
+        let answer = run_command(&client, "admin".to_owned(), command, How::reading(session)).await?;
+        let databases = answer.get_array("databases").into_iter().flatten().flatten();
+        let databases = databases.filter_map(|database| Document::try_from(database.as_document()?).ok());
+        documents(databases.collect())
+    };
+    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, events, listing)))
+}
+
+/// `list_database_names`.
+pub(crate) fn list_database_names(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Call<RawDocumentBuf>> {
+    let mut command = doc! { "listDatabases": 1, "nameOnly": true };
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    Ok(run(context, "admin".to_owned(), command, How::reading(session), |py, answer| {
+        let answer = raised(py, answer)?;
+        let databases = answer.get_array("databases").into_iter().flatten().flatten();
+        let names: Vec<&str> = databases.filter_map(|database| database.as_document()?.get_str("name").ok()).collect();
+        Ok(PyList::new(py, names)?.into_any().unbind())
+    }))
+}
+
+/// The arguments of `bulk_write`.
+pub(crate) struct BulkArguments {
+    pub(crate) requests: Py<PyAny>,
+    pub(crate) ordered: bool,
+    pub(crate) options: Opts,
+}
+
+/// `bulk_write` of a collection.
+pub(crate) fn bulk_write_collection(
+    py: Python<'_>,
+    context: Context,
+    arguments: &BulkArguments,
+) -> PyResult<Call<crate::driver::bulk::Done>> {
+    let collected = py.import("connect.eaas.mongodb.bulk")?.getattr("collect")?.call1((&arguments.requests,))?;
+    let mut statements = Vec::new();
+    for collected in collected.try_iter()? {
+        let (kind, given, retryable) = collected?.extract::<(String, Bound<'_, PyAny>, bool)>()?;
+        statements.push(statement(py, &context, &kind, &given, retryable)?);
+    }
+    if statements.is_empty() {
+        return Err(invalid_operation(py, "No operations to execute"));
+    }
+    let (more, session) = given(py, &context, &arguments.options)?;
+    let options = BulkOptions { ordered: arguments.ordered, more };
+    let collected = collected.unbind();
+    let CallContext { client, namespace, .. } = context;
+    let writing = async move { bulk_write(&client, &namespace, &statements, &options, session.as_deref()).await };
+    Ok(Call::new(writing, move |py, done| match done {
+        Ok(done) => {
+            let result = DEFAULT.decode_value(py, Bson::Document(done.document()))?;
+            pymongo_result(py, "BulkWriteResult", (result, true))
+        }
+        Err(error) => {
+            let refused = error.kind == ErrorKind::BulkWrite;
+            let raised = to_py(py, error);
+            if refused {
+                name_operations(&raised.value(py).getattr("details")?, collected.bind(py))?;
+            }
+            Err(raised)
+        }
+    }))
+}
+
+/// A statement of the codec's bytes.
+fn statement(
+    py: Python<'_>,
+    context: &Context,
+    kind: &str,
+    given: &Bound<'_, PyAny>,
+    retryable: bool,
+) -> PyResult<Statement> {
+    let kind = match kind {
+        "insert" => Kind::Insert,
+        "update" => Kind::Update,
+        _ => Kind::Delete,
+    };
+    let bytes = if kind == Kind::Insert {
+        let Encoded { bytes, id } = context.codec.encode_for_insert(given)?;
+        context.add_id(given, &id)?;
+        bytes
+    } else {
+        let mut out = BsonWriter::default();
+        context.codec.encode(given, &mut out)?;
+        out.buf
+    };
+    Ok(Statement { kind, document: raw_document(py, bytes)?, retryable })
+}
+
+/// Adds to each error the operation that it is about, as `op`.
+fn name_operations(details: &Bound<'_, PyAny>, collected: &Bound<'_, PyAny>) -> PyResult<()> {
+    for refused in details.get_item("writeErrors")?.try_iter()? {
+        let refused = refused?;
+        let place = refused.get_item("index")?;
+        if let Ok(operation) = collected.get_item(place) {
+            refused.set_item("op", operation.get_item(1)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// `bulk_write` of a client.
+pub(crate) fn bulk_write_client(
+    py: Python<'_>,
+    context: Context,
+    arguments: &BulkArguments,
+    verbose: bool,
+) -> PyResult<Call<crate::driver::bulk::ClientBulkDone>> {
+    let module = py.import("connect.eaas.mongodb.bulk")?;
+    let collected = module.getattr("collect_client")?.call1((&arguments.requests,))?;
+    let mut bulk = ClientBulk {
+        operations: Vec::new(),
+        namespaces: Vec::new(),
+        options: BulkOptions { ordered: arguments.ordered, more: Document::new() },
+        verbose,
+    };
+    let ids = PyList::empty(py);
+    for collected in collected.try_iter()? {
+        let (kind, namespace, given, retryable) = collected?.extract::<(String, String, Bound<'_, PyAny>, bool)>()?;
+        let place = match bulk.namespaces.iter().position(|known| *known == namespace) {
+            Some(place) => place,
+            None => {
+                bulk.namespaces.push(namespace);
+                bulk.namespaces.len() - 1
+            }
+        };
+        let mut operation = RawDocumentBuf::new();
+        operation.append(c_string(&kind)?, i32::try_from(place).unwrap_or(i32::MAX));
+        if kind == "insert" {
+            let Encoded { bytes, id } = context.codec.encode_for_insert(&given)?;
+            context.add_id(&given, &id)?;
+            operation.append(c_string("document")?, raw_document(py, bytes)?);
+            ids.append(id.to_py(py)?)?;
+        } else {
+            let mut out = BsonWriter::default();
+            context.codec.encode(&given, &mut out)?;
+            for element in raw_document(py, out.buf)?.iter() {
+                let (name, value) = element.map_err(|error| PyValueError::new_err(error.to_string()))?;
+                operation.append(name, value);
+            }
+            ids.append(py.None())?;
+        }
+        let kind = if kind == "insert" { Kind::Insert } else { Kind::Update };
+        bulk.operations.push(Statement { kind, document: operation, retryable });
+    }
+    if bulk.operations.is_empty() {
+        return Err(invalid_operation(py, "No operations to execute"));
+    }
+    let (more, session) = given(py, &context, &arguments.options)?;
+    bulk.options.more = more;
+    let (collected, ids) = (collected.unbind(), ids.unbind());
+    let CallContext { client, namespace, codec, .. } = context;
+    let writing = async move { client_bulk_write(&client, &namespace, &bulk, session.as_deref()).await };
+    Ok(Call::new(writing, move |py, done| {
+        let done = raised(py, done)?;
+        let document = |document: Document| DEFAULT.decode_value(py, Bson::Document(document));
+        let array = |documents: Vec<Document>| {
+            codec.decode_value(py, Bson::Array(documents.into_iter().map(Bson::Document).collect()))
+        };
+        let result = py.import("connect.eaas.mongodb.bulk")?.getattr("client_result")?;
+        let arguments = (
+            collected,
+            ids,
+            document(done.counts)?,
+            array(done.results)?,
+            array(done.write_concern_errors)?,
+            done.successful,
+            verbose,
+        );
+        Ok(result.call1(arguments)?.unbind())
+    }))
+}
+
+fn c_string(name: &str) -> PyResult<bson::raw::CString> {
+    bson::raw::CString::try_from(name).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// Keywords of `create_index` that are the command's, not the index's.
+pub(crate) fn command_options(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Opts> {
+    let mut opts = Opts::new();
+    for name in ["maxTimeMS", "commitQuorum"] {
+        let Some(kwargs) = kwargs else { break };
+        if let Some(value) = kwargs.get_item(name)? {
+            opts.push((name, Opt::Value(Some(value.unbind()))));
+            kwargs.del_item(name)?;
+        }
+    }
+    Ok(opts)
+}

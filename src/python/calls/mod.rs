@@ -1,0 +1,207 @@
+//! From a method's arguments to a call of the core, and from its result to
+//! Python's. `target` chooses the path; `driver` and `data_api` make the calls
+//! that both paths have; `driver_only` makes those of the driver path only.
+
+mod data_api;
+mod driver;
+pub(crate) mod driver_only;
+pub(crate) mod session;
+pub(crate) mod target;
+
+use session::session_of;
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use tokio::runtime::Handle;
+
+use crate::coalesce::{Coalescer, SendBatch};
+use crate::cursor::Fetching;
+use crate::driver::session::Session;
+use crate::driver::write::Updated;
+use crate::driver::{DriverClient, Namespace};
+use crate::python::asyncio::call::{Call, Enqueue, Insert, Running};
+use crate::python::codec::Id;
+use crate::python::convert::options::{Opt, Opts};
+use crate::python::convert::scope::CodecRef;
+use crate::python::lifecycle::pooled::{Pooled, PooledClient};
+use crate::store::Record;
+
+/// The arguments of `insert_one`.
+pub(crate) struct InsertOneArguments {
+    pub(crate) document: Py<PyAny>,
+    pub(crate) bypass_document_validation: Option<bool>,
+    pub(crate) session: Option<Py<PyAny>>,
+    pub(crate) comment: Option<Py<PyAny>>,
+}
+
+/// The arguments of `insert_many`.
+pub(crate) struct InsertManyArguments {
+    pub(crate) documents: Py<PyAny>,
+    pub(crate) ordered: bool,
+    pub(crate) bypass_document_validation: Option<bool>,
+    pub(crate) session: Option<Py<PyAny>>,
+    pub(crate) comment: Option<Py<PyAny>>,
+}
+
+/// The arguments of `find`, some of which the cursor's methods change.
+#[derive(Default)]
+pub(crate) struct FindArguments {
+    pub(crate) filter: Option<Py<PyAny>>,
+    pub(crate) projection: Option<Py<PyAny>>,
+    pub(crate) sort: Option<Py<PyAny>>,
+    pub(crate) skip: u64,
+    pub(crate) limit: i64,
+    pub(crate) batch_size: u32,
+    pub(crate) hint: Option<Py<PyAny>>,
+    pub(crate) collation: Option<Py<PyAny>>,
+    pub(crate) max: Option<Py<PyAny>>,
+    pub(crate) min: Option<Py<PyAny>>,
+    pub(crate) max_time_ms: Option<u64>,
+    pub(crate) comment: Option<Py<PyAny>>,
+    pub(crate) session: Option<Py<PyAny>>,
+    pub(crate) let_vars: Option<Py<PyAny>>,
+    pub(crate) allow_disk_use: Option<bool>,
+    pub(crate) allow_partial_results: bool,
+    pub(crate) no_cursor_timeout: bool,
+    pub(crate) return_key: Option<bool>,
+    pub(crate) show_record_id: Option<bool>,
+    /// PyMongo's `CursorType`.
+    pub(crate) cursor_type: i64,
+    pub(crate) max_await_time_ms: Option<u64>,
+}
+
+/// Starts a query.
+pub(crate) type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
+
+/// The kind of an update, and which documents it changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Operators, for the first that matches.
+    UpdateOne,
+    /// Operators, for all that match.
+    UpdateMany,
+    /// A replacement, for the first that matches.
+    ReplaceOne,
+}
+
+/// The arguments of an update or a replacement.
+pub(crate) struct ChangeArguments {
+    pub(crate) filter: Py<PyAny>,
+    pub(crate) change: Py<PyAny>,
+    pub(crate) options: Opts,
+}
+
+/// The context of a call: the client, the namespace and the codec.
+pub(crate) struct CallContext<C: PooledClient> {
+    pub(crate) pooled: Arc<Pooled<C>>,
+    pub(crate) client: Arc<C>,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) codec: CodecRef,
+    /// Whether inserted documents receive their generated `_id`s.
+    pub(crate) add_ids: bool,
+}
+
+impl<C: PooledClient> Clone for CallContext<C> {
+    fn clone(&self) -> Self {
+        Self {
+            pooled: Arc::clone(&self.pooled),
+            client: Arc::clone(&self.client),
+            namespace: Arc::clone(&self.namespace),
+            codec: self.codec.clone(),
+            add_ids: self.add_ids,
+        }
+    }
+}
+
+impl<C: PooledClient> CallContext<C> {
+    /// Stores the generated `_id` in the caller's document, if the client has `add_ids`.
+    pub(crate) fn add_id(&self, document: &Bound<'_, PyAny>, id: &Id) -> PyResult<()> {
+        match id {
+            Id::Made(_) if self.add_ids && document.hasattr("__setitem__")? => {
+                document.set_item("_id", id.to_py(document.py())?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl CallContext<DriverClient> {
+    /// The session among the arguments.
+    pub(crate) fn session(&self, py: Python<'_>, opts: &Opts) -> PyResult<Option<Arc<Session>>> {
+        for (_, opt) in opts {
+            if let Opt::Session(session) = opt {
+                return session_of(session.as_ref().map(|session| session.bind(py)), &self.pooled);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The calls of a collection, on either path.
+pub(crate) trait CollectionCalls: PooledClient + SendBatch + AsRef<Coalescer<Self>> {
+    /// Makes the call of `insert_one`.
+    fn insert_one(py: Python<'_>, context: CallContext<Self>, arguments: InsertOneArguments) -> PyResult<Insert>;
+
+    /// Makes the call of `insert_many`.
+    fn insert_many(py: Python<'_>, context: CallContext<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>>;
+
+    /// Makes the call of `find_one`.
+    fn find_one(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        arguments: &FindArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>>;
+
+    /// Makes the query of `find`.
+    fn find(py: Python<'_>, context: CallContext<Self>, arguments: &FindArguments) -> PyResult<Opening>;
+
+    /// Makes the call that explains a query.
+    fn explain(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        arguments: &FindArguments,
+    ) -> PyResult<Call<bson::RawDocumentBuf>>;
+
+    /// Makes the call of an update or a replacement.
+    fn change(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        which: Change,
+        arguments: &ChangeArguments,
+    ) -> PyResult<Call<Updated>>;
+
+    /// Makes the call of a deletion.
+    fn delete(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        many: bool,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>>;
+
+    /// Makes the query of `aggregate`.
+    fn aggregate(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        pipeline: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Opening>;
+
+    /// Makes the insert of an event's record, to be merged with others.
+    fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue>;
+
+    /// Makes the call of `close`.
+    fn close(pooled: &Pooled<Self>) -> Call<()>;
+}
+
+/// Waits for free memory among the client's queued inserts; `None` if there is enough.
+pub(crate) fn backpressure<C: SendBatch + AsRef<Coalescer<C>>>(client: Arc<C>) -> Option<Running<()>> {
+    if !(*client).as_ref().is_full() {
+        return None;
+    }
+    Some(Box::pin(async move {
+        (*client).as_ref().room().await;
+        Ok(())
+    }))
+}
