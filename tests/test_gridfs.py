@@ -25,8 +25,6 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
 from pymongo.errors import AutoReconnect, ConfigurationError, CursorNotFound, InvalidOperation, WriteError
 
-from scripts import gridfs_sync
-
 CLIENTS: list[Any] = [AsyncMongoClient, MongoClient, mongodb.AsyncMongoClient, mongodb.MongoClient]
 
 ANY_BACKEND = settings(
@@ -159,11 +157,6 @@ class AwaitedSource(Source):
         return super().read(size)
 
 
-def test_the_blocking_module_is_what_the_awaited_one_says() -> None:
-    """Else run `python -m scripts.gridfs_sync`."""
-    assert gridfs_sync.MODULE.read_text(encoding="utf-8") == gridfs_sync.module()
-
-
 @pytest.mark.parametrize("name", ["GridFS", "GridFSBucket", "GridIn", "GridOut", "GridOutCursor"])
 @pytest.mark.parametrize("prefix", ["", "Async"])
 def test_all_of_pymongos_names_are_there_with_the_same_arguments(prefix: str, name: str) -> None:
@@ -241,7 +234,7 @@ async def test_whatever_is_written_piece_by_piece_is_what_both_read(
     as_file: Any,
     short: int,
 ) -> None:
-    monkeypatch.setattr("connect.eaas.mongodb.gridfs._shared.BATCH_SIZE", batch)
+    monkeypatch.setattr("connect.eaas.mongodb._common.gridfs.BATCH_SIZE", batch)
     if as_file is AwaitedSource and not backend.is_awaited:
         as_file = Source
     async with entered(backend.bucket().open_upload_stream("a", chunk_size)) as file:
@@ -683,7 +676,7 @@ async def test_a_file_with_an_id_that_exists_is_refused_and_the_other_stays(back
 
 
 async def test_abort_removes_what_was_stored(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connect.eaas.mongodb.gridfs._shared.BATCH_SIZE", 2000)
+    monkeypatch.setattr("connect.eaas.mongodb._common.gridfs.BATCH_SIZE", 2000)
     kept = backend.put(b"kept", chunk_size=1)
     file = backend.bucket().open_upload_stream("b", 4)
     await result(file.write(b"0123456789" * 10))
@@ -708,7 +701,7 @@ async def test_abort_removes_what_was_stored(backend: Backend, monkeypatch: pyte
 async def test_an_exception_in_the_block_removes_what_was_stored(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    monkeypatch.setattr("connect.eaas.mongodb.gridfs._shared.BATCH_SIZE", 2000)
+    monkeypatch.setattr("connect.eaas.mongodb._common.gridfs.BATCH_SIZE", 2000)
     file = backend.bucket().open_upload_stream("a", 2)
 
     async def fail() -> None:
@@ -741,7 +734,7 @@ async def test_an_exception_after_close_in_the_block_leaves_the_file(backend: Ba
 async def test_a_source_that_breaks_removes_what_was_stored(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("connect.eaas.mongodb.gridfs._shared.BATCH_SIZE", batch)
+    monkeypatch.setattr("connect.eaas.mongodb._common.gridfs.BATCH_SIZE", batch)
     for source in [Source, AwaitedSource][: 1 + backend.is_awaited]:
         with pytest.raises(OSError, match="broken"):
             await result(backend.bucket().upload_from_stream("a", source(b"a" * 99, 7, OSError("broken")), 4))
@@ -753,7 +746,7 @@ async def test_a_source_that_breaks_removes_what_was_stored(
 
 
 async def test_a_lost_answer_removes_what_was_stored(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connect.eaas.mongodb.gridfs._shared.BATCH_SIZE", 2000)
+    monkeypatch.setattr("connect.eaas.mongodb._common.gridfs.BATCH_SIZE", 2000)
     file = backend.bucket().open_upload_stream("a", 4)
     file._chunks = spy = Spy(file._chunks)
     await result(file.write(b"a" * 99))
@@ -790,7 +783,7 @@ async def test_an_upload_that_is_cancelled_removes_what_was_stored(
 ) -> None:
     if not backend.is_awaited:
         return
-    monkeypatch.setattr("connect.eaas.mongodb.gridfs._shared.BATCH_SIZE", 2000)
+    monkeypatch.setattr("connect.eaas.mongodb._common.gridfs.BATCH_SIZE", 2000)
 
     class Endless:
         begun = asyncio.Event()

@@ -238,7 +238,7 @@ async def test_interactive_events_fail_at_once_with_a_message(away: dict[str, st
     assert "could not be stored" in validation.output
     action = await application(away).action({"method": "POST"})
     assert (action.status, action.http_status) == ("fail", 503)
-    assert action.body == {"error": "the event could not be taken"}
+    assert action.body == {"error": "the event could not be processed"}
     assert "could not be stored" in action.output
     assert Application.handled == []
 

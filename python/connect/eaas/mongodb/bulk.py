@@ -1,4 +1,4 @@
-"""`bulk_write`: from PyMongo's models of writes to statements, and back to its results."""
+"""Converts PyMongo's write models to statements for `bulk_write`, and replies to its results."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _given(**options: Any) -> dict[str, Any]:
 
 
 class _Collector:
-    """What PyMongo's models add themselves to."""
+    """Collects the statements of a collection's `bulk_write`; PyMongo's models call its methods."""
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
@@ -96,7 +96,7 @@ class _Collector:
 
 
 class _ClientCollector:
-    """The same, of a client's `bulk_write`."""
+    """Collects the statements of a client's `bulk_write`; PyMongo's models call its methods."""
 
     def __init__(self) -> None:
         self.statements: list[ClientStatement] = []
@@ -153,7 +153,7 @@ def _listed(name: str, requests: Any) -> Sequence[Any]:
 
 
 def collect(requests: Any) -> list[Statement]:
-    """The statements of `bulk_write`'s requests."""
+    """Return the statements of a collection's `bulk_write`, each with its command and retryability."""
     collector = _Collector()
     for request in _listed("requests", requests):
         add = getattr(request, "_add_to_bulk", None)
@@ -164,7 +164,7 @@ def collect(requests: Any) -> list[Statement]:
 
 
 def collect_client(models: Any) -> list[ClientStatement]:
-    """The statements of a client's `bulk_write`."""
+    """Return the statements of a client's `bulk_write`, each with its command, namespace and retryability."""
     collector = _ClientCollector()
     for model in _listed("models", models):
         if getattr(model, "_namespace", "") is None:
@@ -180,13 +180,17 @@ def client_result(
     statements: list[ClientStatement],
     ids: list[Any],
     counts: dict[str, int],
-    answers: list[dict[str, Any]],
+    replies: list[dict[str, Any]],
     concern_errors: list[dict[str, Any]],
     successful: bool,
     verbose: bool,
 ) -> ClientBulkWriteResult:
-    """PyMongo's result of a client's `bulk_write`; raises `ClientBulkWriteException` where a write failed."""
-    whole: dict[str, Any] = {
+    """Return PyMongo's result of a client's `bulk_write`.
+
+    Raises:
+        pymongo.errors.ClientBulkWriteException: a write failed.
+    """
+    details: dict[str, Any] = {
         "anySuccessful": successful,
         "error": None,
         "writeErrors": [],
@@ -201,21 +205,21 @@ def client_result(
         "deleteResults": {},
     }
     namespaces = list(dict.fromkeys(namespace for _, namespace, _, _ in statements))
-    for answer in answers:
-        place = int(answer["idx"])
-        kind, namespace, statement, _ = statements[place]
-        if not answer.get("ok"):
+    for reply in replies:
+        index = int(reply["idx"])
+        kind, namespace, statement, _ = statements[index]
+        if not reply.get("ok"):
             fields = {"document": statement} if kind == "insert" else dict(statement)
-            whole["writeErrors"].append({**answer, "op": {kind: namespaces.index(namespace), **fields}})
+            details["writeErrors"].append({**reply, "op": {kind: namespaces.index(namespace), **fields}})
             continue
         if not verbose:
             continue
         if kind == "insert":
-            whole["insertResults"][place] = InsertOneResult(ids[place], acknowledged=True)
+            details["insertResults"][index] = InsertOneResult(ids[index], acknowledged=True)
         elif kind == "update":
-            whole["updateResults"][place] = UpdateResult(answer, acknowledged=True, in_client_bulk=True)
+            details["updateResults"][index] = UpdateResult(reply, acknowledged=True, in_client_bulk=True)
         else:
-            whole["deleteResults"][place] = DeleteResult(answer, acknowledged=True)
-    if whole["writeErrors"] or concern_errors:
-        raise ClientBulkWriteException(whole, verbose)
-    return ClientBulkWriteResult(whole, acknowledged=True, has_verbose_results=verbose)
+            details["deleteResults"][index] = DeleteResult(reply, acknowledged=True)
+    if details["writeErrors"] or concern_errors:
+        raise ClientBulkWriteException(details, verbose)
+    return ClientBulkWriteResult(details, acknowledged=True, has_verbose_results=verbose)

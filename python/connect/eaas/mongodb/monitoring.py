@@ -1,6 +1,6 @@
-"""Event listeners: PyMongo's events, made of what the driver tells.
+"""Publishes the driver's events to PyMongo's event listeners.
 
-The listeners are PyMongo's own classes (`pymongo.monitoring`), given to a client as `event_listeners=[…]` or
+The listeners are PyMongo's own classes (`pymongo.monitoring`), passed to a client as `event_listeners=[…]` or
 registered for all clients with `pymongo.monitoring.register`, as tracing libraries do.
 """
 
@@ -27,14 +27,14 @@ _KINDS = (
     monitoring.TopologyListener,
 )
 
-# For what PyMongo's defaults cannot read.
+# Decodes values that PyMongo's default codec options reject.
 LENIENT: Any = CodecOptions(
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
 
 def check_listeners(listeners: Any) -> list[Any]:
-    """The listeners of `event_listeners`, if they are such."""
+    """Return the listeners of `event_listeners`; raise `TypeError` if one is not a listener."""
     if not isinstance(listeners, Sequence):
         raise TypeError(f"event_listeners must be a list or a tuple, not {type(listeners)}")
     for listener in listeners:
@@ -55,14 +55,14 @@ def _seconds(fields: dict[str, Any]) -> datetime.timedelta:
 
 
 def server_description(fields: dict[str, Any]) -> ServerDescription:
-    """PyMongo's description of a server."""
+    """Return PyMongo's description of a server."""
     error = AutoReconnect(fields["error"]) if "error" in fields else None
     hello = Hello(fields["hello"]) if "hello" in fields else None
     return ServerDescription(_address(fields["address"]), hello, fields.get("round_trip_time"), error)
 
 
 def topology_description(fields: dict[str, Any], topology_id: Any = None) -> TopologyDescription:
-    """PyMongo's description of a topology."""
+    """Return PyMongo's description of a topology."""
     servers = [server_description(server) for server in fields.get("servers", [])]
     return TopologyDescription(
         fields.get("topology_type", 4),
@@ -81,7 +81,7 @@ class Publisher:
         registered = getattr(monitoring, "_LISTENERS", None)
         self._listeners = [one for kind in registered or () for one in kind]
         self._listeners += listeners
-        # The databases of commands under way, by their request; the later events do not have it.
+        # The databases of commands in progress, by request id, because only the first event has it.
         self._databases: dict[int, str] = {}
 
     def _wants(self, *kinds: type[Any]) -> bool:
@@ -89,27 +89,27 @@ class Publisher:
 
     @property
     def commands(self) -> bool:
-        """Whether someone listens to commands."""
+        """Whether a listener receives command events."""
         return self._wants(monitoring.CommandListener)
 
     @property
     def pools(self) -> bool:
-        """Whether someone listens to connection pools."""
+        """Whether a listener receives connection pool events."""
         return self._wants(monitoring.ConnectionPoolListener)
 
     @property
     def servers(self) -> bool:
-        """Whether someone listens to servers, heartbeats or topologies."""
+        """Whether a listener receives server, heartbeat or topology events."""
         return self._wants(monitoring.ServerHeartbeatListener, monitoring.ServerListener, monitoring.TopologyListener)
 
     def publish(self, name: str, fields: dict[str, Any]) -> None:
-        """Makes the event, and calls those who listen to its kind."""
+        """Create the event, and call the listeners of its kind."""
         kind, method, event = getattr(self, f"_{name}")(fields)
         for listener in self._listeners:
             if isinstance(listener, kind):
                 try:
                     getattr(listener, method)(event)
-                except Exception:  # As with PyMongo, a listener cannot fail a call.
+                except Exception:  # As with PyMongo, an error of a listener does not affect the operation.
                     traceback.print_exc()
 
     def _command(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Publisher:
 
     def _command_started(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
         self._databases[fields["request_id"]] = fields["database_name"]
-        # A command that holds a secret comes empty.
+        # The driver omits commands that contain secrets.
         command = fields["command"] or {fields["command_name"]: 1}
         event = monitoring.CommandStartedEvent(command, fields["database_name"], **self._command(fields))
         return monitoring.CommandListener, "started", event
@@ -240,11 +240,11 @@ class Publisher:
         return monitoring.TopologyListener, "description_changed", event
 
 
-# What a client's attributes ask of a topology.
+# The attributes of a client that depend on the topology.
 
 
 def primary(fields: dict[str, Any]) -> Any:
-    """The primary's address, or `None`."""
+    """Return the primary's address, or `None`."""
     return next(iter(_of_type(fields, "RSPrimary")), None)
 
 
@@ -255,23 +255,23 @@ def _of_type(fields: dict[str, Any], kind: str) -> set[Any]:
 
 
 def secondaries(fields: dict[str, Any]) -> set[Any]:
-    """The secondaries' addresses."""
+    """Return the secondaries' addresses."""
     return _of_type(fields, "RSSecondary")
 
 
 def arbiters(fields: dict[str, Any]) -> set[Any]:
-    """The arbiters' addresses."""
+    """Return the arbiters' addresses."""
     return _of_type(fields, "RSArbiter")
 
 
 def nodes(fields: dict[str, Any]) -> frozenset[Any]:
-    """The addresses of all known servers."""
+    """Return the addresses of all known servers."""
     known = topology_description(fields).server_descriptions().values()
     return frozenset(server.address for server in known if server.is_server_type_known)
 
 
 def address(fields: dict[str, Any]) -> Any:
-    """The address of the server that writes go to, or `None`."""
+    """Return the address of the server that receives writes, or `None`."""
     writable = [
         server.address for server in topology_description(fields).server_descriptions().values() if server.is_writable
     ]
@@ -279,10 +279,10 @@ def address(fields: dict[str, Any]) -> Any:
 
 
 def is_primary(fields: dict[str, Any]) -> bool:
-    """Whether the server takes writes."""
+    """Whether the server is writable."""
     return address(fields) is not None
 
 
 def is_mongos(fields: dict[str, Any]) -> bool:
-    """Whether the server is a router of a sharded cluster."""
+    """Whether the server is a `mongos` of a sharded cluster."""
     return bool(_of_type(fields, "Mongos"))

@@ -1,21 +1,21 @@
-"""GridFS: files in MongoDB, of any size, with the API of PyMongo's `gridfs`.
+"""GridFS: files of any size in MongoDB, with the API of PyMongo's `gridfs`.
 
-`AsyncGridFSBucket` and its files are awaited, `GridFSBucket` and its files
-block. What one of them, or PyMongo, has stored can be read by all.
+`AsyncGridFSBucket` has an asynchronous API, `GridFSBucket` a blocking one. All of
+them, and PyMongo, can read each other's files.
 """
 
 from __future__ import annotations
 
-from connect.eaas.mongodb.gridfs._async import (
+from connect.eaas.mongodb._async.gridfs import (
     AsyncGridFS,
     AsyncGridFSBucket,
     AsyncGridIn,
     AsyncGridOut,
     AsyncGridOutCursor,
 )
+from connect.eaas.mongodb._common.gridfs import DEFAULT_CHUNK_SIZE
+from connect.eaas.mongodb._sync.gridfs import GridFS, GridFSBucket, GridIn, GridOut, GridOutCursor
 from connect.eaas.mongodb.gridfs._motor import AsyncIOMotorGridFSBucket
-from connect.eaas.mongodb.gridfs._shared import DEFAULT_CHUNK_SIZE
-from connect.eaas.mongodb.gridfs._sync import GridFS, GridFSBucket, GridIn, GridOut, GridOutCursor
 from gridfs.errors import CorruptGridFile, FileExists, GridFSError, NoFile
 
 __all__ = [

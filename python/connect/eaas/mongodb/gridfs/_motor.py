@@ -1,12 +1,12 @@
-"""GridFS by Motor's name."""
+"""GridFS under Motor's name."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
-from connect.eaas.mongodb.gridfs._async import AsyncGridFSBucket
-from connect.eaas.mongodb.gridfs._shared import DEFAULT_CHUNK_SIZE
+from connect.eaas.mongodb._async.gridfs import AsyncGridFSBucket
+from connect.eaas.mongodb._common.gridfs import DEFAULT_CHUNK_SIZE
 
 __all__ = ["AsyncIOMotorGridFSBucket"]
 
@@ -23,7 +23,7 @@ class AsyncIOMotorGridFSBucket(AsyncGridFSBucket):
         read_preference: Any = None,
         collection: str | None = None,
     ) -> None:
-        """A bucket, as `AsyncGridFSBucket`; `collection` is an older name of `bucket_name`."""
+        """Create a bucket; `collection` is the deprecated name of `bucket_name`."""
         if collection is not None:
             warnings.warn(
                 'the "collection" parameter is deprecated, use "bucket_name" instead', DeprecationWarning, stacklevel=2

@@ -1,7 +1,8 @@
-"""What the awaited and the blocking GridFS have in common."""
+"""What the asynchronous and the blocking GridFS have in common."""
 
 from __future__ import annotations
 
+import inspect
 import io
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_CHUNK_SIZE: Final = 255 * 1024
-"""A chunk's size in bytes: a little less than a power of two, so that its document fits in one."""
+"""The default chunk size in bytes: slightly below 256 KiB, so that a chunk's document fits into 256 KiB."""
 
 BATCH_SIZE: Final = 16 * 1024 * 1024
-"""The most bytes of chunks that wait to be sent together."""
+"""The maximum size of a batch of chunks, in bytes."""
 CHUNK_OVERHEAD: Final = 512
-"""What a waiting chunk takes beside its data, roughly."""
+"""The approximate size of a chunk's document without its data, in bytes."""
 
 FILES_INDEX: Final = [("filename", 1), ("uploadDate", 1)]
 CHUNKS_INDEX: Final = [("files_id", 1), ("n", 1)]
@@ -34,62 +35,129 @@ CHUNKS_INDEX: Final = [("files_id", 1), ("n", 1)]
 _DUPLICATE_KEY: Final = (11000, 11001, 12582)
 
 
-class AsyncStream:
-    """Where `AsyncGridOut` begins: asyncio has no `io.IOBase`."""
-
-    closed = False
-
-
-Stream = io.IOBase
-
-
 class ClosedFileError(InvalidOperation, AttributeError):
     """An attribute was set after its file was closed."""
 
 
+class AsyncFileToWrite:
+    """What only `AsyncGridIn` does."""
+
+    _file: dict[str, Any]
+    _closed: bool
+
+    def _put(self, name: str, value: Any) -> None:
+        # Setting an attribute cannot await an update of the stored document.
+        if self._closed:
+            raise ClosedFileError(
+                f"AsyncGridIn does not support setting {name!r} after being closed: use AsyncGridIn.set() instead"
+            )
+        self._file[name] = value
+
+    @staticmethod
+    def _can_clean_up(error: BaseException) -> bool:
+        # A generator that is being closed cannot await.
+        return not isinstance(error, GeneratorExit)
+
+
+class FileToWrite:
+    """What only `GridIn` does."""
+
+    def set(self, name: str, value: Any) -> None:
+        """Set a field of the file's document, also in MongoDB if the file is closed."""
+        raise NotImplementedError
+
+    def _put(self, name: str, value: Any) -> None:
+        self.set(name, value)
+
+    @staticmethod
+    def _can_clean_up(error: BaseException) -> bool:
+        return True
+
+
+class AsyncFileToRead:
+    """What only `AsyncGridOut` does: asyncio has no counterpart of `io.IOBase`."""
+
+    closed = False
+    _file: Any
+
+    def _opened(self, name: str) -> Any:
+        if not self._file:
+            raise InvalidOperation(f"You must call AsyncGridOut.open() before accessing the {name} property")
+        return self._file
+
+    def _mark_closed(self) -> None:
+        self.closed = True
+
+
+class FileToRead(io.IOBase):
+    """What only `GridOut` does."""
+
+    _file: Any
+
+    def open(self) -> Self:
+        """Read the file's document unless it was read already, and return the file."""
+        raise NotImplementedError
+
+    def _opened(self, name: str) -> Any:
+        return self.open()._file
+
+    def _mark_closed(self) -> None:
+        io.IOBase.close(self)
+
+
+async def async_result(value: Any) -> Any:
+    """Await a value if it is awaitable: the user's file objects may be asynchronous or blocking."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def result(value: Any) -> Any:
+    """Return the value: the user's file objects are blocking."""
+    return value
+
+
 def given(session: Any) -> dict[str, Any]:
-    """The argument for a session, if there is one."""
+    """The keyword argument for a session, unless it is `None`."""
     return {} if session is None else {"session": session}
 
 
 def refuse_transaction(session: Any) -> None:
-    """Raise where a transaction is on: GridFS is not meant for them."""
+    """Raise `InvalidOperation` in a transaction, which GridFS does not support."""
     if session is not None and session.in_transaction:
         raise InvalidOperation("GridFS does not support multi-document transactions")
 
 
 def check_database(database: Any, wanted: str) -> None:
-    """Raise a `TypeError` for all but a database, of the flavor that the name says."""
-    if not hasattr(type(database), "command") or _is_other_flavor(database, wanted):
+    """Raise `TypeError` unless `database` is a database of the wanted kind, asynchronous or blocking."""
+    if not hasattr(type(database), "command") or _is_other_kind(database, wanted):
         raise TypeError(f"database must be an instance of {wanted}, not {type(database)}")
 
 
 def check_collection(collection: Any, wanted: str) -> None:
-    """Raise a `TypeError` for all but a collection, of the flavor that the name says."""
-    if not hasattr(type(collection), "insert_many") or _is_other_flavor(collection.database, wanted):
+    """Raise `TypeError` unless `collection` is a collection of the wanted kind, asynchronous or blocking."""
+    if not hasattr(type(collection), "insert_many") or _is_other_kind(collection.database, wanted):
         raise TypeError(f"root_collection must be an instance of {wanted}, not {type(collection)}")
 
 
 def check_write_concern(what: str, write_concern: Any) -> None:
-    """Raise where writes are not confirmed."""
+    """Raise `ConfigurationError` if the write concern is unacknowledged."""
     if not write_concern.acknowledged:
         raise ConfigurationError(f"{what} must use acknowledged write_concern")
 
 
 def check_filename(filename: object) -> None:
-    """Raise a `TypeError` for all but a text."""
+    """Raise `TypeError` unless the name is a `str`."""
     if not isinstance(filename, str):
         raise TypeError(f"filename must be an instance of str, not {type(filename)}")
 
 
-def _is_other_flavor(database: Any, wanted: str) -> bool:
+def _is_other_kind(database: Any, wanted: str) -> bool:
     client = type(database.client)
     mine, other = ("__aenter__", "__enter__") if wanted.startswith("Async") else ("__enter__", "__aenter__")
     return hasattr(client, other) and not hasattr(client, mine)
 
 
 def plain(entity: Any, **changes: Any) -> Any:
-    """A database or a collection with these options, and without the user's own types: chunks are bytes."""
+    """A database or a collection with these options and without a type registry, since chunks are bytes."""
     options = entity.codec_options
     if options.type_registry != TypeRegistry():
         changes["codec_options"] = options.with_options(type_registry=TypeRegistry())
@@ -98,12 +166,12 @@ def plain(entity: Any, **changes: Any) -> Any:
 
 
 def is_duplicate(error: BulkWriteError) -> bool:
-    """Whether a document was refused because its key exists."""
+    """Whether a document was rejected because of a duplicate key."""
     return any(each.get("code") in _DUPLICATE_KEY for each in (error.details or {}).get("writeErrors", ()))
 
 
 def as_single(error: BulkWriteError) -> PyMongoError:
-    """The error that an insert of one document would have been."""
+    """The error that an insert of a single document would have raised."""
     details: Any = error.details or {}
     kinds: list[tuple[str, type[WriteError] | type[WriteConcernError]]]
     kinds = [("writeErrors", WriteError), ("writeConcernErrors", WriteConcernError)]
@@ -115,7 +183,7 @@ def as_single(error: BulkWriteError) -> PyMongoError:
 
 
 def as_bytes(data: Any, encoding: str | None) -> bytes:
-    """What is to be written, as bytes."""
+    """Convert data to bytes."""
     if isinstance(data, str):
         if encoding is None:
             raise TypeError("must specify an encoding for file in order to write str")
@@ -126,10 +194,10 @@ def as_bytes(data: Any, encoding: str | None) -> bytes:
 
 
 class OutField(Generic[T]):
-    """An attribute of a file that is being read: a field of its document."""
+    """An attribute of a file that is being read, stored in its document."""
 
     def __init__(self, name: str, doc: str, default: Any = None) -> None:
-        """The field of that name, or the default where there is none."""
+        """The field of that name, or `default` if the document lacks it."""
         self.__doc__ = doc
         self._name = name
         self._default = default
@@ -152,7 +220,7 @@ class OutField(Generic[T]):
 
 
 class InField(OutField[T]):
-    """An attribute of a file that is being written: a field of its document."""
+    """An attribute of a file that is being written, stored in its document."""
 
     def _get(self, file: Any) -> T:
         value: T = file._file.get(self._name, self._default)
@@ -163,14 +231,14 @@ class InField(OutField[T]):
 
 
 class FixedField(InField[T]):
-    """One that is not changed."""
+    """A read-only attribute."""
 
     def __set__(self, file: Any, value: T) -> None:
         raise AttributeError(f"{self._name!r} is read-only")
 
 
 class ClosedField(FixedField[T]):
-    """One that is known once the file is closed."""
+    """A read-only attribute that is available once the file is closed."""
 
     def _get(self, file: Any) -> T:
         if not file._closed:

@@ -1,14 +1,13 @@
-"""GridFS, to be awaited: files in MongoDB, of any size, in PyMongo's form.
+"""GridFS with an asynchronous API: files of any size in MongoDB.
 
 A file is a document in `<bucket>.files`, and its bytes are documents in
-`<bucket>.chunks`. The classes are as those of PyMongo's `gridfs`, and take any
-database with PyMongo's asynchronous API.
+`<bucket>.chunks`. The classes have the API of PyMongo's `gridfs` package, and
+accept any database that has PyMongo's asynchronous API.
 """
 
 from __future__ import annotations
 
 import datetime
-import inspect
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -18,14 +17,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bson.int64 import Int64
 from bson.objectid import ObjectId
-from connect.eaas.mongodb.gridfs import _shared
-from connect.eaas.mongodb.gridfs._shared import DEFAULT_CHUNK_SIZE, ClosedField, FixedField, InField, OutField, given
+from connect.eaas.mongodb._common import gridfs as common
+from connect.eaas.mongodb._common.gridfs import DEFAULT_CHUNK_SIZE, ClosedField, FixedField, InField, OutField, given
 from gridfs.errors import CorruptGridFile, FileExists, NoFile
 from pymongo.errors import (
     BulkWriteError,
     CursorNotFound,
     DuplicateKeyError,
-    InvalidOperation,
     OperationFailure,
     PyMongoError,
 )
@@ -40,6 +38,8 @@ __all__ = ["AsyncGridFS", "AsyncGridFSBucket", "AsyncGridIn", "AsyncGridOut", "A
 class AsyncGridFSBucket:
     """The files of one bucket of a database."""
 
+    __module__ = "connect.eaas.mongodb.gridfs"
+
     def __init__(
         self,
         db: Any,
@@ -48,24 +48,24 @@ class AsyncGridFSBucket:
         write_concern: Any = None,
         read_preference: Any = None,
     ) -> None:
-        """A bucket; nothing is asked of the server.
+        """Create a bucket, without I/O.
 
         Args:
             db: the database.
-            bucket_name: what the names of the two collections begin with.
-            chunk_size_bytes: the chunks' size, for files that are written.
-            write_concern: used instead of the database's.
-            read_preference: used instead of the database's.
+            bucket_name: the prefix of the names of the two collections.
+            chunk_size_bytes: the chunk size of new files, in bytes.
+            write_concern: replaces the database's.
+            read_preference: replaces the database's.
 
         Raises:
             TypeError: `db` is not a database of an asynchronous client.
-            pymongo.errors.ConfigurationError: writes would not be confirmed.
+            pymongo.errors.ConfigurationError: the write concern is unacknowledged.
         """
-        _shared.check_database(db, "AsyncDatabase")
-        _shared.check_write_concern("GridFSBucket", db.write_concern if write_concern is None else write_concern)
+        common.check_database(db, "AsyncDatabase")
+        common.check_write_concern("GridFSBucket", db.write_concern if write_concern is None else write_concern)
         self._bucket_name = bucket_name
         self._chunk_size_bytes = chunk_size_bytes
-        self._collection = _shared.plain(db[bucket_name], write_concern=write_concern, read_preference=read_preference)
+        self._collection = common.plain(db[bucket_name], write_concern=write_concern, read_preference=read_preference)
         self._files = self._collection["files"]
         self._chunks = self._collection["chunks"]
 
@@ -76,16 +76,16 @@ class AsyncGridFSBucket:
         metadata: Mapping[str, Any] | None = None,
         session: Any = None,
     ) -> AsyncGridIn:
-        """A new file to write to; it is there once it is closed.
+        """Open a new file for writing; it exists once it is closed.
 
         Args:
-            filename: its name, which other files may have too.
-            chunk_size_bytes: its chunks' size; else the bucket's.
-            metadata: kept with the file, as `metadata`.
-            session: for all that is asked of the server.
+            filename: the file's name; it need not be unique.
+            chunk_size_bytes: the chunk size in bytes; the bucket's by default.
+            metadata: stored in the file's document as `metadata`.
+            the session of all operations.
 
         Raises:
-            TypeError: `filename` is not a text.
+            TypeError: `filename` is not a `str`.
         """
         return self._new(filename, chunk_size_bytes, metadata, session)
 
@@ -97,9 +97,9 @@ class AsyncGridFSBucket:
         metadata: Mapping[str, Any] | None = None,
         session: Any = None,
     ) -> AsyncGridIn:
-        """A new file with that `_id`; as `open_upload_stream`.
+        """Open a new file with that `_id` for writing; see `open_upload_stream`.
 
-        Writing or closing it raises `gridfs.errors.FileExists` where there is one with the `_id`.
+        Writing or closing it raises `gridfs.errors.FileExists` if a file with the `_id` exists.
         """
         return self._new(filename, chunk_size_bytes, metadata, session, _id=file_id)
 
@@ -111,7 +111,7 @@ class AsyncGridFSBucket:
         session: Any,
         **fields: Any,
     ) -> AsyncGridIn:
-        _shared.check_filename(filename)
+        common.check_filename(filename)
         fields["filename"] = filename
         fields["chunk_size"] = self._chunk_size_bytes if chunk_size_bytes is None else chunk_size_bytes
         if metadata is not None:
@@ -126,7 +126,7 @@ class AsyncGridFSBucket:
         metadata: Mapping[str, Any] | None = None,
         session: Any = None,
     ) -> Any:
-        """Store bytes, or all that an object with `read` has; gives the new file's `_id`."""
+        """Store bytes, or the content of an object with a `read` method, and return the new file's `_id`."""
         async with self.open_upload_stream(filename, chunk_size_bytes, metadata, session=session) as file:
             await file.write(source)
         return file._id
@@ -140,10 +140,10 @@ class AsyncGridFSBucket:
         metadata: Mapping[str, Any] | None = None,
         session: Any = None,
     ) -> None:
-        """Store bytes, or all that an object with `read` has, as the file with that `_id`.
+        """Store bytes, or the content of an object with a `read` method, as the file with that `_id`.
 
         Raises:
-            gridfs.errors.FileExists: there is one with the `_id`.
+            gridfs.errors.FileExists: a file with the `_id` exists.
         """
         async with self.open_upload_stream_with_id(
             file_id, filename, chunk_size_bytes, metadata, session=session
@@ -151,10 +151,10 @@ class AsyncGridFSBucket:
             await file.write(source)
 
     async def open_download_stream(self, file_id: Any, session: Any = None) -> AsyncGridOut:
-        """The file with that `_id`, to read from.
+        """Open the file with that `_id` for reading.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
         file = AsyncGridOut(self._collection, file_id, session=session)
         await file.open()
@@ -163,35 +163,37 @@ class AsyncGridFSBucket:
     async def open_download_stream_by_name(
         self, filename: str, revision: int = -1, session: Any = None
     ) -> AsyncGridOut:
-        """A file of that name, to read from.
+        """Open a file of that name for reading.
 
         Args:
             filename: the name.
             revision: which of the files of that name: 0 is the oldest, 1 the next,
-                -1 the newest, -2 the one before.
-            session: for all that is asked of the server.
+                -1 the newest, -2 the second newest.
+            the session of all operations.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
-        _shared.check_filename(filename)
+        common.check_filename(filename)
         return await _revision(self._collection, {"filename": filename}, revision, session)
 
     async def download_to_stream(self, file_id: Any, destination: Any, session: Any = None) -> None:
-        """Write the file with that `_id` to an object with `write`.
+        """Write the content of the file with that `_id` to an object with a `write` method.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
         await _copy(await self.open_download_stream(file_id, session=session), destination)
 
     async def download_to_stream_by_name(
         self, filename: str, destination: Any, revision: int = -1, session: Any = None
     ) -> None:
-        """Write a file of that name to an object with `write`; `revision` as `open_download_stream_by_name`'s.
+        """Write the content of a file of that name to an object with a `write` method.
+
+        `revision` has the meaning that it has for `open_download_stream_by_name`.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
         await _copy(await self.open_download_stream_by_name(filename, revision, session=session), destination)
 
@@ -199,9 +201,9 @@ class AsyncGridFSBucket:
         """Remove the file with that `_id`.
 
         Raises:
-            gridfs.errors.NoFile: there is none. Chunks with the `_id` are removed all the same.
+            gridfs.errors.NoFile: no such file exists. Chunks with the `_id` are removed nevertheless.
         """
-        _shared.refuse_transaction(session)
+        common.refuse_transaction(session)
         result = await self._files.delete_one({"_id": {"$eq": file_id}}, **given(session))
         await self._chunks.delete_many({"files_id": {"$eq": file_id}}, **given(session))
         if not result.deleted_count:
@@ -211,9 +213,9 @@ class AsyncGridFSBucket:
         """Remove all files of that name.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
-        _shared.refuse_transaction(session)
+        common.refuse_transaction(session)
         files = await self._files.find({"filename": filename}, {"_id": 1}, **given(session)).to_list()
         ids = [file["_id"] for file in files]
         result = await self._files.delete_many({"_id": {"$in": ids}}, **given(session))
@@ -222,28 +224,28 @@ class AsyncGridFSBucket:
             raise NoFile(f"no file could be deleted because none matched filename {filename!r}")
 
     def find(self, *args: Any, **kwargs: Any) -> AsyncGridOutCursor:
-        """The files whose documents match a query; arguments as `AsyncGridOutCursor`'s after the first."""
+        """Find the files whose documents match a query; arguments as for `AsyncGridOutCursor`, without the first."""
         return AsyncGridOutCursor(self._collection, *args, **kwargs)
 
     async def rename(self, file_id: Any, new_filename: str, session: Any = None) -> None:
-        """Give the file with that `_id` another name.
+        """Rename the file with that `_id`.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
-        _shared.refuse_transaction(session)
+        common.refuse_transaction(session)
         update = {"$set": {"filename": new_filename}}
         result = await self._files.update_one({"_id": {"$eq": file_id}}, update, **given(session))
         if not result.matched_count:
             raise NoFile(f"no files could be renamed {new_filename!r} because none matched file_id {file_id}")
 
     async def rename_by_name(self, filename: str, new_filename: str, session: Any = None) -> None:
-        """Give all files of that name another one.
+        """Rename all files of that name.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
-        _shared.refuse_transaction(session)
+        common.refuse_transaction(session)
         update = {"$set": {"filename": new_filename}}
         result = await self._files.update_many({"filename": filename}, update, **given(session))
         if not result.matched_count:
@@ -253,40 +255,42 @@ class AsyncGridFSBucket:
 class AsyncGridFS:
     """The files of one bucket, with the older of PyMongo's two interfaces."""
 
+    __module__ = "connect.eaas.mongodb.gridfs"
+
     def __init__(self, database: Any, collection: str = "fs") -> None:
-        """The files in that database whose collections' names begin with `collection`.
+        """The bucket whose collections' names begin with `collection`.
 
         Raises:
             TypeError: `database` is not a database of an asynchronous client.
-            pymongo.errors.ConfigurationError: its writes are not confirmed.
+            pymongo.errors.ConfigurationError: its write concern is unacknowledged.
         """
-        _shared.check_database(database, "AsyncDatabase")
-        _shared.check_write_concern("database", database.write_concern)
-        self._collection = _shared.plain(database[collection])
+        common.check_database(database, "AsyncDatabase")
+        common.check_write_concern("database", database.write_concern)
+        self._collection = common.plain(database[collection])
         self._files = self._collection["files"]
         self._chunks = self._collection["chunks"]
 
     def new_file(self, **kwargs: Any) -> AsyncGridIn:
-        """A new file to write to; keywords as `AsyncGridIn`'s."""
+        """Open a new file for writing; keywords as for `AsyncGridIn`."""
         return AsyncGridIn(self._collection, **kwargs)
 
     async def put(self, data: Any, **kwargs: Any) -> Any:
-        """Store bytes, or all that an object with `read` has; gives the new file's `_id`.
+        """Store bytes, or the content of an object with a `read` method, and return the new file's `_id`.
 
-        Keywords as `AsyncGridIn`'s; with `encoding` among them, `data` may be a text.
+        Keywords as for `AsyncGridIn`; with `encoding`, `data` may be a `str`.
 
         Raises:
-            gridfs.errors.FileExists: `_id` was given, and there is a file with it.
+            gridfs.errors.FileExists: a file with the given `_id` exists.
         """
         async with AsyncGridIn(self._collection, **kwargs) as file:
             await file.write(data)
         return file._id
 
     async def get(self, file_id: Any, session: Any = None) -> AsyncGridOut:
-        """The file with that `_id`, to read from.
+        """Open the file with that `_id` for reading.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
         file = AsyncGridOut(self._collection, file_id, session=session)
         await file.open()
@@ -295,34 +299,34 @@ class AsyncGridFS:
     async def get_version(
         self, filename: str | None = None, version: int | None = -1, session: Any = None, **kwargs: Any
     ) -> AsyncGridOut:
-        """One of the files of that name, or with those fields, or both.
+        """Open one of the files that match a name, other fields, or both.
 
         Args:
-            filename: the name, if it matters.
-            version: 0 is the oldest, 1 the next, -1 the newest, -2 the one before.
-            session: for all that is asked of the server.
+            filename: the name; `None` matches any.
+            version: 0 is the oldest, 1 the next, -1 the newest, -2 the second newest.
+            the session of all operations.
             **kwargs: other fields of the file's document.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
         if filename is not None:
             kwargs["filename"] = filename
         return await _revision(self._collection, kwargs, -1 if version is None else version, session)
 
     async def get_last_version(self, filename: str | None = None, session: Any = None, **kwargs: Any) -> AsyncGridOut:
-        """The newest of the files of that name, or with those fields, or both; as `get_version`."""
+        """Open the newest of the files that match; see `get_version`."""
         return await self.get_version(filename=filename, session=session, **kwargs)
 
     async def delete(self, file_id: Any, session: Any = None) -> None:
-        """Remove the file with that `_id`, if there is one."""
-        _shared.refuse_transaction(session)
+        """Remove the file with that `_id`, if it exists."""
+        common.refuse_transaction(session)
         await self._files.delete_one({"_id": {"$eq": file_id}}, **given(session))
         await self._chunks.delete_many({"files_id": {"$eq": file_id}}, **given(session))
 
     async def list(self, session: Any = None) -> list[str]:
-        """The names of all files, each once."""
-        _shared.refuse_transaction(session)
+        """List the distinct names of all files."""
+        common.refuse_transaction(session)
         names = await self._files.distinct("filename", **given(session))
         return [name for name in names if name is not None]
 
@@ -333,19 +337,19 @@ class AsyncGridFS:
         *args: Any,
         **kwargs: Any,
     ) -> AsyncGridOut | None:
-        """The first file that matches, or `None`; `filter` may also be an `_id`."""
+        """Return the first file that matches, or `None`; `filter` may also be an `_id`."""
         if filter is not None and not isinstance(filter, Mapping):
             filter = {"_id": {"$eq": filter}}  # noqa: A001
         found = await self.find(filter, *args, session=session, **kwargs).limit(1).to_list()
         return found[0] if found else None
 
     def find(self, *args: Any, **kwargs: Any) -> AsyncGridOutCursor:
-        """The files whose documents match a query; arguments as `AsyncGridOutCursor`'s after the first."""
+        """Find the files whose documents match a query; arguments as for `AsyncGridOutCursor`, without the first."""
         return AsyncGridOutCursor(self._collection, *args, **kwargs)
 
     async def exists(self, document_or_id: Any = None, session: Any = None, **kwargs: Any) -> bool:
-        """Whether there is a file with that `_id`, or that matches that query, or with those fields."""
-        _shared.refuse_transaction(session)
+        """Whether a file with that `_id`, that query or those fields exists."""
+        common.refuse_transaction(session)
         if kwargs:
             document_or_id = kwargs
         elif document_or_id is not None and not isinstance(document_or_id, Mapping):
@@ -353,22 +357,24 @@ class AsyncGridFS:
         return await self._files.find_one(document_or_id, ["_id"], **given(session)) is not None
 
 
-class AsyncGridIn:
+class AsyncGridIn(common.AsyncFileToWrite):
     """A file that is being written.
 
-    It is there for others once `close` has returned. If writing fails, or the
-    block of an `async with` raises, what was stored of it is removed.
-    Attributes that the class does not know are fields of the file's document.
+    Others can read it once `close` has returned. If writing fails, or the body of
+    an `async with` statement raises, the stored chunks are removed. Attributes
+    that the class does not define are fields of the file's document.
     """
+
+    __module__ = "connect.eaas.mongodb.gridfs"
 
     _id = FixedField[Any]("_id", "The file's `_id`.")
     filename = InField[str | None]("filename", "The file's name.")
     name = InField[str | None]("filename", "The file's name.")
-    content_type = InField[str | None]("contentType", "The file's MIME type, if it was said.")
-    length = ClosedField[int]("length", "How many bytes it has, once it is closed.", 0)
-    chunk_size = FixedField[int]("chunkSize", "Its chunks' size in bytes.")
-    upload_date = ClosedField[datetime.datetime]("uploadDate", "When it was closed.")
-    md5 = ClosedField[str | None]("md5", "No checksum is made: `None`.")
+    content_type = InField[str | None]("contentType", "The file's MIME type, or `None`.")
+    length = ClosedField[int]("length", "The size in bytes; available once the file is closed.", 0)
+    chunk_size = FixedField[int]("chunkSize", "The chunk size in bytes.")
+    upload_date = ClosedField[datetime.datetime]("uploadDate", "When the file was closed.")
+    md5 = ClosedField[str | None]("md5", "Always `None`: no checksum is computed.")
 
     _session: Any
     _files: Any
@@ -387,24 +393,24 @@ class AsyncGridIn:
     _filed: bool
 
     def __init__(self, root_collection: Any, session: Any = None, **kwargs: Any) -> None:
-        """A new file; nothing is asked of the server.
+        """Create a file to write to, without I/O.
 
         Args:
             root_collection: the collection of the bucket's name.
-            session: for all that is asked of the server.
-            **kwargs: fields of the file's document. `_id`, else a new `ObjectId`;
+            the session of all operations.
+            **kwargs: fields of the file's document. `_id`, by default a new `ObjectId`;
                 `chunk_size` or `chunkSize`; `content_type` or `contentType`;
-                `encoding`, with which texts may be written.
+                `encoding`, with which `str` data may be written.
 
         Raises:
             TypeError: `root_collection` is not a collection of an asynchronous client.
-            ValueError: the chunks' size is less than 1.
-            pymongo.errors.ConfigurationError: the collection's writes are not confirmed.
+            ValueError: the chunk size is less than 1.
+            pymongo.errors.ConfigurationError: the collection's write concern is unacknowledged.
         """
-        _shared.check_collection(root_collection, "AsyncCollection")
-        _shared.check_write_concern("root_collection", root_collection.write_concern)
-        _shared.refuse_transaction(session)
-        root = _shared.plain(root_collection, read_preference=ReadPreference.PRIMARY)
+        common.check_collection(root_collection, "AsyncCollection")
+        common.check_write_concern("root_collection", root_collection.write_concern)
+        common.refuse_transaction(session)
+        root = common.plain(root_collection, read_preference=ReadPreference.PRIMARY)
         if "content_type" in kwargs:
             kwargs["contentType"] = kwargs.pop("content_type")
         if "chunk_size" in kwargs:
@@ -414,7 +420,7 @@ class AsyncGridIn:
         size = int(kwargs["chunkSize"])
         if size < 1:
             raise ValueError(f"the size of chunks must be at least 1, not {size}")
-        # Not by `__setattr__`, for which what is not there yet is the document's.
+        # Bypasses `__setattr__`, which puts unknown attributes into the document.
         self.__dict__.update(
             _session=session,
             _files=root["files"],
@@ -423,15 +429,15 @@ class AsyncGridIn:
             _closed=False,
             _indexed=False,
             _size=size,
-            # How many bytes are in chunks; those after are the rest.
+            # The number of bytes in complete chunks; `_rest` holds those after them.
             _position=0,
             _rest=bytearray(),
-            # The chunks that wait, and the next one's number.
+            # The chunks that are not sent yet, and the number of the next one.
             _batch=[],
             _batch_size=0,
             _number=0,
-            # What to remove if it fails: the chunks before that number, those with
-            # these `_id`s, and the file's document.
+            # What to remove on failure: the chunks below `_stored`, those whose `_id`s are
+            # in `_in_doubt`, and, if `_filed`, the file's document.
             _stored=0,
             _in_doubt=[],
             _filed=False,
@@ -439,7 +445,7 @@ class AsyncGridIn:
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed."""
+        """Whether the file is closed."""
         return self._closed
 
     def __getattr__(self, name: str) -> Any:
@@ -454,56 +460,49 @@ class AsyncGridIn:
         else:
             self._put(name, value)
 
-    def _put(self, name: str, value: Any) -> None:
-        if self._closed:
-            raise _shared.ClosedFileError(
-                f"AsyncGridIn does not support setting {name!r} after being closed: use AsyncGridIn.set() instead"
-            )
-        self._file[name] = value
-
     async def set(self, name: str, value: Any) -> None:
-        """Set a field of the file's document; in MongoDB too, if the file is closed."""
+        """Set a field of the file's document, also in MongoDB if the file is closed."""
         self._file[name] = value
         if self._closed:
             await self._files.update_one({"_id": {"$eq": self._file["_id"]}}, {"$set": {name: value}})
 
     async def write(self, data: Any) -> None:
-        """Write bytes, or all that an object with `read` has; a text, if the file has an `encoding`.
+        """Write bytes, or the content of an object with a `read` method; a `str` if the file has an `encoding`.
 
-        Bytes are sent in batches of chunks, and the last ones by `close`.
+        Chunks are sent in batches, the last batch by `close`.
 
         Raises:
             ValueError: the file is closed.
-            TypeError: `data` is none of these.
-            gridfs.errors.FileExists: there is a file with the `_id`.
-            pymongo.errors.PyMongoError: it could not be stored.
+            TypeError: `data` has another type.
+            gridfs.errors.FileExists: a file with the `_id` exists.
+            pymongo.errors.PyMongoError: the write failed.
         """
         if self._closed:
             raise ValueError("cannot write to a closed file")
         read = getattr(data, "read", None)
         if read is None:
-            data = _shared.as_bytes(data, self._file.get("encoding"))
+            data = common.as_bytes(data, self._file.get("encoding"))
         try:
             if read is None:
                 await self._take(data)
             else:
-                while piece := await _result(read(max(self._size, DEFAULT_CHUNK_SIZE))):
+                while piece := await common.async_result(read(max(self._size, DEFAULT_CHUNK_SIZE))):
                     await self._take(piece)
         except BaseException as error:
             await self._fail(error)
             raise
 
     async def writelines(self, sequence: Iterable[Any]) -> None:
-        """Write each of them, with nothing between."""
+        """Write each item, without separators."""
         for line in sequence:
             await self.write(line)
 
     async def close(self) -> None:
-        """Send what is left, and the file's document: the file is there. Again, it does nothing.
+        """Send the remaining chunks and the file's document. Closing a closed file has no effect.
 
         Raises:
-            gridfs.errors.FileExists: there is a file with the `_id`.
-            pymongo.errors.PyMongoError: it could not be stored.
+            gridfs.errors.FileExists: a file with the `_id` exists.
+            pymongo.errors.PyMongoError: the write failed.
         """
         if self._closed:
             return
@@ -526,7 +525,7 @@ class AsyncGridIn:
         self._closed = True
 
     async def abort(self) -> None:
-        """Remove what was stored of this file, and close it."""
+        """Close the file and remove its stored chunks."""
         self._closed = True
         await self._remove()
 
@@ -546,10 +545,10 @@ class AsyncGridIn:
         self._rest += view[start:]
 
     async def _add(self, data: bytes) -> None:
-        size = len(data) + _shared.CHUNK_OVERHEAD
-        if self._batch and self._batch_size + size > _shared.BATCH_SIZE:
+        size = len(data) + common.CHUNK_OVERHEAD
+        if self._batch and self._batch_size + size > common.BATCH_SIZE:
             await self._send()
-        # The `_id` is made here, to know which chunks are this file's if an insert fails.
+        # The `_id` is generated here, so that a failed insert's chunks can be identified and removed.
         self._batch.append({"_id": ObjectId(), "files_id": self._file["_id"], "n": self._number, "data": data})
         self._batch_size += size
         self._number += 1
@@ -557,9 +556,9 @@ class AsyncGridIn:
 
     async def _send(self) -> None:
         if not self._indexed:
-            _shared.refuse_transaction(self._session)
-            await self._create_index(self._files, _shared.FILES_INDEX, unique=False)
-            await self._create_index(self._chunks, _shared.CHUNKS_INDEX, unique=True)
+            common.refuse_transaction(self._session)
+            await self._create_index(self._files, common.FILES_INDEX, unique=False)
+            await self._create_index(self._chunks, common.CHUNKS_INDEX, unique=True)
             self._indexed = True
         if not self._batch:
             return
@@ -567,9 +566,9 @@ class AsyncGridIn:
         try:
             await self._chunks.insert_many(self._batch, **given(self._session))
         except BulkWriteError as error:
-            if _shared.is_duplicate(error):
+            if common.is_duplicate(error):
                 raise self._exists() from error
-            raise _shared.as_single(error) from error
+            raise common.as_single(error) from error
         self._in_doubt = []
         self._stored = self._number
         self._batch = []
@@ -581,7 +580,7 @@ class AsyncGridIn:
         try:
             indexes = await (await collection.list_indexes(**given(self._session))).to_list()
         except OperationFailure:
-            # There is no such collection yet.
+            # The collection does not exist yet.
             indexes = []
         if keys not in [list(index["key"].items()) for index in indexes]:
             await collection.create_index(keys, unique=unique, **given(self._session))
@@ -591,14 +590,13 @@ class AsyncGridIn:
 
     async def _fail(self, error: BaseException) -> None:
         self._closed = True
-        if isinstance(error, GeneratorExit):
-            # Nothing can be awaited any more.
+        if not self._can_clean_up(error):
             return
         with suppress(PyMongoError):
             await self._remove()
 
     async def _remove(self) -> None:
-        """Remove what this upload has stored, and nothing of another one with the same `_id`."""
+        """Remove only what this upload has stored: another one may have the same `_id`."""
         self._rest.clear()
         self._batch = []
         file_id = self._file["_id"]
@@ -617,23 +615,23 @@ class AsyncGridIn:
             self._in_doubt = []
 
     def read(self, size: int = -1) -> NoReturn:
-        """Not for a file that is being written."""
+        """Not supported: raises `io.UnsupportedOperation`."""
         raise io.UnsupportedOperation("read")
 
     def readable(self) -> bool:
-        """No."""
+        """Return `False`."""
         return False
 
     def seekable(self) -> bool:
-        """No."""
+        """Return `False`."""
         return False
 
     def writable(self) -> bool:
-        """Yes."""
+        """Return `True`."""
         return True
 
     def writeable(self) -> bool:
-        """Yes; as PyMongo spells it."""
+        """Return `True`; PyMongo's spelling of `writable`."""
         return True
 
     async def __aenter__(self) -> Self:
@@ -651,69 +649,66 @@ class AsyncGridIn:
             await self._fail(exc_val)
 
 
-class AsyncGridOut(_shared.AsyncStream):
+class AsyncGridOut(common.AsyncFileToRead):
     """A file that is being read.
 
-    Attributes that the class does not know are fields of the file's document.
+    Attributes that the class does not define are fields of the file's document.
     """
+
+    __module__ = "connect.eaas.mongodb.gridfs"
 
     _id = OutField[Any]("_id", "The file's `_id`.")
     filename = OutField[str]("filename", "The file's name.")
     name = OutField[str]("filename", "The file's name.")
-    content_type = OutField[str | None]("contentType", "The file's MIME type, if it was said.")
-    length = OutField[int]("length", "How many bytes it has.", 0)
-    chunk_size = OutField[int]("chunkSize", "Its chunks' size in bytes.")
-    upload_date = OutField[datetime.datetime]("uploadDate", "When it was stored.")
-    aliases = OutField[list[str] | None]("aliases", "Other names of it, in files of old clients.")
-    metadata = OutField[Mapping[str, Any] | None]("metadata", "What was given along with it.")
-    md5 = OutField[str | None]("md5", "Its MD5, in files of old clients.")
+    content_type = OutField[str | None]("contentType", "The file's MIME type, or `None`.")
+    length = OutField[int]("length", "The size in bytes.", 0)
+    chunk_size = OutField[int]("chunkSize", "The chunk size in bytes.")
+    upload_date = OutField[datetime.datetime]("uploadDate", "When the file was stored.")
+    aliases = OutField[list[str] | None]("aliases", "Alternative names, in files of old clients.")
+    metadata = OutField[Mapping[str, Any] | None]("metadata", "The `metadata` that the file was stored with.")
+    md5 = OutField[str | None]("md5", "The MD5 digest, in files of old clients.")
 
     def __init__(
         self, root_collection: Any, file_id: Any = None, file_document: Any = None, session: Any = None
     ) -> None:
-        """A file; nothing is asked of the server.
+        """Create a file to read from, without I/O.
 
         Args:
             root_collection: the collection of the bucket's name.
             file_id: the file's `_id`.
-            file_document: the file's document, if it is there already; then `file_id` is not used.
-            session: for all that is asked of the server.
+            file_document: the file's document, if it was read already; `file_id` is then ignored.
+            the session of all operations.
 
         Raises:
             TypeError: `root_collection` is not a collection of an asynchronous client.
         """
-        _shared.check_collection(root_collection, "AsyncCollection")
-        _shared.refuse_transaction(session)
+        common.check_collection(root_collection, "AsyncCollection")
+        common.refuse_transaction(session)
         super().__init__()
-        root = _shared.plain(root_collection)
+        root = common.plain(root_collection)
         self._files = root["files"]
         self._chunks = root["chunks"]
         self._file_id = file_id
         self._file = file_document
         self._session = session
         self._position = 0
-        # The chunk that was read last, and where in the file it begins.
+        # The current chunk, and its offset in the file.
         self._chunk = b""
         self._chunk_start = 0
         self._reader: _AsyncReader | None = None
 
     async def open(self) -> Self:
-        """Ask for the file's document, if that is not there yet; gives the file itself.
+        """Read the file's document unless it was read already, and return the file.
 
         Raises:
-            gridfs.errors.NoFile: there is none.
+            gridfs.errors.NoFile: no such file exists.
         """
         if not self._file:
-            _shared.refuse_transaction(self._session)
+            common.refuse_transaction(self._session)
             self._file = await self._files.find_one({"_id": {"$eq": self._file_id}}, **given(self._session))
             if not self._file:
                 raise NoFile(f"no file in gridfs collection {self._files.full_name} with _id {self._file_id!r}")
         return self
-
-    def _opened(self, name: str) -> Any:
-        if not self._file:
-            raise InvalidOperation(f"You must call AsyncGridOut.open() before accessing the {name} property")
-        return self._file
 
     def __getattr__(self, name: str) -> Any:
         if "_file" in self.__dict__ and not name.startswith("__"):
@@ -723,20 +718,20 @@ class AsyncGridOut(_shared.AsyncStream):
         raise AttributeError(f"{type(self).__name__} object has no attribute {name!r}")
 
     async def read(self, size: int | None = -1) -> bytes:
-        """Read at most so many bytes; all that are left, if it is negative.
+        """Read at most `size` bytes; all remaining bytes if `size` is negative.
 
         Raises:
-            gridfs.errors.CorruptGridFile: a chunk is missing, too many, or of a wrong size.
-            gridfs.errors.NoFile: there is no such file.
+            gridfs.errors.CorruptGridFile: a chunk is missing, superfluous or of a wrong size.
+            gridfs.errors.NoFile: no such file exists.
         """
         return await self._read(size)
 
     async def readline(self, size: int | None = -1) -> bytes:
-        """Read to the end of the line, and at most so many bytes; errors as `read`'s."""
+        """Read to the end of the line, at most `size` bytes; errors as for `read`."""
         return await self._read(size, line=True)
 
     async def readlines(self, size: int | None = -1) -> list[bytes]:
-        """Read all lines, or as many as it takes for more than so many bytes; errors as `read`'s."""
+        """Read lines until their total size exceeds `size` bytes, if it is positive; errors as for `read`."""
         lines: list[bytes] = []
         count = 0
         while line := await self._read(-1, line=True):
@@ -747,7 +742,7 @@ class AsyncGridOut(_shared.AsyncStream):
         return lines
 
     async def readchunk(self) -> bytes:
-        """Read the chunk, or what is left of it; errors as `read`'s."""
+        """Read the rest of the current chunk; errors as for `read`."""
         await self.open()
         if self._position >= int(self.length):
             return b""
@@ -757,7 +752,7 @@ class AsyncGridOut(_shared.AsyncStream):
         return data
 
     async def to_list(self) -> list[bytes]:
-        """All lines that are left."""
+        """Read all remaining lines."""
         return await self.readlines()
 
     async def _read(self, size: int | None, *, line: bool = False) -> bytes:
@@ -782,7 +777,7 @@ class AsyncGridOut(_shared.AsyncStream):
         return b"".join(parts)
 
     async def _fetch(self) -> None:
-        """Have the chunk that the position is in."""
+        """Load the chunk at the current position."""
         if 0 <= self._position - self._chunk_start < len(self._chunk):
             return
         size = int(self.chunk_size)
@@ -796,18 +791,19 @@ class AsyncGridOut(_shared.AsyncStream):
         self._chunk_start = number * size
 
     def tell(self) -> int:
-        """The position in the file."""
+        """Return the position in the file."""
         return self._position
 
     async def seek(self, pos: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position; gives the new one.
+        """Move to a position and return it.
 
         Args:
-            pos: how many bytes from there.
-            whence: `os.SEEK_SET`, the file's begin, `os.SEEK_CUR`, the position, or `os.SEEK_END`, its end.
+            pos: the offset in bytes.
+            whence: what the offset is relative to: `os.SEEK_SET` (start of the file), `os.SEEK_CUR`
+                (current position) or `os.SEEK_END` (end of the file).
 
         Raises:
-            OSError: it is before the begin, or `whence` is none of these.
+            OSError: the position is negative, or `whence` is invalid.
         """
         if whence == os.SEEK_CUR:
             pos += self._position
@@ -822,49 +818,49 @@ class AsyncGridOut(_shared.AsyncStream):
         return pos
 
     async def close(self) -> None:
-        """Let go of the cursor, if there is one."""
+        """Close the file and its cursor."""
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
-        self.closed = True
+        self._mark_closed()
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return `True`."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Return `True`."""
         return True
 
     def writable(self) -> bool:
-        """No."""
+        """Return `False`."""
         return False
 
     def write(self, value: Any) -> NoReturn:
-        """Not for a file that is being read."""
+        """Not supported: raises `io.UnsupportedOperation`."""
         raise io.UnsupportedOperation("write")
 
     def writelines(self, lines: Any) -> NoReturn:
-        """Not for a file that is being read."""
+        """Not supported: raises `io.UnsupportedOperation`."""
         raise io.UnsupportedOperation("writelines")
 
     def truncate(self, size: int | None = None) -> NoReturn:
-        """Not for a file that is being read."""
+        """Not supported: raises `io.UnsupportedOperation`."""
         raise io.UnsupportedOperation("truncate")
 
     def fileno(self) -> NoReturn:
-        """There is none."""
+        """Not supported: raises `io.UnsupportedOperation`."""
         raise io.UnsupportedOperation("fileno")
 
     def flush(self) -> None:
         """Does nothing."""
 
     def isatty(self) -> bool:
-        """No."""
+        """Return `False`."""
         return False
 
     def __aiter__(self) -> Self:
-        """The lines."""
+        """Iterate over the lines."""
         return self
 
     async def __anext__(self) -> bytes:
@@ -884,11 +880,11 @@ class AsyncGridOut(_shared.AsyncStream):
         await self.close()
 
     def __del__(self) -> None:
-        """Does nothing: what `io.IOBase` does would ask the server."""
+        """Override `io.IOBase.__del__`, which would close the file and so do I/O."""
 
 
 class _AsyncReader:
-    """A file's chunks from one on, in their order, each checked."""
+    """Reads a file's chunks in order, from a given one, and verifies each."""
 
     def __init__(self, chunks: Any, file: Mapping[str, Any], number: int, session: Any) -> None:
         self._chunks = chunks
@@ -901,7 +897,7 @@ class _AsyncReader:
         self.number = number
 
     async def next(self) -> bytes:
-        """The chunk of that number, of which there must be one."""
+        """Return the next chunk, which must exist."""
         number = self.number
         chunk = await self._next_document()
         if chunk is None:
@@ -921,7 +917,7 @@ class _AsyncReader:
         return data
 
     async def finish(self) -> None:
-        """Look whether there are more, after the last one."""
+        """Verify that no chunk follows the last one."""
         while not self._is_finished:
             chunk = await self._next_document()
             if chunk is None:
@@ -936,7 +932,7 @@ class _AsyncReader:
         is_new = self._cursor is None
         while True:
             if self._cursor is None:
-                _shared.refuse_transaction(self._session)
+                common.refuse_transaction(self._session)
                 query = {"files_id": {"$eq": self._file_id}, "n": {"$gte": self.number}}
                 self._cursor = self._chunks.find(query, sort=[("n", 1)], **given(self._session))
             try:
@@ -944,21 +940,23 @@ class _AsyncReader:
             except StopAsyncIteration:
                 return None
             except CursorNotFound:
-                # The server forgets a cursor that was not asked for ten minutes.
+                # The server closes a cursor that is idle for ten minutes.
                 if is_new:
                     raise
                 await self.close()
                 is_new = True
 
     async def close(self) -> None:
-        """Let go of the cursor."""
+        """Close the cursor on the server."""
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
             await cursor.close()
 
 
 class AsyncGridOutCursor:
-    """Files that match a query, as they come; otherwise as the collection's own cursors."""
+    """A cursor over the files that match a query; other methods are those of the collection's cursor."""
+
+    __module__ = "connect.eaas.mongodb.gridfs"
 
     def __init__(
         self,
@@ -971,20 +969,20 @@ class AsyncGridOutCursor:
         batch_size: int = 0,
         session: Any = None,
     ) -> None:
-        """The files of a bucket.
+        """Query the files of a bucket, without I/O.
 
         Args:
             collection: the collection of the bucket's name.
-            filter: a query on the files' documents.
-            skip: how many to pass over.
-            limit: the most files; 0 is no limit.
-            no_cursor_timeout: whether the server keeps the cursor for as long as it is open.
-            sort: the order: a field's name, or pairs of a name and a direction.
-            batch_size: how many documents come at a time.
-            session: for the files too.
+            filter: a query for the files' documents.
+            skip: the number of files to skip.
+            limit: the maximum number of files; 0 means no limit.
+            no_cursor_timeout: whether the server keeps an idle cursor open.
+            sort: a field's name, or a list of (name, direction) pairs.
+            batch_size: the number of documents per batch.
+            session: the session of the cursor and of the files.
         """
-        _shared.check_collection(collection, "AsyncCollection")
-        _shared.refuse_transaction(session)
+        common.check_collection(collection, "AsyncCollection")
+        common.refuse_transaction(session)
         options: dict[str, Any] = {
             "skip": skip,
             "limit": limit,
@@ -994,12 +992,12 @@ class AsyncGridOutCursor:
         }
         options = {name: value for name, value in options.items() if value}
         self._session = session
-        self._collection = _shared.plain(collection)
+        self._collection = common.plain(collection)
         self._cursor = self._collection["files"].find(filter, **options, **given(session))
 
     @property
     def session(self) -> Any:
-        """The session that was given."""
+        """The session of the cursor."""
         return self._session
 
     def __getattr__(self, name: str) -> Any:
@@ -1020,35 +1018,35 @@ class AsyncGridOutCursor:
         return self if found is self._cursor else self._file(found)
 
     def sort(self, key_or_list: Any, direction: Any = None) -> Self:
-        """Set the order."""
+        """Set the sort order."""
         self._cursor.sort(key_or_list, direction)
         return self
 
     def skip(self, skip: int) -> Self:
-        """Set how many to pass over."""
+        """Set the number of files to skip."""
         self._cursor.skip(skip)
         return self
 
     def limit(self, limit: int) -> Self:
-        """Set the most files."""
+        """Set the maximum number of files."""
         self._cursor.limit(limit)
         return self
 
     def batch_size(self, batch_size: int) -> Self:
-        """Set how many documents come at a time."""
+        """Set the number of documents per batch."""
         self._cursor.batch_size(batch_size)
         return self
 
     def add_option(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not for this cursor."""
+        """Not supported: raises `NotImplementedError`."""
         raise NotImplementedError("Method does not exist for GridOutCursor")
 
     def remove_option(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not for this cursor."""
+        """Not supported: raises `NotImplementedError`."""
         raise NotImplementedError("Method does not exist for GridOutCursor")
 
     def clone(self) -> Self:
-        """The same query, not asked yet."""
+        """Return an unevaluated copy of the cursor."""
         clone = type(self).__new__(type(self))
         clone._session = self._session
         clone._collection = self._collection
@@ -1056,29 +1054,29 @@ class AsyncGridOutCursor:
         return clone
 
     async def rewind(self) -> Self:
-        """Begin anew."""
-        await _result(self._cursor.rewind())
+        """Restart the query: the next file is its first."""
+        await common.async_result(self._cursor.rewind())
         return self
 
     def _file(self, document: Any) -> AsyncGridOut:
         return AsyncGridOut(self._collection, file_document=document, session=self._session)
 
     async def next(self) -> AsyncGridOut:
-        """The next file.
+        """Return the next file.
 
         Raises:
-            StopAsyncIteration: there is none.
+            StopAsyncIteration: no file is left.
         """
-        _shared.refuse_transaction(self._session)
+        common.refuse_transaction(self._session)
         return self._file(await self._cursor.next())
 
     async def to_list(self, length: int | None = None) -> list[AsyncGridOut]:
-        """The files that are left, or at most so many of them."""
-        _shared.refuse_transaction(self._session)
+        """Return all remaining files, or at most `length` of them."""
+        common.refuse_transaction(self._session)
         return [self._file(document) for document in await self._cursor.to_list(length)]
 
     async def close(self) -> None:
-        """Let go of the cursor."""
+        """Close the cursor on the server."""
         await self._cursor.close()
 
     def __aiter__(self) -> Self:
@@ -1100,8 +1098,8 @@ class AsyncGridOutCursor:
 
 
 async def _revision(root: Any, query: dict[str, Any], revision: int, session: Any) -> AsyncGridOut:
-    """One of the files that match, by the order in which they were stored."""
-    _shared.refuse_transaction(session)
+    """Open one of the files that match, by the order in which they were stored."""
+    common.refuse_transaction(session)
     direction, skip = (-1, -revision - 1) if revision < 0 else (1, revision)
     cursor = root["files"].find(query, **given(session)).sort("uploadDate", direction).skip(skip).limit(1)
     found = await cursor.to_list()
@@ -1113,9 +1111,4 @@ async def _revision(root: Any, query: dict[str, Any], revision: int, session: An
 async def _copy(file: AsyncGridOut, destination: Any) -> None:
     async with file:
         while chunk := await file.readchunk():
-            await _result(destination.write(chunk))
-
-
-async def _result(value: Any) -> Any:
-    """A value, or what it gives if it is to be awaited: the user's files may be of either kind."""
-    return await value if inspect.isawaitable(value) else value
+            await common.async_result(destination.write(chunk))

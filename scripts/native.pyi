@@ -1,3 +1,4 @@
+# The source of `_native.pyi`; run `python -m scripts.unasync` after a change.
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import GenericAlias, TracebackType
@@ -58,7 +59,7 @@ class InsertOneResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
+        """Always `True`, because `w=0` is not supported."""
 
 @final
 class InsertManyResult:
@@ -67,11 +68,11 @@ class InsertManyResult:
     def __new__(cls, inserted_ids: list[Any], acknowledged: bool) -> Self: ...
     @property
     def inserted_ids(self) -> list[Any]:
-        """The `_id`s of the inserted documents, in the order in which they were given."""
+        """The `_id`s of the inserted documents, in the order of the arguments."""
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
+        """Always `True`, because `w=0` is not supported."""
 
 @final
 class UpdateResult:
@@ -79,27 +80,27 @@ class UpdateResult:
 
     @property
     def matched_count(self) -> int:
-        """How many documents matched."""
+        """The number of documents that matched."""
 
     @property
     def modified_count(self) -> int:
-        """How many documents were changed."""
+        """The number of modified documents."""
 
     @property
     def upserted_id(self) -> Any:
-        """The `_id` of the document that was inserted since none matched, or `None`."""
+        """The `_id` of the upserted document, or `None`."""
 
     @property
     def did_upsert(self) -> bool:
-        """Whether a document was inserted since none matched."""
+        """Whether a document was upserted."""
 
     @property
     def raw_result(self) -> dict[str, Any]:
-        """What the server said."""
+        """The server's reply."""
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
+        """Always `True`, because `w=0` is not supported."""
 
 @final
 class DeleteResult:
@@ -107,23 +108,23 @@ class DeleteResult:
 
     @property
     def deleted_count(self) -> int:
-        """How many documents were deleted."""
+        """The number of deleted documents."""
 
     @property
     def raw_result(self) -> dict[str, Any]:
-        """What the server said."""
+        """The server's reply."""
 
     @property
     def acknowledged(self) -> bool:
-        """Whether MongoDB confirmed the write: always, since `w=0` is refused."""
+        """Always `True`, because `w=0` is not supported."""
 
 @final
 class AsyncMongoClient(Generic[_DocumentT]):
-    """A MongoDB client (the driver path) with PyMongo's API, to be awaited.
+    """An asynchronous MongoDB client (the driver path) with PyMongo's API.
 
-    Making one does no I/O: it connects with its first call. It may be used
-    from any thread and any event loop, asyncio's or uvloop's, also from
-    several at once, and in forked and spawned processes.
+    Creating a client does no I/O: it connects with its first call. It may be used
+    from several threads and event loops (asyncio's or uvloop's) at once, and in
+    forked and spawned processes.
     """
 
     def __new__(
@@ -139,47 +140,46 @@ class AsyncMongoClient(Generic[_DocumentT]):
         add_ids: bool = False,
         **options: Any,
     ) -> Self:
-        """Make a client.
+        """Create a client.
 
         Args:
-            host: a `mongodb://` or `mongodb+srv://` URI, or `host[:port]`, or a
-                list of these; `localhost` if absent.
-            port: the port of hosts that come without one, 27017 if absent.
-            document_class: the class of documents that are read; `dict` if absent.
+            host: a `mongodb://` or `mongodb+srv://` URI, `host[:port]`, or a list of
+                these; `localhost` by default.
+            port: the port of hosts without one; 27017 by default.
+            document_class: the class of documents that are read; `dict` by default.
             tz_aware: whether dates that are read have the time zone UTC.
-            connect: not used: it connects with its first call.
-            type_registry: how values of other classes are written and read.
-            coalesce: whether concurrent `insert_one` calls may leave as one command;
-                each still gets its own result. Not while a `CommandListener` listens.
-            add_ids: whether documents that are inserted get the `_id` that was made
-                for them, as with PyMongo.
-            options: options of the connection string, by their names there
+            connect: ignored: the client connects with its first call.
+            type_registry: the codecs of values of other classes.
+            coalesce: whether concurrent `insert_one` calls may be sent as one command;
+                each still gets its own result. Has no effect with a `CommandListener`.
+            add_ids: whether inserted documents get the generated `_id`, as with PyMongo.
+            options: options of the connection string, by name
                 (`serverSelectionTimeoutMS=5000`, in milliseconds; `tls=True`;
                 `w="majority"`), and `username`, `password`, `tzinfo`, `event_listeners`,
                 `server_api`, `read_preference` and the other names of codec options.
 
         Raises:
-            pymongo.errors.InvalidURI: the URI cannot be read.
-            pymongo.errors.ConfigurationError: an option is unknown or wrong.
+            pymongo.errors.InvalidURI: the URI is malformed.
+            pymongo.errors.ConfigurationError: an option is unknown or invalid.
         """
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> AsyncMongoClient[dict[str, Any]]:
-        """Give the client for the extension's variables.
+        """Return the client for the extension's variables.
 
-        The same values give the same client in one process, from any thread
-        or event loop. Changed values give a new one; the old one closes once
-        its last call has ended and nobody holds it.
+        Within a process, the same values return the same client, from any thread or
+        event loop. Changed values return a new client; the old one closes once its
+        last call has completed and it is no longer referenced.
 
         Args:
             config: the variables, as in `self.config`: `DB`, `DB_HOST`,
                 `DRIVER_COLLECTION`, and, where `DB_HOST` is a bare host,
-                `DB_USER` and `DB_PASSWORD`; optionally `DB_OPTIONS`. Looks for
-                a server for 5 seconds, unless `DB_OPTIONS` says otherwise.
+                `DB_USER` and `DB_PASSWORD`; optionally `DB_OPTIONS`. The server
+                selection timeout is 5 seconds, unless `DB_OPTIONS` sets another.
 
         Raises:
-            pymongo.errors.ConfigurationError: names every variable that is
-                missing or malformed, and no value. No I/O is done.
+            pymongo.errors.ConfigurationError: variables are missing or
+                malformed; the message names each, without values. No I/O is done.
         """
 
     def get_database(
@@ -190,11 +190,11 @@ class AsyncMongoClient(Generic[_DocumentT]):
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
     ) -> AsyncDatabase[_DocumentT]:
-        """Give the database of that name, or the default one; with other options, where they are given.
+        """Return the database of that name, or the default database, with the given options.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
-            pymongo.errors.ConfigurationError: there is no default.
+            pymongo.errors.ConfigurationError: no default database is set.
         """
 
     def get_default_database(
@@ -205,24 +205,24 @@ class AsyncMongoClient(Generic[_DocumentT]):
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
     ) -> AsyncDatabase[_DocumentT]:
-        """Give the database that the connection string or the variables name, or else `default`.
+        """Return the database that the connection string or the variables name, or else `default`.
 
         Raises:
-            pymongo.errors.ConfigurationError: they name none.
+            pymongo.errors.ConfigurationError: neither is set.
         """
 
     def get_default_collection(self) -> AsyncCollection[_DocumentT]:
-        """Give the collection that the variables name.
+        """Return the collection that the variables name.
 
         Raises:
-            pymongo.errors.ConfigurationError: the client does not come from `from_config`.
+            pymongo.errors.ConfigurationError: the client was not created by `from_config`.
         """
 
     def close(self) -> Coroutine[Any, Any, None]:
-        """Close the connections; calls under way fail with `AutoReconnect` or `InvalidOperation`.
+        """Close the connections; calls in progress fail with `AutoReconnect` or `InvalidOperation`.
 
-        A client of `from_config` serves others too and stays open: it closes
-        when its variables change.
+        A client of `from_config` is shared and stays open: it closes when its
+        variables change.
         """
 
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
@@ -232,22 +232,23 @@ class AsyncMongoClient(Generic[_DocumentT]):
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> Coroutine[Any, Any, None]: ...
-    # driver path
-    def list_database_names(self, session: AsyncClientSession | None = None, comment: Any = None) -> Coroutine[Any, Any, list[str]]:
-        """The names of the databases."""
+    def list_database_names(
+        self, session: AsyncClientSession | None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, list[str]]:
+        """List the names of the databases."""
 
     def drop_database(
         self, name_or_database: str | AsyncDatabase[Any], session: AsyncClientSession | None = None, comment: Any = None
     ) -> Coroutine[Any, Any, None]:
-        """Remove a database, by its name or itself."""
+        """Drop a database, given by name or as an object."""
 
     def server_info(self, session: AsyncClientSession | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
-        """What the server says of itself."""
+        """Return information about the server (`buildInfo`)."""
 
     def list_databases(
         self, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> AsyncCursor[dict[str, Any]]:
-        """The databases; gives a cursor. It may be awaited first."""
+        """Return a cursor over the databases. Awaiting it is optional."""
 
     def start_session(
         self,
@@ -255,15 +256,16 @@ class AsyncMongoClient(Generic[_DocumentT]):
         default_transaction_options: Any = None,
         snapshot: bool | None = False,
     ) -> AsyncClientSession:
-        """Start a session. It does no I/O, and may be awaited first.
+        """Start a session, without I/O. Awaiting it is optional.
 
         Args:
-            causal_consistency: whether its reads see its own writes, on any node; yes, unless `snapshot`.
-            default_transaction_options: PyMongo's `TransactionOptions` of its transactions.
-            snapshot: whether all its reads see one moment.
+            causal_consistency: whether reads observe the session's own writes on any node;
+                `True` by default, unless `snapshot` is set.
+            default_transaction_options: PyMongo's `TransactionOptions` for its transactions.
+            snapshot: whether all reads use the same point in time.
 
         Raises:
-            pymongo.errors.ConfigurationError: both are wanted.
+            pymongo.errors.ConfigurationError: both `causal_consistency` and `snapshot` are set.
         """
 
     def bulk_write(
@@ -277,16 +279,16 @@ class AsyncMongoClient(Generic[_DocumentT]):
         let: _Document | None = None,
         write_concern: WriteConcern | None = None,
     ) -> Coroutine[Any, Any, ClientBulkWriteResult]:
-        """Do many writes to any collections, with PyMongo's models and a `namespace` each; needs MongoDB 8.0.
+        """Execute writes to any collections, given as PyMongo's models with a `namespace`; requires MongoDB 8.0.
 
         Raises:
-            pymongo.errors.ClientBulkWriteException: some were refused; tells which.
-            pymongo.errors.PyMongoError: as `find_one`.
+            pymongo.errors.ClientBulkWriteException: MongoDB rejected some of the writes; its `error` names them.
+            pymongo.errors.PyMongoError: the errors of `find_one`.
         """
 
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -299,14 +301,14 @@ class AsyncMongoClient(Generic[_DocumentT]):
         full_document_before_change: str | None = None,
         show_expanded_events: bool | None = None,
     ) -> AsyncChangeStream[_DocumentT]:
-        """Watch all databases; gives a change stream, which may be awaited first.
+        """Open a change stream of all databases. Awaiting it is optional.
 
-        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        The arguments are PyMongo's. After a lost connection, the stream resumes automatically.
         """
 
     @property
     def address(self) -> Coroutine[Any, Any, tuple[str, int] | None]:
-        """The address of the server that writes go to, or `None`."""
+        """The address of the server that receives writes, or `None`."""
 
     @property
     def primary(self) -> Coroutine[Any, Any, tuple[str, int] | None]:
@@ -322,44 +324,43 @@ class AsyncMongoClient(Generic[_DocumentT]):
 
     @property
     def is_primary(self) -> Coroutine[Any, Any, bool]:
-        """Whether a server takes writes."""
+        """Whether a writable server is available."""
 
     @property
     def is_mongos(self) -> Coroutine[Any, Any, bool]:
-        """Whether the server is a router of a sharded cluster."""
+        """Whether the server is a `mongos` of a sharded cluster."""
 
     @property
     def nodes(self) -> frozenset[tuple[str, int]]:
-        """The addresses of the servers that are known now."""
+        """The addresses of the currently known servers."""
 
     @property
     def topology_description(self) -> TopologyDescription:
-        """PyMongo's description of the servers that are known now."""
+        """PyMongo's description of the currently known servers."""
 
     HOST: Final[str]
     PORT: Final[int]
-    def aconnect(self) -> Coroutine[Any, Any, None]:  # awaited only
-        """Resolve the DNS seed list of a `mongodb+srv://` string, so that the first call need not."""
+    def aconnect(self) -> Coroutine[Any, Any, None]:
+        """Resolve the DNS seed list of a `mongodb+srv://` URI before the first call."""
 
-    def aclose(self) -> Coroutine[Any, Any, None]:  # awaited only
-        """As `close`."""
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """An alias of `close`."""
 
-    # both paths
     @property
     def codec_options(self) -> CodecOptions[Any]:
-        """How documents are read and written."""
+        """The codec options: how documents are encoded and decoded."""
 
     @property
     def read_preference(self) -> Any:
-        """Which servers are read from."""
+        """The read preference: which servers reads use."""
 
     @property
     def write_concern(self) -> WriteConcern:
-        """When a write counts."""
+        """The write concern: when a write is acknowledged."""
 
     @property
     def read_concern(self) -> ReadConcern:
-        """What a read may see."""
+        """The read concern: which data reads return."""
 
     def __getitem__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
@@ -374,7 +375,7 @@ class AsyncDatabase(Generic[_DocumentT]):
 
     @property
     def client(self) -> AsyncMongoClient[_DocumentT]:
-        """The client that it came from."""
+        """The client of the database."""
 
     @property
     def name(self) -> str:
@@ -388,7 +389,7 @@ class AsyncDatabase(Generic[_DocumentT]):
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
     ) -> AsyncCollection[_DocumentT]:
-        """Give the collection of that name; with other options, where they are given.
+        """Return the collection of that name, with the given options.
 
         Raises:
             pymongo.errors.InvalidName: MongoDB does not allow the name.
@@ -401,25 +402,24 @@ class AsyncDatabase(Generic[_DocumentT]):
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
     ) -> AsyncDatabase[_DocumentT]:
-        """The same database with other options."""
+        """Return the same database with other options."""
 
     @property
     def codec_options(self) -> CodecOptions[Any]:
-        """How documents are read and written."""
+        """The codec options: how documents are encoded and decoded."""
 
     @property
     def read_preference(self) -> Any:
-        """Which servers are read from."""
+        """The read preference: which servers reads use."""
 
     @property
     def write_concern(self) -> WriteConcern:
-        """When a write counts."""
+        """The write concern: when a write is acknowledged."""
 
     @property
     def read_concern(self) -> ReadConcern:
-        """What a read may see."""
+        """The read concern: which data reads return."""
 
-    # driver path
     def list_collection_names(
         self,
         session: AsyncClientSession | None = None,
@@ -427,7 +427,7 @@ class AsyncDatabase(Generic[_DocumentT]):
         comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, list[str]]:
-        """The names of the collections."""
+        """List the names of the collections."""
 
     def list_collections(
         self,
@@ -436,7 +436,7 @@ class AsyncDatabase(Generic[_DocumentT]):
         comment: Any = None,
         **kwargs: Any,
     ) -> AsyncCursor[dict[str, Any]]:
-        """The collections; gives a cursor. It may be awaited first."""
+        """Return a cursor over the collections. Awaiting it is optional."""
 
     def create_collection(
         self,
@@ -449,10 +449,10 @@ class AsyncDatabase(Generic[_DocumentT]):
         check_exists: bool | None = True,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, AsyncCollection[_DocumentT]]:
-        """Make a collection; gives it. Keywords are the options of MongoDB's `create`.
+        """Create a collection and return it. Keywords are the options of MongoDB's `create` command.
 
         Raises:
-            pymongo.errors.CollectionInvalid: there is one of that name.
+            pymongo.errors.CollectionInvalid: a collection of that name exists.
         """
 
     def drop_collection(
@@ -462,7 +462,7 @@ class AsyncDatabase(Generic[_DocumentT]):
         comment: Any = None,
         encrypted_fields: None = None,
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Remove a collection, by its name or itself; gives the server's answer. Nothing where there is none."""
+        """Drop a collection, given by name or as an object, if it exists; return the server's reply."""
 
     def command(
         self,
@@ -476,22 +476,22 @@ class AsyncDatabase(Generic[_DocumentT]):
         comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Run a command on the primary; gives the server's answer.
+        """Run a command on the primary and return the server's reply.
 
         Args:
             command: the command's name, or the whole command.
-            value: the value of the name, where the name is given; 1, unless said otherwise.
-            check: whether an answer that is an error raises.
-            allowable_errors: messages and codes of errors that do not.
-            read_preference: which servers may answer; the primary, unless said otherwise.
-            codec_options: how the command is written and the answer read; PyMongo's defaults if absent.
-            session: the session that the command is part of.
-            comment: shows up in the server's log and profiler.
-            **kwargs: more fields of the command.
+            value: the value of the command's name, if `command` is a name; 1 by default.
+            check: whether an error reply raises.
+            allowable_errors: messages and codes of errors that do not raise.
+            read_preference: the servers that may be used; the primary by default.
+            codec_options: how the command is encoded and the reply decoded; PyMongo's defaults by default.
+            session: the session of the command.
+            comment: appears in the server's log and profiler.
+            **kwargs: additional fields of the command.
 
         Raises:
-            pymongo.errors.OperationFailure: MongoDB refused it.
-            pymongo.errors.PyMongoError: as `find_one`.
+            pymongo.errors.OperationFailure: MongoDB rejected it.
+            pymongo.errors.PyMongoError: the errors of `find_one`.
         """
 
     def cursor_command(
@@ -505,17 +505,17 @@ class AsyncDatabase(Generic[_DocumentT]):
         max_await_time_ms: int | None = None,
         **kwargs: Any,
     ) -> AsyncCursor[Any]:
-        """Run a command whose answer is a cursor; gives the cursor. It may be awaited first."""
+        """Run a command whose reply is a cursor, and return that cursor. Awaiting it is optional."""
 
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
     ) -> AsyncCursor[Any]:
-        """Run a pipeline that begins without a collection; gives a cursor. It may be awaited first."""
+        """Run a pipeline that needs no collection, and return a cursor. Awaiting it is optional."""
 
     def validate_collection(
         self,
@@ -526,20 +526,20 @@ class AsyncDatabase(Generic[_DocumentT]):
         background: bool | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Check a collection's data and indexes; gives the server's answer.
+        """Validate a collection's data and indexes; return the server's reply.
 
         Raises:
-            pymongo.errors.CollectionInvalid: something is wrong with it.
+            pymongo.errors.CollectionInvalid: the collection is corrupt.
         """
 
     def dereference(
         self, dbref: DBRef, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, _DocumentT | None]:
-        """The document that a `DBRef` is of, or `None`."""
+        """Return the document that a `DBRef` refers to, or `None`."""
 
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -552,12 +552,11 @@ class AsyncDatabase(Generic[_DocumentT]):
         full_document_before_change: str | None = None,
         show_expanded_events: bool | None = None,
     ) -> AsyncChangeStream[_DocumentT]:
-        """Watch all collections; gives a change stream, which may be awaited first.
+        """Open a change stream of all collections. Awaiting it is optional.
 
-        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        The arguments are PyMongo's. After a lost connection, the stream resumes automatically.
         """
 
-    # both paths
     def __getitem__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -576,11 +575,11 @@ class AsyncCollection(Generic[_DocumentT]):
 
     @property
     def full_name(self) -> str:
-        """The database's and the collection's name, with a dot between."""
+        """The namespace: `<database>.<collection>`."""
 
     @property
     def database(self) -> AsyncDatabase[_DocumentT]:
-        """The database that it is in."""
+        """The database of the collection."""
 
     def with_options(
         self,
@@ -589,23 +588,23 @@ class AsyncCollection(Generic[_DocumentT]):
         write_concern: WriteConcern | None = None,
         read_concern: ReadConcern | None = None,
     ) -> AsyncCollection[_DocumentT]:
-        """The same collection with other options."""
+        """Return the same collection with other options."""
 
     @property
     def codec_options(self) -> CodecOptions[Any]:
-        """How documents are read and written."""
+        """The codec options: how documents are encoded and decoded."""
 
     @property
     def read_preference(self) -> Any:
-        """Which servers are read from."""
+        """The read preference: which servers reads use."""
 
     @property
     def write_concern(self) -> WriteConcern:
-        """When a write counts."""
+        """The write concern: when a write is acknowledged."""
 
     @property
     def read_concern(self) -> ReadConcern:
-        """What a read may see."""
+        """The read concern: which data reads return."""
 
     def insert_one(
         self,
@@ -616,21 +615,21 @@ class AsyncCollection(Generic[_DocumentT]):
     ) -> Coroutine[Any, Any, InsertOneResult]:
         """Insert a document.
 
-        The document is not changed. An `_id` is made if it has none. A lost
-        connection is tried once more, without storing twice (retryable writes).
+        The caller's document is not modified. An `_id` is generated if it has none. After
+        a lost connection, the insert is retried once, without storing the document twice.
 
         Args:
             document: a mapping with `str` keys, at most 16 MiB as BSON.
             bypass_document_validation: whether to skip the collection's validator.
-            session: the session that the call is part of.
-            comment: shows up in the server's log and profiler.
+            session: the session of the call.
+            comment: appears in the server's log and profiler.
 
         Raises:
-            pymongo.errors.DuplicateKeyError: the `_id`, or another unique key, exists.
-            pymongo.errors.DocumentTooLarge: it is larger than 16 MiB.
-            bson.errors.InvalidDocument: BSON cannot hold it; names the field's path.
-            pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
-            pymongo.errors.OperationFailure: MongoDB refused (rights, validation, …).
+            pymongo.errors.DuplicateKeyError: the `_id` or another unique key exists.
+            pymongo.errors.DocumentTooLarge: the document is larger than 16 MiB.
+            bson.errors.InvalidDocument: a value cannot be encoded as BSON; the message names its path.
+            pymongo.errors.ServerSelectionTimeoutError: no server is available within the timeout.
+            pymongo.errors.OperationFailure: MongoDB rejected the command (permissions, validation, …).
             pymongo.errors.AutoReconnect: the connection was lost.
         """
 
@@ -642,19 +641,19 @@ class AsyncCollection(Generic[_DocumentT]):
         session: AsyncClientSession | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, InsertManyResult]:
-        """Insert documents, in as few commands as the server's limits allow.
+        """Insert documents with as few commands as the server's limits allow.
 
         Args:
             documents: one or more documents.
-            ordered: whether to stop at the first that is refused.
+            ordered: whether to stop at the first error.
             bypass_document_validation: whether to skip the collection's validator.
-            session: the session that the call is part of.
-            comment: shows up in the server's log and profiler.
+            session: the session of the call.
+            comment: appears in the server's log and profiler.
 
         Raises:
-            pymongo.errors.BulkWriteError: some were refused; `details` says which.
-            TypeError: `documents` is not a list, or empty.
-            pymongo.errors.PyMongoError: as `insert_one`.
+            pymongo.errors.BulkWriteError: some writes failed; `details` names them.
+            TypeError: `documents` is not a list, or is empty.
+            pymongo.errors.PyMongoError: the errors of `insert_one`.
         """
 
     def find_one(
@@ -685,13 +684,13 @@ class AsyncCollection(Generic[_DocumentT]):
     ) -> Coroutine[Any, Any, _DocumentT | None]:
         """Find the first document that matches, or `None`.
 
-        The arguments are those of `find`, but that a `filter` that is no mapping is
-        an `_id` to look for; `limit` is of no use.
+        The arguments are those of `find`, except that a `filter` that is not a mapping is
+        an `_id`; `limit` is ignored.
 
         Raises:
-            pymongo.errors.OperationFailure: MongoDB refused the query.
-            pymongo.errors.ExecutionTimeout: it took longer than `max_time_ms` milliseconds.
-            pymongo.errors.ServerSelectionTimeoutError: no server within the timeout.
+            pymongo.errors.OperationFailure: MongoDB rejected the query.
+            pymongo.errors.ExecutionTimeout: the query took longer than `max_time_ms` milliseconds.
+            pymongo.errors.ServerSelectionTimeoutError: no server is available within the timeout.
             pymongo.errors.AutoReconnect: the connection was lost.
         """
 
@@ -721,14 +720,14 @@ class AsyncCollection(Generic[_DocumentT]):
         allow_disk_use: bool | None = None,
         let: _Document | None = None,
     ) -> AsyncCursor[_DocumentT]:
-        """Find all documents that match; gives a cursor, which asks the server once it is read.
+        """Return a cursor over the documents that match; the query is sent when the cursor is first read.
 
         The arguments are PyMongo's. `oplog_replay`, `max_scan` and `snapshot`, which MongoDB
-        has no more, are not supported, nor is `CursorType.EXHAUST`.
+        has removed, and `CursorType.EXHAUST` are not supported.
 
         Raises:
-            NotImplementedError: an argument that is not supported; names it.
-            TypeError: an argument of a wrong type.
+            NotImplementedError: an argument is not supported; the message names it.
+            TypeError: an argument has a wrong type.
         """
 
     def update_one(
@@ -747,13 +746,13 @@ class AsyncCollection(Generic[_DocumentT]):
     ) -> Coroutine[Any, Any, UpdateResult]:
         """Update the first document that matches.
 
-        Arguments as PyMongo's.
+        The arguments are PyMongo's.
 
         Raises:
             ValueError: the update has no operators.
-            pymongo.errors.DuplicateKeyError: it would make a unique key twice.
-            pymongo.errors.OperationFailure: MongoDB refused it.
-            pymongo.errors.PyMongoError: as `insert_one`.
+            pymongo.errors.DuplicateKeyError: the update would duplicate a unique key.
+            pymongo.errors.OperationFailure: MongoDB rejected it.
+            pymongo.errors.PyMongoError: the errors of `insert_one`.
         """
 
     def update_many(
@@ -769,7 +768,7 @@ class AsyncCollection(Generic[_DocumentT]):
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, UpdateResult]:
-        """Update all documents that match; arguments and errors as `update_one`'s."""
+        """Update all documents that match; arguments and errors as for `update_one`."""
 
     def replace_one(
         self,
@@ -784,7 +783,7 @@ class AsyncCollection(Generic[_DocumentT]):
         sort: _Sort | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, UpdateResult]:
-        """Replace the first document that matches; arguments and errors as `update_one`'s.
+        """Replace the first document that matches; arguments and errors as for `update_one`.
 
         Raises:
             ValueError: the replacement has operators.
@@ -799,7 +798,7 @@ class AsyncCollection(Generic[_DocumentT]):
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
-        """Delete the first document that matches; errors as `update_one`'s."""
+        """Delete the first document that matches; errors as for `update_one`."""
 
     def delete_many(
         self,
@@ -810,30 +809,31 @@ class AsyncCollection(Generic[_DocumentT]):
         let: _Document | None = None,
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
-        """Delete all documents that match; errors as `update_one`'s."""
+        """Delete all documents that match; errors as for `update_one`."""
 
     def aggregate(
         self,
-        pipeline: list[_Document],
+        pipeline: Sequence[_Document],
         session: AsyncClientSession | None = None,
         let: _Document | None = None,
         comment: Any = None,
         **kwargs: Any,
     ) -> AsyncCursor[Any]:
-        """Run an aggregation pipeline; gives a cursor, which asks the server once it is read. It may be awaited first.
+        """Run an aggregation pipeline, and return a cursor. Awaiting it is optional.
+
+        The pipeline is sent when the cursor is first read.
 
         Raises:
-            TypeError: the pipeline is no list, or a keyword is not known.
+            TypeError: the pipeline is not a list, or a keyword is unknown.
         """
 
-    # driver path
     def count_documents(
         self, filter: _Document, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, int]:
-        """How many documents match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
+        """Count the documents that match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
 
     def estimated_document_count(self, comment: Any = None, **kwargs: Any) -> Coroutine[Any, Any, int]:
-        """How many documents there are, as the collection's metadata say. Keyword: `maxTimeMS`."""
+        """Estimate the number of documents from the collection's metadata. Keyword: `maxTimeMS`."""
 
     def distinct(
         self,
@@ -844,7 +844,7 @@ class AsyncCollection(Generic[_DocumentT]):
         hint: _Sort | None = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, list[Any]]:
-        """The values that a field has in the documents that match. Keywords: `maxTimeMS`, `collation`."""
+        """List the distinct values of a field in the documents that match. Keywords: `maxTimeMS`, `collation`."""
 
     def find_one_and_update(
         self,
@@ -861,10 +861,10 @@ class AsyncCollection(Generic[_DocumentT]):
         comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, _DocumentT | None]:
-        """Update the first document that matches; gives it as it was, or as it is then.
+        """Update the first document that matches; return it as it was before, or as it is afterwards.
 
         `return_document` is PyMongo's `ReturnDocument`. Keywords: `maxTimeMS`,
-        `collation`, `bypass_document_validation`. Errors as `update_one`'s.
+        `collation`, `bypass_document_validation`. Errors as for `update_one`.
         """
 
     def find_one_and_replace(
@@ -881,7 +881,7 @@ class AsyncCollection(Generic[_DocumentT]):
         comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, _DocumentT | None]:
-        """Replace the first document that matches; as `find_one_and_update`."""
+        """Replace the first document that matches; otherwise like `find_one_and_update`."""
 
     def find_one_and_delete(
         self,
@@ -894,21 +894,27 @@ class AsyncCollection(Generic[_DocumentT]):
         comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, _DocumentT | None]:
-        """Delete the first document that matches; gives it. As `find_one_and_update`."""
+        """Delete the first document that matches and return it; otherwise like `find_one_and_update`."""
 
-    def index_information(self, session: AsyncClientSession | None = None, comment: Any = None) -> Coroutine[Any, Any, dict[str, Any]]:
-        """What is known of each index, by its name."""
+    def index_information(
+        self, session: AsyncClientSession | None = None, comment: Any = None
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Return information about each index, by name."""
 
     def list_indexes(
         self, session: AsyncClientSession | None = None, comment: Any = None
     ) -> AsyncCursor[dict[str, Any]]:
-        """The indexes; gives a cursor. It may be awaited first."""
+        """Return a cursor over the indexes. Awaiting it is optional."""
 
-    def drop_index(self, index_or_name: _Sort, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any) -> Coroutine[Any, Any, None]:
-        """Remove an index, by its name or its keys."""
+    def drop_index(
+        self, index_or_name: _Sort, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, None]:
+        """Drop an index, given by name or by keys."""
 
-    def drop_indexes(self, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any) -> Coroutine[Any, Any, None]:
-        """Remove all indexes but that of `_id`."""
+    def drop_indexes(
+        self, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, None]:
+        """Drop all indexes except that of `_id`."""
 
     def drop(
         self,
@@ -916,55 +922,69 @@ class AsyncCollection(Generic[_DocumentT]):
         comment: Any = None,
         encrypted_fields: None = None,
     ) -> Coroutine[Any, Any, None]:
-        """Remove the collection; nothing where there is none."""
+        """Drop the collection, if it exists."""
 
     def create_index(
         self, keys: _Sort, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, str]:
-        """Make an index; gives its name. Keywords are the options of MongoDB's `createIndexes`."""
+        """Create an index and return its name. Keywords are the options of MongoDB's `createIndexes` command."""
 
     def create_indexes(
-        self, indexes: Sequence[IndexModel], session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+        self,
+        indexes: Sequence[IndexModel],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> Coroutine[Any, Any, list[str]]:
-        """Make indexes of PyMongo's `IndexModel`s; gives their names. Keywords: `maxTimeMS`, `commitQuorum`."""
+        """Create indexes from PyMongo's `IndexModel`s and return their names. Keywords: `maxTimeMS`, `commitQuorum`."""
 
     def create_search_index(
-        self, model: _Document | SearchIndexModel, session: AsyncClientSession | None = None, comment: Any = None,
+        self,
+        model: _Document | SearchIndexModel,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, str]:
-        """Make a search index of PyMongo's `SearchIndexModel` or a mapping; gives its name."""
+        """Create a search index from PyMongo's `SearchIndexModel` or a mapping, and return its name."""
 
     def create_search_indexes(
-        self, models: list[SearchIndexModel], session: AsyncClientSession | None = None, comment: Any = None,
+        self,
+        models: list[SearchIndexModel],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, list[str]]:
-        """Make search indexes; gives their names."""
+        """Create search indexes and return their names."""
 
     def drop_search_index(
         self, name: str, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, None]:
-        """Remove a search index; nothing where there is no such collection."""
+        """Drop a search index; no effect if the collection does not exist."""
 
     def update_search_index(
-        self, name: str, definition: _Document, session: AsyncClientSession | None = None, comment: Any = None,
+        self,
+        name: str,
+        definition: _Document,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, None]:
-        """Give a search index another definition."""
+        """Replace the definition of a search index."""
 
     def list_search_indexes(
         self, name: str | None = None, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> AsyncCursor[dict[str, Any]]:
-        """The search indexes, or the one of that name; gives a cursor. It may be awaited first."""
+        """Return a cursor over the search indexes, or the one of that name. Awaiting it is optional."""
 
     def rename(
         self, new_name: str, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Give the collection another name; gives the server's answer. Keyword: `dropTarget`."""
+        """Rename the collection; return the server's reply. Keyword: `dropTarget`."""
 
     def options(
         self, session: AsyncClientSession | None = None, comment: Any = None
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """The options that the collection was made with."""
+        """Return the options that the collection was created with."""
 
     def bulk_write(
         self,
@@ -975,33 +995,37 @@ class AsyncCollection(Generic[_DocumentT]):
         comment: Any = None,
         let: _Document | None = None,
     ) -> Coroutine[Any, Any, BulkWriteResult]:
-        """Do many writes, PyMongo's `InsertOne`, `UpdateOne`, …, in few commands.
+        """Execute writes (PyMongo's `InsertOne`, `UpdateOne`, …) with as few commands as possible.
 
         Args:
             requests: the writes.
-            ordered: whether to stop at the first that is refused.
+            ordered: whether to stop at the first error.
             bypass_document_validation: whether to skip the collection's validator.
-            session: the session that the writes are part of.
-            comment: shows up in the server's log and profiler.
+            session: the session of the writes.
+            comment: appears in the server's log and profiler.
             let: variables for the writes' expressions.
 
         Raises:
-            pymongo.errors.BulkWriteError: some were refused; `details` says which.
-            pymongo.errors.InvalidOperation: there are none.
-            pymongo.errors.PyMongoError: as `insert_one`.
+            pymongo.errors.BulkWriteError: some writes failed; `details` names them.
+            pymongo.errors.InvalidOperation: `requests` is empty.
+            pymongo.errors.PyMongoError: the errors of `insert_one`.
         """
 
     def find_raw_batches(self, *args: Any, **kwargs: Any) -> AsyncRawBatchCursor[bytes]:
-        """As `find`, but each item is a batch of documents as BSON."""
+        """Like `find`, but each item is a batch of documents as BSON."""
 
     def aggregate_raw_batches(
-        self, pipeline: list[_Document], session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+        self,
+        pipeline: Sequence[_Document],
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        **kwargs: Any,
     ) -> AsyncRawBatchCursor[bytes]:
-        """As `aggregate`, but each item is a batch of documents as BSON."""
+        """Like `aggregate`, but each item is a batch of documents as BSON."""
 
     def watch(
         self,
-        pipeline: list[_Document] | None = None,
+        pipeline: Sequence[_Document] | None = None,
         full_document: str | None = None,
         resume_after: _Document | None = None,
         max_await_time_ms: int | None = None,
@@ -1014,12 +1038,11 @@ class AsyncCollection(Generic[_DocumentT]):
         full_document_before_change: str | None = None,
         show_expanded_events: bool | None = None,
     ) -> AsyncChangeStream[_DocumentT]:
-        """Watch the collection; gives a change stream, which may be awaited first.
+        """Open a change stream of the collection. Awaiting it is optional.
 
-        The arguments are PyMongo's. A stream whose connection broke resumes by itself.
+        The arguments are PyMongo's. After a lost connection, the stream resumes automatically.
         """
 
-    # both paths
     def _save_event(
         self,
         settings: StoreSettings,
@@ -1041,73 +1064,72 @@ class AsyncCollection(Generic[_DocumentT]):
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@@CURSOR
 @final
 class AsyncCursor(Generic[_DocumentT]):
-    """The documents of a query, as they come. The next batch is fetched while this one is read.
+    """A cursor over the documents of a query. It prefetches the next batch.
 
-    Options are set before the first document is asked for; afterwards setting
-    one raises `pymongo.errors.InvalidOperation`.
+    Options can be set before the first document is requested; afterwards, setting one
+    raises `pymongo.errors.InvalidOperation`.
     """
 
     @property
     def collection(self) -> Any:
-        """The collection that it reads."""
+        """The collection of the query."""
 
     @property
     def alive(self) -> bool:
-        """Whether more documents may come."""
+        """Whether the cursor may return more documents."""
 
     @property
     def cursor_id(self) -> int | None:
-        """The server's id of the cursor: `None` before it is there, 0 once the server has no more."""
+        """The server's cursor id: `None` before the query is sent, 0 once it is exhausted."""
 
     @property
     def session(self) -> AsyncClientSession | None:
-        """The session that it is in."""
+        """The session of the cursor."""
 
     @property
     def address(self) -> None:
-        """Always `None`: the driver does not tell which server the cursor is on."""
+        """Always `None`: the driver does not expose the cursor's server."""
 
     @property
     def retrieved(self) -> int:
-        """How many documents have been taken."""
+        """The number of documents that were returned."""
 
     def to_list(self, length: int | None = None) -> Coroutine[Any, Any, list[_DocumentT]]:
-        """All documents that are left, or at most `length` of them.
+        """Return all remaining documents, or at most `length` of them.
 
         Raises:
             ValueError: `length` is 0.
-            pymongo.errors.PyMongoError: as `find_one`.
+            pymongo.errors.PyMongoError: the errors of `find_one`.
         """
 
     def sort(self, key_or_list: _Sort, direction: Any = None) -> Self:
-        """Set the order: a field's name and a direction, a list of names or of pairs, or a mapping."""
+        """Set the sort order: a field's name and a direction, a list of names or of pairs, or a mapping."""
 
     def skip(self, skip: int) -> Self:
-        """Set how many matches to pass over."""
+        """Set the number of documents to skip."""
 
     def limit(self, limit: int) -> Self:
-        """Set the most documents to return; 0 is no limit, a negative number one batch."""
+        """Set the maximum number of documents; 0 means no limit, a negative number a single batch."""
 
     def batch_size(self, batch_size: int) -> Self:
-        """Set the most documents in one batch; 0 is the server's own choice."""
+        """Set the maximum number of documents per batch; 0 means the server's default."""
 
     def hint(self, index: _Sort | None) -> Self:
-        """Set the index to use, by its name or its keys."""
+        """Set the index to use, by name or by keys."""
 
     def collation(self, collation: Any) -> Self:
-        """Set how texts compare: a `pymongo.collation.Collation`, or a mapping."""
+        """Set the collation: a `pymongo.collation.Collation`, or a mapping."""
 
     def comment(self, comment: Any) -> Self:
-        """Set a comment, which shows up in the server's log and profiler."""
+        """Set a comment, which appears in the server's log and profiler."""
 
     def max_time_ms(self, max_time_ms: int | None) -> Self:
-        """Set how long the server may work on it, in milliseconds."""
+        """Set the server's time limit for the query, in milliseconds."""
 
     def allow_disk_use(self, allow_disk_use: bool) -> Self:
-        """Set whether the server may sort on disk."""
+        """Set whether the server may use temporary files to sort."""
 
     def max(self, spec: _Sort) -> Self:
         """Set the exclusive upper bound in the index of `hint`."""
@@ -1116,7 +1138,7 @@ class AsyncCursor(Generic[_DocumentT]):
         """Set the inclusive lower bound in the index of `hint`."""
 
     def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
-        """Set how long the server waits for something new, in milliseconds, for `CursorType.TAILABLE_AWAIT`."""
+        """Set how long the server waits for new documents, in milliseconds, with `CursorType.TAILABLE_AWAIT`."""
 
     def add_option(self, mask: int) -> Self:
         """Set flags of the query, such as `CursorType.TAILABLE`.
@@ -1132,26 +1154,26 @@ class AsyncCursor(Generic[_DocumentT]):
         """Set a condition in JavaScript."""
 
     def distinct(self, key: str) -> Coroutine[Any, Any, list[Any]]:
-        """The values that a field has in the documents that match."""
+        """List the distinct values of a field in the documents that match."""
 
     def explain(self) -> Coroutine[Any, Any, dict[str, Any]]:
-        """How the server would carry the query out."""
+        """Return the server's plan of the query."""
 
     def clone(self) -> Self:
-        """The same query, not begun."""
+        """Return an unevaluated copy of the cursor."""
 
     def rewind(self) -> Self:
-        """Begin anew: the next document is the query's first."""
+        """Reset the cursor: the next document is the query's first."""
 
     def __getitem__(self, index: Any, /) -> Any: ...
     def next(self) -> Coroutine[Any, Any, _DocumentT]:
-        """The next document; raises `StopAsyncIteration` where there is none."""
+        """Return the next document; raise `StopAsyncIteration` if none is left."""
 
     def try_next(self) -> Coroutine[Any, Any, _DocumentT | None]:
-        """The next document, or `None` where there is none now."""
+        """Return the next document, or `None` if none is available now."""
 
     def close(self) -> Coroutine[Any, Any, None]:
-        """Let the server go of the query."""
+        """Close the cursor on the server."""
 
     def __await__(self) -> Generator[Any, None, Self]: ...
     def __aiter__(self) -> Self: ...
@@ -1168,70 +1190,70 @@ class AsyncCursor(Generic[_DocumentT]):
 
 @final
 class AsyncRawBatchCursor(Generic[_DocumentT]):
-    """The batches of a query, as BSON. The next batch is fetched while this one is read.
+    """A cursor over the batches of a query, as BSON. It prefetches the next batch.
 
-    Options are set before the first document is asked for; afterwards setting
-    one raises `pymongo.errors.InvalidOperation`.
+    Options can be set before the first batch is requested; afterwards, setting one
+    raises `pymongo.errors.InvalidOperation`.
     """
 
     @property
     def collection(self) -> Any:
-        """The collection that it reads."""
+        """The collection of the query."""
 
     @property
     def alive(self) -> bool:
-        """Whether more documents may come."""
+        """Whether the cursor may return more documents."""
 
     @property
     def cursor_id(self) -> int | None:
-        """The server's id of the cursor: `None` before it is there, 0 once the server has no more."""
+        """The server's cursor id: `None` before the query is sent, 0 once it is exhausted."""
 
     @property
     def session(self) -> AsyncClientSession | None:
-        """The session that it is in."""
+        """The session of the cursor."""
 
     @property
     def address(self) -> None:
-        """Always `None`: the driver does not tell which server the cursor is on."""
+        """Always `None`: the driver does not expose the cursor's server."""
 
     @property
     def retrieved(self) -> int:
-        """How many documents have been taken."""
+        """The number of documents that were returned."""
 
     def to_list(self, length: int | None = None) -> Coroutine[Any, Any, list[_DocumentT]]:
-        """All documents that are left, or at most `length` of them.
+        """Return all remaining documents, or at most `length` of them.
 
         Raises:
             ValueError: `length` is 0.
-            pymongo.errors.PyMongoError: as `find_one`.
+            pymongo.errors.PyMongoError: the errors of `find_one`.
         """
 
     def sort(self, key_or_list: _Sort, direction: Any = None) -> Self:
-        """Set the order: a field's name and a direction, a list of names or of pairs, or a mapping."""
+        """Set the sort order: a field's name and a direction, a list of names or of pairs, or a mapping."""
 
     def skip(self, skip: int) -> Self:
-        """Set how many matches to pass over."""
+        """Set the number of documents to skip."""
 
     def limit(self, limit: int) -> Self:
-        """Set the most documents to return; 0 is no limit, a negative number one batch."""
+        """Set the maximum number of documents; 0 means no limit, a negative number a single batch."""
 
     def batch_size(self, batch_size: int) -> Self:
-        """Set the most documents in one batch; 0 is the server's own choice."""
+        """Set the maximum number of documents per batch; 0 means the server's default."""
 
     def hint(self, index: _Sort | None) -> Self:
-        """Set the index to use, by its name or its keys."""
+        """Set the index to use, by name or by keys."""
 
     def collation(self, collation: Any) -> Self:
-        """Set how texts compare: a `pymongo.collation.Collation`, or a mapping."""
+        """Set the collation: a `pymongo.collation.Collation`, or a mapping."""
 
     def comment(self, comment: Any) -> Self:
-        """Set a comment, which shows up in the server's log and profiler."""
+        """Set a comment, which appears in the server's log and profiler."""
 
     def max_time_ms(self, max_time_ms: int | None) -> Self:
-        """Set how long the server may work on it, in milliseconds."""
+        """Set the server's time limit for the query, in milliseconds."""
 
     def allow_disk_use(self, allow_disk_use: bool) -> Self:
-        """Set whether the server may sort on disk."""
+        """Set whether the server may use temporary files to sort."""
 
     def max(self, spec: _Sort) -> Self:
         """Set the exclusive upper bound in the index of `hint`."""
@@ -1240,7 +1262,7 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
         """Set the inclusive lower bound in the index of `hint`."""
 
     def max_await_time_ms(self, max_await_time_ms: int | None) -> Self:
-        """Set how long the server waits for something new, in milliseconds, for `CursorType.TAILABLE_AWAIT`."""
+        """Set how long the server waits for new documents, in milliseconds, with `CursorType.TAILABLE_AWAIT`."""
 
     def add_option(self, mask: int) -> Self:
         """Set flags of the query, such as `CursorType.TAILABLE`.
@@ -1256,26 +1278,26 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
         """Set a condition in JavaScript."""
 
     def distinct(self, key: str) -> Coroutine[Any, Any, list[Any]]:
-        """The values that a field has in the documents that match."""
+        """List the distinct values of a field in the documents that match."""
 
     def explain(self) -> Coroutine[Any, Any, dict[str, Any]]:
-        """How the server would carry the query out."""
+        """Return the server's plan of the query."""
 
     def clone(self) -> Self:
-        """The same query, not begun."""
+        """Return an unevaluated copy of the cursor."""
 
     def rewind(self) -> Self:
-        """Begin anew: the next document is the query's first."""
+        """Reset the cursor: the next document is the query's first."""
 
     def __getitem__(self, index: Any, /) -> Any: ...
     def next(self) -> Coroutine[Any, Any, _DocumentT]:
-        """The next document; raises `StopAsyncIteration` where there is none."""
+        """Return the next document; raise `StopAsyncIteration` if none is left."""
 
     def try_next(self) -> Coroutine[Any, Any, _DocumentT | None]:
-        """The next document, or `None` where there is none now."""
+        """Return the next document, or `None` if none is available now."""
 
     def close(self) -> Coroutine[Any, Any, None]:
-        """Let the server go of the query."""
+        """Close the cursor on the server."""
 
     def __await__(self) -> Generator[Any, None, Self]: ...
     def __aiter__(self) -> Self: ...
@@ -1292,11 +1314,11 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
 
 @final
 class AsyncClientSession:
-    """A session: its calls are in their order, and can be one transaction. Not for calls at the same time."""
+    """A session: its calls are ordered, and can form a transaction. Not for concurrent calls."""
 
     @property
     def client(self) -> AsyncMongoClient[Any]:
-        """The client that started it."""
+        """The client that started the session."""
 
     @property
     def options(self) -> Any:
@@ -1304,11 +1326,11 @@ class AsyncClientSession:
 
     @property
     def session_id(self) -> dict[str, Any]:
-        """The server's id of it."""
+        """The session's id (`lsid`)."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the session has ended."""
 
     @property
     def in_transaction(self) -> bool:
@@ -1316,17 +1338,17 @@ class AsyncClientSession:
 
     @property
     def cluster_time(self) -> dict[str, Any] | None:
-        """The newest cluster time that it has seen."""
+        """The newest cluster time that the session has seen."""
 
     @property
     def operation_time(self) -> Timestamp | None:
-        """The time of its last call."""
+        """The operation time of the last call."""
 
     def advance_cluster_time(self, cluster_time: _Document) -> None:
-        """Take over a cluster time of another session's, if it is newer."""
+        """Advance to the cluster time of another session, if it is newer."""
 
     def advance_operation_time(self, operation_time: Timestamp) -> None:
-        """Take over an operation time of another session's, if it is newer."""
+        """Advance to the operation time of another session, if it is newer."""
 
     def start_transaction(
         self,
@@ -1335,28 +1357,28 @@ class AsyncClientSession:
         read_preference: Any = None,
         max_commit_time_ms: int | None = None,
     ) -> AsyncTransactionContext:
-        """Begin a transaction, at once; gives a context, which may be awaited first.
+        """Start a transaction, and return its context manager. Awaiting it is optional.
 
-        The context commits the transaction at its end, or aborts it where it fails.
+        At its end, the context manager commits the transaction, or aborts it after an exception.
 
         Raises:
-            pymongo.errors.InvalidOperation: one is in progress, or the session has ended.
+            pymongo.errors.InvalidOperation: a transaction is in progress, or the session has ended.
         """
 
     def commit_transaction(self) -> Coroutine[Any, Any, None]:
         """Commit the transaction.
 
         Raises:
-            pymongo.errors.InvalidOperation: there is none.
-            pymongo.errors.PyMongoError: with the label `UnknownTransactionCommitResult`
-                where it may have been committed: then committing again is safe.
+            pymongo.errors.InvalidOperation: no transaction is in progress.
+            pymongo.errors.PyMongoError: with the label `UnknownTransactionCommitResult`,
+                the transaction may have been committed, and committing again is safe.
         """
 
     def abort_transaction(self) -> Coroutine[Any, Any, None]:
         """Abort the transaction.
 
         Raises:
-            pymongo.errors.InvalidOperation: there is none.
+            pymongo.errors.InvalidOperation: no transaction is in progress.
         """
 
     def with_transaction(
@@ -1367,18 +1389,18 @@ class AsyncClientSession:
         read_preference: Any = None,
         max_commit_time_ms: int | None = None,
     ) -> Coroutine[Any, Any, _T]:
-        """Call `callback(session)` in a transaction, and again where MongoDB says that it may help, for up to 120 s.
+        """Run `callback(session)` in a transaction, and retry transient errors for up to 120 s.
 
         Raises:
-            Exception: what the callback raises.
-            pymongo.errors.PyMongoError: it could not be committed.
+            Exception: any error of the callback.
+            pymongo.errors.PyMongoError: the transaction could not be committed.
         """
 
     def bind(self, end_session: bool = True) -> NoReturn:
-        """Not supported: raises `NotImplementedError`. Pass the session to each call."""
+        """Not supported: raises `NotImplementedError`. Pass the session to each call instead."""
 
     def end_session(self) -> Coroutine[Any, Any, None]:
-        """End it; a transaction in progress is aborted."""
+        """End the session, and abort a transaction in progress."""
 
     def __await__(self) -> Generator[Any, None, Self]: ...
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
@@ -1394,7 +1416,7 @@ class AsyncClientSession:
 @final
 @type_check_only
 class AsyncTransactionContext:
-    """A transaction's context."""
+    """The context manager of a transaction."""
 
     def __await__(self) -> Generator[Any, None, Self]: ...
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
@@ -1407,29 +1429,29 @@ class AsyncTransactionContext:
 
 @final
 class AsyncChangeStream(Generic[_DocumentT]):
-    """The changes of a collection, a database, or all of them, as they happen."""
+    """A change stream of a collection, a database or all databases."""
 
     @property
     def alive(self) -> bool:
-        """Whether more changes may come."""
+        """Whether the stream may return more changes."""
 
     @property
     def resume_token(self) -> dict[str, Any] | None:
-        """The token to resume after; `None` before there is one."""
+        """The token to resume after, or `None` before the first one."""
 
     def next(self) -> Coroutine[Any, Any, _DocumentT]:
-        """The next change; waits for it.
+        """Wait for the next change and return it.
 
         Raises:
-            StopAsyncIteration: it is closed.
-            pymongo.errors.PyMongoError: as `find_one`.
+            StopAsyncIteration: the stream is closed.
+            pymongo.errors.PyMongoError: the errors of `find_one`.
         """
 
     def try_next(self) -> Coroutine[Any, Any, _DocumentT | None]:
-        """The next change, or `None` if there is none within `max_await_time_ms`."""
+        """Return the next change, or `None` if there is none within `max_await_time_ms`."""
 
     def close(self) -> Coroutine[Any, Any, None]:
-        """Let the server go of it."""
+        """Close the stream on the server."""
 
     def __await__(self) -> Generator[Any, None, Self]: ...
     def __aiter__(self) -> Self: ...
@@ -1444,13 +1466,14 @@ class AsyncChangeStream(Generic[_DocumentT]):
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@@DATA_API
+# The Data API classes declare what differs from the driver's. `scripts/unasync.py` adds the members that they share.
+@final
 class AsyncDataApiClient(Generic[_DocumentT]):
-    """A client of the Data API (MongoDB over HTTP), to be awaited.
+    """An asynchronous client of the Data API (MongoDB over HTTP).
 
-    Making one does no I/O: it connects with its first call. It may be used
-    from any thread and any event loop, asyncio's or uvloop's, also from
-    several at once, and in forked and spawned processes.
+    Creating a client does no I/O: it connects with its first call. It may be used
+    from several threads and event loops (asyncio's or uvloop's) at once, and in
+    forked and spawned processes.
     """
 
     def __new__(
@@ -1467,76 +1490,136 @@ class AsyncDataApiClient(Generic[_DocumentT]):
         coalesce: bool = True,
         add_ids: bool = False,
     ) -> Self:
-        """Make a client.
+        """Create a client.
 
         Args:
-            endpoint: the base URL, up to and without `/action/…`.
+            endpoint: the base URL, without `/action/…`.
             api_key: sent as the `api-key` header.
             data_source: sent as `dataSource`.
             database: the default database.
             collection: the default collection.
-            timeoutMS: how long a call may take, repeats included, in milliseconds.
-            connectTimeoutMS: how long a connection may take, in milliseconds.
-            retryWrites: whether a call that is safe to repeat is repeated, twice at most.
-            coalesce: whether concurrent `insert_one` calls may leave as one request,
-                where their `_id`s are made here; each still gets its own result.
-            add_ids: whether documents that are inserted get the `_id` that was made
-                for them, as with PyMongo.
+            timeoutMS: the time limit of a call, including retries, in milliseconds.
+            connectTimeoutMS: the time limit of connecting, in milliseconds.
+            retryWrites: whether calls that are safe to repeat are retried, at most twice.
+            coalesce: whether concurrent `insert_one` calls may be sent as one request, if
+                the client generates their `_id`s; each still gets its own result.
+            add_ids: whether inserted documents get the generated `_id`, as with PyMongo.
 
         Raises:
-            pymongo.errors.ConfigurationError: names the argument that is wrong.
+            pymongo.errors.ConfigurationError: an argument is invalid; the message names it.
         """
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> AsyncDataApiClient[dict[str, Any]]:
-        """Give the client for the extension's variables.
+        """Return the client for the extension's variables.
 
-        The same values give the same client in one process, from any thread
-        or event loop. Changed values give a new one; the old one closes once
-        its last call has ended and nobody holds it.
+        Within a process, the same values return the same client, from any thread or
+        event loop. Changed values return a new client; the old one closes once its
+        last call has completed and it is no longer referenced.
 
         Args:
             config: the variables, as in `self.config`: `DB`, `DATA_API_ENDPOINT`,
                 `API_KEY`, `CLUSTER` and `HTTP_COLLECTION`.
 
         Raises:
-            pymongo.errors.ConfigurationError: names every variable that is
-                missing or malformed, and no value. No I/O is done.
+            pymongo.errors.ConfigurationError: variables are missing or
+                malformed; the message names each, without values. No I/O is done.
         """
-@@TAIL
+
+    def get_default_database(
+        self,
+        default: str | None = None,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> AsyncDataApiDatabase[_DocumentT]:
+        """Return the database that the arguments or the variables name, or else `default`.
+
+        Raises:
+            pymongo.errors.ConfigurationError: neither is set.
+        """
+
+    def get_default_collection(self) -> AsyncDataApiCollection[_DocumentT]:
+        """Return the collection that the arguments or the variables name.
+
+        Raises:
+            pymongo.errors.ConfigurationError: neither the arguments nor the variables name one.
+        """
+
+@final
+class AsyncDataApiDatabase(Generic[_DocumentT]):
+    """A database of an `AsyncDataApiClient`."""
+
+@final
+class AsyncDataApiCollection(Generic[_DocumentT]):
+    """A collection of an `AsyncDataApiClient`.
+
+    The Data API supports the arguments `upsert` and `ordered` of writes, `projection` of
+    reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
+    `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
+    """
+
+    def insert_one(
+        self,
+        document: _Document,
+        bypass_document_validation: bool | None = None,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+    ) -> Coroutine[Any, Any, InsertOneResult]:
+        """Insert a document.
+
+        The caller's document is not modified. An `_id` is generated if it has none. A call
+        without a response is repeated, without storing the document twice.
+
+        Args:
+            document: a mapping with `str` keys, at most 16 MiB as BSON.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session of the call.
+            comment: appears in the server's log and profiler.
+
+        Raises:
+            pymongo.errors.DuplicateKeyError: the `_id` or another unique key exists.
+            pymongo.errors.DocumentTooLarge: the document is larger than 16 MiB.
+            bson.errors.InvalidDocument: a value cannot be encoded as BSON; the message names its path.
+            pymongo.errors.ServerSelectionTimeoutError: no server is available within the timeout.
+            pymongo.errors.OperationFailure: MongoDB rejected the command (permissions, validation, …).
+            pymongo.errors.AutoReconnect: the connection was lost.
+        """
+
 class Model:
-    """An object of Connect's, or a part of one. The classes of `connect.eaas.mongodb.events` derive from it."""
+    """An object of Connect, or a part of one; the base class of those in `connect.eaas.mongodb.events`."""
 
     def __new__(cls, data: Mapping[str, Any] | Model, *, strict: bool = False) -> Self:
-        """Make an instance of any JSON object.
+        """Create an instance from any JSON object.
 
-        The object may differ from what the class describes: see `deviations`. An attribute
-        whose value is of another type than the class declares returns the value as it is.
+        The object may differ from the class: see `deviations`. An attribute whose value has
+        another type than the class declares returns the value unchanged.
 
         Args:
             data: the object, or an instance of another class.
-            strict: raise where the object differs.
+            strict: whether to raise if the object differs.
 
         Raises:
-            connect.eaas.mongodb.events.EventValidationError: it is no JSON object; or, if
-                `strict`, it differs from what the class describes. Lists every problem
+            connect.eaas.mongodb.events.EventValidationError: `data` is not a JSON object,
+                or differs from the class and `strict` is set. The message lists each problem
                 with its path.
         """
 
     @classmethod
     def validate(cls, data: Mapping[str, Any] | Model) -> Self:
-        """Make an instance of an object that is what the class describes, as with `strict`.
+        """Create an instance with `strict`: the object must match the class.
 
         Raises:
-            connect.eaas.mongodb.events.EventValidationError: it is not; lists every problem with its path.
+            connect.eaas.mongodb.events.EventValidationError: it does not; the message lists each problem.
         """
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """How the object differs from what the class describes: the first 50 deviations."""
+        """The differences between the object and the class, at most 50."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The object as a `dict`: equal to what it was made from, in the same order."""
+        """Return the object as a `dict`, equal to the original and in the same order."""
 
     def __getattr__(self, name: str, /) -> Any: ...
     def __getitem__(self, name: str, /) -> Any: ...
@@ -1549,19 +1632,19 @@ class Model:
     def __deepcopy__(self, memo: Any) -> Self: ...
 
 def parse_event(event_type: str, obj: Mapping[str, Any] | Model, *, strict: bool = False) -> Model:
-    """The object of an event, as an instance of its class.
+    """Return the object of an event as an instance of its class.
 
-    The object's id chooses the class, then the event type; `Other` is the class of what
-    neither identifies.
+    The object's id determines the class, or else the event type; if neither does, the
+    class is `Other`.
 
     Args:
         event_type: the type of the event, known or not.
         obj: any JSON object.
-        strict: raise where the object differs from what the class describes.
+        strict: whether to raise if the object differs from the class.
 
     Raises:
-        connect.eaas.mongodb.events.EventValidationError: it is no JSON object; or, if
-            `strict`, it differs from what its class describes. Lists every problem with
+        connect.eaas.mongodb.events.EventValidationError: `obj` is not a JSON object, or
+            differs from the class and `strict` is set. The message lists each problem with
             its path.
     """
 
@@ -1584,12 +1667,12 @@ class StoreSettings:
     def dead_letter(self, event_type: object, obj: object) -> tuple[str, str | None]: ...
 
 def store_metrics() -> dict[str, Any]:
-    """What the event store has counted in this process.
+    """Return the event store's counters in this process.
 
     `events_stored`, `events_duplicate`, `events_deviating` (different from their model),
     `events_unstorable` and `dead_letters` are counts; `deviations` maps a class and a field,
-    such as `("AssetRequest", "asset.external_id")`, to how often it deviated. At most 1,000
-    fields are counted.
+    such as `("AssetRequest", "asset.external_id")`, to the number of its deviations. At most
+    1,000 fields are counted.
     """
 
 def _count_dead_letter() -> None: ...
@@ -1604,10 +1687,10 @@ class SaveResult:
 
     @property
     def stored(self) -> bool:
-        """Whether this call stored it."""
+        """Whether this call stored the event."""
 
     @property
     def duplicate(self) -> bool:
-        """Whether the same content was stored already."""
+        """Whether the same content was already stored."""
 
     def __eq__(self, other: object, /) -> bool: ...

@@ -1,0 +1,1 @@
+"""The source of the asynchronous API, from which `scripts/unasync.py` generates the blocking API."""

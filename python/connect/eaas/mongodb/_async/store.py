@@ -1,0 +1,301 @@
+"""The event store with an asynchronous API."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from connect.eaas.mongodb._common import store as common
+from connect.eaas.mongodb._common.store import OBJECT_ID, RECEIPT, RECEIVED_AT, DeadLetter, Path, StoredEvent
+from connect.eaas.mongodb._native import (
+    AsyncCollection,
+    AsyncCursor,
+    AsyncDataApiClient,
+    AsyncDataApiCollection,
+    AsyncMongoClient,
+    SaveResult,
+    _count_dead_letter,
+)
+
+if TYPE_CHECKING:
+    from connect.eaas.mongodb.events import EventValidationError, Model
+    from typing_extensions import Self
+
+__all__ = ["AsyncDeadLetterCursor", "AsyncEventCursor", "AsyncEventStore"]
+
+
+class AsyncEventCursor:
+    """A cursor over stored events."""
+
+    __module__ = "connect.eaas.mongodb.store"
+
+    def __init__(self, cursor: AsyncCursor) -> None:
+        """Wrap a cursor over the events' documents."""
+        self._cursor = cursor
+
+    def __aiter__(self) -> AsyncIterator[StoredEvent]:
+        return self
+
+    async def __anext__(self) -> StoredEvent:
+        return StoredEvent._of(await self._cursor.__anext__())
+
+    async def to_list(self, length: int | None = None) -> list[StoredEvent]:
+        """Return all remaining events, or at most `length` of them."""
+        return [StoredEvent._of(document) for document in await self._cursor.to_list(length)]
+
+    async def close(self) -> None:
+        """Close the cursor on the server."""
+        await self._cursor.close()
+
+
+class AsyncDeadLetterCursor:
+    """A cursor over dead letters."""
+
+    __module__ = "connect.eaas.mongodb.store"
+
+    def __init__(self, letters: Any, cursor: AsyncCursor) -> None:
+        """Wrap a cursor over documents of the collection `letters`."""
+        self._letters = letters
+        self._cursor = cursor
+
+    def __aiter__(self) -> AsyncIterator[DeadLetter]:
+        return self
+
+    async def __anext__(self) -> DeadLetter:
+        return await self._whole(await self._cursor.__anext__())
+
+    async def to_list(self, length: int | None = None) -> list[DeadLetter]:
+        """Return all remaining letters, or at most `length` of them."""
+        return [await self._whole(stored) for stored in await self._cursor.to_list(length)]
+
+    async def close(self) -> None:
+        """Close the cursor on the server."""
+        await self._cursor.close()
+
+    async def _whole(self, stored: dict[str, Any]) -> DeadLetter:
+        parts = []
+        if stored.get("parts", 1) > 1:
+            parts = await self._letters.find(common.parts_of(stored["_id"])).sort([("part", 1)]).to_list()
+        return DeadLetter._of(stored, parts)
+
+
+class AsyncEventStore(common.Store):
+    """The event store with an asynchronous API; it stores each event once.
+
+    `from_config` is cheap, so call it in every handler: all stores share the
+    client's connections. Waiting for MongoDB does not hold the GIL.
+    """
+
+    __module__ = "connect.eaas.mongodb.store"
+
+    def __init__(self, collection: AsyncCollection | AsyncDataApiCollection, **options: Any) -> None:
+        """Create a store on a collection of either path.
+
+        Args:
+            collection: where the events are stored.
+            **options: `redact` (bool, default `True`): whether to redact secrets
+                before anything leaves the process; `redact_paths` (iterable of str):
+                more paths to redact, such as `asset.tiers.customer.tax_id`, with `*`
+                for any characters of a name and `**` for any number of levels;
+                `keep_paths` (iterable of str): paths that are stored although they
+                are redacted by default; `redact_key` (str): replace values by a digest
+                with this key, so that equal values can still be recognized;
+                `extension_id`, `environment_id` (str): stored with each event;
+                `ttl_seconds` (int): after how many seconds MongoDB removes an event,
+                once `ensure_indexes` has been called; `dead_letter_ttl_seconds` (int,
+                default 90 days): the same for dead letters, 0 for never.
+
+        Raises:
+            pymongo.errors.ConfigurationError: a path that cannot be redacted.
+        """
+        super().__init__(**options)
+        self.collection: AsyncCollection | AsyncDataApiCollection = collection
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, path: Path | None = None, **options: Any) -> Self:
+        """Return the store for the extension's variables.
+
+        Args:
+            config: the extension's variables, `self.config` in a handler.
+            path: `driver` or `data_api`; by default the driver if `DB_HOST` is set.
+            **options: the options of the class.
+
+        Raises:
+            pymongo.errors.ConfigurationError: variables are missing or invalid; the message names each.
+        """
+        options = cls._options(config, options)
+        if common.path_of(config, path) == "driver":
+            return cls(AsyncMongoClient.from_config(config).get_default_collection(), **options)
+        return cls(AsyncDataApiClient.from_config(config).get_default_collection(), **options)
+
+    def save(
+        self,
+        event_type: str,
+        obj: dict[str, Any] | Model,
+        *,
+        task_id: str | None = None,
+        installation_id: str | None = None,
+    ) -> Coroutine[Any, Any, SaveResult]:
+        """Store an event's object, unless the same content is already stored.
+
+        The object is stored unchanged, whatever its shape; its differences from its model are
+        listed in `_connect.deviations`. Storing takes one round trip, and concurrent calls
+        share it. The caller's object is not modified.
+
+        Args:
+            event_type: the type of the event, known or not.
+            obj: the object as a handler receives it, or an instance of its class. Any
+                other JSON value is stored too.
+            task_id: the task that delivered the event. It is part of the record's identity for
+                schedules, product actions, custom events, and objects without an id.
+            installation_id: the installation that the event is about.
+
+        Raises:
+            EventValidationError: MongoDB cannot store the object: it nests more than 100
+                levels deep, is larger than 16 MiB, or has an integer beyond 64 bits or a
+                value that neither JSON nor BSON has.
+            pymongo.errors.PyMongoError: the errors of `insert_one`.
+        """
+        return self.collection._save_event(self._settings, event_type, obj, task_id, installation_id)
+
+    async def save_many(self, events: Iterable[tuple[str, dict[str, Any] | Model]]) -> list[SaveResult | Exception]:
+        """Store many events, given as pairs of an event type and an object.
+
+        Returns, for each event, its result or the exception that `save` would have raised.
+        Up to a thousand events are in flight at a time.
+        """
+        results: list[SaveResult | Exception] = []
+        for batch in common.batches(events):
+            results += await self.collection._save_events(self._settings, batch)
+        return results
+
+    def history(self, object_id: str | int) -> AsyncEventCursor:
+        """Return all records of an object, the oldest first; a numeric id also matches its text."""
+        query = {OBJECT_ID: str(object_id)}
+        return AsyncEventCursor(self.collection.find(query).sort([(RECEIVED_AT, 1), (RECEIPT, 1)]))
+
+    async def latest(self, object_id: str | int) -> StoredEvent | None:
+        """Return the newest record of an object, or `None`."""
+        cursor = self.collection.find({OBJECT_ID: str(object_id)}).sort([(RECEIVED_AT, -1), (RECEIPT, -1)]).limit(1)
+        found = await cursor.to_list()
+        return StoredEvent._of(found[0]) if found else None
+
+    def find(self, *, limit: int = 0, newest_first: bool = True, **wanted: Any) -> AsyncEventCursor:
+        """Find stored events.
+
+        Args:
+            limit: the maximum number of events; 0 means no limit.
+            newest_first: whether the newest event comes first, or the oldest.
+            **wanted: `event_type`, `status` (or state), `product`, `marketplace`, `account`
+                (in any role: customer, tier, vendor, provider, owner) and `object_id`,
+                each one value or several; `since` (inclusive) and `until` (exclusive),
+                datetimes of when the event was received.
+        """
+        order = -1 if newest_first else 1
+        return AsyncEventCursor(
+            self.collection.find(common.event_query(**wanted))
+            .sort([(RECEIVED_AT, order), (RECEIPT, order)])
+            .limit(limit)
+        )
+
+    async def ensure_indexes(self) -> None:
+        """Create the indexes that `history`, `latest` and `find` use, and the TTL indexes.
+
+        It is safe to call this at every start, from many instances at once. If a time to
+        live has changed, its TTL index is updated.
+
+        Raises:
+            NotImplementedError: the Data API cannot create indexes.
+        """
+        if not isinstance(self.collection, AsyncCollection):
+            raise NotImplementedError("the Data API cannot create indexes: call ensure_indexes on the driver path")
+        database = self.collection.database
+        for indexes in self._indexes():
+            try:
+                await database.command(indexes.create())
+            except Exception as error:
+                if not indexes.ttl_differs(error):
+                    raise
+                await database.command(indexes.change_ttl())
+                await database.command(indexes.create())
+            if indexes.ttl_seconds is None:
+                try:
+                    await database.command(indexes.drop_ttl())
+                except Exception as error:
+                    if not common.is_missing(error):
+                        raise
+
+    async def add_dead_letter(
+        self,
+        event_type: object,
+        obj: object,
+        error: EventValidationError,
+        *,
+        task_id: str | None = None,
+        installation_id: str | None = None,
+    ) -> None:
+        """Store an object that cannot be stored as an event as JSON text, in `<collection>_dead_letters`.
+
+        The object is redacted as an event is. The same object of the same task is stored once.
+
+        Args:
+            event_type: the type of the event.
+            obj: the object.
+            error: why it could not be stored.
+            task_id: the task that delivered it.
+            installation_id: the installation that the event is about.
+
+        Raises:
+            pymongo.errors.PyMongoError: the errors of `insert_one`.
+        """
+        from pymongo.errors import DuplicateKeyError
+
+        letters = self._letters()
+        for document in reversed(
+            common.letter_documents(self._settings, event_type, obj, error, task_id, installation_id)
+        ):
+            with contextlib.suppress(DuplicateKeyError):
+                await letters.insert_one(document)
+        _count_dead_letter()
+
+    def dead_letters(
+        self,
+        *,
+        event_type: str | None = None,
+        object_id: str | None = None,
+        task_id: str | None = None,
+        since: datetime.datetime | None = None,
+        until: datetime.datetime | None = None,
+        limit: int = 0,
+        newest_first: bool = True,
+    ) -> AsyncDeadLetterCursor:
+        """Find objects that could not be stored as events; `since` and `until` as for `find`."""
+        order = -1 if newest_first else 1
+        letters = self._letters()
+        query = common.letter_query(event_type, object_id, task_id, since, until)
+        return AsyncDeadLetterCursor(letters, letters.find(query).sort([("received_at", order)]).limit(limit))
+
+    async def replay(self, letter: DeadLetter, obj: object = None) -> SaveResult:
+        """Store the payload of a dead letter as an event, and remove the letter.
+
+        Args:
+            letter: a letter from `dead_letters`.
+            obj: an object to store instead of the letter's payload, such as a corrected one.
+
+        Raises:
+            EventValidationError: the object still cannot be stored; the letter is kept.
+            pymongo.errors.PyMongoError: the errors of `save` and `delete_one`.
+        """
+        payload: Any = letter.payload if obj is None else obj
+        event_type: Any = letter.event_type
+        saved = await self.save(event_type, payload, task_id=letter.task_id, installation_id=letter.installation_id)
+        letters = self._letters()
+        await letters.delete_many(common.parts_of(letter.id))
+        await letters.delete_one({"_id": letter.id})
+        return saved
+
+    async def drain(self) -> None:
+        """Wait until all inserts in flight have completed."""
+        await self.collection._drain()

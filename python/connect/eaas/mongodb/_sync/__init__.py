@@ -1,0 +1,1 @@
+"""The blocking API, which `scripts/unasync.py` generates from `_async/`."""
