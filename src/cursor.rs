@@ -163,19 +163,19 @@ impl Default for Demand {
 
 impl Demand {
     /// Requests an item, unless a request is pending.
-    pub fn ask(&self) {
+    pub fn request(&self) {
         if !self.requested.swap(true, Ordering::Relaxed) {
             self.permits.add_permits(1);
         }
     }
 
     /// Marks the pending request as fulfilled.
-    pub fn answered(&self) {
+    pub fn fulfilled(&self) {
         self.requested.store(false, Ordering::Relaxed);
     }
 
     /// Waits for a request.
-    pub async fn wanted(&self) {
+    pub async fn requested(&self) {
         if let Ok(permit) = self.permits.acquire().await {
             permit.forget();
         }
@@ -198,7 +198,7 @@ impl Fetching {
     ) -> Self {
         let demand: Option<Arc<Demand>> = (!ahead).then(Arc::default);
         let (sender, receiver) = mpsc::channel(1);
-        let wanted = demand.clone();
+        let requests = demand.clone();
         let task = runtime.spawn(Heard::scope(heard.clone(), async move {
             let opened = std::panic::AssertUnwindSafe(open);
             let opened = futures_util::FutureExt::catch_unwind(opened).await.unwrap_or_else(|_| {
@@ -212,8 +212,8 @@ impl Fetching {
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
             while let Ok(slot) = sender.reserve().await {
-                if let Some(wanted) = &wanted {
-                    wanted.wanted().await;
+                if let Some(requests) = &requests {
+                    requests.requested().await;
                 }
                 let Some(batch) = batches.next().await else { return };
                 let failed = batch.is_err();
@@ -247,13 +247,13 @@ impl Fetching {
                     Ok(batch) => Some(batch),
                     Err(_) => {
                         if let Some(demand) = &demand {
-                            demand.ask();
+                            demand.request();
                         }
                         batches.recv().await
                     }
                 };
                 if let Some(demand) = &demand {
-                    demand.answered();
+                    demand.fulfilled();
                 }
                 let Some(batch) = next else { return Ok((fetched, true)) };
                 let batch = batch?;

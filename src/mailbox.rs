@@ -133,11 +133,11 @@ mod tests {
         let boxes = [(); 2].map(|()| Arc::new(Mailbox::new(Some(Sockets::new().unwrap()))));
         let wakeups = (0..10).map(|token| Wakeup::new(Arc::clone(&boxes[token as usize % 2]), token)).collect();
         Wakeup::fire_all(wakeups);
-        for (place, mailbox) in boxes.iter().enumerate() {
+        for (index, mailbox) in boxes.iter().enumerate() {
             let mut bytes = [0; 64];
             let count = (&mailbox.socket.as_ref().unwrap().watched).read(&mut bytes).unwrap();
             assert_eq!(count, 1);
-            assert_eq!(mailbox.take(), (0..5).map(|n| 2 * n + place as u64).collect::<Vec<_>>());
+            assert_eq!(mailbox.take(), (0..5).map(|n| 2 * n + index as u64).collect::<Vec<_>>());
         }
     }
 

@@ -357,8 +357,8 @@ fn uri_fault(uri: &str) -> Error {
         return option_error("the connection string has an option that MongoDB does not know".to_owned());
     }
     // Find the option without which the connection string is valid.
-    for (place, (name, _)) in options.iter().enumerate() {
-        let others = options.iter().enumerate().filter(|(other, _)| *other != place);
+    for (index, (name, _)) in options.iter().enumerate() {
+        let others = options.iter().enumerate().filter(|(other, _)| *other != index);
         let others: Vec<String> = others.map(|(_, (name, value))| format!("{name}={value}")).collect();
         if let (Some(name), Ok(_)) = (known(name), ConnectionString::parse(format!("{base}?{}", others.join("&")))) {
             return option_error(format!(

@@ -138,8 +138,8 @@ impl Attempt<'_> {
         let all = concern.map(|concern| Error { labels: labels.clone(), ..self.write_concern_not_met(concern) });
         let mut results = vec![all.map_or(Ok(()), Err); count];
         for write in rejected.iter().filter_map(bson::Bson::as_document) {
-            let place = write.get_i32("index").ok().and_then(|place| usize::try_from(place).ok());
-            if let Some(result) = place.and_then(|place| results.get_mut(place)) {
+            let index = write.get_i32("index").ok().and_then(|index| usize::try_from(index).ok());
+            if let Some(result) = index.and_then(|index| results.get_mut(index)) {
                 let mut alone = write.clone();
                 alone.insert("index", 0);
                 *result = Err(Error { labels: labels.clone(), ..self.rejected(&alone) });

@@ -114,7 +114,7 @@ pub fn check_size(client: &DriverClient, namespace: &Namespace, document: &RawDo
     within_limit(document, &Attempt { doing: DOING, namespace, settings: client.settings() })
 }
 
-/// Inserts insert document.
+/// Inserts one document.
 ///
 /// # Errors
 /// `DuplicateKey`, `Write`, `WriteConcern`, `DocumentTooLarge`, and those of any command.

@@ -74,9 +74,10 @@ impl ClusterTimes {
         Search(self)
     }
 
-    /// Returns a value that is the same before a write is sent and after its reply if no search ran in between. A
-    /// connection that is out of sync may serve other calls before it is closed, with replies that were never read.
-    pub(super) fn without_search(&self) -> Option<u64> {
+    /// Returns the number of searches, or `None` during one. If it is the same before a write is sent and after its
+    /// reply, no search ran in between. A connection that is out of sync may serve other calls before it is closed,
+    /// with replies that were never read.
+    pub(super) fn search_count(&self) -> Option<u64> {
         (self.running_searches.load(Ordering::Acquire) == 0).then(|| self.searches.load(Ordering::Acquire))
     }
 
@@ -473,12 +474,12 @@ mod tests {
     #[test]
     fn a_search_for_a_connection_is_visible_afterwards() {
         let cluster_times = ClusterTimes::default();
-        let before = cluster_times.without_search();
-        assert_eq!(before, cluster_times.without_search());
+        let before = cluster_times.search_count();
+        assert_eq!(before, cluster_times.search_count());
         let search = cluster_times.start_search();
-        assert_eq!(cluster_times.without_search(), None);
+        assert_eq!(cluster_times.search_count(), None);
         drop(search);
-        assert!(cluster_times.without_search().is_some() && cluster_times.without_search() != before);
+        assert!(cluster_times.search_count().is_some() && cluster_times.search_count() != before);
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub(super) async fn write(
     if let Some(held) = &explicit {
         advance_times(session, held);
     }
-    let (known, mut without_search) = (client.cluster_times.newest(), client.cluster_times.without_search());
+    let (known, mut searches_before) = (client.cluster_times.newest(), client.cluster_times.search_count());
     let transaction = next_transaction();
     let mut retryable_write =
         RetryableWrite { database: &database, transaction, concern: concern.as_ref(), body, retried: false };
@@ -224,12 +224,12 @@ pub(super) async fn write(
         };
         if newer
             && (remaining == 0
-                || without_search.is_some_and(|before| client.cluster_times.without_search() == Some(before)))
+                || searches_before.is_some_and(|before| client.cluster_times.search_count() == Some(before)))
         {
             break;
         }
         // With the same transaction number, a connection that is in sync returns the actual result.
-        without_search = client.cluster_times.without_search();
+        searches_before = client.cluster_times.search_count();
         reply = retryable_write.send(client, session).await?;
     }
     checked_out.use_last = matches!(&reply, Err(error) if is_network_error(error)) || retryable_write.retried;

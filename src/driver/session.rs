@@ -214,7 +214,7 @@ impl Session {
 }
 
 /// Runs one of the driver's actions, optionally in a session. The expression of the action is evaluated
-/// should_resend for each retry.
+/// again for each retry.
 macro_rules! send {
     ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
         let mut retry = $crate::driver::retryable::UnsentRetry::new($client);
@@ -240,7 +240,7 @@ macro_rules! send {
 }
 
 /// Opens one of the driver's cursors, optionally in a session. The expression of the action is evaluated
-/// should_resend for each retry.
+/// again for each retry.
 macro_rules! opened {
     ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
         let mut retry = $crate::driver::retryable::UnsentRetry::new($client);

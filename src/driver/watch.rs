@@ -72,7 +72,7 @@ impl Watching {
     pub fn start(runtime: &Handle, client: Arc<DriverClient>, watch: Watch, heard: Option<Heard>) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         let demand: Arc<Demand> = Arc::default();
-        let wanted = Arc::clone(&demand);
+        let requests = Arc::clone(&demand);
         let watching = async move {
             let namespace = Arc::clone(&watch.namespace);
             let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
@@ -85,7 +85,7 @@ impl Watching {
                 return;
             }
             while let Ok(slot) = sender.reserve().await {
-                wanted.wanted().await;
+                requests.requested().await;
                 let document = client.until_given_up(stream.next_if_any(&client, &attempt)).await;
                 // Changes of the last batch may still be buffered.
                 let finished = !matches!(document, Ok(Some(_))) && (document.is_err() || !stream.is_alive());
@@ -115,11 +115,11 @@ impl Watching {
                 let next = match seen.try_recv() {
                     Ok(next) => Some(next),
                     Err(_) => {
-                        demand.ask();
+                        demand.request();
                         seen.recv().await
                     }
                 };
-                demand.answered();
+                demand.fulfilled();
                 let next = next.unwrap_or_else(|| Err(closed()))?;
                 if next.document.is_some() || once || !next.alive {
                     return Ok(next);
