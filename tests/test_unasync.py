@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
+import subprocess
+import sys
+
+import connect.eaas.mongodb as package
+import pytest
 
 from scripts import unasync
 
@@ -40,3 +46,15 @@ def test_data_api_classes_have_the_members_that_they_share() -> None:
         assert set(shared.split()) <= members
         blocking = {unasync.name_of(node) for node in classes[name.removeprefix("Async")].body}
         assert {unasync.blocking(member) for member in members} == blocking
+
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(package.__path__, "connect.eaas.mongodb.")
+    if "__main__" not in module.name
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_can_be_imported_first(name: str) -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", f"import {name}"], check=True, timeout=60)

@@ -49,8 +49,6 @@ LETTER_PART_CHARACTERS: Final = 1_000_000
 class StoredEvent:
     """A stored event."""
 
-    __module__ = "connect.eaas.mongodb.store"
-
     id: str
     """The record's `_id`: the object's id and a digest of its content."""
     event_type: str
@@ -135,8 +133,6 @@ def in_utc(time: Any) -> Any:
 class DeadLetter:
     """An object that could not be stored as an event."""
 
-    __module__ = "connect.eaas.mongodb.store"
-
     id: str
     """The letter's `_id`."""
     event_type: str | None
@@ -180,6 +176,12 @@ class DeadLetter:
             received_at=in_utc(stored.get("received_at")),
             data="".join([stored["data"], *(part["data"] for part in parts)]),
         )
+
+
+# Where users import them from. Set afterwards: `dataclass` resolves annotations in the module that a class
+# names, which may not be imported yet.
+for _public in (StoredEvent, DeadLetter):
+    _public.__module__ = "connect.eaas.mongodb.store"
 
 
 def parts_of(letter_id: str) -> dict[str, Any]:
