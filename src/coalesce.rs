@@ -73,18 +73,18 @@ pub trait SendBatch: Send + Sync + 'static {
 }
 
 /// The caller of an insert.
-pub trait Settle: Send + 'static {
+pub trait Completion: Send + 'static {
     /// Returns whether the caller still waits. A queued insert without a waiting caller is not sent.
     fn wanted(&self) -> bool;
     /// Passes the result to the caller. Returns the notification, which is sent together with others.
-    fn settle(self: Box<Self>, result: Result<()>) -> Option<Wakeup>;
+    fn complete(self: Box<Self>, result: Result<()>) -> Option<Wakeup>;
 }
 
 struct QueuedInsert<D> {
     /// Its sequence number among all inserts of the client.
     number: u64,
     document: D,
-    caller: Box<dyn Settle>,
+    caller: Box<dyn Completion>,
 }
 
 struct Queue<D> {
@@ -97,7 +97,7 @@ struct Queue<D> {
 /// The documents of one command and their callers.
 struct Batch<D> {
     documents: Vec<D>,
-    callers: Vec<Box<dyn Settle>>,
+    callers: Vec<Box<dyn Completion>>,
     /// The sequence number of the last insert when the command was sent.
     submitted: u64,
 }
@@ -134,7 +134,7 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         runtime: &Handle,
         namespace: &Arc<Namespace>,
         document: C::Document,
-        caller: Box<dyn Settle>,
+        caller: Box<dyn Completion>,
         more: More,
     ) -> bool {
         let coalescer: &Self = (**client).as_ref();
@@ -238,7 +238,7 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
             (*client).as_ref().state.lock().unwrap_or_else(PoisonError::into_inner).finished += 1;
             // Send the next command first: callers that are notified may submit their next insert.
             next = (*client).as_ref().next_batch(&namespace);
-            settle(callers, outcome);
+            complete_all(callers, outcome);
         }
     }
 
@@ -278,7 +278,7 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
     /// Removes the inserts with sequence numbers up to `submitted`. If the server was not found, or
     /// did not respond, while they were queued, they fail with the same error instead of waiting for
     /// another timeout.
-    fn take_queued_before(&self, namespace: &Namespace, submitted: u64) -> Vec<Box<dyn Settle>> {
+    fn take_queued_before(&self, namespace: &Namespace, submitted: u64) -> Vec<Box<dyn Completion>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = state.queues.get_mut(namespace) else { return Vec::new() };
         let (mut callers, mut freed) = (Vec::new(), 0);
@@ -302,13 +302,13 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
     }
 }
 
-fn settle(callers: Vec<Box<dyn Settle>>, outcome: Outcome) {
+fn complete_all(callers: Vec<Box<dyn Completion>>, outcome: Outcome) {
     let wakeups = match outcome {
-        Outcome::Same(result) => callers.into_iter().filter_map(|caller| caller.settle(result.clone())).collect(),
+        Outcome::Same(result) => callers.into_iter().filter_map(|caller| caller.complete(result.clone())).collect(),
         Outcome::Each(results) => {
             let mut results = results.into_iter();
             let missing = || Err(Error::new(ErrorKind::Protocol, "the server returned no result for the document"));
-            callers.into_iter().filter_map(|caller| caller.settle(results.next().unwrap_or_else(missing))).collect()
+            callers.into_iter().filter_map(|caller| caller.complete(results.next().unwrap_or_else(missing))).collect()
         }
     };
     Wakeup::fire_all(wakeups);
@@ -317,19 +317,19 @@ fn settle(callers: Vec<Box<dyn Settle>>, outcome: Outcome) {
 /// The caller of an insert outside an event loop: a task of the runtime or a thread.
 struct Awaited(tokio::sync::oneshot::Sender<Result<()>>);
 
-impl Settle for Awaited {
+impl Completion for Awaited {
     fn wanted(&self) -> bool {
         !self.0.is_closed()
     }
 
-    fn settle(self: Box<Self>, result: Result<()>) -> Option<Wakeup> {
+    fn complete(self: Box<Self>, result: Result<()>) -> Option<Wakeup> {
         drop(self.0.send(result));
         None
     }
 }
 
 /// Creates the caller of an insert outside an event loop, and the future of its result.
-pub fn awaited() -> (Box<dyn Settle>, impl Future<Output = Result<()>> + Send) {
+pub fn awaited() -> (Box<dyn Completion>, impl Future<Output = Result<()>> + Send) {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let finished = async move {
         let missing =

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::listener::{Heard, Listener};
+use crate::listener::{EventContext, Listener};
 
 /// A batch of documents, stored as the server's response.
 pub struct Batch {
@@ -141,7 +141,7 @@ fn malformed() -> Error {
 pub struct Fetching {
     batches: Arc<Mutex<mpsc::Receiver<Result<Batch>>>>,
     demand: Option<Arc<Demand>>,
-    heard: Option<Heard>,
+    events: Option<EventContext>,
     task: AbortHandle,
 }
 
@@ -185,21 +185,21 @@ impl Demand {
 impl Fetching {
     /// Opens a stream of batches and prefetches one batch.
     pub fn start(runtime: &Handle, open: impl Future<Output = Result<Batches>> + Send + 'static) -> Self {
-        Self::heard(runtime, true, None, open)
+        Self::with_events(runtime, true, None, open)
     }
 
     /// Opens a stream of batches. With `ahead`, it prefetches one batch; otherwise it fetches a
-    /// batch on request. Command events are attributed to the caller in `heard`.
-    pub fn heard(
+    /// batch on request. Command events are attributed to the caller in `events`.
+    pub fn with_events(
         runtime: &Handle,
         ahead: bool,
-        heard: Option<Heard>,
+        events: Option<EventContext>,
         open: impl Future<Output = Result<Batches>> + Send + 'static,
     ) -> Self {
         let demand: Option<Arc<Demand>> = (!ahead).then(Arc::default);
         let (sender, receiver) = mpsc::channel(1);
         let requests = demand.clone();
-        let task = runtime.spawn(Heard::scope(heard.clone(), async move {
+        let task = runtime.spawn(EventContext::scope(events.clone(), async move {
             let opened = std::panic::AssertUnwindSafe(open);
             let opened = futures_util::FutureExt::catch_unwind(opened).await.unwrap_or_else(|_| {
                 Err(Error::new(
@@ -223,12 +223,12 @@ impl Fetching {
                 }
             }
         }));
-        Self { batches: Arc::new(Mutex::new(receiver)), demand, heard, task: task.abort_handle() }
+        Self { batches: Arc::new(Mutex::new(receiver)), demand, events, task: task.abort_handle() }
     }
 
     /// Returns the listener of its command events.
     pub fn listener(&self) -> Option<Arc<dyn Listener>> {
-        self.heard.as_ref().map(|heard| Arc::clone(&heard.listener))
+        self.events.as_ref().map(|events| Arc::clone(&events.listener))
     }
 
     /// Fetches batches until they contain `wanted` documents or the query is exhausted. Also returns

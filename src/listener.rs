@@ -19,7 +19,7 @@ pub(crate) fn unobserved<F: IntoFuture>(work: F) -> impl Future<Output = F::Outp
 }
 
 /// An event, named as in PyMongo's listeners.
-pub struct Told {
+pub struct DriverEvent {
     /// The name, such as `command_started`.
     pub name: &'static str,
     /// The fields, with PyMongo's names where PyMongo has them.
@@ -44,21 +44,21 @@ pub trait Listener: Send + Sync {
     /// Returns the kinds of events to receive.
     fn wanted(&self) -> Wanted;
     /// Receives an event. It must not block.
-    fn told(&self, told: Told);
+    fn notify(&self, event: DriverEvent);
     /// Waits until all received events are processed. Called when a call's result is read.
-    fn settle(&self);
+    fn drain(&self);
 }
 
 /// A listener, and the caller of the call whose events it receives.
 #[derive(Clone)]
-pub struct Heard {
+pub struct EventContext {
     /// The listener.
     pub listener: Arc<dyn Listener>,
     /// The caller.
     pub caller: Option<Caller>,
 }
 
-impl Heard {
+impl EventContext {
     /// Runs `work` and attributes its events to the caller.
     pub async fn scope<F: Future>(heard: Option<Self>, work: F) -> F::Output {
         match heard.and_then(|heard| heard.caller) {

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The options of a command.
 #[derive(Clone, Default)]
-pub struct How {
+pub struct CommandOptions {
     /// The session.
     pub session: Option<Arc<Session>>,
     /// The read preference. `None` means the primary.
@@ -32,7 +32,7 @@ pub struct How {
     pub write_concern: Option<WriteConcern>,
 }
 
-impl How {
+impl CommandOptions {
     /// Options of a command that only reads.
     pub fn reading(session: Option<Arc<Session>>) -> Self {
         Self { session, reads: true, ..Self::default() }
@@ -73,7 +73,12 @@ fn namespace(database: &str, command: &Document) -> Namespace {
 ///
 /// # Errors
 /// As [`run_command`].
-pub async fn list(client: &Arc<DriverClient>, database: String, command: Document, how: How) -> Result<Vec<Document>> {
+pub async fn list(
+    client: &Arc<DriverClient>,
+    database: String,
+    command: Document,
+    how: CommandOptions,
+) -> Result<Vec<Document>> {
     let mut documents = Vec::new();
     let mut batches = cursor(Arc::clone(client), database, command, how, GetMore::default()).await?;
     while let Some(mut batch) = batches.try_next().await? {
@@ -107,7 +112,7 @@ pub async fn cursor(
     client: Arc<DriverClient>,
     database: String,
     command: Document,
-    how: How,
+    how: CommandOptions,
     more: GetMore,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     let namespace = Arc::new(namespace(&database, &command));
@@ -122,7 +127,7 @@ async fn open(
     client: &Arc<DriverClient>,
     namespace: &Arc<Namespace>,
     command: &Document,
-    how: &How,
+    how: &CommandOptions,
     more: &GetMore,
 ) -> std::result::Result<BoxStream<'static, Result<Batch>>, (Error, bool)> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
@@ -163,7 +168,7 @@ pub async fn run_command(
     client: &DriverClient,
     database: String,
     mut command: Document,
-    how: How,
+    how: CommandOptions,
 ) -> Result<RawDocumentBuf> {
     let namespace = namespace(&database, &command);
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };

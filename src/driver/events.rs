@@ -13,7 +13,7 @@ use mongodb::{ServerInfo, ServerType, TopologyType};
 use tokio::sync::watch;
 
 use super::idle::Connections;
-pub use crate::listener::{Caller, Heard, Listener, Told, Wanted};
+pub use crate::listener::{Caller, DriverEvent, EventContext, Listener, Wanted};
 use crate::listener::{current_caller, is_unobserved};
 
 /// Registers the handlers of the driver's events, which also keep the topology description up to date.
@@ -30,8 +30,8 @@ pub(super) fn listen(
             if is_unobserved() {
                 return;
             }
-            if let Some(told) = command_event(event) {
-                listener.told(Told { caller: current_caller(), ..told });
+            if let Some(event) = command_event(event) {
+                listener.notify(DriverEvent { caller: current_caller(), ..event });
             }
         }));
     }
@@ -39,9 +39,9 @@ pub(super) fn listen(
     options.cmap_event_handler = Some(EventHandler::callback(move |event| {
         connections.handle_pool_event(&event);
         if let Some(listener) = &pool_listener
-            && let Some(told) = pool_event(event)
+            && let Some(event) = pool_event(event)
         {
-            listener.told(told);
+            listener.notify(event);
         }
     }));
     let listener = listener.filter(|_| wanted.servers).cloned();
@@ -50,15 +50,15 @@ pub(super) fn listen(
             topology.send_replace(Some(changed.new_description.clone()));
         }
         if let Some(listener) = &listener
-            && let Some(told) = server_event(event)
+            && let Some(event) = server_event(event)
         {
-            listener.told(told);
+            listener.notify(event);
         }
     }));
 }
 
-fn told(name: &'static str, fields: Document) -> Told {
-    Told { name, fields, caller: None }
+fn driver_event(name: &'static str, fields: Document) -> DriverEvent {
+    DriverEvent { name, fields, caller: None }
 }
 
 fn address(address: &ServerAddress) -> Bson {
@@ -80,7 +80,7 @@ fn failure(error: &DriverError) -> Document {
     }
 }
 
-fn command_event(event: CommandEvent) -> Option<Told> {
+fn command_event(event: CommandEvent) -> Option<DriverEvent> {
     let common = |name: String, request: i32, connection: &ConnectionInfo| {
         doc! {
             "command_name": name,
@@ -95,27 +95,27 @@ fn command_event(event: CommandEvent) -> Option<Told> {
             fields.insert("service_id", event.service_id);
             fields.insert("database_name", event.db);
             fields.insert("command", event.command);
-            told("command_started", fields)
+            driver_event("command_started", fields)
         }
         CommandEvent::Succeeded(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("duration", seconds(event.duration));
             fields.insert("reply", event.reply);
-            told("command_succeeded", fields)
+            driver_event("command_succeeded", fields)
         }
         CommandEvent::Failed(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("duration", seconds(event.duration));
             fields.insert("failure", failure(&event.failure));
-            told("command_failed", fields)
+            driver_event("command_failed", fields)
         }
         _ => return None,
     })
 }
 
-fn pool_event(event: CmapEvent) -> Option<Told> {
+fn pool_event(event: CmapEvent) -> Option<DriverEvent> {
     let connection = |at: &ServerAddress, id: u32| doc! { "address": address(at), "connection_id": i64::from(id) };
     Some(match event {
         CmapEvent::PoolCreated(event) => {
@@ -126,10 +126,10 @@ fn pool_event(event: CmapEvent) -> Option<Told> {
                 options.extend(given.min_pool_size.map(|size| ("minPoolSize".to_owned(), Bson::from(size))));
                 options.extend(given.max_idle_time.map(|time| ("maxIdleTimeMS".to_owned(), Bson::from(millis(time)))));
             }
-            told("pool_created", doc! { "address": address(&event.address), "options": options })
+            driver_event("pool_created", doc! { "address": address(&event.address), "options": options })
         }
-        CmapEvent::PoolReady(event) => told("pool_ready", doc! { "address": address(&event.address) }),
-        CmapEvent::PoolCleared(event) => told(
+        CmapEvent::PoolReady(event) => driver_event("pool_ready", doc! { "address": address(&event.address) }),
+        CmapEvent::PoolCleared(event) => driver_event(
             "pool_cleared",
             doc! {
                 "address": address(&event.address),
@@ -137,14 +137,14 @@ fn pool_event(event: CmapEvent) -> Option<Told> {
                 "interrupt_connections": event.interrupt_in_use_connections,
             },
         ),
-        CmapEvent::PoolClosed(event) => told("pool_closed", doc! { "address": address(&event.address) }),
+        CmapEvent::PoolClosed(event) => driver_event("pool_closed", doc! { "address": address(&event.address) }),
         CmapEvent::ConnectionCreated(event) => {
-            told("connection_created", connection(&event.address, event.connection_id))
+            driver_event("connection_created", connection(&event.address, event.connection_id))
         }
         CmapEvent::ConnectionReady(event) => {
             let mut fields = connection(&event.address, event.connection_id);
             fields.insert("duration", seconds(event.duration));
-            told("connection_ready", fields)
+            driver_event("connection_ready", fields)
         }
         CmapEvent::ConnectionClosed(event) => {
             let mut fields = connection(&event.address, event.connection_id);
@@ -155,10 +155,10 @@ fn pool_event(event: CmapEvent) -> Option<Told> {
                 _ => "error",
             };
             fields.insert("reason", reason);
-            told("connection_closed", fields)
+            driver_event("connection_closed", fields)
         }
         CmapEvent::ConnectionCheckoutStarted(event) => {
-            told("connection_check_out_started", doc! { "address": address(&event.address) })
+            driver_event("connection_check_out_started", doc! { "address": address(&event.address) })
         }
         CmapEvent::ConnectionCheckoutFailed(event) => {
             let reason = match event.reason {
@@ -167,34 +167,34 @@ fn pool_event(event: CmapEvent) -> Option<Told> {
             };
             let duration = seconds(event.duration);
             let fields = doc! { "address": address(&event.address), "reason": reason, "duration": duration };
-            told("connection_check_out_failed", fields)
+            driver_event("connection_check_out_failed", fields)
         }
         CmapEvent::ConnectionCheckedOut(event) => {
             let mut fields = connection(&event.address, event.connection_id);
             fields.insert("duration", seconds(event.duration));
-            told("connection_checked_out", fields)
+            driver_event("connection_checked_out", fields)
         }
         CmapEvent::ConnectionCheckedIn(event) => {
-            told("connection_checked_in", connection(&event.address, event.connection_id))
+            driver_event("connection_checked_in", connection(&event.address, event.connection_id))
         }
         _ => return None,
     })
 }
 
-fn server_event(event: SdamEvent) -> Option<Told> {
+fn server_event(event: SdamEvent) -> Option<DriverEvent> {
     Some(match event {
-        SdamEvent::ServerHeartbeatStarted(event) => told(
+        SdamEvent::ServerHeartbeatStarted(event) => driver_event(
             "heartbeat_started",
             doc! { "connection_id": address(&event.server_address), "awaited": event.awaited },
         ),
-        SdamEvent::ServerHeartbeatSucceeded(event) => told(
+        SdamEvent::ServerHeartbeatSucceeded(event) => driver_event(
             "heartbeat_succeeded",
             doc! {
                 "connection_id": address(&event.server_address), "awaited": event.awaited,
                 "duration": seconds(event.duration), "reply": event.reply,
             },
         ),
-        SdamEvent::ServerHeartbeatFailed(event) => told(
+        SdamEvent::ServerHeartbeatFailed(event) => driver_event(
             "heartbeat_failed",
             doc! {
                 "connection_id": address(&event.server_address), "awaited": event.awaited,
@@ -202,12 +202,12 @@ fn server_event(event: SdamEvent) -> Option<Told> {
             },
         ),
         SdamEvent::ServerOpening(event) => {
-            told("server_opening", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
+            driver_event("server_opening", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
         }
         SdamEvent::ServerClosed(event) => {
-            told("server_closed", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
+            driver_event("server_closed", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
         }
-        SdamEvent::ServerDescriptionChanged(event) => told(
+        SdamEvent::ServerDescriptionChanged(event) => driver_event(
             "server_changed",
             doc! {
                 "server_address": address(&event.address), "topology_id": event.topology_id,
@@ -215,9 +215,9 @@ fn server_event(event: SdamEvent) -> Option<Told> {
                 "new_description": server(&event.new_description),
             },
         ),
-        SdamEvent::TopologyOpening(event) => told("topology_opening", doc! { "topology_id": event.topology_id }),
-        SdamEvent::TopologyClosed(event) => told("topology_closed", doc! { "topology_id": event.topology_id }),
-        SdamEvent::TopologyDescriptionChanged(event) => told(
+        SdamEvent::TopologyOpening(event) => driver_event("topology_opening", doc! { "topology_id": event.topology_id }),
+        SdamEvent::TopologyClosed(event) => driver_event("topology_closed", doc! { "topology_id": event.topology_id }),
+        SdamEvent::TopologyDescriptionChanged(event) => driver_event(
             "topology_changed",
             doc! {
                 "topology_id": event.topology_id,

@@ -63,12 +63,12 @@ pub struct DriverClient {
     cluster_times: ClusterTimes,
     listener: Option<Arc<dyn Listener>>,
     topology: watch_channel::Sender<Option<TopologyDescription>>,
-    beyond: Beyond,
+    beyond: ExtraClientOptions,
 }
 
 /// Client options that a connection string cannot contain.
 #[derive(Clone, Default)]
-pub struct Beyond {
+pub struct ExtraClientOptions {
     /// The version of the Stable API.
     pub server_api: Option<ServerApi>,
     /// The authentication options.
@@ -98,7 +98,7 @@ impl DriverClient {
         settings: DriverSettings,
         runtime: Handle,
         listener: Option<Arc<dyn Listener>>,
-        beyond: Beyond,
+        beyond: ExtraClientOptions,
     ) -> Self {
         warm_up(&runtime);
         let connections = Arc::new(Connections::new(&runtime));
@@ -133,7 +133,7 @@ impl DriverClient {
     /// Those of any command.
     pub async fn reached(&self) -> Result<bson::Document> {
         let ping = bson::doc! { "ping": 1 };
-        command::run_command(self, "admin".to_owned(), ping, command::How::reading(None)).await?;
+        command::run_command(self, "admin".to_owned(), ping, command::CommandOptions::reading(None)).await?;
         Ok(self.topology().unwrap_or_default())
     }
 

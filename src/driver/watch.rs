@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 
 use super::error::{Attempt, Attempted};
-use super::events::Heard;
+use super::events::EventContext;
 use super::session::Session;
 use super::{DriverClient, Namespace};
 use crate::cursor::Demand;
@@ -69,7 +69,7 @@ const DOING: &str = "watch";
 
 impl Watching {
     /// Opens a change stream.
-    pub fn start(runtime: &Handle, client: Arc<DriverClient>, watch: Watch, heard: Option<Heard>) -> Self {
+    pub fn start(runtime: &Handle, client: Arc<DriverClient>, watch: Watch, events: Option<EventContext>) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         let demand: Arc<Demand> = Arc::default();
         let requests = Arc::clone(&demand);
@@ -96,7 +96,7 @@ impl Watching {
                 }
             }
         };
-        let task = runtime.spawn(Heard::scope(heard, watching));
+        let task = runtime.spawn(EventContext::scope(events, watching));
         Self { seen: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
     }
 

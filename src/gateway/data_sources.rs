@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::telemetry::metrics::Metrics;
 use crate::config::DriverSettings;
-use crate::driver::command::{How, run_command};
-use crate::driver::{Beyond, DriverClient};
+use crate::driver::command::{CommandOptions, run_command};
+use crate::driver::{DriverClient, ExtraClientOptions};
 use crate::limits::PING_TIME;
 
 /// The settings of the data sources.
@@ -30,7 +30,12 @@ impl DataSources {
         let runtime = tokio::runtime::Handle::current();
         let client = |name: &str, settings| {
             let listener = metrics.pool_listener(name);
-            Arc::new(DriverClient::with_listener(settings, runtime.clone(), Some(listener), Beyond::default()))
+            Arc::new(DriverClient::with_listener(
+                settings,
+                runtime.clone(),
+                Some(listener),
+                ExtraClientOptions::default(),
+            ))
         };
         match settings {
             DataSourceSettings::Any(settings) => Self::Any(client("", *settings)),
@@ -60,7 +65,7 @@ impl DataSources {
     pub(super) async fn unreachable(&self) -> Vec<(String, String)> {
         let mut unreachable = Vec::new();
         for (name, client) in self.iter() {
-            let ping = run_command(client, "admin".to_owned(), bson::doc! { "ping": 1 }, How::once(None));
+            let ping = run_command(client, "admin".to_owned(), bson::doc! { "ping": 1 }, CommandOptions::once(None));
             match tokio::time::timeout(PING_TIME, ping).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => unreachable.push((name.to_owned(), error.message)),

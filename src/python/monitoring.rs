@@ -10,7 +10,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::driver::events::{Caller, Heard, Listener, Told, Wanted};
+use crate::driver::events::{Caller, DriverEvent, EventContext, Listener, Wanted};
 use crate::python::codec::DEFAULT;
 use crate::python::convert::scope::CodecRef;
 
@@ -27,13 +27,13 @@ pub(crate) struct Dispatcher {
 
 #[derive(Default)]
 struct Queue {
-    told: Mutex<VecDeque<Told>>,
+    event: Mutex<VecDeque<DriverEvent>>,
     come: Condvar,
 }
 
 impl Queue {
-    fn told(&self) -> MutexGuard<'_, VecDeque<Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, VecDeque<DriverEvent>> {
+        self.event.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,28 +79,28 @@ impl Dispatcher {
 
     /// Calls the listeners for all queued events.
     fn deliver(&self, py: Python<'_>) {
-        if self.queue.told().is_empty() && self.delivering.try_lock().is_ok() {
+        if self.queue.pending().is_empty() && self.delivering.try_lock().is_ok() {
             return;
         }
         // Another thread may be in a listener, which needs the GIL.
         let _turn = py.detach(|| self.delivering.blocking_lock());
         DELIVERS.set(true);
         loop {
-            let Some(told) = self.queue.told().pop_front() else { break };
-            if let Err(error) = self.publish(py, &told) {
+            let Some(event) = self.queue.pending().pop_front() else { break };
+            if let Err(error) = self.publish(py, &event) {
                 error.write_unraisable(py, None);
             }
         }
         DELIVERS.set(false);
     }
 
-    fn publish(&self, py: Python<'_>, told: &Told) -> PyResult<()> {
-        let bytes = bson::serialize_to_vec(&told.fields)
+    fn publish(&self, py: Python<'_>, event: &DriverEvent) -> PyResult<()> {
+        let bytes = bson::serialize_to_vec(&event.fields)
             .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
         // A document that cannot be decoded is shown as far as possible.
         let fields = DEFAULT.decode(py, &bytes).or_else(|_| self.lenient.decode(py, &bytes))?;
-        let arguments = (told.name, fields.bind(py).cast::<PyDict>()?);
-        let context = told.caller.as_ref().and_then(|caller| caller.downcast_ref::<Py<PyAny>>());
+        let arguments = (event.name, fields.bind(py).cast::<PyDict>()?);
+        let context = event.caller.as_ref().and_then(|caller| caller.downcast_ref::<Py<PyAny>>());
         match context {
             // Once for each: a context cannot be entered twice.
             Some(context) => {
@@ -119,9 +119,9 @@ fn listen(queue: &Queue, dispatcher: &Weak<Dispatcher>) {
     const LOOK: Duration = Duration::from_millis(500);
     while dispatcher.strong_count() > 0 {
         {
-            let told = queue.told();
-            if told.is_empty() {
-                drop(queue.come.wait_timeout(told, LOOK).unwrap_or_else(PoisonError::into_inner));
+            let pending = queue.pending();
+            if pending.is_empty() {
+                drop(queue.come.wait_timeout(pending, LOOK).unwrap_or_else(PoisonError::into_inner));
                 continue;
             }
         }
@@ -138,12 +138,12 @@ impl Listener for Dispatcher {
         self.wanted
     }
 
-    fn told(&self, told: Told) {
-        self.queue.told().push_back(told);
+    fn notify(&self, event: DriverEvent) {
+        self.queue.pending().push_back(event);
         self.queue.come.notify_one();
     }
 
-    fn settle(&self) {
+    fn drain(&self) {
         if !DELIVERS.get() {
             Python::try_attach(|py| self.deliver(py));
         }
@@ -151,11 +151,11 @@ impl Listener for Dispatcher {
 }
 
 /// The listeners' context for a call that is made now.
-pub(crate) fn event_context(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<Heard>> {
+pub(crate) fn event_context(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<EventContext>> {
     let Some(listener) = listener else { return Ok(None) };
     let caller: Option<Caller> = match listener.wanted().commands {
         true => Some(Arc::new(py.import("contextvars")?.call_method0("copy_context")?.unbind())),
         false => None,
     };
-    Ok(Some(Heard { listener: Arc::clone(listener), caller }))
+    Ok(Some(EventContext { listener: Arc::clone(listener), caller }))
 }

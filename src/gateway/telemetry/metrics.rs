@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::driver::events::{Listener, Told, Wanted};
+use crate::driver::events::{DriverEvent, Listener, Wanted};
 
 /// The media type of [`Metrics::encode`].
 pub(in crate::gateway) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -131,8 +131,8 @@ impl Listener for PoolGauges {
         Wanted { pools: true, ..Wanted::default() }
     }
 
-    fn told(&self, told: Told) {
-        match told.name {
+    fn notify(&self, event: DriverEvent) {
+        match event.name {
             "connection_created" => drop(self.open.inc()),
             "connection_closed" => drop(self.open.dec()),
             "connection_checked_out" => drop(self.in_use.inc()),
@@ -141,5 +141,5 @@ impl Listener for PoolGauges {
         }
     }
 
-    fn settle(&self) {}
+    fn drain(&self) {}
 }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::driver::DriverClient;
-use crate::driver::events::Heard;
+use crate::driver::events::EventContext;
 use crate::driver::watch::{self, Level, Seen, Watch, Watching};
 use crate::error::Result;
 use crate::python::asyncio::call::{Call, Startable, raised};
@@ -171,7 +171,7 @@ impl ChangeStreamCore {
     }
 
     /// The listeners' context for a call, unless the stream is closed.
-    fn event_context(&self, py: Python<'_>) -> PyResult<Option<Heard>> {
+    fn event_context(&self, py: Python<'_>) -> PyResult<Option<EventContext>> {
         if self.state().closed {
             return Ok(None);
         }

@@ -248,7 +248,7 @@ impl CursorCore {
                 None => Ok((Vec::new(), false)),
             }
         };
-        let settle = move || listener.iter().for_each(|listener| listener.settle());
+        let settle = move || listener.iter().for_each(|listener| listener.drain());
         Ok(Call::new(fetched, move |py, batches: Result<(Vec<Batch>, bool)>| match batches {
             Ok(batches) => {
                 settle();

@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::coalesce::{Flush, More, Settle, awaited};
-use crate::driver::events::{Heard, Listener};
+use crate::coalesce::{Completion, Flush, More, awaited};
+use crate::driver::events::{EventContext, Listener};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mailbox::Wakeup;
 use crate::python::convert::errors::to_py;
@@ -67,7 +67,7 @@ pub(crate) trait Startable: Send + 'static {
     fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>>;
     /// Sends the call's events to a listener.
     #[must_use]
-    fn with_events(self, events: Option<Heard>) -> Self;
+    fn with_events(self, events: Option<EventContext>) -> Self;
     /// Makes the call fail when its client gives up.
     #[must_use]
     fn until_given_up_by(self, client: &impl PooledClient) -> Self;
@@ -76,7 +76,7 @@ pub(crate) trait Startable: Send + 'static {
 /// `finish`, after the listeners have received all earlier events.
 fn after_listeners<T: 'static>(listener: Arc<dyn Listener>, finish: Finish<T>) -> Finish<T> {
     Box::new(move |py, result| {
-        listener.settle();
+        listener.drain();
         finish(py, result)
     })
 }
@@ -96,10 +96,10 @@ impl<T: Send + 'static> Startable for Call<T> {
         (self.finish)(py, result)
     }
 
-    fn with_events(self, events: Option<Heard>) -> Self {
+    fn with_events(self, events: Option<EventContext>) -> Self {
         let Some(events) = events else { return self };
         let finish = after_listeners(Arc::clone(&events.listener), self.finish);
-        Self { running: Box::pin(Heard::scope(Some(events), self.running)), finish }
+        Self { running: Box::pin(EventContext::scope(Some(events), self.running)), finish }
     }
 
     fn until_given_up_by(self, client: &impl PooledClient) -> Self {
@@ -126,7 +126,7 @@ pub(crate) fn wait<T: Send>(
 }
 
 /// Adds a document to the queue of inserts that are merged.
-pub(crate) type Enqueue = Box<dyn FnOnce(&Handle, Box<dyn Settle>, More) -> Option<Arc<dyn Flush>> + Send>;
+pub(crate) type Enqueue = Box<dyn FnOnce(&Handle, Box<dyn Completion>, More) -> Option<Arc<dyn Flush>> + Send>;
 
 /// An insert: sent by itself, or queued to be merged with others.
 pub(crate) enum Insert {
@@ -163,7 +163,7 @@ impl Startable for Insert {
         }
     }
 
-    fn with_events(self, events: Option<Heard>) -> Self {
+    fn with_events(self, events: Option<EventContext>) -> Self {
         match (self, events) {
             (Self::Alone(call), events) => Self::Alone(call.with_events(events)),
             // A merged command has no single caller.
@@ -201,12 +201,12 @@ struct Caller {
     wakeup: Wakeup,
 }
 
-impl Settle for Caller {
+impl Completion for Caller {
     fn wanted(&self) -> bool {
         !self.receipt.cancelled.load(Ordering::Relaxed)
     }
 
-    fn settle(self: Box<Self>, result: Result<()>) -> Option<Wakeup> {
+    fn complete(self: Box<Self>, result: Result<()>) -> Option<Wakeup> {
         *self.receipt.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         Some(self.wakeup)
     }

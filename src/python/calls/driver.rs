@@ -14,12 +14,12 @@ use crate::config::DriverSettings;
 use crate::cursor::Fetching;
 use crate::driver::aggregate::aggregate;
 use crate::driver::bulk::{BulkOptions, insert_many};
-use crate::driver::command::{How, run_command};
+use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_one};
 use crate::driver::write::{Updated, delete, replace, update};
-use crate::driver::{Beyond, DriverClient};
+use crate::driver::{DriverClient, ExtraClientOptions};
 use crate::error::Result;
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
 use crate::python::calls::session::session_of;
@@ -49,7 +49,7 @@ impl PooledClient for DriverClient {
             settings,
             runtime,
             listener,
-            Beyond { server_api: extras.server_api.clone(), authentication },
+            ExtraClientOptions { server_api: extras.server_api.clone(), authentication },
         )
     }
 
@@ -139,7 +139,7 @@ impl CollectionCalls for DriverClient {
         let ahead = query.session.is_none() && query.tailable.is_none();
         let events = event_context(py, context.client.listener())?;
         let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime| Fetching::heard(runtime, ahead, events, find(client, namespace, query))))
+        Ok(Box::new(move |runtime| Fetching::with_events(runtime, ahead, events, find(client, namespace, query))))
     }
 
     fn explain(
@@ -149,11 +149,11 @@ impl CollectionCalls for DriverClient {
     ) -> PyResult<Call<bson::RawDocumentBuf>> {
         let mut query = query(py, &context, arguments)?;
         query.limit = query.limit.map(|limit| -limit.abs());
-        let how = How {
+        let how = CommandOptions {
             session: query.session.clone(),
             read_preference: context.namespace.concerns.read_preference.clone(),
             reads: true,
-            ..How::default()
+            ..CommandOptions::default()
         };
         let CallContext { client, namespace, codec, .. } = context;
         let command = bson::doc! { "explain": query.command(&namespace.collection) };
@@ -211,7 +211,7 @@ impl CollectionCalls for DriverClient {
         let (ahead, events) = (session.is_none(), event_context(py, context.client.listener())?);
         let CallContext { client, namespace, .. } = context;
         Ok(Box::new(move |runtime| {
-            Fetching::heard(runtime, ahead, events, aggregate(client, namespace, pipeline, given, session))
+            Fetching::with_events(runtime, ahead, events, aggregate(client, namespace, pipeline, given, session))
         }))
     }
 
@@ -233,7 +233,7 @@ impl CollectionCalls for DriverClient {
             Ok(())
         };
         Call::new(closing, move |py, _| {
-            listener.iter().for_each(|listener| listener.settle());
+            listener.iter().for_each(|listener| listener.drain());
             Ok(py.None())
         })
     }

@@ -15,7 +15,7 @@ use crate::config::collection_name;
 use crate::cursor::{Batch, Batches, Fetching};
 use crate::driver::aggregate;
 use crate::driver::bulk::{BulkOptions, ClientBulk, Kind, Statement, bulk_write, client_bulk_write};
-use crate::driver::command::{self, GetMore, How, list, run_command};
+use crate::driver::command::{self, CommandOptions, GetMore, list, run_command};
 use crate::driver::session::Session;
 use crate::driver::write::{FindOneAnd, Then, find_one_and};
 use crate::driver::{DriverClient, Namespace};
@@ -123,7 +123,7 @@ pub(crate) fn run(
     context: Context,
     database: String,
     command: Document,
-    how: How,
+    how: CommandOptions,
     finish: impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> Call<RawDocumentBuf> {
     let client = context.client;
@@ -140,7 +140,7 @@ fn writing(
 ) -> PyResult<Call<RawDocumentBuf>> {
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let how = How::writing(session, &context.namespace);
+    let how = CommandOptions::writing(session, &context.namespace);
     let database = context.namespace.database.clone();
     Ok(run(context, database, command, how, finish))
 }
@@ -185,7 +185,7 @@ async fn indexes(
 ) -> Result<Vec<Document>> {
     let mut command = doc! { "listIndexes": namespace.collection.clone(), "cursor": {} };
     command.extend(more);
-    match list(client, namespace.database.clone(), command, How::reading(session)).await {
+    match list(client, namespace.database.clone(), command, CommandOptions::reading(session)).await {
         Err(error) if error.code == Some(26) => Ok(Vec::new()),
         indexes => indexes,
     }
@@ -211,7 +211,7 @@ pub(crate) fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyR
     let events = event_context(py, context.client.listener())?;
     let CallContext { client, namespace, .. } = context;
     let listing = async move { documents(indexes(&client, &namespace, more, session).await?) };
-    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, events, listing)))
+    Ok(Box::new(move |runtime: &_| Fetching::with_events(runtime, true, events, listing)))
 }
 
 /// `index_information`.
@@ -288,7 +288,7 @@ pub(crate) fn create_search_indexes(
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let database = context.namespace.database.clone();
-    Ok(run(context, database, command, How::once(session), move |py, answer| {
+    Ok(run(context, database, command, CommandOptions::once(session), move |py, answer| {
         let answer = DEFAULT.decode(py, raised(py, answer)?.as_bytes())?.into_bound(py);
         let names = PyList::empty(py);
         for index in answer.get_item("indexesCreated")?.try_iter()? {
@@ -321,7 +321,7 @@ pub(crate) fn rename(
     let mut command = doc! { "renameCollection": context.namespace.to_string(), "to": to };
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    let how = How::writing(session, &context.namespace);
+    let how = CommandOptions::writing(session, &context.namespace);
     Ok(run(context, "admin".to_owned(), command, how, answer_as_it_is(&DEFAULT_CODEC)))
 }
 
@@ -343,7 +343,8 @@ pub(crate) fn collection_options(py: Python<'_>, context: Context, opts: &Opts) 
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let CallContext { client, namespace, codec, .. } = context;
-    let listing = async move { list(&client, namespace.database.clone(), command, How::reading(session)).await };
+    let listing =
+        async move { list(&client, namespace.database.clone(), command, CommandOptions::reading(session)).await };
     Ok(Call::new(listing, move |py, collections: Result<Vec<Document>>| {
         let mut collections = raised(py, collections)?;
         let options = collections.first_mut().and_then(|one| one.remove("options"));
@@ -357,13 +358,13 @@ pub(crate) fn command_cursor(
     context: Context,
     database: String,
     command: Document,
-    how: How,
+    how: CommandOptions,
     more: GetMore,
 ) -> PyResult<Opening> {
     let (ahead, events) = (how.session.is_none(), event_context(py, context.client.listener())?);
     let client = context.client;
     Ok(Box::new(move |runtime: &_| {
-        Fetching::heard(runtime, ahead, events, command::cursor(client, database, command, how, more))
+        Fetching::with_events(runtime, ahead, events, command::cursor(client, database, command, how, more))
     }))
 }
 
@@ -373,7 +374,7 @@ pub(crate) fn list_collections(py: Python<'_>, context: Context, opts: &Opts) ->
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let database = context.namespace.database.clone();
-    command_cursor(py, context, database, command, How::reading(session), GetMore::default())
+    command_cursor(py, context, database, command, CommandOptions::reading(session), GetMore::default())
 }
 
 /// `list_collection_names`.
@@ -389,7 +390,8 @@ pub(crate) fn list_collection_names(py: Python<'_>, context: Context, opts: &Opt
         command.insert("nameOnly", true);
     }
     let CallContext { client, namespace, .. } = context;
-    let listing = async move { list(&client, namespace.database.clone(), command, How::reading(session)).await };
+    let listing =
+        async move { list(&client, namespace.database.clone(), command, CommandOptions::reading(session)).await };
     Ok(Call::new(listing, |py, collections: Result<Vec<Document>>| {
         let names = raised(py, collections)?;
         let names: Vec<&str> = names.iter().filter_map(|one| one.get_str("name").ok()).collect();
@@ -425,11 +427,11 @@ pub(crate) fn create_collection(
         if check_exists && !in_transaction {
             let filter = doc! { "name": name };
             let known = doc! { "listCollections": 1, "cursor": {}, "nameOnly": true, "filter": filter };
-            if !list(&client, database.clone(), known, How::reading(session.clone())).await?.is_empty() {
+            if !list(&client, database.clone(), known, CommandOptions::reading(session.clone())).await?.is_empty() {
                 return Ok(false);
             }
         }
-        let how = How::writing(session, &namespace);
+        let how = CommandOptions::writing(session, &namespace);
         run_command(&client, database, command, how).await.map(|_| true)
     };
     Ok(Call::new(creating, move |py, created| match raised(py, created)? {
@@ -455,7 +457,7 @@ pub(crate) fn validate_collection(
     command.extend(more);
     let (database, name) = (context.namespace.database.clone(), context.namespace.collection.clone());
     let codec = context.codec.clone();
-    Ok(run(context, database, command, How::reading(session), move |py, answer| {
+    Ok(run(context, database, command, CommandOptions::reading(session), move |py, answer| {
         let answer = raised(py, answer)?;
         let result = codec.decode(py, answer.as_bytes())?;
         let is_valid = |document: &bson::RawDocument| document.get_bool("valid").unwrap_or(false);
@@ -490,11 +492,11 @@ impl CommandArguments {
         })
     }
 
-    fn how(&self, py: Python<'_>, context: &Context) -> PyResult<How> {
+    fn how(&self, py: Python<'_>, context: &Context) -> PyResult<CommandOptions> {
         let session =
             crate::python::calls::session::session_of(self.session.as_ref().map(|s| s.bind(py)), &context.pooled)?;
         let concerns = crate::python::convert::scope::concerns(py, None, None, self.read_preference.as_ref())?;
-        Ok(How { session, read_preference: concerns.read_preference, ..How::default() })
+        Ok(CommandOptions { session, read_preference: concerns.read_preference, ..CommandOptions::default() })
     }
 }
 
@@ -595,7 +597,7 @@ pub(crate) fn aggregate_database(
         let concern = bson::serialize_to_document(concern).map_err(|error| PyValueError::new_err(error.to_string()))?;
         command.insert("readConcern", concern);
     }
-    let how = How {
+    let how = CommandOptions {
         session,
         read_preference: concerns.read_preference.clone(),
         reads: !writes,
@@ -614,12 +616,12 @@ pub(crate) fn list_databases(py: Python<'_>, context: Context, command: Document
     let events = event_context(py, context.client.listener())?;
     let client = context.client;
     let listing = async move {
-        let answer = run_command(&client, "admin".to_owned(), command, How::reading(session)).await?;
+        let answer = run_command(&client, "admin".to_owned(), command, CommandOptions::reading(session)).await?;
         let databases = answer.get_array("databases").into_iter().flatten().flatten();
         let databases = databases.filter_map(|database| Document::try_from(database.as_document()?).ok());
         documents(databases.collect())
     };
-    Ok(Box::new(move |runtime: &_| Fetching::heard(runtime, true, events, listing)))
+    Ok(Box::new(move |runtime: &_| Fetching::with_events(runtime, true, events, listing)))
 }
 
 /// `list_database_names`.
@@ -627,7 +629,7 @@ pub(crate) fn list_database_names(py: Python<'_>, context: Context, opts: &Opts)
     let mut command = doc! { "listDatabases": 1, "nameOnly": true };
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
-    Ok(run(context, "admin".to_owned(), command, How::reading(session), |py, answer| {
+    Ok(run(context, "admin".to_owned(), command, CommandOptions::reading(session), |py, answer| {
         let answer = raised(py, answer)?;
         let databases = answer.get_array("databases").into_iter().flatten().flatten();
         let names: Vec<&str> = databases.filter_map(|database| database.as_document()?.get_str("name").ok()).collect();
