@@ -22,6 +22,8 @@ from typing import Any
 
 import bson
 
+from tests.proxies import turns
+
 OP_MSG = 2013
 HANDSHAKE = frozenset(
     {"hello", "ismaster", "isMaster", "saslStart", "saslContinue", "buildInfo", "endSessions", "killCursors", "ping"}
@@ -250,12 +252,12 @@ def faulty(server_port: int, plan: Plan | None = None) -> Iterator[Faulty]:
         await stop.wait()
         server.close()
         # A connection may have been accepted, and its link not begun; transports close in the loop's next turns.
-        await asyncio.sleep(0.01)
+        await turns()
         while links:
             for link in list(links):
                 link.cancel()
             await asyncio.gather(*links, return_exceptions=True)
-            await asyncio.sleep(0.01)
+            await turns()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()

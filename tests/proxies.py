@@ -10,13 +10,19 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["Proxy", "proxy"]
+__all__ = ["Proxy", "proxy", "turns"]
 
 T = TypeVar("T")
 
 OP_MSG = 2013
 # What tells nothing of whether a connection is a pool's or a monitor's.
 HANDSHAKE = {"hello", "ismaster", "isMaster"}
+
+
+async def turns(count: int = 100) -> None:
+    """Let the event loop run what is due, such as the steps of accepting and of closing a connection."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 class _Connection:
@@ -156,13 +162,13 @@ class Proxy:
             connection.abort(False)
         self._passing.set()
         # A connection may have been accepted just now; transports close in the loop's next turns.
-        await asyncio.sleep(0.01)
+        await turns()
         while self._serving:
             serving = list(self._serving)
             for task in serving:
                 task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
-            await asyncio.sleep(0.01)
+            await turns()
 
 
 def _command(data: bytes) -> str | None:

@@ -256,7 +256,7 @@ def test_an_extension_may_use_the_clusters_token(tmp_path: Path, monkeypatch: py
         client = library.MongoClient.from_config(config)
         assert client.admin.command("ping")["ok"] == 1
         client.close()
-    with pytest.raises(ConfigurationError, match=r"DB_HOST.*OIDC_CALLBACK or an ENVIRONMENT"):
+    with pytest.raises(ConfigurationError, match=r"DB_HOST.*set OIDC_CALLBACK or ENVIRONMENT"):
         library.MongoClient.from_config({**config, "DB_HOST": uri})
 
 
