@@ -201,12 +201,14 @@ fn server_event(event: SdamEvent) -> Option<DriverEvent> {
                 "duration": seconds(event.duration), "reply": failure(&event.failure),
             },
         ),
-        SdamEvent::ServerOpening(event) => {
-            driver_event("server_opening", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
-        }
-        SdamEvent::ServerClosed(event) => {
-            driver_event("server_closed", doc! { "server_address": address(&event.address), "topology_id": event.topology_id })
-        }
+        SdamEvent::ServerOpening(event) => driver_event(
+            "server_opening",
+            doc! { "server_address": address(&event.address), "topology_id": event.topology_id },
+        ),
+        SdamEvent::ServerClosed(event) => driver_event(
+            "server_closed",
+            doc! { "server_address": address(&event.address), "topology_id": event.topology_id },
+        ),
         SdamEvent::ServerDescriptionChanged(event) => driver_event(
             "server_changed",
             doc! {
@@ -215,7 +217,9 @@ fn server_event(event: SdamEvent) -> Option<DriverEvent> {
                 "new_description": server(&event.new_description),
             },
         ),
-        SdamEvent::TopologyOpening(event) => driver_event("topology_opening", doc! { "topology_id": event.topology_id }),
+        SdamEvent::TopologyOpening(event) => {
+            driver_event("topology_opening", doc! { "topology_id": event.topology_id })
+        }
         SdamEvent::TopologyClosed(event) => driver_event("topology_closed", doc! { "topology_id": event.topology_id }),
         SdamEvent::TopologyDescriptionChanged(event) => driver_event(
             "topology_changed",
