@@ -18,6 +18,13 @@ impl Command {
     pub fn name(&self) -> &str {
         self.document.iter().next().and_then(Result::ok).map_or("", |(name, _)| name.as_str())
     }
+
+    /// Returns the namespace of the command's cursor, as a server does.
+    fn namespace(&self) -> String {
+        let database = self.document.get_str("$db").unwrap_or_default();
+        let collection = self.document.get_str(self.name()).unwrap_or("$cmd.aggregate");
+        format!("{database}.{collection}")
+    }
 }
 
 pub struct Recorder {
@@ -133,7 +140,10 @@ fn answer(command: &Command) -> RawDocumentBuf {
             "maxWriteBatchSize": 100_000, "logicalSessionTimeoutMinutes": 30, "readOnly": false,
         },
         "find" | "aggregate" => {
-            rawdoc! { "ok": 1.0, "cursor": { "id": 0_i64, "ns": "mine.a", "firstBatch": bson::RawArrayBuf::new() } }
+            rawdoc! {
+                "ok": 1.0,
+                "cursor": { "id": 0_i64, "ns": command.namespace(), "firstBatch": bson::RawArrayBuf::new() },
+            }
         }
         "insert" => {
             let beside: usize = command.sequences.iter().map(|(_, documents)| documents.len()).sum();
