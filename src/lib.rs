@@ -6,17 +6,17 @@
 //! with Python, which uses everything.
 #![cfg_attr(not(feature = "python"), allow(dead_code, unused_imports))]
 
-mod coalesce;
+mod batch_stream;
 pub mod codec;
 mod concern;
 mod config;
-mod cursor;
 mod data_api;
 mod driver;
 mod error;
 mod events;
 pub mod gateway;
 mod giving_up;
+mod insert_queue;
 mod limits;
 mod listener;
 mod mailbox;

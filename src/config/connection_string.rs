@@ -51,7 +51,7 @@ impl fmt::Debug for DriverSettings {
 
 /// The concerns and the read preference of a connection string, as MongoDB's documents.
 #[derive(Debug, Clone, Default)]
-pub struct Defaults {
+pub struct ConnectionDefaults {
     /// `{mode, tags, maxStalenessSeconds}`.
     pub read_preference: Document,
     /// `{w, j, wtimeout}`.
@@ -118,8 +118,8 @@ impl DriverSettings {
     }
 
     /// Returns the concerns and the read preference of the connection string.
-    pub fn concerns(&self) -> Defaults {
-        let Ok(parsed) = ConnectionString::parse(self.uri.expose()) else { return Defaults::default() };
+    pub fn concerns(&self) -> ConnectionDefaults {
+        let Ok(parsed) = ConnectionString::parse(self.uri.expose()) else { return ConnectionDefaults::default() };
         let write_concern = parsed.write_concern.as_ref().and_then(|concern| bson::serialize_to_document(concern).ok());
         let mut read_preference = Document::new();
         if let Some(preference) = &parsed.read_preference {
@@ -139,7 +139,7 @@ impl DriverSettings {
                 read_preference.insert("maxStalenessSeconds", i64::try_from(staleness.as_secs()).unwrap_or(i64::MAX));
             }
         }
-        Defaults {
+        ConnectionDefaults {
             read_preference,
             write_concern: write_concern.unwrap_or_default(),
             read_concern: parsed

@@ -20,13 +20,13 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::protocol::{API_KEY_HEADER, Action, EJSON, ErrorBody, request_prefix};
-use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
+use crate::batch_stream::Batch;
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
-use crate::cursor::Batch;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 use crate::giving_up::GivingUp;
+use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome};
 use crate::namespace::Namespace;
 use crate::redact;
 
@@ -49,9 +49,9 @@ const MAX_RESPONSE_SIZE: usize = 128 * 1024 * 1024;
 
 /// Whether a call may be resent although the server may have executed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
+pub enum ResendPolicy {
     /// The call is idempotent.
-    Safe,
+    Idempotent,
     /// It may be resent only if it was never sent.
     OnlyUnsent,
 }
@@ -61,7 +61,7 @@ pub struct DataApiClient {
     settings: DataApiSettings,
     runtime: Handle,
     http: OnceCell<Client>,
-    coalescer: Coalescer<Self>,
+    insert_queue: InsertQueue<Self>,
     /// Whether the server supports `insertOne` but not `insertMany`.
     no_insert_many: AtomicBool,
     giving_up: GivingUp,
@@ -75,7 +75,7 @@ struct Attempts {
 }
 
 /// A document to insert.
-pub struct Outgoing {
+pub struct EjsonInsert {
     /// The document as EJSON.
     ejson: Vec<u8>,
     identity: Identity,
@@ -96,7 +96,7 @@ enum Identity {
     Unknown,
 }
 
-impl Outgoing {
+impl EjsonInsert {
     /// A document whose `_id` was generated here and is the first field.
     pub fn made(ejson: Vec<u8>) -> Self {
         Self { ejson, identity: Identity::Generated }
@@ -114,10 +114,10 @@ impl Outgoing {
     }
 
     /// Returns whether it may be resent.
-    fn repeat(&self) -> Repeat {
+    fn repeat(&self) -> ResendPolicy {
         match self.identity {
-            Identity::Generated | Identity::Content { .. } => Repeat::Safe,
-            Identity::Unknown => Repeat::OnlyUnsent,
+            Identity::Generated | Identity::Content { .. } => ResendPolicy::Idempotent,
+            Identity::Unknown => ResendPolicy::OnlyUnsent,
         }
     }
 
@@ -190,7 +190,7 @@ impl DataApiClient {
             settings,
             runtime,
             http: OnceCell::new(),
-            coalescer: Coalescer::default(),
+            insert_queue: InsertQueue::default(),
             no_insert_many: AtomicBool::new(false),
             giving_up: GivingUp::default(),
         }
@@ -226,7 +226,7 @@ impl DataApiClient {
     ///
     /// # Errors
     /// `DuplicateKey`, `DuplicateId`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn insert_one(&self, namespace: &Namespace, document: &Outgoing) -> Result<()> {
+    pub async fn insert_one(&self, namespace: &Namespace, document: &EjsonInsert) -> Result<()> {
         let prefix = self.request_prefix(namespace);
         self.insert_single(&prefix, document, false, self.deadline()).await
     }
@@ -235,10 +235,10 @@ impl DataApiClient {
     ///
     /// # Errors
     /// `BulkWrite`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn insert_many(&self, namespace: &Namespace, documents: &[Outgoing], ordered: bool) -> Result<()> {
+    pub async fn insert_many(&self, namespace: &Namespace, documents: &[EjsonInsert], ordered: bool) -> Result<()> {
         // Resending is safe if it is safe for each document.
-        let safe = documents.iter().all(|document| document.repeat() == Repeat::Safe);
-        let repeat = if safe { Repeat::Safe } else { Repeat::OnlyUnsent };
+        let safe = documents.iter().all(|document| document.repeat() == ResendPolicy::Idempotent);
+        let repeat = if safe { ResendPolicy::Idempotent } else { ResendPolicy::OnlyUnsent };
         let (prefix, deadline) = (self.request_prefix(namespace), self.deadline());
         let mut attempts = Attempts::default();
         let body = many_request(&prefix, documents, ordered);
@@ -251,7 +251,7 @@ impl DataApiClient {
         };
         let doubtful =
             error.kind == ErrorKind::BulkWrite || matches!(error.kind, ErrorKind::DataApi { status: Some(200..=299) });
-        if repeat == Repeat::Safe && doubtful {
+        if repeat == ResendPolicy::Idempotent && doubtful {
             return self.insert_in_order(&prefix, documents, ordered, deadline).await;
         }
         Err(error)
@@ -261,7 +261,7 @@ impl DataApiClient {
     async fn insert_in_order(
         &self,
         prefix: &[u8],
-        documents: &[Outgoing],
+        documents: &[EjsonInsert],
         ordered: bool,
         deadline: Instant,
     ) -> Result<()> {
@@ -292,7 +292,7 @@ impl DataApiClient {
     async fn insert_single(
         &self,
         prefix: &[u8],
-        document: &Outgoing,
+        document: &EjsonInsert,
         maybe_stored: bool,
         deadline: Instant,
     ) -> Result<()> {
@@ -313,7 +313,7 @@ impl DataApiClient {
     async fn duplicate(
         &self,
         prefix: &[u8],
-        document: &Outgoing,
+        document: &EjsonInsert,
         error: Error,
         maybe_ours: bool,
         deadline: Instant,
@@ -352,8 +352,9 @@ impl DataApiClient {
     /// Returns whether a query matches a document.
     async fn finds(&self, prefix: &[u8], query: &[u8], deadline: Instant) -> Result<bool> {
         let body = [prefix, br#""filter":"#, query, br#","projection":{"_id":1}}"#].concat();
-        let response =
-            self.call(Action::FindOne, body.into(), Repeat::Safe, &mut Attempts::default(), deadline).await?;
+        let response = self
+            .call(Action::FindOne, body.into(), ResendPolicy::Idempotent, &mut Attempts::default(), deadline)
+            .await?;
         match response.document.get("document") {
             Ok(Some(RawBsonRef::Document(_))) => Ok(true),
             Ok(Some(RawBsonRef::Null)) => Ok(false),
@@ -366,7 +367,7 @@ impl DataApiClient {
     async fn insert_each(
         &self,
         prefix: &[u8],
-        documents: &[Outgoing],
+        documents: &[EjsonInsert],
         maybe_stored: bool,
         deadline: Instant,
     ) -> Vec<Result<()>> {
@@ -380,8 +381,9 @@ impl DataApiClient {
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn find_one(&self, body: Bytes) -> Result<Option<RawDocumentBuf>> {
-        let response =
-            self.call(Action::FindOne, body, Repeat::Safe, &mut Attempts::default(), self.deadline()).await?;
+        let response = self
+            .call(Action::FindOne, body, ResendPolicy::Idempotent, &mut Attempts::default(), self.deadline())
+            .await?;
         match response.document.get("document") {
             Ok(Some(RawBsonRef::Document(document))) => Ok(Some(document.to_owned())),
             Ok(Some(RawBsonRef::Null)) => Ok(None),
@@ -394,7 +396,7 @@ impl DataApiClient {
     ///
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
-    pub async fn find(&self, action: Action, body: Bytes, repeat: Repeat) -> Result<Batch> {
+    pub async fn find(&self, action: Action, body: Bytes, repeat: ResendPolicy) -> Result<Batch> {
         let response = self.call(action, body, repeat, &mut Attempts::default(), self.deadline()).await?;
         if response.document.get_array("documents").is_err() {
             return Err(self.missing_field(action, &response, "documents"));
@@ -407,7 +409,8 @@ impl DataApiClient {
     /// # Errors
     /// `DuplicateKey`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn update(&self, action: Action, body: Bytes) -> Result<Updated> {
-        let response = self.call(action, body, Repeat::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
+        let response =
+            self.call(action, body, ResendPolicy::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
         let (Some(matched), Some(modified)) = (count(&response, "matchedCount"), count(&response, "modifiedCount"))
         else {
             return Err(self.missing_field(action, &response, "matchedCount and modifiedCount"));
@@ -421,7 +424,8 @@ impl DataApiClient {
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
     pub async fn delete(&self, action: Action, body: Bytes) -> Result<u64> {
-        let response = self.call(action, body, Repeat::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
+        let response =
+            self.call(action, body, ResendPolicy::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
         count(&response, "deletedCount").ok_or_else(|| self.missing_field(action, &response, "deletedCount"))
     }
 
@@ -435,7 +439,7 @@ impl DataApiClient {
         &self,
         action: Action,
         body: Bytes,
-        repeat: Repeat,
+        repeat: ResendPolicy,
         attempts: &mut Attempts,
         deadline: Instant,
     ) -> Result<ApiResponse> {
@@ -449,7 +453,7 @@ impl DataApiClient {
             };
             let pause_asked = match retry {
                 Retry::Unsent => None,
-                Retry::IfSafe { delay } if repeat == Repeat::Safe => {
+                Retry::IfSafe { delay } if repeat == ResendPolicy::Idempotent => {
                     attempts.maybe_executed = true;
                     delay
                 }
@@ -709,34 +713,34 @@ impl DataApiClient {
     }
 }
 
-impl AsRef<Coalescer<Self>> for DataApiClient {
-    fn as_ref(&self) -> &Coalescer<Self> {
-        &self.coalescer
+impl AsRef<InsertQueue<Self>> for DataApiClient {
+    fn as_ref(&self) -> &InsertQueue<Self> {
+        &self.insert_queue
     }
 }
 
 /// Sends merged inserts. Their documents have generated `_id`s, so that the documents of a failed
 /// batch can be resent one by one.
 impl SendBatch for DataApiClient {
-    type Document = Outgoing;
+    type Document = EjsonInsert;
     const LIMITS: Limits = Limits { documents: 1_000, bytes: 2 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
 
-    fn size(document: &Outgoing) -> usize {
+    fn size(document: &EjsonInsert) -> usize {
         document.ejson.len()
     }
 
-    async fn send(&self, namespace: &Namespace, documents: Vec<Outgoing>) -> Outcome {
+    async fn send(&self, namespace: &Namespace, documents: Vec<EjsonInsert>) -> SendOutcome {
         let (prefix, deadline) = (self.request_prefix(namespace), self.deadline());
         if let [document] = documents.as_slice() {
-            return Outcome::Same(self.insert_single(&prefix, document, false, deadline).await);
+            return SendOutcome::Same(self.insert_single(&prefix, document, false, deadline).await);
         }
         if self.no_insert_many.load(Ordering::Relaxed) {
-            return Outcome::Each(self.insert_each(&prefix, &documents, false, deadline).await);
+            return SendOutcome::Each(self.insert_each(&prefix, &documents, false, deadline).await);
         }
         let mut attempts = Attempts::default();
         let body = many_request(&prefix, &documents, false);
-        let error = match self.call(Action::InsertMany, body, Repeat::Safe, &mut attempts, deadline).await {
-            Ok(response) if inserted_ids(&response) == Some(documents.len()) => return Outcome::Same(Ok(())),
+        let error = match self.call(Action::InsertMany, body, ResendPolicy::Idempotent, &mut attempts, deadline).await {
+            Ok(response) if inserted_ids(&response) == Some(documents.len()) => return SendOutcome::Same(Ok(())),
             Ok(_) => None,
             Err(error) => Some(error),
         };
@@ -751,26 +755,26 @@ impl SendBatch for DataApiClient {
                     *result = self.duplicate(&prefix, document, error.clone(), false, deadline).await;
                 }
             }
-            return Outcome::Each(results);
+            return SendOutcome::Each(results);
         }
         let no_insert_many = match error.as_ref().map(|error| error.kind) {
             // The server may not support `insertMany`, or the key may not be allowed to use it.
             Some(ErrorKind::DataApi { status: Some(403 | 404 | 405 | 501) }) => true,
             None | Some(ErrorKind::BulkWrite | ErrorKind::DataApi { status: Some(400 | 413 | 500) }) => false,
             // The server is unreachable or denies access, for all documents alike.
-            Some(_) => return Outcome::Same(error.map_or(Ok(()), Err)),
+            Some(_) => return SendOutcome::Same(error.map_or(Ok(()), Err)),
         };
         let results = self.insert_each(&prefix, &documents, true, deadline).await;
         if no_insert_many && results.iter().any(Result::is_ok) {
             self.no_insert_many.store(true, Ordering::Relaxed);
         }
-        Outcome::Each(results)
+        SendOutcome::Each(results)
     }
 }
 
 impl Flush for DataApiClient {
     fn flush(self: Arc<Self>, runtime: &Handle) {
-        Coalescer::flush(&self, runtime);
+        InsertQueue::flush(&self, runtime);
     }
 }
 
@@ -802,7 +806,7 @@ fn one_request(prefix: &[u8], document: &[u8]) -> Bytes {
     [prefix, br#""document":"#, document, b"}"].concat().into()
 }
 
-fn many_request(prefix: &[u8], documents: &[Outgoing], ordered: bool) -> Bytes {
+fn many_request(prefix: &[u8], documents: &[EjsonInsert], ordered: bool) -> Bytes {
     let mut body = Vec::with_capacity(
         prefix.len() + 64 + documents.iter().map(|document| document.ejson.len() + 1).sum::<usize>(),
     );

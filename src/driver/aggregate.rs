@@ -13,7 +13,7 @@ use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
 use super::write::options;
 use super::{DriverClient, Namespace};
-use crate::cursor::Batch;
+use crate::batch_stream::Batch;
 use crate::error::Result;
 
 /// Returns `maxTimeMS`, which not all of the driver's option types deserialize.

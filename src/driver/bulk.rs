@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// The command that a statement belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StatementKind {
     /// `insert`. The statement is the document.
     Insert,
     /// `update`. The statement is `{q, u, multi, upsert, …}`.
@@ -22,7 +22,7 @@ pub enum Kind {
     Delete,
 }
 
-impl Kind {
+impl StatementKind {
     const ALL: [Self; 3] = [Self::Insert, Self::Update, Self::Delete];
 
     fn names(self) -> (&'static str, &'static str) {
@@ -38,7 +38,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Statement {
     /// The command that it belongs to.
-    pub kind: Kind,
+    pub kind: StatementKind,
     /// The statement.
     pub document: RawDocumentBuf,
     /// Whether it supports retryable writes.
@@ -48,7 +48,7 @@ pub struct Statement {
 impl Statement {
     /// An insert.
     pub(super) fn insert(document: RawDocumentBuf) -> Self {
-        Self { kind: Kind::Insert, document, retryable: true }
+        Self { kind: StatementKind::Insert, document, retryable: true }
     }
 }
 
@@ -63,7 +63,7 @@ pub struct BulkOptions {
 
 /// The result of a bulk write: PyMongo's `bulk_api_result`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Done {
+pub struct BulkResult {
     /// The number of inserted documents.
     pub inserted: i64,
     /// The number of documents that matched an update.
@@ -78,7 +78,7 @@ pub struct Done {
     write_concern_errors: Vec<Document>,
 }
 
-impl Done {
+impl BulkResult {
     /// Returns the result as PyMongo's document.
     pub fn document(&self) -> Document {
         doc! {
@@ -94,7 +94,7 @@ impl Done {
     }
 
     /// Adds the reply to a command. `positions` are the positions of its statements in the bulk write.
-    fn add(&mut self, kind: Kind, positions: &[usize], reply: &Document) {
+    fn add(&mut self, kind: StatementKind, positions: &[usize], reply: &Document) {
         let number = |name: &str| reply.get(name).and_then(as_number).unwrap_or(0);
         let position = |document: &Document| {
             let index = document.get("index").and_then(as_number).and_then(|index| usize::try_from(index).ok());
@@ -102,9 +102,9 @@ impl Done {
             i32::try_from(position).unwrap_or(i32::MAX)
         };
         match kind {
-            Kind::Insert => self.inserted += number("n"),
-            Kind::Delete => self.removed += number("n"),
-            Kind::Update => {
+            StatementKind::Insert => self.inserted += number("n"),
+            StatementKind::Delete => self.removed += number("n"),
+            StatementKind::Update => {
                 let upserted = reply.get_array("upserted").map(Vec::as_slice).unwrap_or_default();
                 for upserted in upserted.iter().filter_map(Bson::as_document) {
                     let id = upserted.get("_id").cloned().unwrap_or(Bson::Null);
@@ -162,7 +162,7 @@ const MAX_COMMAND_STATEMENTS: usize = 100_000;
 
 /// The positions of the statements in one command.
 struct Batch {
-    kind: Kind,
+    kind: StatementKind,
     positions: Vec<usize>,
 }
 
@@ -191,7 +191,7 @@ fn batches(statements: &[Statement], ordered: bool) -> Vec<Batch> {
     if ordered {
         statements.iter().enumerate().for_each(|(position, statement)| add(position, statement));
     } else {
-        for kind in Kind::ALL {
+        for kind in StatementKind::ALL {
             let same_kind = statements.iter().enumerate().filter(|(_, statement)| statement.kind == kind);
             same_kind.for_each(|(position, statement)| add(position, statement));
         }
@@ -210,12 +210,12 @@ pub async fn bulk_write(
     statements: &[Statement],
     options: &BulkOptions,
     session: Option<&Session>,
-) -> Result<Done> {
+) -> Result<BulkResult> {
     let attempt = Attempt { doing: "write to", namespace, settings: client.settings() };
     for statement in statements {
         within_limit(&statement.document, &attempt)?;
     }
-    let mut done = Done::default();
+    let mut done = BulkResult::default();
     let mut labels = Vec::new();
     for batch in batches(statements, options.ordered) {
         let retryable = batch.positions.iter().all(|position| statements[*position].retryable);
@@ -249,7 +249,7 @@ pub(super) fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> 
 }
 
 struct Command<'a> {
-    kind: Kind,
+    kind: StatementKind,
     positions: &'a [usize],
     statements: &'a [Statement],
     options: &'a BulkOptions,
@@ -260,9 +260,9 @@ impl Command<'_> {
     fn expected(&self) -> Expected {
         let count = self.positions.len();
         match self.kind {
-            Kind::Insert => Expected::Insert { count, ordered: self.options.ordered },
-            Kind::Update => Expected::Update(count),
-            Kind::Delete => Expected::Delete(count),
+            StatementKind::Insert => Expected::Insert { count, ordered: self.options.ordered },
+            StatementKind::Update => Expected::Update(count),
+            StatementKind::Delete => Expected::Delete(count),
         }
     }
 
@@ -451,7 +451,7 @@ pub(super) async fn insert_once(
 ) -> Result<Document> {
     let attempt = Attempt { doing: "insert into", namespace, settings: client.settings() };
     let positions: Vec<usize> = (0..statements.len()).collect();
-    let command = Command { kind: Kind::Insert, positions: &positions, statements, options };
+    let command = Command { kind: StatementKind::Insert, positions: &positions, statements, options };
     let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
     let write = WriteCommand { body: &body, retryable: true, expected: command.expected() };
     retryable::write(client, namespace, &attempt, session, write).await
@@ -480,17 +480,17 @@ pub async fn insert_many(
 mod tests {
     use super::*;
 
-    fn statement(kind: Kind, size: usize) -> Statement {
+    fn statement(kind: StatementKind, size: usize) -> Statement {
         Statement { kind, document: bson::rawdoc! { "t": "x".repeat(size) }, retryable: true }
     }
 
-    fn shape(statements: &[Statement], ordered: bool) -> Vec<(Kind, Vec<usize>)> {
+    fn shape(statements: &[Statement], ordered: bool) -> Vec<(StatementKind, Vec<usize>)> {
         batches(statements, ordered).into_iter().map(|batch| (batch.kind, batch.positions)).collect()
     }
 
     #[test]
     fn statements_keep_their_order_or_are_grouped_by_kind() {
-        use Kind::{Delete, Insert, Update};
+        use StatementKind::{Delete, Insert, Update};
         let statements: Vec<_> =
             [Insert, Insert, Update, Delete, Insert].into_iter().map(|kind| statement(kind, 1)).collect();
         assert_eq!(
@@ -503,9 +503,9 @@ mod tests {
 
     #[test]
     fn commands_stay_within_the_limits() {
-        let large: Vec<_> = (0..3).map(|_| statement(Kind::Insert, 7 * 1024 * 1024)).collect();
-        assert_eq!(shape(&large, true), [(Kind::Insert, vec![0, 1]), (Kind::Insert, vec![2])]);
-        let many = vec![statement(Kind::Insert, 1); MAX_COMMAND_STATEMENTS + 1];
+        let large: Vec<_> = (0..3).map(|_| statement(StatementKind::Insert, 7 * 1024 * 1024)).collect();
+        assert_eq!(shape(&large, true), [(StatementKind::Insert, vec![0, 1]), (StatementKind::Insert, vec![2])]);
+        let many = vec![statement(StatementKind::Insert, 1); MAX_COMMAND_STATEMENTS + 1];
         assert_eq!(batches(&many, true).len(), 2);
     }
 
@@ -524,12 +524,12 @@ mod tests {
 
     #[test]
     fn positions_refer_to_the_whole_bulk_write() {
-        let mut done = Done::default();
+        let mut done = BulkResult::default();
         let reply = doc! {
             "n": 3, "nModified": 1, "upserted": [{ "index": 1, "_id": "u" }],
             "writeErrors": [{ "index": 0, "code": 11000, "errmsg": "dup", "keyValue": { "_id": 1 } }],
         };
-        done.add(Kind::Update, &[4, 7], &reply);
+        done.add(StatementKind::Update, &[4, 7], &reply);
         assert_eq!((done.matched, done.modified), (2, 1));
         assert_eq!(done.upserted, [doc! { "index": 7, "_id": "u" }]);
         assert_eq!(done.write_errors[0].get("index"), Some(&Bson::Int32(4)));

@@ -13,8 +13,8 @@ use super::reply_check::CursorCheck;
 use super::retryable::is_retryable_read;
 use super::session::{Session, batches, opened, send};
 use super::{DriverClient, Namespace};
+use crate::batch_stream::Batch;
 use crate::concern::write_concern_document;
-use crate::cursor::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The options of a command.

@@ -11,7 +11,7 @@ use super::error::Attempt;
 use super::reply_check::CursorCheck;
 use super::session::{Session, batches, opened};
 use super::{DriverClient, Namespace};
-use crate::cursor::Batch;
+use crate::batch_stream::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The arguments of a query.

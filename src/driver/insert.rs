@@ -11,8 +11,8 @@ use super::error::{Attempt, is_malformed_command};
 use super::find::{Find, find_one};
 use super::session::Session;
 use super::{DriverClient, Namespace};
-use crate::coalesce::{Coalescer, Flush, Limits, Outcome, SendBatch};
 use crate::error::{ErrorKind, Result};
+use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome};
 
 /// The options of an insert.
 #[derive(Clone, Default)]
@@ -28,7 +28,7 @@ pub struct InsertOptions {
 const DOING: &str = "insert into";
 
 /// A document to insert.
-pub struct Outgoing {
+pub struct BsonInsert {
     /// The document.
     pub document: RawDocumentBuf,
     /// Its `_id`, if that is a digest of the content. A duplicate of the `_id` is then reported as
@@ -38,22 +38,22 @@ pub struct Outgoing {
 
 /// Sends merged inserts, all of which have the default options.
 impl SendBatch for DriverClient {
-    type Document = Outgoing;
+    type Document = BsonInsert;
     const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
 
-    fn size(document: &Outgoing) -> usize {
+    fn size(document: &BsonInsert) -> usize {
         document.document.as_bytes().len()
     }
 
-    async fn send(&self, namespace: &Namespace, inserts: Vec<Outgoing>) -> Outcome {
+    async fn send(&self, namespace: &Namespace, inserts: Vec<BsonInsert>) -> SendOutcome {
         let (documents, ids): (Vec<_>, Vec<_>) =
             inserts.into_iter().map(|insert| (insert.document, insert.content_id)).unzip();
         let sending = async { Ok(send(self, namespace, documents).await) };
-        let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| Outcome::Same(Err(error)));
+        let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| SendOutcome::Same(Err(error)));
         let results = match &mut outcome {
-            Outcome::Each(results) => results.as_mut_slice(),
-            Outcome::Same(result) if ids.len() == 1 => std::slice::from_mut(result),
-            Outcome::Same(_) => return outcome,
+            SendOutcome::Each(results) => results.as_mut_slice(),
+            SendOutcome::Same(result) if ids.len() == 1 => std::slice::from_mut(result),
+            SendOutcome::Same(_) => return outcome,
         };
         for (result, id) in results.iter_mut().zip(ids) {
             if let (Err(error), Some(id)) = (result, id)
@@ -78,14 +78,14 @@ async fn is_stored(client: &DriverClient, namespace: &Namespace, id: String) -> 
     find_one(client, namespace, query).await.map(|found| found.is_some())
 }
 
-async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDocumentBuf>) -> Outcome {
+async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDocumentBuf>) -> SendOutcome {
     let statements = inserts(documents);
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
     match insert_once(client, namespace, &statements, &options, None).await {
         Ok(reply) => match attempt.inserted_each(statements.len(), &reply) {
-            Some(results) => Outcome::Each(results),
-            None => Outcome::Same(Ok(())),
+            Some(results) => SendOutcome::Each(results),
+            None => SendOutcome::Same(Ok(())),
         },
         // One malformed document fails the whole command, of which nothing was executed. Send each
         // document alone, so that the others are stored.
@@ -94,15 +94,15 @@ async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDo
             for statement in statements {
                 results.push(insert_one(client, namespace, statement.document, InsertOptions::default()).await);
             }
-            Outcome::Each(results)
+            SendOutcome::Each(results)
         }
-        Err(error) => Outcome::Same(Err(error)),
+        Err(error) => SendOutcome::Same(Err(error)),
     }
 }
 
 impl Flush for DriverClient {
     fn flush(self: Arc<Self>, runtime: &Handle) {
-        Coalescer::flush(&self, runtime);
+        InsertQueue::flush(&self, runtime);
     }
 }
 

@@ -35,10 +35,10 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use crate::concern;
 pub use crate::namespace::Namespace;
 
-use crate::coalesce::Coalescer;
 use crate::config::DriverSettings;
 use crate::error::Result;
 use crate::giving_up::GivingUp;
+use crate::insert_queue::InsertQueue;
 use crate::limits::CLOSE_TIME;
 use error::Attempt;
 use events::Listener;
@@ -56,7 +56,7 @@ pub struct DriverClient {
     settings: DriverSettings,
     runtime: Handle,
     client: OnceCell<Connected>,
-    coalescer: Coalescer<Self>,
+    insert_queue: InsertQueue<Self>,
     write_sessions: WriteSessions,
     connections: Arc<Connections>,
     giving_up: GivingUp,
@@ -106,7 +106,7 @@ impl DriverClient {
             settings,
             runtime,
             client: OnceCell::new(),
-            coalescer: Coalescer::default(),
+            insert_queue: InsertQueue::default(),
             write_sessions: WriteSessions::default(),
             connections,
             giving_up: GivingUp::default(),
@@ -292,9 +292,9 @@ impl Authentication {
     }
 }
 
-impl AsRef<Coalescer<Self>> for DriverClient {
-    fn as_ref(&self) -> &Coalescer<Self> {
-        &self.coalescer
+impl AsRef<InsertQueue<Self>> for DriverClient {
+    fn as_ref(&self) -> &InsertQueue<Self> {
+        &self.insert_queue
     }
 }
 

@@ -25,7 +25,7 @@ use mongodb::raw_batch_cursor::RawBatch;
 
 use super::error::{Attempt, is_malformed_reply};
 use super::{DriverClient, Namespace};
-use crate::cursor::Batch;
+use crate::batch_stream::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::unobserved;
 

@@ -15,7 +15,7 @@ use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
 use super::retryable::UnsentRetry;
 use super::{DriverClient, Namespace};
-use crate::cursor::Batch;
+use crate::batch_stream::Batch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A session as in PyMongo. The driver's session is created on the first call, so that starting a

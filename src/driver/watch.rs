@@ -14,7 +14,7 @@ use super::error::{Attempt, Attempted};
 use super::events::EventContext;
 use super::session::Session;
 use super::{DriverClient, Namespace};
-use crate::cursor::Demand;
+use crate::batch_stream::Demand;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The scope of a change stream.
@@ -29,7 +29,7 @@ pub enum Level {
 }
 
 /// The result of one poll of a change stream.
-pub struct Seen {
+pub struct ChangePoll {
     /// The change, if there was one.
     pub document: Option<RawDocumentBuf>,
     /// The resume token.
@@ -46,7 +46,7 @@ enum Stream {
 /// An open change stream. It runs in a separate task, so that a cancelled caller does not lose a
 /// change.
 pub struct Watching {
-    seen: Arc<Mutex<mpsc::Receiver<Result<Seen>>>>,
+    polls: Arc<Mutex<mpsc::Receiver<Result<ChangePoll>>>>,
     demand: Arc<Demand>,
     task: AbortHandle,
 }
@@ -80,7 +80,7 @@ impl Watching {
                 Ok(stream) => stream,
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
-            let opened = Seen { document: None, token: stream.token(), alive: true };
+            let opened = ChangePoll { document: None, token: stream.token(), alive: true };
             if sender.send(Ok(opened)).await.is_err() {
                 return;
             }
@@ -90,33 +90,33 @@ impl Watching {
                 // Changes of the last batch may still be buffered.
                 let finished = !matches!(document, Ok(Some(_))) && (document.is_err() || !stream.is_alive());
                 let (token, alive) = (stream.token(), stream.is_alive());
-                slot.send(document.map(|document| Seen { document, token, alive }));
+                slot.send(document.map(|document| ChangePoll { document, token, alive }));
                 if finished {
                     return;
                 }
             }
         };
         let task = runtime.spawn(EventContext::scope(events, watching));
-        Self { seen: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
+        Self { polls: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
     }
 
     /// Waits until the change stream is open.
-    pub fn opened(&self) -> impl Future<Output = Result<Seen>> + Send + 'static {
-        let seen = Arc::clone(&self.seen);
-        async move { seen.lock().await.recv().await.unwrap_or_else(|| Err(closed())) }
+    pub fn opened(&self) -> impl Future<Output = Result<ChangePoll>> + Send + 'static {
+        let polls = Arc::clone(&self.polls);
+        async move { polls.lock().await.recv().await.unwrap_or_else(|| Err(closed())) }
     }
 
     /// Waits for the next change. With `once`, polls the server once.
-    pub fn next(&self, once: bool) -> impl Future<Output = Result<Seen>> + Send + 'static {
-        let (seen, demand) = (Arc::clone(&self.seen), Arc::clone(&self.demand));
+    pub fn next(&self, once: bool) -> impl Future<Output = Result<ChangePoll>> + Send + 'static {
+        let (polls, demand) = (Arc::clone(&self.polls), Arc::clone(&self.demand));
         async move {
-            let mut seen = seen.lock().await;
+            let mut polls = polls.lock().await;
             loop {
-                let next = match seen.try_recv() {
+                let next = match polls.try_recv() {
                     Ok(next) => Some(next),
                     Err(_) => {
                         demand.request();
-                        seen.recv().await
+                        polls.recv().await
                     }
                 };
                 demand.fulfilled();

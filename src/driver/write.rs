@@ -151,7 +151,7 @@ pub async fn delete(
 
 /// What [`find_one_and`] does with the document.
 #[derive(Debug, Clone)]
-pub enum Then {
+pub enum Modification {
     /// Updates it.
     Update(Bson),
     /// Replaces it.
@@ -165,7 +165,7 @@ pub struct FindOneAnd {
     /// The filter.
     pub filter: Document,
     /// What to do with the document.
-    pub then: Then,
+    pub modification: Modification,
     /// Whether to return the document after the change instead of before.
     pub after: bool,
     /// The time limit on the server.
@@ -186,7 +186,7 @@ pub async fn find_one_and(
     namespace: &Namespace,
     call: FindOneAnd,
 ) -> Result<Option<RawDocumentBuf>> {
-    let FindOneAnd { filter, then, after, max_time, mut given, session } = call;
+    let FindOneAnd { filter, modification, after, max_time, mut given, session } = call;
     let attempt = Attempt { doing: "find and change in", namespace, settings: client.settings() };
     if let Some(projection) = given.remove("projection") {
         given.insert("fields", projection);
@@ -196,15 +196,15 @@ pub async fn find_one_and(
     }
     let mut head = doc! { "findAndModify": &namespace.collection, "query": filter };
     let mut replacement = None;
-    match then {
-        Then::Update(update) => {
+    match modification {
+        Modification::Update(update) => {
             head.extend([("update".to_owned(), update_document(update)?), ("new".to_owned(), Bson::Boolean(after))]);
         }
-        Then::Replace(document) => {
+        Modification::Replace(document) => {
             head.insert("new", after);
             replacement = Some(document);
         }
-        Then::Delete => {
+        Modification::Delete => {
             head.insert("remove", true);
         }
     }

@@ -26,7 +26,7 @@ pub mod validate;
 pub mod view;
 pub mod writer;
 
-use schema::{Kind, Model, model};
+use schema::{FieldKind, Model, model};
 
 model! {
     /// An object of which no more is known than that it is one.
@@ -36,11 +36,11 @@ model! {
 
 /// All models, each before those that are made of it.
 pub fn models() -> Vec<&'static Model> {
-    fn add(kind: &Kind, found: &mut Vec<&'static Model>) {
+    fn add(kind: &FieldKind, found: &mut Vec<&'static Model>) {
         match kind {
-            Kind::Object(model) => add_model(model, found),
-            Kind::List(kind) => add(kind, found),
-            Kind::Either(one, other) => {
+            FieldKind::Object(model) => add_model(model, found),
+            FieldKind::List(kind) => add(kind, found),
+            FieldKind::Either(one, other) => {
                 add(one, found);
                 add(other, found);
             }

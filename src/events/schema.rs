@@ -3,7 +3,7 @@
 /// What a field may hold. `null` is allowed everywhere: Connect returns it for
 /// what is not known.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum FieldKind {
     /// A string.
     Text,
     /// A string with a date and a time of ISO 8601, or a date alone.
@@ -27,9 +27,9 @@ pub enum Kind {
     /// An object.
     Object(&'static Model),
     /// A list.
-    List(&'static Kind),
+    List(&'static FieldKind),
     /// One or the other.
-    Either(&'static Kind, &'static Kind),
+    Either(&'static FieldKind, &'static FieldKind),
 }
 
 /// A field of a model.
@@ -38,7 +38,7 @@ pub struct Field {
     /// Its name in JSON.
     pub name: &'static str,
     /// What it may hold.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// What it means.
     pub doc: &'static str,
 }
@@ -84,7 +84,7 @@ macro_rules! model {
             identified: model!(@identified $($identified)?),
             fields: {
                 #[allow(unused_imports)]
-                use $crate::events::schema::Kind::*;
+                use $crate::events::schema::FieldKind::*;
                 &[$($crate::events::schema::Field { name: $field, kind: $kind, doc: $field_doc }),+]
             },
         };

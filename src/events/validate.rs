@@ -3,7 +3,7 @@
 
 use super::format;
 use super::moment;
-use super::schema::{Kind, Model};
+use super::schema::{FieldKind, Model};
 use super::types::model_of_id;
 use super::view::{self, ARRAY, BIG_INTEGER, DOCUMENT, NULL, Place, STRING};
 use crate::redact::is_redacted;
@@ -166,34 +166,34 @@ impl<'b> Check<'b> {
         }
     }
 
-    fn value(&mut self, kind: &Kind, place: Place) {
+    fn value(&mut self, kind: &FieldKind, place: Place) {
         if place.element_type == NULL || self.is_redacted(place) {
             return;
         }
         match kind {
-            Kind::Either(one, other) => {
+            FieldKind::Either(one, other) => {
                 let kind = if fits(one, place.element_type) || !fits(other, place.element_type) { one } else { other };
                 self.value(kind, place);
             }
-            Kind::Any => self.any(place),
+            FieldKind::Any => self.any(place),
             kind if !fits(kind, place.element_type) => {
                 self.add(expectation(kind), type_name(place.element_type));
             }
-            Kind::Moment | Kind::Date => {
+            FieldKind::Moment | FieldKind::Date => {
                 let fits = |text: &str| text.is_empty() || moment::parse(text).is_some();
                 if !view::text(self.bytes, place).is_some_and(fits) {
                     self.add(expectation(kind), "another string");
                 }
             }
-            Kind::Integer if place.element_type == 0x01 => {
+            FieldKind::Integer if place.element_type == 0x01 => {
                 let number = self.bytes.get(place.start..place.end).and_then(|bytes| bytes.try_into().ok());
                 if number.map(f64::from_le_bytes).is_none_or(|number| number.fract() != 0.0) {
                     self.add(expectation(kind), "float");
                 }
             }
-            Kind::Object(model) => self.object(model, place.start),
-            Kind::List(kind) => self.list(place.start, |check, place| check.value(kind, place)),
-            Kind::Mapping => self.any(place),
+            FieldKind::Object(model) => self.object(model, place.start),
+            FieldKind::List(kind) => self.list(place.start, |check, place| check.value(kind, place)),
+            FieldKind::Mapping => self.any(place),
             _ => {}
         }
     }
@@ -209,7 +209,7 @@ impl<'b> Check<'b> {
             }
             ARRAY => self.list(place.start, Self::any),
             NULL | STRING | BIG_INTEGER | 0x01 | 0x08 | 0x10 | 0x12 => {}
-            other => self.add(expectation(&Kind::Any), type_name(other)),
+            other => self.add(expectation(&FieldKind::Any), type_name(other)),
         }
     }
 
@@ -263,36 +263,36 @@ fn is_unicode(text: &[u8]) -> bool {
 }
 
 /// Whether a value of this type of BSON is of the outer form that a kind asks for.
-pub fn fits(kind: &Kind, element_type: u8) -> bool {
+pub fn fits(kind: &FieldKind, element_type: u8) -> bool {
     const INT32: u8 = 0x10;
     const INT64: u8 = 0x12;
     const DOUBLE: u8 = 0x01;
     match kind {
-        Kind::Any => true,
-        Kind::Text | Kind::Moment | Kind::Date => element_type == STRING,
-        Kind::Integer | Kind::Number => matches!(element_type, INT32 | INT64 | DOUBLE | BIG_INTEGER),
-        Kind::Level => matches!(element_type, STRING | INT32 | INT64 | BIG_INTEGER),
-        Kind::Quantity => matches!(element_type, STRING | INT32 | INT64 | DOUBLE | BIG_INTEGER),
-        Kind::Boolean => element_type == 0x08,
-        Kind::Mapping | Kind::Object(_) => element_type == DOCUMENT,
-        Kind::List(_) => element_type == ARRAY,
-        Kind::Either(one, other) => fits(one, element_type) || fits(other, element_type),
+        FieldKind::Any => true,
+        FieldKind::Text | FieldKind::Moment | FieldKind::Date => element_type == STRING,
+        FieldKind::Integer | FieldKind::Number => matches!(element_type, INT32 | INT64 | DOUBLE | BIG_INTEGER),
+        FieldKind::Level => matches!(element_type, STRING | INT32 | INT64 | BIG_INTEGER),
+        FieldKind::Quantity => matches!(element_type, STRING | INT32 | INT64 | DOUBLE | BIG_INTEGER),
+        FieldKind::Boolean => element_type == 0x08,
+        FieldKind::Mapping | FieldKind::Object(_) => element_type == DOCUMENT,
+        FieldKind::List(_) => element_type == ARRAY,
+        FieldKind::Either(one, other) => fits(one, element_type) || fits(other, element_type),
     }
 }
 
-fn expectation(kind: &Kind) -> String {
+fn expectation(kind: &FieldKind) -> String {
     match kind {
-        Kind::Text => "a string".into(),
-        Kind::Moment | Kind::Date => "a date or a date and time in ISO 8601 format".into(),
-        Kind::Integer => "a whole number".into(),
-        Kind::Number => "a number".into(),
-        Kind::Quantity => "a number or a string".into(),
-        Kind::Level => "a whole number or a string".into(),
-        Kind::Boolean => "a bool".into(),
-        Kind::Any => "a JSON value".into(),
-        Kind::Mapping | Kind::Object(_) => "a dict".into(),
-        Kind::List(_) => "a list".into(),
-        Kind::Either(one, other) => format!("{} or {}", expectation(one), expectation(other)),
+        FieldKind::Text => "a string".into(),
+        FieldKind::Moment | FieldKind::Date => "a date or a date and time in ISO 8601 format".into(),
+        FieldKind::Integer => "a whole number".into(),
+        FieldKind::Number => "a number".into(),
+        FieldKind::Quantity => "a number or a string".into(),
+        FieldKind::Level => "a whole number or a string".into(),
+        FieldKind::Boolean => "a bool".into(),
+        FieldKind::Any => "a JSON value".into(),
+        FieldKind::Mapping | FieldKind::Object(_) => "a dict".into(),
+        FieldKind::List(_) => "a list".into(),
+        FieldKind::Either(one, other) => format!("{} or {}", expectation(one), expectation(other)),
     }
 }
 

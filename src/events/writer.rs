@@ -4,7 +4,7 @@
 use bson::{RawBsonRef, RawDocument};
 
 use super::moment;
-use super::schema::{Kind, Model};
+use super::schema::{FieldKind, Model};
 use crate::codec::writer::{BsonWriter, Key, Sink};
 use crate::error::Result;
 
@@ -24,7 +24,7 @@ enum Frame {
     /// An object of a model; with the field that is looked for first.
     Object(&'static Model, usize),
     /// A list of values of a kind.
-    List(&'static Kind),
+    List(&'static FieldKind),
 }
 
 impl EventWriter {
@@ -42,7 +42,7 @@ impl EventWriter {
 
     /// What the value of this key may be; `None` where it may be anything.
     #[inline]
-    fn kind(&mut self, key: Key<'_>) -> Option<&'static Kind> {
+    fn kind(&mut self, key: Key<'_>) -> Option<&'static FieldKind> {
         match (self.frames.last_mut()?, key) {
             (Frame::Object(model, near), Key::Name(name)) => {
                 let (place, field) = model.field(name, *near)?;
@@ -55,10 +55,10 @@ impl EventWriter {
     }
 
     #[inline]
-    fn scalar(&mut self, key: Key<'_>, fits: impl Fn(&Kind) -> bool) {
+    fn scalar(&mut self, key: Key<'_>, fits: impl Fn(&FieldKind) -> bool) {
         if let Some(kind) = self.kind(key)
             && !match kind {
-                Kind::Either(one, other) => fits(one) || fits(other),
+                FieldKind::Either(one, other) => fits(one) || fits(other),
                 kind => fits(kind),
             }
         {
@@ -68,13 +68,13 @@ impl EventWriter {
 }
 
 /// What begins here, if it is of the kind.
-fn frame(kind: &'static Kind, array: bool) -> Option<Frame> {
+fn frame(kind: &'static FieldKind, array: bool) -> Option<Frame> {
     match kind {
-        Kind::Any => Some(Frame::Any),
-        Kind::Mapping if !array => Some(Frame::Any),
-        Kind::Object(model) if !array => Some(Frame::Object(model, 0)),
-        Kind::List(kind) if array => Some(Frame::List(kind)),
-        Kind::Either(one, other) => frame(one, array).or_else(|| frame(other, array)),
+        FieldKind::Any => Some(Frame::Any),
+        FieldKind::Mapping if !array => Some(Frame::Any),
+        FieldKind::Object(model) if !array => Some(Frame::Object(model, 0)),
+        FieldKind::List(kind) if array => Some(Frame::List(kind)),
+        FieldKind::Either(one, other) => frame(one, array).or_else(|| frame(other, array)),
         _ => None,
     }
 }
@@ -109,7 +109,7 @@ impl Sink for EventWriter {
     }
 
     fn boolean(&mut self, key: Key<'_>, value: bool) {
-        self.scalar(key, |kind| matches!(kind, Kind::Boolean | Kind::Any));
+        self.scalar(key, |kind| matches!(kind, FieldKind::Boolean | FieldKind::Any));
         self.out.boolean(key, value);
     }
 
@@ -124,14 +124,14 @@ impl Sink for EventWriter {
     }
 
     fn double(&mut self, key: Key<'_>, value: f64) {
-        self.scalar(key, |kind| matches!(kind, Kind::Number | Kind::Quantity | Kind::Any));
+        self.scalar(key, |kind| matches!(kind, FieldKind::Number | FieldKind::Quantity | FieldKind::Any));
         self.out.double(key, value);
     }
 
     fn string(&mut self, key: Key<'_>, value: &str) {
         self.scalar(key, |kind| match kind {
-            Kind::Text | Kind::Quantity | Kind::Level | Kind::Any => true,
-            Kind::Moment | Kind::Date => value.is_empty() || moment::parse(value).is_some(),
+            FieldKind::Text | FieldKind::Quantity | FieldKind::Level | FieldKind::Any => true,
+            FieldKind::Moment | FieldKind::Date => value.is_empty() || moment::parse(value).is_some(),
             _ => false,
         });
         self.out.string(key, value);
@@ -163,6 +163,6 @@ impl Sink for EventWriter {
     }
 }
 
-fn whole(kind: &Kind) -> bool {
-    matches!(kind, Kind::Integer | Kind::Number | Kind::Quantity | Kind::Level | Kind::Any)
+fn whole(kind: &FieldKind) -> bool {
+    matches!(kind, FieldKind::Integer | FieldKind::Number | FieldKind::Quantity | FieldKind::Level | FieldKind::Any)
 }

@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyNone, PySet, PyString, PyTuple, PyType};
 
 use crate::events::format;
 use crate::events::moment::{self, Moment};
-use crate::events::schema::{Kind, Model};
+use crate::events::schema::{FieldKind, Model};
 use crate::events::types::{EVENT_TYPES, model_for, model_of_id};
 use crate::events::validate::{Problem, deviations, fits};
 use crate::events::view::{self, ARRAY, BIG_INTEGER, DOCUMENT, Place, STRING};
@@ -187,37 +187,37 @@ impl EventModel {
     }
 
     /// A value as its kind has it; as JSON has it where it is of another type.
-    fn typed<'py>(&self, py: Python<'py>, kind: &Kind, place: Place) -> PyResult<Bound<'py, PyAny>> {
+    fn typed<'py>(&self, py: Python<'py>, kind: &FieldKind, place: Place) -> PyResult<Bound<'py, PyAny>> {
         const DOUBLE: u8 = 0x01;
         match (kind, place.element_type) {
-            (Kind::Object(model), DOCUMENT) => view(py, &self.bytes, place.start, model),
-            (Kind::List(kind), ARRAY) => {
+            (FieldKind::Object(model), DOCUMENT) => view(py, &self.bytes, place.start, model),
+            (FieldKind::List(kind), ARRAY) => {
                 let list = PyList::empty(py);
                 for (_, place) in view::elements(&self.bytes, place.start) {
                     list.append(self.typed(py, kind, place)?)?;
                 }
                 Ok(list.into_any())
             }
-            (Kind::Moment | Kind::Date, STRING) => match view::text(&self.bytes, place) {
+            (FieldKind::Moment | FieldKind::Date, STRING) => match view::text(&self.bytes, place) {
                 Some("") => Ok(PyNone::get(py).to_owned().into_any()),
                 Some(text) => match moment::parse(text) {
-                    Some(moment) => moment_to_py(py, moment, matches!(kind, Kind::Date)),
+                    Some(moment) => moment_to_py(py, moment, matches!(kind, FieldKind::Date)),
                     None => self.plain(py, place),
                 },
                 None => self.plain(py, place),
             },
-            (Kind::Quantity, STRING) if view::text(&self.bytes, place).is_some_and(is_number) => {
+            (FieldKind::Quantity, STRING) if view::text(&self.bytes, place).is_some_and(is_number) => {
                 decimal(py, &self.plain(py, place)?.str()?)
             }
-            (Kind::Quantity, DOUBLE | INT32 | INT64 | BIG_INTEGER) => decimal(py, &self.plain(py, place)?.str()?),
-            (Kind::Integer, DOUBLE) => {
+            (FieldKind::Quantity, DOUBLE | INT32 | INT64 | BIG_INTEGER) => decimal(py, &self.plain(py, place)?.str()?),
+            (FieldKind::Integer, DOUBLE) => {
                 let value = self.plain(py, place)?;
                 if value.extract::<f64>().is_ok_and(|number| number.fract() == 0.0) {
                     return value.call_method0(intern!(py, "__int__"));
                 }
                 Ok(value)
             }
-            (Kind::Either(one, other), element_type) => {
+            (FieldKind::Either(one, other), element_type) => {
                 // The outer form determines the type.
                 let kind = if fits(one, element_type) || !fits(other, element_type) { one } else { other };
                 self.typed(py, kind, place)
@@ -457,21 +457,21 @@ pub(crate) fn event_models(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     Ok(list)
 }
 
-fn annotation(kind: &Kind) -> String {
+fn annotation(kind: &FieldKind) -> String {
     match kind {
-        Kind::Text => "str".into(),
-        Kind::Moment => "datetime".into(),
-        Kind::Date => "date".into(),
-        Kind::Integer => "int".into(),
-        Kind::Number => "float".into(),
-        Kind::Quantity => "Decimal | str".into(),
-        Kind::Level => "int | str".into(),
-        Kind::Boolean => "bool".into(),
-        Kind::Any => "Any".into(),
-        Kind::Mapping => "dict[str, Any]".into(),
-        Kind::Object(model) => model.name.into(),
-        Kind::List(kind) => format!("list[{}]", annotation(kind)),
-        Kind::Either(one, other) => format!("{} | {}", annotation(one), annotation(other)),
+        FieldKind::Text => "str".into(),
+        FieldKind::Moment => "datetime".into(),
+        FieldKind::Date => "date".into(),
+        FieldKind::Integer => "int".into(),
+        FieldKind::Number => "float".into(),
+        FieldKind::Quantity => "Decimal | str".into(),
+        FieldKind::Level => "int | str".into(),
+        FieldKind::Boolean => "bool".into(),
+        FieldKind::Any => "Any".into(),
+        FieldKind::Mapping => "dict[str, Any]".into(),
+        FieldKind::Object(model) => model.name.into(),
+        FieldKind::List(kind) => format!("list[{}]", annotation(kind)),
+        FieldKind::Either(one, other) => format!("{} | {}", annotation(one), annotation(other)),
     }
 }
 

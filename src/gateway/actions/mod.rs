@@ -16,7 +16,7 @@ use super::request::Operation;
 use super::state::Gateway;
 use super::target::RequestTarget;
 use crate::codec::ejson::Style;
-use crate::data_api::protocol::{Action, answer_for};
+use crate::data_api::protocol::{Action, error_response};
 use crate::driver::DriverClient;
 use crate::error::{Error, ErrorKind};
 
@@ -68,7 +68,7 @@ impl ActionContext<'_> {
 
     /// Converts an error of the driver to an error response.
     fn error_response(&self, error: &Error) -> ApiError {
-        let (status, mut body) = answer_for(self.action, error);
+        let (status, mut body) = error_response(self.action, error);
         // Only the log shows where MongoDB runs.
         match error.kind {
             ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {

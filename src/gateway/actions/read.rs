@@ -9,8 +9,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
 use super::{ActionContext, ActionResponse, decode};
+use crate::batch_stream::Batch;
 use crate::codec::ejson::{self, Style};
-use crate::cursor::Batch;
 use crate::driver::aggregate::aggregate;
 use crate::driver::find::{Find, find, find_one};
 use crate::error::{Error, ErrorKind};

@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 
 use crate::driver::DriverClient;
 use crate::driver::events::EventContext;
-use crate::driver::watch::{self, Level, Seen, Watch, Watching};
+use crate::driver::watch::{self, ChangePoll, Level, Watch, Watching};
 use crate::error::Result;
 use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
@@ -127,7 +127,7 @@ impl ChangeStreamCore {
     }
 
     /// A call that waits until the stream is open, and returns `result`.
-    fn open(slf: &Arc<Self>, py: Python<'_>, result: Py<PyAny>) -> PyResult<Call<Option<Seen>>> {
+    fn open(slf: &Arc<Self>, py: Python<'_>, result: Py<PyAny>) -> PyResult<Call<Option<ChangePoll>>> {
         let watching = slf.watching(py)?;
         let core = Arc::clone(slf);
         let opened = core.state().opened;
@@ -138,7 +138,7 @@ impl ChangeStreamCore {
             }
         };
         let events = slf.event_context(py)?;
-        let call = Call::new(opening, move |py, seen: Result<Option<Seen>>| {
+        let call = Call::new(opening, move |py, seen: Result<Option<ChangePoll>>| {
             core.note(py, seen)?;
             Ok(result)
         });
@@ -151,7 +151,7 @@ impl ChangeStreamCore {
         py: Python<'_>,
         once: bool,
         none: fn(Python<'_>) -> PyResult<Py<PyAny>>,
-    ) -> PyResult<Call<Option<Seen>>> {
+    ) -> PyResult<Call<Option<ChangePoll>>> {
         let watching = slf.watching(py)?;
         let core = Arc::clone(slf);
         let opened = core.state().opened;
@@ -163,7 +163,7 @@ impl ChangeStreamCore {
             watching.next(once).await.map(Some)
         };
         let events = slf.event_context(py)?;
-        let call = Call::new(waiting, move |py, seen: Result<Option<Seen>>| match core.note(py, seen)? {
+        let call = Call::new(waiting, move |py, seen: Result<Option<ChangePoll>>| match core.note(py, seen)? {
             Some(document) => core.target.codec.decode(py, document.as_bytes()),
             None => none(py),
         });
@@ -179,7 +179,7 @@ impl ChangeStreamCore {
     }
 
     /// Stores the resume token, and returns the change.
-    fn note(&self, py: Python<'_>, seen: Result<Option<Seen>>) -> PyResult<Option<bson::RawDocumentBuf>> {
+    fn note(&self, py: Python<'_>, seen: Result<Option<ChangePoll>>) -> PyResult<Option<bson::RawDocumentBuf>> {
         let seen = match seen {
             Ok(seen) => seen,
             Err(error) => {

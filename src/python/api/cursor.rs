@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyString, PyType};
 
-use crate::cursor::{Batch, Fetching};
+use crate::batch_stream::{Batch, BatchStream};
 use crate::error::Result;
 use crate::python::asyncio::awaitable::Awaitable;
 use crate::python::asyncio::call::{Call, Startable, raised};
@@ -62,7 +62,7 @@ pub(crate) struct CursorCore {
 
 struct State {
     arguments: FindArguments,
-    fetching: Option<Arc<Fetching>>,
+    fetching: Option<Arc<BatchStream>>,
     /// Received batches that are not empty.
     received: VecDeque<Batch>,
     /// The number of documents received.
@@ -165,7 +165,7 @@ impl CursorCore {
     }
 
     /// The running query. It is started if it was not.
-    fn fetching(&self, py: Python<'_>) -> PyResult<Option<Arc<Fetching>>> {
+    fn fetching(&self, py: Python<'_>) -> PyResult<Option<Arc<BatchStream>>> {
         let arguments = {
             let state = self.state();
             if state.ended || state.closed {

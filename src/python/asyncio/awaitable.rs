@@ -53,7 +53,7 @@ impl Started {
         let (bridge, event_loop) = LoopBridge::of_running_loop(py)?;
         let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
         let (token, wakeup) = bridge.get().expect(future.clone_ref(py));
-        if let Some(flush) = call.start(runtime, wakeup, bridge.get().more()) {
+        if let Some(flush) = call.start(runtime, wakeup, bridge.get().submission()) {
             LoopBridge::flush_after_turn(&bridge, &event_loop, flush)?;
         }
         Ok(Self { call, bridge, token, future })

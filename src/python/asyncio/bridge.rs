@@ -17,7 +17,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefReference};
 
-use crate::coalesce::{Flush, More};
+use crate::insert_queue::{Flush, Submission};
 use crate::mailbox::{Mailbox, Sockets, Wakeup};
 use crate::python::convert::errors::to_py;
 use crate::python::lifecycle::once::{Once, intern};
@@ -144,9 +144,9 @@ impl LoopBridge {
         let _future = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
     }
 
-    /// Whether more calls may follow the one that is started now.
-    pub(crate) fn more(&self) -> More {
-        if self.begun.swap(true, Ordering::Relaxed) { More::MayCome } else { More::FirstOfTurn }
+    /// Whether the call that starts now is the first in this iteration of the loop.
+    pub(crate) fn submission(&self) -> Submission {
+        if self.begun.swap(true, Ordering::Relaxed) { Submission::LaterInTurn } else { Submission::FirstOfTurn }
     }
 
     /// Calls `flush` once, at the end of the loop's turn.

@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::coalesce::{Completion, Flush, More, awaited};
 use crate::driver::events::{EventContext, Listener};
 use crate::error::{Error, ErrorKind, Result};
+use crate::insert_queue::{Completion, Flush, Submission, awaited};
 use crate::mailbox::Wakeup;
 use crate::python::convert::errors::to_py;
 use crate::python::lifecycle::pooled::PooledClient;
@@ -126,7 +126,7 @@ pub(crate) fn wait<T: Send>(
 }
 
 /// Adds a document to the queue of inserts that are merged.
-pub(crate) type Enqueue = Box<dyn FnOnce(&Handle, Box<dyn Completion>, More) -> Option<Arc<dyn Flush>> + Send>;
+pub(crate) type Enqueue = Box<dyn FnOnce(&Handle, Box<dyn Completion>, Submission) -> Option<Arc<dyn Flush>> + Send>;
 
 /// An insert: sent by itself, or queued to be merged with others.
 pub(crate) enum Insert {
@@ -156,7 +156,7 @@ impl Startable for Insert {
             Self::Alone(call) => call.wait(py, runtime),
             Self::Merged { enqueue, finish } => {
                 let (caller, ended) = awaited();
-                enqueue(runtime, caller, More::No);
+                enqueue(runtime, caller, Submission::Blocking);
                 let result = wait(py, runtime, Box::pin(ended))?;
                 finish(py, result)
             }
@@ -213,9 +213,9 @@ impl Completion for Caller {
 }
 
 impl Pending for PendingInsert {
-    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, more: More) -> Option<Arc<dyn Flush>> {
+    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, submission: Submission) -> Option<Arc<dyn Flush>> {
         let caller = Caller { receipt: Arc::clone(&self.receipt), wakeup };
-        (self.enqueue.take()?)(runtime, Box::new(caller), more)
+        (self.enqueue.take()?)(runtime, Box::new(caller), submission)
     }
 
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
@@ -248,7 +248,7 @@ pub(crate) fn raised<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
 pub(crate) trait Pending: Send {
     /// Starts the call; `wakeup` fires once its result is available. Returns the
     /// client to flush at the end of the loop's turn, if the call waits for that.
-    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, more: More) -> Option<Arc<dyn Flush>>;
+    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, submission: Submission) -> Option<Arc<dyn Flush>>;
     /// Its result, once `wakeup` has been fired.
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
     /// Cancels it.
@@ -264,7 +264,7 @@ struct PendingCall<T> {
 }
 
 impl<T: Send + 'static> Pending for PendingCall<T> {
-    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, _more: More) -> Option<Arc<dyn Flush>> {
+    fn start(&mut self, runtime: &Handle, wakeup: Wakeup, _submission: Submission) -> Option<Arc<dyn Flush>> {
         let running = self.running.take()?;
         let result = Arc::clone(&self.result);
         let task = runtime.spawn(async move {

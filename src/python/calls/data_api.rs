@@ -9,17 +9,17 @@ use futures_util::{StreamExt as _, stream};
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::coalesce::{Coalescer, Flush};
+use crate::batch_stream::BatchStream;
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
-use crate::cursor::Fetching;
-use crate::data_api::client::{DataApiClient, Outgoing, Repeat};
+use crate::data_api::client::{DataApiClient, EjsonInsert, ResendPolicy};
 use crate::data_api::protocol::Action;
 use crate::driver::events::Listener;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
+use crate::insert_queue::{Flush, InsertQueue};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
 use crate::python::calls::{
     CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments,
@@ -75,10 +75,10 @@ impl CollectionCalls for DataApiClient {
         let CallContext { client, namespace, .. } = context;
         let repeat = repeat(&[&id], &client);
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
-        if client.settings().coalesce && repeat == Repeat::Safe {
+        if client.settings().coalesce && repeat == ResendPolicy::Idempotent {
             return Ok(Insert::Merged {
-                enqueue: Box::new(move |runtime, caller, more| {
-                    Coalescer::insert(&client, runtime, &namespace, Outgoing::made(out.buf), caller, more)
+                enqueue: Box::new(move |runtime, caller, submission| {
+                    InsertQueue::insert(&client, runtime, &namespace, EjsonInsert::made(out.buf), caller, submission)
                         .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
@@ -110,7 +110,7 @@ impl CollectionCalls for DataApiClient {
         let repeat = repeat(&ids.iter().collect::<Vec<_>>(), &client);
         let given = given.unbind();
         let ordered = arguments.ordered;
-        let encoded: Vec<Outgoing> = encoded.into_iter().map(|ejson| outgoing(ejson, repeat)).collect();
+        let encoded: Vec<EjsonInsert> = encoded.into_iter().map(|ejson| outgoing(ejson, repeat)).collect();
         let inserting = async move { client.insert_many(&namespace, &encoded, ordered).await };
         Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
     }
@@ -131,10 +131,10 @@ impl CollectionCalls for DataApiClient {
         let body = query(py, &context, arguments)?;
         let client = context.client;
         let finding = async move {
-            let batch = client.find(Action::Find, body, Repeat::Safe).await?;
+            let batch = client.find(Action::Find, body, ResendPolicy::Idempotent).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
         };
-        Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
+        Ok(Box::new(move |runtime| BatchStream::start(runtime, finding)))
     }
 
     fn explain(_py: Python<'_>, _at: CallContext<Self>, _arguments: &FindArguments) -> PyResult<Call<RawDocumentBuf>> {
@@ -208,12 +208,12 @@ impl CollectionCalls for DataApiClient {
         out.buf.extend_from_slice(br#""pipeline":"#);
         codec.encode_any(pipeline, &mut out)?;
         out.buf.push(b'}');
-        let repeat = if writes { Repeat::OnlyUnsent } else { Repeat::Safe };
+        let repeat = if writes { ResendPolicy::OnlyUnsent } else { ResendPolicy::Idempotent };
         let finding = async move {
             let batch = client.find(Action::Aggregate, out.buf.into(), repeat).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
         };
-        Ok(Box::new(move |runtime| Fetching::start(runtime, finding)))
+        Ok(Box::new(move |runtime| BatchStream::start(runtime, finding)))
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
@@ -230,10 +230,11 @@ impl CollectionCalls for DataApiClient {
             ours.extend_from_slice(format!(r#","{METADATA}.receipt":{{"$oid":"{}"}}"#, receipt.to_hex()).as_bytes());
         }
         ours.push(b'}');
-        let outgoing = Outgoing::of_content(text, record.id, ours);
+        let outgoing = EjsonInsert::of_content(text, record.id, ours);
         let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime, caller, more| {
-            Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
+        Ok(Box::new(move |runtime, caller, submission| {
+            InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)
+                .then_some(client as Arc<dyn Flush>)
         }))
     }
 
@@ -309,18 +310,18 @@ fn only_upsert(options: &Opts) -> PyResult<bool> {
     Ok(upsert)
 }
 
-fn outgoing(ejson: Vec<u8>, repeat: Repeat) -> Outgoing {
+fn outgoing(ejson: Vec<u8>, repeat: ResendPolicy) -> EjsonInsert {
     match repeat {
-        Repeat::Safe => Outgoing::made(ejson),
-        Repeat::OnlyUnsent => Outgoing::once(ejson),
+        ResendPolicy::Idempotent => EjsonInsert::made(ejson),
+        ResendPolicy::OnlyUnsent => EjsonInsert::once(ejson),
     }
 }
 
 /// An insert is safe to repeat if the client generated all of its `_id`s.
-fn repeat(ids: &[&Id], client: &DataApiClient) -> Repeat {
+fn repeat(ids: &[&Id], client: &DataApiClient) -> ResendPolicy {
     match ids.iter().all(|id| matches!(id, Id::Made(_))) && client.settings().retry {
-        true => Repeat::Safe,
-        false => Repeat::OnlyUnsent,
+        true => ResendPolicy::Idempotent,
+        false => ResendPolicy::OnlyUnsent,
     }
 }
 

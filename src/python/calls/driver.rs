@@ -8,19 +8,19 @@ use mongodb::options::CursorType;
 use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::coalesce::{Coalescer, Flush};
+use crate::batch_stream::BatchStream;
 use crate::codec::writer::BsonWriter;
 use crate::config::DriverSettings;
-use crate::cursor::Fetching;
 use crate::driver::aggregate::aggregate;
 use crate::driver::bulk::{BulkOptions, insert_many};
 use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
-use crate::driver::insert::{InsertOptions, Outgoing, check_size, insert_one};
+use crate::driver::insert::{BsonInsert, InsertOptions, check_size, insert_one};
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{DriverClient, ExtraClientOptions};
 use crate::error::Result;
+use crate::insert_queue::{Flush, InsertQueue};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
 use crate::python::calls::session::session_of;
 use crate::python::calls::{
@@ -89,9 +89,9 @@ impl CollectionCalls for DriverClient {
         if plain && client.settings().coalesce && !listened {
             raised(py, check_size(&client, &namespace, &document))?;
             return Ok(Insert::Merged {
-                enqueue: Box::new(move |runtime, caller, more| {
-                    let outgoing = Outgoing { document, content_id: None };
-                    Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more)
+                enqueue: Box::new(move |runtime, caller, submission| {
+                    let outgoing = BsonInsert { document, content_id: None };
+                    InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)
                         .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
@@ -139,7 +139,7 @@ impl CollectionCalls for DriverClient {
         let ahead = query.session.is_none() && query.tailable.is_none();
         let events = event_context(py, context.client.listener())?;
         let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime| Fetching::with_events(runtime, ahead, events, find(client, namespace, query))))
+        Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, find(client, namespace, query))))
     }
 
     fn explain(
@@ -211,15 +211,16 @@ impl CollectionCalls for DriverClient {
         let (ahead, events) = (session.is_none(), event_context(py, context.client.listener())?);
         let CallContext { client, namespace, .. } = context;
         Ok(Box::new(move |runtime| {
-            Fetching::with_events(runtime, ahead, events, aggregate(client, namespace, pipeline, given, session))
+            BatchStream::with_events(runtime, ahead, events, aggregate(client, namespace, pipeline, given, session))
         }))
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
-        let outgoing = Outgoing { document: raw_document(py, record.document)?, content_id: Some(record.id) };
+        let outgoing = BsonInsert { document: raw_document(py, record.document)?, content_id: Some(record.id) };
         let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime, caller, more| {
-            Coalescer::insert(&client, runtime, &namespace, outgoing, caller, more).then_some(client as Arc<dyn Flush>)
+        Ok(Box::new(move |runtime, caller, submission| {
+            InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)
+                .then_some(client as Arc<dyn Flush>)
         }))
     }
 

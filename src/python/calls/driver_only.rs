@@ -10,14 +10,14 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
+use crate::batch_stream::{Batch, BatchStream, Batches};
 use crate::codec::writer::BsonWriter;
 use crate::config::collection_name;
-use crate::cursor::{Batch, Batches, Fetching};
 use crate::driver::aggregate;
-use crate::driver::bulk::{BulkOptions, ClientBulk, Kind, Statement, bulk_write, client_bulk_write};
+use crate::driver::bulk::{BulkOptions, ClientBulk, Statement, StatementKind, bulk_write, client_bulk_write};
 use crate::driver::command::{self, CommandOptions, GetMore, list, run_command};
 use crate::driver::session::Session;
-use crate::driver::write::{FindOneAnd, Then, find_one_and};
+use crate::driver::write::{FindOneAnd, Modification, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::asyncio::call::{Call, raised};
@@ -100,20 +100,20 @@ pub(crate) fn find_one_and_change(
     opts: &Opts,
 ) -> PyResult<Call<Option<RawDocumentBuf>>> {
     let filter = document(&context.codec, &options::write_filter(filter)?)?;
-    let then = match changing {
+    let modification = match changing {
         Changing::Update(update) => {
-            Then::Update(options::bson_value(&context.codec, &options::update(update.bind(py))?)?)
+            Modification::Update(options::bson_value(&context.codec, &options::update(update.bind(py))?)?)
         }
         Changing::Replace(replacement) => {
             let mut out = BsonWriter::default();
             context.codec.encode(&options::replacement(replacement.bind(py))?, &mut out)?;
-            Then::Replace(raw_document(py, out.buf)?)
+            Modification::Replace(raw_document(py, out.buf)?)
         }
-        Changing::Delete => Then::Delete,
+        Changing::Delete => Modification::Delete,
     };
     let (given, session) = given(py, &context, opts)?;
     let CallContext { client, namespace, codec, .. } = context;
-    let call = FindOneAnd { filter, then, after, max_time, given, session };
+    let call = FindOneAnd { filter, modification, after, max_time, given, session };
     let changing = async move { find_one_and(&client, &namespace, call).await };
     Ok(Call::new(changing, move |py, result| found(py, result, &codec)))
 }
@@ -211,7 +211,7 @@ pub(crate) fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyR
     let events = event_context(py, context.client.listener())?;
     let CallContext { client, namespace, .. } = context;
     let listing = async move { documents(indexes(&client, &namespace, more, session).await?) };
-    Ok(Box::new(move |runtime: &_| Fetching::with_events(runtime, true, events, listing)))
+    Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, true, events, listing)))
 }
 
 /// `index_information`.
@@ -364,7 +364,7 @@ pub(crate) fn command_cursor(
     let (ahead, events) = (how.session.is_none(), event_context(py, context.client.listener())?);
     let client = context.client;
     Ok(Box::new(move |runtime: &_| {
-        Fetching::with_events(runtime, ahead, events, command::cursor(client, database, command, how, more))
+        BatchStream::with_events(runtime, ahead, events, command::cursor(client, database, command, how, more))
     }))
 }
 
@@ -621,7 +621,7 @@ pub(crate) fn list_databases(py: Python<'_>, context: Context, command: Document
         let databases = databases.filter_map(|database| Document::try_from(database.as_document()?).ok());
         documents(databases.collect())
     };
-    Ok(Box::new(move |runtime: &_| Fetching::with_events(runtime, true, events, listing)))
+    Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, true, events, listing)))
 }
 
 /// `list_database_names`.
@@ -649,7 +649,7 @@ pub(crate) fn bulk_write_collection(
     py: Python<'_>,
     context: Context,
     arguments: &BulkArguments,
-) -> PyResult<Call<crate::driver::bulk::Done>> {
+) -> PyResult<Call<crate::driver::bulk::BulkResult>> {
     let collected = py.import("connect.eaas.mongodb.bulk")?.getattr("collect")?.call1((&arguments.requests,))?;
     let mut statements = Vec::new();
     for collected in collected.try_iter()? {
@@ -689,11 +689,11 @@ fn statement(
     retryable: bool,
 ) -> PyResult<Statement> {
     let kind = match kind {
-        "insert" => Kind::Insert,
-        "update" => Kind::Update,
-        _ => Kind::Delete,
+        "insert" => StatementKind::Insert,
+        "update" => StatementKind::Update,
+        _ => StatementKind::Delete,
     };
-    let bytes = if kind == Kind::Insert {
+    let bytes = if kind == StatementKind::Insert {
         let Encoded { bytes, id } = context.codec.encode_for_insert(given)?;
         context.add_id(given, &id)?;
         bytes
@@ -758,7 +758,7 @@ pub(crate) fn bulk_write_client(
             }
             ids.append(py.None())?;
         }
-        let kind = if kind == "insert" { Kind::Insert } else { Kind::Update };
+        let kind = if kind == "insert" { StatementKind::Insert } else { StatementKind::Update };
         bulk.operations.push(Statement { kind, document: operation, retryable });
     }
     if bulk.operations.is_empty() {

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
-use crate::coalesce::{Coalescer, SendBatch};
-use crate::cursor::Fetching;
+use crate::batch_stream::BatchStream;
 use crate::driver::session::Session;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
+use crate::insert_queue::{InsertQueue, SendBatch};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running};
 use crate::python::codec::Id;
 use crate::python::convert::options::{Opt, Opts};
@@ -72,7 +72,7 @@ pub(crate) struct FindArguments {
 }
 
 /// Starts a query.
-pub(crate) type Opening = Box<dyn FnOnce(&Handle) -> Fetching + Send>;
+pub(crate) type Opening = Box<dyn FnOnce(&Handle) -> BatchStream + Send>;
 
 /// The kind of an update, and which documents it changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl CallContext<DriverClient> {
 }
 
 /// The calls of a collection, on either path.
-pub(crate) trait CollectionCalls: PooledClient + SendBatch + AsRef<Coalescer<Self>> {
+pub(crate) trait CollectionCalls: PooledClient + SendBatch + AsRef<InsertQueue<Self>> {
     /// Makes the call of `insert_one`.
     fn insert_one(py: Python<'_>, context: CallContext<Self>, arguments: InsertOneArguments) -> PyResult<Insert>;
 
@@ -196,7 +196,7 @@ pub(crate) trait CollectionCalls: PooledClient + SendBatch + AsRef<Coalescer<Sel
 }
 
 /// Waits for free memory among the client's queued inserts; `None` if there is enough.
-pub(crate) fn backpressure<C: SendBatch + AsRef<Coalescer<C>>>(client: Arc<C>) -> Option<Running<()>> {
+pub(crate) fn backpressure<C: SendBatch + AsRef<InsertQueue<C>>>(client: Arc<C>) -> Option<Running<()>> {
     if !(*client).as_ref().is_full() {
         return None;
     }

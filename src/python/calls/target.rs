@@ -8,12 +8,12 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::coalesce::{Coalescer, More, awaited};
 use crate::config::{DataApiSettings, DriverSettings};
 use crate::data_api::client::DataApiClient;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
+use crate::insert_queue::{InsertQueue, Submission, awaited};
 use crate::python::asyncio::call::{Call, Insert, Running, Startable, raised};
 use crate::python::calls::{
     CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, backpressure,
@@ -190,7 +190,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
                 match insert {
                     Ok((enqueue, id)) => {
                         let (caller, ended) = awaited();
-                        enqueue(runtime, caller, More::No);
+                        enqueue(runtime, caller, Submission::Blocking);
                         calls.push(ended);
                         outcomes.push(Ok(id));
                     }
@@ -214,7 +214,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
     fn drain(&self, py: Python<'_>) -> PyResult<Call<()>> {
         self.make(py, |_, context| {
             let client = context.client;
-            let drained = async move { AsRef::<Coalescer<C>>::as_ref(&*client).drained().await };
+            let drained = async move { AsRef::<InsertQueue<C>>::as_ref(&*client).drained().await };
             Ok(Call::new(drained, |py, _| Ok(py.None())))
         })
     }
@@ -289,7 +289,7 @@ impl Path {
     pub(crate) fn scope(&self) -> Scope {
         match self {
             Self::Driver(pooled) => Scope::new(pooled.settings.concerns()),
-            Self::DataApi(_) => Scope::new(crate::config::Defaults::default()),
+            Self::DataApi(_) => Scope::new(crate::config::ConnectionDefaults::default()),
         }
     }
 

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::config::Defaults;
+use crate::config::ConnectionDefaults;
 use crate::driver::concern::Concerns;
 use crate::python::asyncio::call::raised;
 use crate::python::codec::{Codec, DEFAULT, decode_document};
@@ -22,7 +22,7 @@ pub(crate) struct Scope {
     /// For the core.
     pub(crate) concerns: Arc<Concerns>,
     given: Arc<Given>,
-    defaults: Arc<Defaults>,
+    defaults: Arc<ConnectionDefaults>,
 }
 
 /// The objects that Python code passed. The connection string's options apply to the others.
@@ -66,7 +66,7 @@ impl std::ops::Deref for CodecRef {
 
 impl Scope {
     /// The options of a connection string.
-    pub(crate) fn new(defaults: Defaults) -> Self {
+    pub(crate) fn new(defaults: ConnectionDefaults) -> Self {
         Self { codec: None, concerns: Arc::default(), given: Arc::default(), defaults: Arc::new(defaults) }
     }
 

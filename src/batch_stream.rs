@@ -138,7 +138,7 @@ fn malformed() -> Error {
 }
 
 /// A running query. Dropping it closes the cursor.
-pub struct Fetching {
+pub struct BatchStream {
     batches: Arc<Mutex<mpsc::Receiver<Result<Batch>>>>,
     demand: Option<Arc<Demand>>,
     events: Option<EventContext>,
@@ -182,7 +182,7 @@ impl Demand {
     }
 }
 
-impl Fetching {
+impl BatchStream {
     /// Opens a stream of batches and prefetches one batch.
     pub fn start(runtime: &Handle, open: impl Future<Output = Result<Batches>> + Send + 'static) -> Self {
         Self::with_events(runtime, true, None, open)
@@ -268,7 +268,7 @@ impl Fetching {
     }
 }
 
-impl Drop for Fetching {
+impl Drop for BatchStream {
     fn drop(&mut self) {
         // The driver then sends `killCursors`.
         self.task.abort();

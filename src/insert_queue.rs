@@ -30,15 +30,16 @@ pub struct Limits {
     pub worthwhile: usize,
 }
 
-/// Whether the caller of an insert may submit more inserts before it waits for the result.
+/// How an insert is submitted: in an iteration of an event loop, in which more inserts may follow, or by a
+/// caller that waits for its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
+pub enum Submission {
     /// The first insert in an iteration of an event loop.
     FirstOfTurn,
     /// A further insert in an iteration of an event loop, which calls [`Flush::flush`] at its end.
-    MayCome,
+    LaterInTurn,
     /// An insert of a thread that waits for the result.
-    No,
+    Blocking,
 }
 
 /// A client that queues inserts until the end of an event loop's iteration.
@@ -51,7 +52,7 @@ pub trait Flush: Send + Sync {
 pub const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
 /// The result of a command.
-pub enum Outcome {
+pub enum SendOutcome {
     /// One result for all documents.
     Same(Result<()>),
     /// One result for each document, in their order.
@@ -69,7 +70,7 @@ pub trait SendBatch: Send + Sync + 'static {
     fn size(document: &Self::Document) -> usize;
 
     /// Sends documents in one command.
-    fn send(&self, namespace: &Namespace, documents: Vec<Self::Document>) -> impl Future<Output = Outcome> + Send;
+    fn send(&self, namespace: &Namespace, documents: Vec<Self::Document>) -> impl Future<Output = SendOutcome> + Send;
 }
 
 /// The caller of an insert.
@@ -112,12 +113,12 @@ struct State<D> {
 }
 
 /// The queued inserts of one client, by collection.
-pub struct Coalescer<C: SendBatch> {
+pub struct InsertQueue<C: SendBatch> {
     state: Mutex<State<C::Document>>,
     room: Notify,
 }
 
-impl<C: SendBatch> Default for Coalescer<C> {
+impl<C: SendBatch> Default for InsertQueue<C> {
     fn default() -> Self {
         Self {
             state: Mutex::new(State { queues: HashMap::new(), queued_bytes: 0, submitted: 0, finished: 0 }),
@@ -126,7 +127,7 @@ impl<C: SendBatch> Default for Coalescer<C> {
     }
 }
 
-impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
+impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
     /// Submits an insert, whose caller is notified when it has finished. Returns whether the insert
     /// waits for [`Flush::flush`].
     pub fn insert(
@@ -135,11 +136,11 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         namespace: &Arc<Namespace>,
         document: C::Document,
         caller: Box<dyn Completion>,
-        more: More,
+        submission: Submission,
     ) -> bool {
-        let coalescer: &Self = (**client).as_ref();
+        let insert_queue: &Self = (**client).as_ref();
         let size = C::size(&document);
-        let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = insert_queue.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.queued_bytes += size;
         state.submitted += 1;
         let number = state.submitted;
@@ -149,21 +150,21 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
         }
         let Some(queue) = state.queues.get_mut(namespace) else { return false };
         queue.queued.push_back(QueuedInsert { number, document, caller });
-        let idle = queue.in_flight == 0 && more == More::FirstOfTurn;
-        queue.due |= more == More::No || idle || queue.queued.len() >= C::LIMITS.worthwhile;
+        let idle = queue.in_flight == 0 && submission == Submission::FirstOfTurn;
+        queue.due |= submission == Submission::Blocking || idle || queue.queued.len() >= C::LIMITS.worthwhile;
         if queue.due && queue.in_flight < C::LIMITS.in_flight {
             queue.in_flight += 1;
             drop(state);
             runtime.spawn(Self::send_all(Arc::clone(client), Arc::clone(namespace)));
             return false;
         }
-        more != More::No
+        submission != Submission::Blocking
     }
 
     /// Sends the queued inserts, up to the maximum number of commands in flight.
     pub fn flush(client: &Arc<C>, runtime: &Handle) {
-        let coalescer: &Self = (**client).as_ref();
-        let mut state = coalescer.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let insert_queue: &Self = (**client).as_ref();
+        let mut state = insert_queue.state.lock().unwrap_or_else(PoisonError::into_inner);
         for (namespace, queue) in &mut state.queues {
             if queue.queued.is_empty() {
                 continue;
@@ -229,10 +230,10 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
             let sending = std::panic::AssertUnwindSafe(client.send(&namespace, documents));
             let outcome = futures_util::FutureExt::catch_unwind(sending).await.unwrap_or_else(|_| {
                 let message = "a bug in connect-eaas-mongodb (an insert panicked): please report it";
-                Outcome::Same(Err(Error::new(ErrorKind::InvalidOperation, message)))
+                SendOutcome::Same(Err(Error::new(ErrorKind::InvalidOperation, message)))
             });
             let timeouts = [ErrorKind::ServerSelectionTimeout, ErrorKind::NetworkTimeout];
-            if matches!(&outcome, Outcome::Same(Err(error)) if timeouts.contains(&error.kind)) {
+            if matches!(&outcome, SendOutcome::Same(Err(error)) if timeouts.contains(&error.kind)) {
                 callers.extend((*client).as_ref().take_queued_before(&namespace, submitted));
             }
             (*client).as_ref().state.lock().unwrap_or_else(PoisonError::into_inner).finished += 1;
@@ -302,10 +303,10 @@ impl<C: SendBatch + AsRef<Coalescer<C>>> Coalescer<C> {
     }
 }
 
-fn complete_all(callers: Vec<Box<dyn Completion>>, outcome: Outcome) {
+fn complete_all(callers: Vec<Box<dyn Completion>>, outcome: SendOutcome) {
     let wakeups = match outcome {
-        Outcome::Same(result) => callers.into_iter().filter_map(|caller| caller.complete(result.clone())).collect(),
-        Outcome::Each(results) => {
+        SendOutcome::Same(result) => callers.into_iter().filter_map(|caller| caller.complete(result.clone())).collect(),
+        SendOutcome::Each(results) => {
             let mut results = results.into_iter();
             let missing = || Err(Error::new(ErrorKind::Protocol, "the server returned no result for the document"));
             callers.into_iter().filter_map(|caller| caller.complete(results.next().unwrap_or_else(missing))).collect()
@@ -347,29 +348,29 @@ mod tests {
     use std::time::Duration;
 
     /// Submits an insert and waits for its result.
-    async fn insert<C: SendBatch + AsRef<Coalescer<C>>>(
+    async fn insert<C: SendBatch + AsRef<InsertQueue<C>>>(
         client: Arc<C>,
         namespace: Arc<Namespace>,
         document: C::Document,
     ) -> Result<()> {
         let (caller, finished) = awaited();
         (*client).as_ref().room().await;
-        Coalescer::insert(&client, &Handle::current(), &namespace, document, caller, More::No);
+        InsertQueue::insert(&client, &Handle::current(), &namespace, document, caller, Submission::Blocking);
         finished.await
     }
 
     #[derive(Default)]
     struct Server {
-        coalescer: Coalescer<Self>,
+        insert_queue: InsertQueue<Self>,
         batches: Mutex<Vec<Vec<usize>>>,
         in_flight: AtomicUsize,
         max_in_flight: AtomicUsize,
         panics: bool,
     }
 
-    impl AsRef<Coalescer<Self>> for Server {
-        fn as_ref(&self) -> &Coalescer<Self> {
-            &self.coalescer
+    impl AsRef<InsertQueue<Self>> for Server {
+        fn as_ref(&self) -> &InsertQueue<Self> {
+            &self.insert_queue
         }
     }
 
@@ -381,7 +382,7 @@ mod tests {
             document.1
         }
 
-        async fn send(&self, _: &Namespace, documents: Vec<(usize, usize)>) -> Outcome {
+        async fn send(&self, _: &Namespace, documents: Vec<(usize, usize)>) -> SendOutcome {
             let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
             self.max_in_flight.fetch_max(in_flight, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -391,7 +392,7 @@ mod tests {
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
             let numbers: Vec<_> = documents.iter().map(|document| document.0).collect();
             self.batches.lock().unwrap().push(numbers.clone());
-            Outcome::Each(
+            SendOutcome::Each(
                 numbers
                     .into_iter()
                     .map(|number| match number % 7 {
@@ -428,7 +429,7 @@ mod tests {
         assert!(batches.iter().all(|batch| batch.iter().map(|number| 1 + number % 300).sum::<usize>() <= 1000));
         assert!(batches.len() < 250, "{} batches: nothing was merged", batches.len());
         assert_eq!(server.max_in_flight.load(Ordering::SeqCst), 2);
-        let state = server.coalescer.state.lock().unwrap();
+        let state = server.insert_queue.state.lock().unwrap();
         assert_eq!((state.queued_bytes, state.queues.len()), (0, 0));
     }
 
@@ -460,7 +461,7 @@ mod tests {
             .collect();
         let mut max = 0;
         while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
-            max = max.max(server.coalescer.state.lock().unwrap().queued_bytes);
+            max = max.max(server.insert_queue.state.lock().unwrap().queued_bytes);
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
         for call in calls {
