@@ -721,7 +721,13 @@ def check_growth(samples: list[Sample], ledger: Ledger) -> None:
 
 
 async def load(
-    gateway: servers.Server, url: str, key: str, mongodb: FragileMongoDB, ledger: Ledger, seconds: float, connections: int
+    gateway: servers.Server,
+    url: str,
+    key: str,
+    mongodb: FragileMongoDB,
+    ledger: Ledger,
+    seconds: float,
+    connections: int,
 ) -> list[Worker]:
     """Run the load, and stop the gateway at the end of it, with its connections open; give the workers."""
     until = time.monotonic() + seconds

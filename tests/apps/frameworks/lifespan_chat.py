@@ -44,7 +44,8 @@ Transaction = Annotated[AsyncClientSession, Depends(transaction)]
 
 
 async def count_words(db: AsyncDatabase[dict[str, Any]], room: str, text: str) -> None:
-    await db.rooms.update_one({"_id": room}, {"$inc": {"words": len(text.split())}}, upsert=True)
+    # Not in the room's document: the transaction of the request that adds this task may still be open.
+    await db.words.update_one({"_id": room}, {"$inc": {"words": len(text.split())}}, upsert=True)
 
 
 def routes(app: FastAPI) -> FastAPI:
@@ -65,7 +66,7 @@ def routes(app: FastAPI) -> FastAPI:
         state = await db.rooms.find_one({"_id": room})
         if state is None:
             raise HTTPException(404)
-        return state
+        return {**state, **(await db.words.find_one({"_id": room}, {"_id": 0}) or {})}
 
     @app.get("/messages/{message}")
     async def one(message: str, db: Db) -> dict[str, Any]:

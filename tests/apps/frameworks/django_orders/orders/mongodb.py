@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,11 @@ from pymongo.database import Database
 
 @cache
 def client() -> MongoClient[dict[str, Any]]:
-    return MongoClient(settings.MONGODB["URI"], tz_aware=True, appname="orders", maxPoolSize=10)
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        settings.MONGODB["URI"], tz_aware=True, appname="orders", maxPoolSize=10
+    )
+    atexit.register(client.close)
+    return client
 
 
 def database() -> Database[dict[str, Any]]:

@@ -11,9 +11,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from pymongo import ASCENDING, InsertOne, UpdateOne
+from pymongo.client_session import ClientSession
 from pymongo.client_session_shared import TransactionOptions
 from pymongo.errors import BulkWriteError, DuplicateKeyError
-from pymongo.client_session import ClientSession
 from pymongo.write_concern import WriteConcern
 
 from orders.mongodb import client, database
