@@ -129,6 +129,7 @@ async def main(drivers: Drivers, journal: Journal) -> None:
         again = MongoDBDataStore(drivers.uri, database=drivers.database)
         async with AsyncScheduler(again, identity="two") as scheduler:
             journal.note("kept", [schedule(one) for one in await scheduler.get_schedules()])
-            journal.note("a store", repr(again).replace(drivers.uri, ""))
             await run(scheduler, journal)
+        # It names the servers, if they are known.
+        journal.note("a closed store", repr(again).partition("host")[0])
         journal.note("events", events)
