@@ -75,6 +75,11 @@ impl DriverClientBase {
         slf.get().pooled.client(slf.py(), slf.as_super().get().classes().client)
     }
 
+    /// The topology that is known now; an empty one for a closed client, as with PyMongo.
+    fn known_topology(slf: &Bound<'_, Self>) -> bson::Document {
+        Self::client(slf).ok().and_then(|client| client.topology()).unwrap_or_default()
+    }
+
     /// A property that `connect.eaas.mongodb.monitoring` derives from the topology, once a server has been reached.
     fn ask(slf: &Bound<'_, Self>, property: &'static str) -> PyResult<Py<PyAny>> {
         Self::run(slf, property, move |_, context| {
@@ -141,16 +146,14 @@ impl DriverClientBase {
     #[getter]
     fn nodes(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let client = Self::client(slf)?;
-        of_topology(py, "nodes", client.topology().unwrap_or_default())
+        of_topology(py, "nodes", Self::known_topology(slf))
     }
 
     /// PyMongo's description of the servers that are known now.
     #[getter]
     fn topology_description(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let client = Self::client(slf)?;
-        of_topology(py, "topology_description", client.topology().unwrap_or_default())
+        of_topology(py, "topology_description", Self::known_topology(slf))
     }
 
     /// The names of the databases.
