@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::driver::events::{Caller, DriverEvent, EventContext, Listener, Wanted};
 use crate::python::codec::DEFAULT;
@@ -24,6 +24,28 @@ pub(crate) struct Dispatcher {
     queue: Arc<Queue>,
     /// Held while listeners are called, so that they receive events in order.
     delivering: tokio::sync::Mutex<()>,
+}
+
+/// A command or a reply. It is converted when a listener reads it, which many never do.
+#[pyclass(module = "connect.eaas.mongodb._native", frozen)]
+pub(crate) struct EventBody {
+    document: bson::Document,
+    lenient: CodecRef,
+}
+
+#[pymethods]
+impl EventBody {
+    /// Return the document, as a new dict.
+    fn decode(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        decode(py, &self.document, &self.lenient)
+    }
+}
+
+/// Decodes a document, or as much of it as can be shown.
+fn decode(py: Python<'_>, document: &bson::Document, lenient: &CodecRef) -> PyResult<Py<PyAny>> {
+    let bytes =
+        bson::serialize_to_vec(document).map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
+    DEFAULT.decode(py, &bytes).or_else(|_| lenient.decode(py, &bytes))
 }
 
 #[derive(Default)]
@@ -96,12 +118,11 @@ impl Dispatcher {
     }
 
     fn publish(&self, py: Python<'_>, event: DriverEvent) -> PyResult<()> {
-        let bytes = serialized(&event.fields)?;
-        // A document that cannot be decoded is shown as far as possible.
-        let fields = DEFAULT.decode(py, &bytes).or_else(|_| self.lenient.decode(py, &bytes))?;
+        let fields = decode(py, &event.fields, &self.lenient)?;
         let fields = fields.bind(py).cast::<PyDict>()?;
-        if let Some(body) = &event.body {
-            fields.set_item(intern!(py, "body"), PyBytes::new(py, &serialized(body)?))?;
+        if let Some(document) = event.body {
+            let body = EventBody { document, lenient: self.lenient.clone() };
+            fields.set_item(intern!(py, "body"), Py::new(py, body)?)?;
         }
         let Some(operation) = event.operation else {
             self.publish.call1(py, (event.name, fields))?;
@@ -116,10 +137,6 @@ impl Dispatcher {
         context.call_method1(intern!(py, "run"), (&self.publish, event.name, fields))?;
         Ok(())
     }
-}
-
-fn serialized(document: &bson::Document) -> PyResult<Vec<u8>> {
-    bson::serialize_to_vec(document).map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))
 }
 
 fn listen(queue: &Queue, dispatcher: &Weak<Dispatcher>) {

@@ -13,11 +13,9 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
-import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import InvalidBSON
 from pymongo import monitoring
 from pymongo.errors import AutoReconnect
 from pymongo.hello import Hello
@@ -51,13 +49,11 @@ def check_listeners(listeners: Any) -> list[Any]:
     return list(listeners)
 
 
-def _decoded(document: bytes) -> dict[str, Any]:
-    """Decode a command or a reply, or as much of it as can be shown."""
-    try:
-        return bson.decode(document)
-    except InvalidBSON:
-        decoded: dict[str, Any] = bson.decode(document, LENIENT)
-        return decoded
+class Body(Protocol):
+    """A command or a reply."""
+
+    def decode(self) -> dict[str, Any]:
+        """Return the document."""
 
 
 class CommandStartedEvent(monitoring.CommandStartedEvent):
@@ -69,8 +65,8 @@ class CommandStartedEvent(monitoring.CommandStartedEvent):
     """The contexts of the callers, in the order of their documents in a merged insert; empty if no call caused the
     command. The listener runs in a copy of the first."""
 
-    def __init__(self, body: bytes, callers: tuple[contextvars.Context, ...], name: str, **common: Any) -> None:
-        """Create the event from the command's BSON, which is empty if the command contains secrets."""
+    def __init__(self, body: Body, callers: tuple[contextvars.Context, ...], name: str, **common: Any) -> None:
+        """Create the event from the command, which is empty if it contains secrets."""
         super().__init__({name: 1}, **common)
         self.callers = callers
         self._body = body
@@ -80,7 +76,7 @@ class CommandStartedEvent(monitoring.CommandStartedEvent):
     def command(self) -> Any:
         """The command document, or an empty one if it contains secrets."""
         if self._document is None:
-            self._document = _decoded(self._body)
+            self._document = self._body.decode()
         return self._document
 
 
@@ -93,9 +89,9 @@ class CommandSucceededEvent(monitoring.CommandSucceededEvent):
     """The contexts of the callers, as in `CommandStartedEvent`."""
 
     def __init__(
-        self, body: bytes, callers: tuple[contextvars.Context, ...], duration: datetime.timedelta, **common: Any
+        self, body: Body, callers: tuple[contextvars.Context, ...], duration: datetime.timedelta, **common: Any
     ) -> None:
-        """Create the event from the reply's BSON, which is empty if the command contains secrets."""
+        """Create the event from the reply, which is empty if the command contains secrets."""
         super().__init__(duration, {}, **common)
         self.callers = callers
         self._body = body
@@ -105,7 +101,7 @@ class CommandSucceededEvent(monitoring.CommandSucceededEvent):
     def reply(self) -> Any:
         """The reply, or an empty document if the command contains secrets."""
         if self._document is None:
-            self._document = _decoded(self._body)
+            self._document = self._body.decode()
         return self._document
 
 
