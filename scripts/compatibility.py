@@ -80,8 +80,9 @@ NOTES = """## Beyond the members
   needed the token raises an `OperationFailure` (code 18) that names it. GSSAPI is not built in.
 - **Encryption and compression.** Client-side encryption is not supported. Compressors are zlib, zstd and snappy.
 - **Listeners.** PyMongo's listeners are supported, from `event_listeners` or `pymongo.monitoring.register`. A
-  dedicated thread calls them, in the context (`contextvars`) of the call, before the call returns its result. While a
-  `CommandListener` is registered, inserts are not merged.
+  dedicated thread calls them, in the context (`contextvars`) of the call, before the call returns its result. The
+  events of a merged insert have the contexts of all its callers in an attribute of their own, `callers`
+  ([monitoring](monitoring.md)).
 - **Codec options.** Type registries, document classes, time zones and the other codec options are PyMongo's own, and
   cost what they cost there. `tz_aware` and `uuid_representation` are as fast as the default.
 - **GridFS** is `connect.eaas.mongodb.gridfs`, with PyMongo's classes and, for Motor, `AsyncIOMotorGridFSBucket`.

@@ -199,8 +199,11 @@ impl BatchStream {
         let demand: Option<Arc<Demand>> = (!ahead).then(Arc::default);
         let (sender, receiver) = mpsc::channel(1);
         let requests = demand.clone();
-        let task = runtime.spawn(EventContext::scope(events.clone(), async move {
-            let opened = std::panic::AssertUnwindSafe(open);
+        let context = events.clone();
+        // Opening the stream is one operation, as is each further batch.
+        let task = runtime.spawn(async move {
+            let context = context.as_ref();
+            let opened = std::panic::AssertUnwindSafe(EventContext::scope(context, open));
             let opened = futures_util::FutureExt::catch_unwind(opened).await.unwrap_or_else(|_| {
                 Err(Error::new(
                     ErrorKind::InvalidOperation,
@@ -215,14 +218,14 @@ impl BatchStream {
                 if let Some(requests) = &requests {
                     requests.requested().await;
                 }
-                let Some(batch) = batches.next().await else { return };
+                let Some(batch) = EventContext::scope(context, batches.next()).await else { return };
                 let failed = batch.is_err();
                 slot.send(batch);
                 if failed {
                     return;
                 }
             }
-        }));
+        });
         Self { batches: Arc::new(Mutex::new(receiver)), demand, events, task: task.abort_handle() }
     }
 

@@ -129,6 +129,7 @@ def test_all_public_names_give_classes_of_this_package(motor: bool) -> None:
 
 
 LIBRARY = """
+import asyncio
 import pymongo
 from gridfs import GridFSBucket
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorGridFSBucket
@@ -155,7 +156,7 @@ async def awaited(uri, database):
 
 
 async def motor(uri, database):
-    client = AsyncIOMotorClient(uri)
+    client = AsyncIOMotorClient(uri, io_loop=asyncio.get_running_loop())
     collection = client[database]["made"]
     assert isinstance(collection, AsyncIOMotorCollection)
     await collection.insert_one({"by": "motor"})

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::idle::Connections;
 pub use crate::listener::{Caller, DriverEvent, EventContext, Listener, Wanted};
-use crate::listener::{current_caller, is_unobserved};
+use crate::listener::{current_operation, is_unobserved};
 
 /// Registers the handlers of the driver's events, which also keep the topology description up to date.
 pub(super) fn listen(
@@ -31,7 +31,7 @@ pub(super) fn listen(
                 return;
             }
             if let Some(event) = command_event(event) {
-                listener.notify(DriverEvent { caller: current_caller(), ..event });
+                listener.notify(DriverEvent { operation: current_operation(), ..event });
             }
         }));
     }
@@ -58,7 +58,7 @@ pub(super) fn listen(
 }
 
 fn driver_event(name: &'static str, fields: Document) -> DriverEvent {
-    DriverEvent { name, fields, caller: None }
+    DriverEvent { name, fields, body: None, operation: None }
 }
 
 fn address(address: &ServerAddress) -> Bson {
@@ -94,15 +94,13 @@ fn command_event(event: CommandEvent) -> Option<DriverEvent> {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("database_name", event.db);
-            fields.insert("command", event.command);
-            driver_event("command_started", fields)
+            DriverEvent { body: Some(event.command), ..driver_event("command_started", fields) }
         }
         CommandEvent::Succeeded(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("duration", seconds(event.duration));
-            fields.insert("reply", event.reply);
-            driver_event("command_succeeded", fields)
+            DriverEvent { body: Some(event.reply), ..driver_event("command_succeeded", fields) }
         }
         CommandEvent::Failed(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);

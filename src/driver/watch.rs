@@ -74,9 +74,11 @@ impl Watching {
         let demand: Arc<Demand> = Arc::default();
         let requests = Arc::clone(&demand);
         let watching = async move {
+            let events = events.as_ref();
             let namespace = Arc::clone(&watch.namespace);
             let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-            let mut stream = match client.until_given_up(open(&client, watch, &attempt)).await {
+            let opening = EventContext::scope(events, open(&client, watch, &attempt));
+            let mut stream = match client.until_given_up(opening).await {
                 Ok(stream) => stream,
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
@@ -86,7 +88,8 @@ impl Watching {
             }
             while let Ok(slot) = sender.reserve().await {
                 requests.requested().await;
-                let document = client.until_given_up(stream.next_if_any(&client, &attempt)).await;
+                let polling = EventContext::scope(events, stream.next_if_any(&client, &attempt));
+                let document = client.until_given_up(polling).await;
                 // Changes of the last batch may still be buffered.
                 let finished = !matches!(document, Ok(Some(_))) && (document.is_err() || !stream.is_alive());
                 let (token, alive) = (stream.token(), stream.is_alive());
@@ -96,7 +99,7 @@ impl Watching {
                 }
             }
         };
-        let task = runtime.spawn(EventContext::scope(events, watching));
+        let task = runtime.spawn(watching);
         Self { polls: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
     }
 

@@ -77,6 +77,7 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<asyncio::bridge::LoopBridge>();
     py.get_type::<asyncio::bridge::Waiting>();
     py.get_type::<event_models::Part>();
+    py.get_type::<monitoring::EventBody>();
     py.get_type::<api::DriverOnly>();
     py.get_type::<api::session::AsyncTransactionContext>();
     py.get_type::<api::session::TransactionContext>();

@@ -468,6 +468,8 @@ fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<ClientExtras> {
         options.del_item(name).ok();
         Ok(value.filter(|value| !value.is_none()))
     };
+    // Motor's name for the client's event loop: a client of this package runs on any.
+    take("io_loop")?;
     let listeners = match take("event_listeners")? {
         Some(listeners) => {
             py.import("connect.eaas.mongodb.monitoring")?.getattr("check_listeners")?.call1((listeners,))?.extract()?

@@ -99,7 +99,8 @@ impl<T: Send + 'static> Startable for Call<T> {
     fn with_events(self, events: Option<EventContext>) -> Self {
         let Some(events) = events else { return self };
         let finish = after_listeners(Arc::clone(&events.listener), self.finish);
-        Self { running: Box::pin(EventContext::scope(Some(events), self.running)), finish }
+        let running = self.running;
+        Self { running: Box::pin(async move { EventContext::scope(Some(&events), running).await }), finish }
     }
 
     fn until_given_up_by(self, client: &impl PooledClient) -> Self {
@@ -166,7 +167,7 @@ impl Startable for Insert {
     fn with_events(self, events: Option<EventContext>) -> Self {
         match (self, events) {
             (Self::Alone(call), events) => Self::Alone(call.with_events(events)),
-            // A merged command has no single caller.
+            // The command is attributed to the callers of all its documents.
             (Self::Merged { enqueue, finish }, Some(events)) => {
                 Self::Merged { enqueue, finish: after_listeners(events.listener, finish) }
             }

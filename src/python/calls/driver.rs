@@ -80,18 +80,16 @@ impl CollectionCalls for DriverClient {
         let Encoded { bytes, id } = context.codec.encode_for_insert(document)?;
         context.add_id(document, &id)?;
         let document = raw_document(py, bytes)?;
-        let CallContext { client, namespace, .. } = context;
+        let CallContext { client, namespace, caller, .. } = context;
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
         let plain =
             options.bypass_document_validation.is_none() && options.comment.is_none() && options.session.is_none();
-        // A command listener expects one command for each insert, in its caller's context.
-        let listened = client.listener().is_some_and(|listener| listener.wanted().commands);
-        if plain && client.settings().coalesce && !listened {
+        if plain && client.settings().coalesce {
             raised(py, check_size(&client, &namespace, &document))?;
+            let outgoing = BsonInsert { document, content_id: None, caller };
             return Ok(Insert::Merged {
-                enqueue: Box::new(move |runtime, caller, submission| {
-                    let outgoing = BsonInsert { document, content_id: None };
-                    InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)
+                enqueue: Box::new(move |runtime, completion, submission| {
+                    InsertQueue::insert(&client, runtime, &namespace, outgoing, completion, submission)
                         .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
@@ -216,10 +214,11 @@ impl CollectionCalls for DriverClient {
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
-        let outgoing = BsonInsert { document: raw_document(py, record.document)?, content_id: Some(record.id) };
-        let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime, caller, submission| {
-            InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)
+        let CallContext { client, namespace, caller, .. } = context;
+        let document = raw_document(py, record.document)?;
+        let outgoing = BsonInsert { document, content_id: Some(record.id), caller };
+        Ok(Box::new(move |runtime, completion, submission| {
+            InsertQueue::insert(&client, runtime, &namespace, outgoing, completion, submission)
                 .then_some(client as Arc<dyn Flush>)
         }))
     }

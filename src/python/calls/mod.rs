@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
 use crate::batch_stream::BatchStream;
+use crate::driver::events::Caller;
 use crate::driver::session::Session;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
@@ -100,6 +101,8 @@ pub(crate) struct CallContext<C: PooledClient> {
     pub(crate) codec: CodecRef,
     /// Whether inserted documents receive their generated `_id`s.
     pub(crate) add_ids: bool,
+    /// The caller that command events are attributed to.
+    pub(crate) caller: Option<Caller>,
 }
 
 impl<C: PooledClient> Clone for CallContext<C> {
@@ -110,6 +113,7 @@ impl<C: PooledClient> Clone for CallContext<C> {
             namespace: Arc::clone(&self.namespace),
             codec: self.codec.clone(),
             add_ids: self.add_ids,
+            caller: self.caller.clone(),
         }
     }
 }
