@@ -1126,8 +1126,12 @@ class AsyncCursor(Generic[_DocumentT]):
         """The session of the cursor."""
 
     @property
-    def address(self) -> None:
-        """Always `None`: the driver does not expose the cursor's server."""
+    def address(self) -> tuple[str, int] | None:
+        """The server's host and port, after its first reply.
+
+        `None` if it may be any of several servers, since the driver does not tell: with a read preference other than
+        `primary`, or several mongos.
+        """
 
     @property
     def retrieved(self) -> int:
@@ -1181,7 +1185,7 @@ class AsyncCursor(Generic[_DocumentT]):
         """Set flags of the query, such as `CursorType.TAILABLE`.
 
         Raises:
-            NotImplementedError: `CursorType.EXHAUST`.
+            pymongo.errors.InvalidOperation: `CursorType.EXHAUST` with a limit.
         """
 
     def remove_option(self, mask: int) -> Self:
@@ -1250,8 +1254,12 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
         """The session of the cursor."""
 
     @property
-    def address(self) -> None:
-        """Always `None`: the driver does not expose the cursor's server."""
+    def address(self) -> tuple[str, int] | None:
+        """The server's host and port, after its first reply.
+
+        `None` if it may be any of several servers, since the driver does not tell: with a read preference other than
+        `primary`, or several mongos.
+        """
 
     @property
     def retrieved(self) -> int:
@@ -1305,7 +1313,7 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
         """Set flags of the query, such as `CursorType.TAILABLE`.
 
         Raises:
-            NotImplementedError: `CursorType.EXHAUST`.
+            pymongo.errors.InvalidOperation: `CursorType.EXHAUST` with a limit.
         """
 
     def remove_option(self, mask: int) -> Self:
@@ -1433,8 +1441,15 @@ class AsyncClientSession:
             pymongo.errors.PyMongoError: the transaction could not be committed.
         """
 
-    def bind(self, end_session: bool = True) -> NoReturn:
-        """Not supported: raises `NotImplementedError`. Pass the session to each call instead."""
+    def bind(self, end_session: bool = True) -> AsyncBoundSessionContext:
+        """Return a context manager in whose block calls without `session` use this session.
+
+        Args:
+            end_session: whether the end of the block ends the session.
+
+        Raises:
+            pymongo.errors.InvalidOperation: a call of another client, inside the block.
+        """
 
     def end_session(self) -> Coroutine[Any, Any, None]:
         """End the session, and abort a transaction in progress."""
@@ -1457,6 +1472,19 @@ class AsyncTransactionContext:
 
     def __await__(self) -> Generator[Any, None, Self]: ...
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+
+@final
+@type_check_only
+class AsyncBoundSessionContext:
+    """The context manager of `bind`."""
+
+    def __aenter__(self) -> Coroutine[Any, Any, AsyncClientSession]: ...
     def __aexit__(
         self,
         exc_type: type[BaseException] | None = None,

@@ -66,8 +66,13 @@ impl Batch {
 
     /// Returns the cursor ID of a MongoDB response, which is 0 after the last batch.
     pub fn cursor_id(&self) -> Option<i64> {
+        self.reply()?.get_document("cursor").ok()?.get_i64("id").ok()
+    }
+
+    /// Returns MongoDB's whole reply.
+    pub fn reply(&self) -> Option<&RawDocument> {
         match &self.response {
-            Response::MongoDb(batch) => batch.as_raw_document().get_document("cursor").ok()?.get_i64("id").ok(),
+            Response::MongoDb(batch) => Some(batch.as_raw_document()),
             Response::DataApi(_) => None,
         }
     }

@@ -24,8 +24,8 @@ use futures_util::FutureExt as _;
 use mongodb::event::sdam::TopologyDescription;
 use mongodb::options::oidc::Callback;
 use mongodb::options::{
-    AuthMechanism, ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ServerAddress,
-    ServerApi, Tls,
+    AuthMechanism, ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ReadPreference,
+    SelectionCriteria, ServerAddress, ServerApi, Tls,
 };
 use mongodb::{Client, Collection, ServerType};
 use tokio::runtime::Handle;
@@ -125,6 +125,23 @@ impl DriverClient {
     /// Returns the current topology description.
     pub fn topology(&self) -> Option<bson::Document> {
         self.topology.borrow().as_ref().map(events::topology)
+    }
+
+    /// Returns the host and the port of the server that answers reads with this read preference, or `None` if that
+    /// may be any of several servers. The driver does not tell which server answered.
+    pub fn reading_server(&self, preference: Option<&SelectionCriteria>) -> Option<(String, u16)> {
+        let topology = self.topology.borrow();
+        let servers = topology.as_ref()?.servers();
+        let preference = preference.or(self.client.get()?.client.selection_criteria());
+        let of_primary = matches!(preference, None | Some(SelectionCriteria::ReadPreference(ReadPreference::Primary)));
+        let mut candidates = servers.values().filter(|server| match servers.len() {
+            1 => true,
+            _ => of_primary && server.server_type() == ServerType::RsPrimary,
+        });
+        match (candidates.next()?.address(), candidates.next()) {
+            (ServerAddress::Tcp { host, port }, None) => Some((host.clone(), port.unwrap_or(27017))),
+            _ => None,
+        }
     }
 
     /// Connects, then returns the topology description.

@@ -81,6 +81,8 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<api::DriverOnly>();
     py.get_type::<api::session::AsyncTransactionContext>();
     py.get_type::<api::session::TransactionContext>();
+    py.get_type::<api::session::AsyncBoundSessionContext>();
+    py.get_type::<api::session::BoundSessionContext>();
     let call = Bound::new(
         py,
         asyncio::awaitable::Awaitable::ready(asyncio::mode::MethodName { class: "", method: "" }, py.None()),

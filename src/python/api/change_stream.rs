@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bson::Document;
-use pyo3::exceptions::{PyNotImplementedError, PyStopAsyncIteration, PyStopIteration};
+use bson::{Bson, Document};
+use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::driver::DriverClient;
 use crate::driver::events::EventContext;
-use crate::driver::watch::{self, ChangePoll, Level, Watch, Watching};
+use crate::driver::watch::{self, ChangePoll, Level, Position, Watch, Watching};
 use crate::error::Result;
 use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
@@ -28,7 +28,7 @@ pub(crate) struct WatchArguments {
     pub(crate) full_document: Option<String>,
     pub(crate) resume_after: Option<Py<PyAny>>,
     pub(crate) max_await_time_ms: Option<u64>,
-    pub(crate) batch_size: Option<u32>,
+    pub(crate) batch_size: Option<Py<PyAny>>,
     pub(crate) collation: Option<Py<PyAny>>,
     pub(crate) start_at_operation_time: Option<Py<PyAny>>,
     pub(crate) session: Option<Py<PyAny>>,
@@ -43,6 +43,7 @@ pub(crate) struct ChangeStreamCore {
     level: Level,
     target: Target<DriverClient>,
     arguments: WatchArguments,
+    batch_size: Option<u32>,
     state: Mutex<State>,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct ChangeStreamCore {
 struct State {
     watching: Option<Arc<Watching>>,
     opened: bool,
-    token: Option<Document>,
+    token: Option<Bson>,
     closed: bool,
 }
 
@@ -62,15 +63,14 @@ impl ChangeStreamCore {
         target: Target<DriverClient>,
         arguments: WatchArguments,
     ) -> PyResult<Self> {
-        if arguments.comment.is_some() {
-            return Err(PyNotImplementedError::new_err(
-                "the comment of a change stream is not supported, since the driver sends it to a wrong place: leave it out",
-            ));
-        }
         if let Some(pipeline) = &arguments.pipeline {
             options::pipeline(&DEFAULT, pipeline.bind(py))?;
         }
-        Ok(Self { level, target, arguments, state: Mutex::default() })
+        let batch_size = match &arguments.batch_size {
+            Some(size) => batch_size(size.bind(py))?,
+            None => None,
+        };
+        Ok(Self { level, target, arguments, batch_size, state: Mutex::default() })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -90,35 +90,43 @@ impl ChangeStreamCore {
         }
         let context = self.target.context(py)?;
         let given = &self.arguments;
-        let copy = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.clone_ref(py));
-        let opts = vec![
-            ("resumeAfter", Opt::Value(copy(&given.resume_after))),
-            ("startAfter", Opt::Value(copy(&given.start_after))),
-            ("startAtOperationTime", Opt::Value(copy(&given.start_at_operation_time))),
-            ("collation", Opt::Collation(copy(&given.collation))),
-            ("showExpandedEvents", Opt::Flag(given.show_expanded_events)),
-        ];
-        let mut options = options::given(py, &context.codec, &opts)?;
+        let codec = &*context.codec;
+        let value = |value: &Option<Py<PyAny>>| {
+            value.as_ref().map(|value| options::bson_value(codec, value.bind(py))).transpose()
+        };
+        let mut stage = Document::new();
         for (name, value) in
             [("fullDocument", &given.full_document), ("fullDocumentBeforeChange", &given.full_document_before_change)]
         {
-            // The server's default need not be sent.
-            if let Some(value) = value.as_ref().filter(|value| *value != "default") {
-                options.insert(name, value);
+            if let Some(value) = value {
+                stage.insert(name, value);
             }
         }
-        if let Some(size) = given.batch_size {
-            options.insert("batchSize", i64::from(size));
+        if given.show_expanded_events == Some(true) {
+            stage.insert("showExpandedEvents", true);
         }
+        let command = vec![
+            ("collation", Opt::Collation(given.collation.as_ref().map(|collation| collation.clone_ref(py)))),
+            ("comment", Opt::Value(given.comment.as_ref().map(|comment| comment.clone_ref(py)))),
+        ];
+        let max_await_time = given.max_await_time_ms.map(Duration::from_millis);
+        let command = options::given(py, codec, &command)?;
         let watch = Watch {
             level: self.level,
             namespace: Arc::clone(&context.namespace),
             pipeline: match &given.pipeline {
-                Some(pipeline) => options::pipeline(&context.codec, pipeline.bind(py))?,
+                Some(pipeline) => options::pipeline(codec, pipeline.bind(py))?,
                 None => Vec::new(),
             },
-            options: raised(py, watch::options(&options, given.max_await_time_ms.map(Duration::from_millis)))?,
-            session: session_of(given.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
+            stage,
+            start: Position {
+                token: value(&given.token(py)?)?,
+                uses_start_after: given.start_after.is_some(),
+                uses_resume_after: given.resume_after.is_some(),
+                operation_time: value(&given.start_at_operation_time)?,
+            },
+            options: raised(py, watch::options(command, self.batch_size, max_await_time))?,
+            session: session_of(py, given.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
         };
         let runtime = raised(py, process().runtime())?;
         let events = event_context(py, context.client.listener())?;
@@ -133,7 +141,7 @@ impl ChangeStreamCore {
         let opened = core.state().opened;
         let opening = async move {
             match watching.filter(|_| !opened) {
-                Some(watching) => watching.opened().await.map(Some),
+                Some(watching) => Ok(Some(watching.opened().await)),
                 None => Ok(None),
             }
         };
@@ -158,9 +166,12 @@ impl ChangeStreamCore {
         let waiting = async move {
             let Some(watching) = watching else { return Ok(None) };
             if !opened {
-                watching.opened().await?;
+                let opened = watching.opened().await;
+                if !opened.alive {
+                    return Ok(Some(opened));
+                }
             }
-            watching.next(once).await.map(Some)
+            Ok(Some(watching.next(once).await))
         };
         let events = slf.event_context(py)?;
         let call = Call::new(waiting, move |py, seen: Result<Option<ChangePoll>>| match core.note(py, seen)? {
@@ -180,21 +191,16 @@ impl ChangeStreamCore {
 
     /// Stores the resume token, and returns the change.
     fn note(&self, py: Python<'_>, seen: Result<Option<ChangePoll>>) -> PyResult<Option<bson::RawDocumentBuf>> {
-        let seen = match seen {
-            Ok(seen) => seen,
-            Err(error) => {
-                self.close();
-                return raised(py, Err(error));
-            }
-        };
-        let Some(seen) = seen else { return Ok(None) };
-        let mut state = self.state();
-        state.opened = true;
-        state.token = seen.token.or_else(|| state.token.take());
-        if !seen.alive && seen.document.is_none() {
-            state.closed = true;
+        let Some(seen) = raised(py, seen)? else { return Ok(None) };
+        {
+            let mut state = self.state();
+            state.opened = true;
+            state.token = seen.token.or_else(|| state.token.take());
         }
-        Ok(seen.document)
+        if !seen.alive {
+            self.close();
+        }
+        raised(py, seen.change)
     }
 
     fn close(&self) {
@@ -209,13 +215,30 @@ impl ChangeStreamCore {
     fn token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let token = self.state().token.clone();
         match token {
-            Some(token) => DEFAULT.decode_value(py, bson::Bson::Document(token)),
-            None => Ok(self
-                .arguments
-                .start_after
-                .as_ref()
-                .or(self.arguments.resume_after.as_ref())
-                .map_or_else(|| py.None(), |token| token.clone_ref(py))),
+            Some(token) => DEFAULT.decode_value(py, token),
+            None => Ok(self.arguments.token(py)?.unwrap_or_else(|| py.None())),
+        }
+    }
+}
+
+impl WatchArguments {
+    /// The resume token at which the stream starts.
+    fn token(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let start_after = match &self.start_after {
+            Some(token) if token.bind(py).is_truthy()? => Some(token),
+            _ => None,
+        };
+        Ok(start_after.or(self.resume_after.as_ref()).map(|token| token.clone_ref(py)))
+    }
+}
+
+/// Converts `batch_size`, by PyMongo's rules if it is not a number.
+fn batch_size(size: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
+    match size.extract::<u32>() {
+        Ok(size) => Ok(Some(size)),
+        Err(_) => {
+            let validate = size.py().import("pymongo.common")?.getattr("validate_non_negative_integer_or_none")?;
+            validate.call1(("batchSize", size))?.extract()
         }
     }
 }

@@ -28,9 +28,9 @@ use crate::python::event_store::StoreSettings;
 /// The cursor of a query.
 pub(crate) fn query(collection: Bound<'_, PyAny>, target: AnyTarget, arguments: FindArguments) -> CursorCore {
     let (codec, target) = (target.codec().clone(), Arc::new(target));
-    let explained = Arc::clone(&target);
+    let (explained, located) = (Arc::clone(&target), Arc::clone(&target));
     let open: Open = Arc::new(move |py, arguments| target.find(py, arguments));
-    CursorCore::new(collection.unbind(), open, codec, arguments)
+    CursorCore::new(collection.unbind(), open, located, codec, arguments)
         .explained_by(Arc::new(move |py, arguments| explained.explain(py, arguments)))
 }
 
@@ -41,14 +41,15 @@ pub(crate) fn aggregation(
     pipeline: Py<PyAny>,
     options: Opts,
 ) -> CursorCore {
-    let codec = target.codec().clone();
+    let (codec, target) = (target.codec().clone(), Arc::new(target));
+    let located = Arc::clone(&target);
     let session = options.iter().find_map(|(_, option)| match option {
         Opt::Session(session) => session.as_ref().map(|session| session.clone_ref(collection.py())),
         _ => None,
     });
     let arguments = FindArguments { session, ..FindArguments::default() };
     let open: Open = Arc::new(move |py, _| target.aggregate(py, pipeline.bind(py), &options));
-    CursorCore::new(collection.unbind(), open, codec, arguments)
+    CursorCore::new(collection.unbind(), open, located, codec, arguments)
 }
 
 fn delete_options(
@@ -259,8 +260,10 @@ impl CollectionBase {
             allow_disk_use,
             let_vars: r#let,
             cursor_type,
+            exhaust: false,
             max_await_time_ms: None,
-        };
+        }
+        .of_one(py)?;
         self.run(py, "find_one", move |py, target| target.find_one(py, &arguments))
     }
 
@@ -328,8 +331,10 @@ impl CollectionBase {
             allow_disk_use,
             let_vars: r#let,
             cursor_type,
+            exhaust: false,
             max_await_time_ms: None,
-        };
+        }
+        .of_cursor(py)?;
         let core = query(slf.clone().into_any(), slf.get().target(), arguments);
         CursorBase::create(py, slf.get().mode(), core)
     }

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::python::asyncio::awaitable::Awaitable;
 use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
+use crate::python::calls::target::Located;
 use crate::python::calls::{FindArguments, Opening};
 use crate::python::codec::DEFAULT;
 use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
@@ -51,6 +52,7 @@ pub(crate) type Explain = Arc<dyn Fn(Python<'_>, &FindArguments) -> PyResult<Cal
 pub(crate) struct CursorCore {
     collection: Py<PyAny>,
     open: Open,
+    located: Arc<dyn Located>,
     explain: Option<Explain>,
     codec: CodecRef,
     /// Whether it returns whole batches as bytes.
@@ -91,14 +93,15 @@ impl State {
         self.received.iter().map(Batch::len).sum()
     }
 
-    /// Adds the batches of a fetch.
+    /// Adds the batches of a fetch. The last batch of the server's cursor has the id 0.
     fn add(&mut self, (batches, ended): (Vec<Batch>, bool)) {
         self.retrieved_count += batches.iter().map(Batch::len).sum::<usize>();
-        if let Some(id) = batches.last().and_then(Batch::cursor_id) {
-            self.cursor_id = Some(id);
-        }
+        let id = batches.last().and_then(Batch::cursor_id);
+        self.cursor_id = id.or(self.cursor_id);
         self.received.extend(batches.into_iter().filter(|batch| !batch.is_empty()));
-        if ended {
+        let limit = usize::try_from(self.arguments.limit).unwrap_or(0);
+        let has_all = limit > 0 && limit <= self.retrieved_count;
+        if ended || has_all || id == Some(0) {
             self.end();
         }
     }
@@ -111,10 +114,17 @@ impl State {
 
 impl CursorCore {
     /// A cursor that has not sent its query.
-    pub(crate) fn new(collection: Py<PyAny>, open: Open, codec: CodecRef, arguments: FindArguments) -> Self {
+    pub(crate) fn new(
+        collection: Py<PyAny>,
+        open: Open,
+        located: Arc<dyn Located>,
+        codec: CodecRef,
+        arguments: FindArguments,
+    ) -> Self {
         Self {
             collection,
             open,
+            located,
             explain: None,
             codec,
             raw: false,
@@ -148,7 +158,13 @@ impl CursorCore {
             explain: self.explain.clone(),
             raw: self.raw,
             sends_when_awaited: self.sends_when_awaited,
-            ..Self::new(self.collection.clone_ref(py), Arc::clone(&self.open), self.codec.clone(), arguments)
+            ..Self::new(
+                self.collection.clone_ref(py),
+                Arc::clone(&self.open),
+                Arc::clone(&self.located),
+                self.codec.clone(),
+                arguments,
+            )
         }
     }
 
@@ -239,6 +255,8 @@ impl CursorCore {
             let state = slf.state();
             (state.received_count(), state.arguments.cursor_type != 0)
         };
+        // PyMongo's list of the errors for a cursor that the server has closed.
+        const CLOSED: [i32; 7] = [43, 175, 237, 28617, 17406, 96, 136];
         let fetching = if received >= wanted { None } else { slf.fetching(py)? };
         let core = Arc::clone(slf);
         let listener = fetching.as_ref().and_then(|fetching| fetching.listener());
@@ -253,6 +271,12 @@ impl CursorCore {
             Ok(batches) => {
                 settle();
                 core.state().add(batches);
+                finish(py, &core)
+            }
+            // A tailable cursor ends when a capped collection overwrites its position.
+            Err(error) if tailable && error.code.is_some_and(|code| CLOSED.contains(&code)) => {
+                settle();
+                core.close();
                 finish(py, &core)
             }
             Err(error) => {
@@ -292,16 +316,38 @@ fn raw_batch(py: Python<'_>, batch: &mut Batch) -> PyResult<Py<PyAny>> {
     Ok(PyBytes::new(py, &raised(py, batch.take_raw())?).into_any().unbind())
 }
 
+/// PyMongo's flag of an exhaust cursor.
+const EXHAUST: i64 = 64;
+const LIMITED: &str = "Can't use limit and exhaust together.";
+
 impl FindArguments {
-    /// Sets or unsets the options of the wire protocol's flags.
-    fn set_flags(&mut self, mask: i64, on: bool) -> PyResult<()> {
+    /// The arguments of `find`, with PyMongo's checks of the cursor's type.
+    pub(crate) fn of_cursor(self, py: Python<'_>) -> PyResult<Self> {
+        match self.cursor_type {
+            0 | 2 | 34 => Ok(self),
+            EXHAUST if self.limit != 0 => Err(invalid_operation(py, LIMITED)),
+            EXHAUST => Ok(Self { cursor_type: 0, exhaust: true, ..self }),
+            _ => Err(PyValueError::new_err("not a valid value for cursor_type: use pymongo.cursor.CursorType")),
+        }
+    }
+
+    /// The arguments of `find_one`, which limits the cursor.
+    pub(crate) fn of_one(self, py: Python<'_>) -> PyResult<Self> {
+        let arguments = self.of_cursor(py)?;
+        if arguments.exhaust { Err(invalid_operation(py, LIMITED)) } else { Ok(arguments) }
+    }
+
+    /// Sets or unsets the options of the wire protocol's flags. Returns false if they contradict the limit.
+    fn set_flags(&mut self, mask: i64, on: bool) -> bool {
         const TAILABLE: i64 = 2;
         const NO_TIMEOUT: i64 = 16;
         const AWAIT: i64 = 32;
-        const EXHAUST: i64 = 64;
         const PARTIAL: i64 = 128;
         if mask & EXHAUST != 0 {
-            return Err(PyNotImplementedError::new_err("exhaust cursors are not supported: leave the option out"));
+            if on && self.limit != 0 {
+                return false;
+            }
+            self.exhaust = on;
         }
         if mask & (TAILABLE | AWAIT) != 0 {
             let flags = mask & (TAILABLE | AWAIT);
@@ -313,7 +359,7 @@ impl FindArguments {
         if mask & PARTIAL != 0 {
             self.allow_partial_results = on;
         }
-        Ok(())
+        true
     }
 }
 
@@ -416,6 +462,9 @@ impl CursorBase {
             return Err(PyIndexError::new_err("Cursor instances do not support negative indices"));
         };
         Self::set(slf.clone(), |_| ())?;
+        if slf.get().core.state().arguments.exhaust {
+            return Err(invalid_operation(py, LIMITED));
+        }
         let one = Self { core: Arc::new(slf.get().core.copy(py)), mode: Mode::Blocking };
         one.core.set(py, |arguments| {
             arguments.skip += place;
@@ -426,6 +475,12 @@ impl CursorBase {
             return Err(PyIndexError::new_err("no such item for Cursor instance"));
         }
         found.get_item(0)
+    }
+
+    fn set_flags(slf: Bound<'_, Self>, mask: i64, on: bool) -> PyResult<Bound<'_, Self>> {
+        let mut allowed = true;
+        let slf = Self::set(slf, |arguments| allowed = arguments.set_flags(mask, on))?;
+        if allowed { Ok(slf) } else { Err(invalid_operation(slf.py(), LIMITED)) }
     }
 
     fn set<'py>(slf: Bound<'py, Self>, set: impl FnOnce(&mut FindArguments)) -> PyResult<Bound<'py, Self>> {
@@ -463,10 +518,11 @@ impl CursorBase {
         }
     }
 
-    /// Always `None`: the driver does not provide the server's address.
+    /// The host and the port of the server, after the first reply; `None` if it may be any of several.
     #[getter]
-    fn address(&self) -> Option<Py<PyAny>> {
-        None
+    fn address(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>> {
+        let has_replied = self.core.state().cursor_id.is_some();
+        if has_replied { self.core.located.server(py) } else { Ok(None) }
     }
 
     /// The cursor's session, or `None`.
@@ -512,6 +568,9 @@ impl CursorBase {
 
     /// Set the maximum number of documents to return; 0 means no limit.
     fn limit(slf: Bound<'_, Self>, limit: i64) -> PyResult<Bound<'_, Self>> {
+        if slf.get().core.state().arguments.exhaust {
+            return Err(invalid_operation(slf.py(), LIMITED));
+        }
         Self::set(slf, |arguments| arguments.limit = limit)
     }
 
@@ -568,16 +627,12 @@ impl CursorBase {
 
     /// Set flags of the query, as in `CursorType` and the wire protocol.
     fn add_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
-        let mut set = Ok(());
-        let slf = Self::set(slf, |arguments| set = arguments.set_flags(mask, true))?;
-        set.map(|()| slf)
+        Self::set_flags(slf, mask, true)
     }
 
     /// Unset flags of the query.
     fn remove_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
-        let mut set = Ok(());
-        let slf = Self::set(slf, |arguments| set = arguments.set_flags(mask, false))?;
-        set.map(|()| slf)
+        Self::set_flags(slf, mask, false)
     }
 
     /// Add a `$where` condition in JavaScript.

@@ -360,7 +360,7 @@ impl DriverDatabaseBase {
         full_document: Option<String>,
         resume_after: Option<Py<PyAny>>,
         max_await_time_ms: Option<u64>,
-        batch_size: Option<u32>,
+        batch_size: Option<Py<PyAny>>,
         collation: Option<Py<PyAny>>,
         start_at_operation_time: Option<Py<PyAny>>,
         session: Option<Py<PyAny>>,

@@ -51,9 +51,10 @@ fn listing(
     session: Option<Py<PyAny>>,
     open: impl Fn(Python<'_>, CallContext<DriverClient>) -> PyResult<Opening> + Send + Sync + 'static,
 ) -> CursorCore {
-    let codec = target.codec.clone();
+    let (codec, target) = (target.codec.clone(), Arc::new(target));
+    let located = Arc::clone(&target);
     let open: Open = Arc::new(move |py, _| open(py, target.context(py)?));
-    CursorCore::new(source.unbind(), open, codec, FindArguments { session, ..FindArguments::default() })
+    CursorCore::new(source.unbind(), open, located, codec, FindArguments { session, ..FindArguments::default() })
 }
 
 fn clone_of(py: Python<'_>, session: &Option<Py<PyAny>>) -> Option<Py<PyAny>> {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bson::Timestamp;
-use pyo3::exceptions::{PyNotImplementedError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
 use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
-use crate::python::calls::session::{SessionBase, SessionCore};
+use crate::python::calls::session::{Binding, SessionBase, SessionCore};
 use crate::python::codec::DEFAULT;
 use crate::python::convert::errors::wrong_type;
 use crate::python::convert::options::{document, generic};
@@ -184,11 +184,15 @@ impl SessionBase {
         Ok(run.call1((slf, callback, options))?.unbind())
     }
 
-    /// Not supported: pass the session to each call.
+    /// Return a context in whose block calls without a session use this one.
     #[pyo3(signature = (end_session = true))]
-    fn bind(&self, end_session: bool) -> PyResult<Py<PyAny>> {
-        let _ = end_session;
-        Err(PyNotImplementedError::new_err("bind is not supported: pass session=… to each call"))
+    fn bind(slf: &Bound<'_, Self>, end_session: bool) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let binding = Arc::new(Binding::new(slf.clone().unbind(), end_session));
+        Ok(match slf.get().mode {
+            Mode::Awaited => Py::new(py, AsyncBoundSessionContext { binding })?.into_any(),
+            Mode::Blocking => Py::new(py, BoundSessionContext { binding })?.into_any(),
+        })
     }
 
     /// End the session. A transaction in progress is aborted.
@@ -314,5 +318,59 @@ impl TransactionContext {
         let _ = exc_tb;
         let failed = exc_val.is_some() || exc_type.is_some();
         SessionCore::leave(&self.core, py, failed)?.wait(py, raised(py, process().runtime())?)
+    }
+}
+
+/// The context of `bind`.
+#[pyclass(module = "connect.eaas.mongodb._native", frozen)]
+pub(crate) struct AsyncBoundSessionContext {
+    binding: Arc<Binding>,
+}
+
+#[pymethods]
+impl AsyncBoundSessionContext {
+    fn __aenter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let binding = Arc::clone(&self.binding);
+        let name = MethodName { class: "AsyncBoundSessionContext", method: "__aenter__" };
+        Mode::Awaited.run(py, name, move |py| Ok(Call::returning(binding.enter(py)?)))
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __aexit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        let binding = Arc::clone(&self.binding);
+        let name = MethodName { class: "AsyncBoundSessionContext", method: "__aexit__" };
+        Mode::Awaited.run(py, name, move |py| binding.leave(py))
+    }
+}
+
+/// The context of `bind`.
+#[pyclass(module = "connect.eaas.mongodb._native", frozen)]
+pub(crate) struct BoundSessionContext {
+    binding: Arc<Binding>,
+}
+
+#[pymethods]
+impl BoundSessionContext {
+    fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.binding.enter(py)
+    }
+
+    #[pyo3(signature = (exc_type = None, exc_val = None, exc_tb = None))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_val: Option<&Bound<'_, PyAny>>,
+        exc_tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (exc_type, exc_val, exc_tb);
+        self.binding.leave(py)?.wait(py, raised(py, process().runtime())?)
     }
 }

@@ -261,7 +261,7 @@ fn query(py: Python<'_>, context: &CallContext<DataApiClient>, arguments: &FindA
         ("no_cursor_timeout", arguments.no_cursor_timeout),
         ("return_key", arguments.return_key == Some(true)),
         ("show_record_id", arguments.show_record_id == Some(true)),
-        ("cursor_type", arguments.cursor_type != 0),
+        ("cursor_type", arguments.cursor_type != 0 || arguments.exhaust),
         ("max_await_time_ms", arguments.max_await_time_ms.is_some()),
         ("negative limit", arguments.limit < 0),
     ])?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::options::CursorType;
-use pyo3::exceptions::{PyNotImplementedError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::batch_stream::BatchStream;
@@ -74,7 +74,7 @@ impl CollectionCalls for DriverClient {
                 .comment
                 .map(|comment| options::bson_value(&context.codec, comment.bind(py)))
                 .transpose()?,
-            session: session_of(arguments.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
+            session: session_of(py, arguments.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
         };
         let document = arguments.document.bind(py);
         let Encoded { bytes, id } = context.codec.encode_for_insert(document)?;
@@ -100,7 +100,7 @@ impl CollectionCalls for DriverClient {
     }
 
     fn insert_many(py: Python<'_>, context: CallContext<Self>, arguments: InsertManyArguments) -> PyResult<Call<()>> {
-        let session = session_of(arguments.session.as_ref().map(|session| session.bind(py)), &context.pooled)?;
+        let session = session_of(py, arguments.session.as_ref().map(|session| session.bind(py)), &context.pooled)?;
         let more = vec![
             ("bypassDocumentValidation", Opt::Flag(arguments.bypass_document_validation)),
             ("comment", Opt::Value(arguments.comment)),
@@ -280,13 +280,10 @@ fn query(py: Python<'_>, context: &CallContext<DriverClient>, arguments: &FindAr
             0 => None,
             2 => Some(CursorType::Tailable),
             34 => Some(CursorType::TailableAwait),
-            64 => {
-                return Err(PyNotImplementedError::new_err("exhaust cursors are not supported: leave cursor_type out"));
-            }
             _ => return Err(PyValueError::new_err("not a valid value for cursor_type: use pymongo.cursor.CursorType")),
         },
         max_await_time: arguments.max_await_time_ms.map(Duration::from_millis),
-        session: session_of(bound(&arguments.session).as_ref(), &context.pooled)?,
+        session: session_of(py, bound(&arguments.session).as_ref(), &context.pooled)?,
     })
 }
 

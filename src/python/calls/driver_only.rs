@@ -496,7 +496,7 @@ impl CommandArguments {
 
     fn how(&self, py: Python<'_>, context: &Context) -> PyResult<CommandOptions> {
         let session =
-            crate::python::calls::session::session_of(self.session.as_ref().map(|s| s.bind(py)), &context.pooled)?;
+            crate::python::calls::session::session_of(py, self.session.as_ref().map(|s| s.bind(py)), &context.pooled)?;
         let concerns = crate::python::convert::scope::concerns(py, None, None, self.read_preference.as_ref())?;
         Ok(CommandOptions { session, read_preference: concerns.read_preference, ..CommandOptions::default() })
     }

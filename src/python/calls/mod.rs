@@ -67,8 +67,10 @@ pub(crate) struct FindArguments {
     pub(crate) no_cursor_timeout: bool,
     pub(crate) return_key: Option<bool>,
     pub(crate) show_record_id: Option<bool>,
-    /// PyMongo's `CursorType`.
+    /// PyMongo's `CursorType`, of a tailable cursor.
     pub(crate) cursor_type: i64,
+    /// PyMongo's `CursorType.EXHAUST`. The server is asked for each batch, ahead of its use.
+    pub(crate) exhaust: bool,
     pub(crate) max_await_time_ms: Option<u64>,
 }
 
@@ -131,14 +133,13 @@ impl<C: PooledClient> CallContext<C> {
 }
 
 impl CallContext<DriverClient> {
-    /// The session among the arguments.
+    /// The session among the arguments, or else the bound session.
     pub(crate) fn session(&self, py: Python<'_>, opts: &Opts) -> PyResult<Option<Arc<Session>>> {
-        for (_, opt) in opts {
-            if let Opt::Session(session) = opt {
-                return session_of(session.as_ref().map(|session| session.bind(py)), &self.pooled);
-            }
-        }
-        Ok(None)
+        let given = opts.iter().find_map(|(_, opt)| match opt {
+            Opt::Session(session) => session.as_ref(),
+            _ => None,
+        });
+        session_of(py, given.map(|session| session.bind(py)), &self.pooled)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of a session, and its calls.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::python::asyncio::mode::Mode;
 use crate::python::codec::DEFAULT;
 use crate::python::convert::errors::invalid_operation;
 use crate::python::convert::scope::concerns;
+use crate::python::lifecycle::once::Once;
 use crate::python::lifecycle::pooled::Pooled;
 use crate::python::monitoring::event_context;
 use crate::runtime::process;
@@ -102,6 +104,16 @@ impl SessionCore {
             _ => Transaction::None,
         };
         Ok(Arc::clone(&self.session))
+    }
+
+    /// The core's session for a call of `pooled`'s client where this session is bound.
+    fn for_bound_call(&self, py: Python<'_>, pooled: &Arc<Pooled<DriverClient>>) -> PyResult<Arc<Session>> {
+        if !Arc::ptr_eq(&self.pooled, pooled) {
+            let message =
+                "Only the client that created the bound session can perform operations within its context block";
+            return Err(invalid_operation(py, message));
+        }
+        self.for_call(py, pooled)
     }
 
     /// Whether the session has ended.
@@ -290,19 +302,82 @@ fn maybe_committed(mut error: Error) -> Error {
     error
 }
 
-/// The core's session of an argument `session`, for a call of `pooled`'s client.
+/// The core's session of an argument `session`, or else the bound session, for a call of `pooled`'s client.
 pub(crate) fn session_of(
+    py: Python<'_>,
     session: Option<&Bound<'_, PyAny>>,
     pooled: &Arc<Pooled<DriverClient>>,
 ) -> PyResult<Option<Arc<Session>>> {
-    let Some(session) = session.filter(|session| !session.is_none()) else { return Ok(None) };
+    let Some(session) = session.filter(|session| !session.is_none()) else {
+        return match bound(py)? {
+            Some(session) => session.get().core.for_bound_call(py, pooled).map(Some),
+            None => Ok(None),
+        };
+    };
     let Ok(base) = session.cast::<SessionBase>() else {
         return Err(PyValueError::new_err(format!(
             "'session' argument must be a ClientSession or None, not {}",
             session.get_type()
         )));
     };
-    base.get().core.for_call(session.py(), pooled).map(Some)
+    base.get().core.for_call(py, pooled).map(Some)
+}
+
+/// The session that is bound in the current context, a `contextvars.ContextVar`.
+static BOUND: Once<Py<PyAny>> = Once::new();
+/// The number of blocks in which a session is bound. While it is 0, no call looks for one.
+static BINDINGS: AtomicUsize = AtomicUsize::new(0);
+
+fn bound(py: Python<'_>) -> PyResult<Option<Bound<'_, SessionBase>>> {
+    if BINDINGS.load(Ordering::Relaxed) == 0 {
+        return Ok(None);
+    }
+    let session = variable(py)?.call_method1("get", (py.None(),))?;
+    Ok(session.cast_into::<SessionBase>().ok())
+}
+
+fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    let make = || Ok(py.import("contextvars")?.getattr("ContextVar")?.call1(("bound_session",))?.unbind());
+    Ok(BOUND.get(py, make)?.bind(py))
+}
+
+/// A session that is bound to a block: `session.bind()`.
+pub(crate) struct Binding {
+    session: Py<SessionBase>,
+    ends_session: bool,
+    /// The token that restores the context's last session, inside the block.
+    token: Mutex<Option<Py<PyAny>>>,
+}
+
+impl Binding {
+    /// A binding whose block has not begun.
+    pub(crate) fn new(session: Py<SessionBase>, ends_session: bool) -> Self {
+        Self { session, ends_session, token: Mutex::default() }
+    }
+
+    /// Begins the block, and returns the session.
+    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let token = variable(py)?.call_method1("set", (&self.session,))?.unbind();
+        BINDINGS.fetch_add(1, Ordering::Relaxed);
+        self.replace_token(Some(token));
+        Ok(self.session.clone_ref(py).into_any())
+    }
+
+    /// Ends the block, and returns the call that ends the session, if it does.
+    pub(crate) fn leave(&self, py: Python<'_>) -> PyResult<Call<()>> {
+        if let Some(token) = self.replace_token(None) {
+            variable(py)?.call_method1("reset", (token,))?;
+            BINDINGS.fetch_sub(1, Ordering::Relaxed);
+        }
+        match self.ends_session {
+            true => SessionCore::end(&self.session.get().core, py),
+            false => Ok(nothing()),
+        }
+    }
+
+    fn replace_token(&self, token: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+        std::mem::replace(&mut *self.token.lock().unwrap_or_else(PoisonError::into_inner), token)
+    }
 }
 
 /// The base class of sessions, whose methods are in `api::session`. It is here because calls accept sessions.

@@ -87,6 +87,30 @@ impl<C: PooledClient> Target<C> {
     }
 }
 
+/// A target whose server may be known.
+pub(crate) trait Located: Send + Sync {
+    /// The host and the port of the server that answers its reads, if there is only one.
+    fn server(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>>;
+}
+
+impl Located for Target<DriverClient> {
+    fn server(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>> {
+        let preference = self.namespace.concerns.read_preference.as_ref();
+        let client = self.pooled.client(py, self.client_class);
+        // A closed client has no servers.
+        Ok(client.ok().and_then(|client| client.reading_server(preference)))
+    }
+}
+
+impl Located for AnyTarget {
+    fn server(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>> {
+        match self {
+            Self::Driver(target) => target.server(py),
+            Self::DataApi(_) => Ok(None),
+        }
+    }
+}
+
 /// The calls that both paths have. `Calls` of a [`Target`] makes them; it does not start them.
 pub(crate) trait Calls {
     /// `insert_one`.

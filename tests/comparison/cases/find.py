@@ -224,6 +224,53 @@ async def some_at_a_time(w: World) -> Any:
 
 
 @case("cursor", NUMBERS)
+async def alive_after_its_last_batch(w: World) -> Any:
+    seen = []
+    for options in ({}, {"batch_size": 15}, {"batch_size": 7}, {"limit": 3}, {"limit": -3}, {"limit": 14, "batch_size": 7}):
+        cursor = w.collection.find({}, **options)
+        states = [cursor.alive]
+        while cursor.alive:
+            await cursor.next()
+            states.append(cursor.alive)
+            if len(states) > len(NUMBERS):
+                break
+        seen.append((states, await outcome(cursor.next), cursor.alive, cursor.retrieved))
+    return seen
+
+
+@case("cursor", NUMBERS)
+async def alive_of_a_command(w: World) -> Any:
+    cursor = await w.collection.aggregate([{"$sort": {"_id": 1}}], batchSize=10)
+    seen = [cursor.alive]
+    while cursor.alive:
+        await cursor.next()
+        seen.append(cursor.alive)
+    return seen, cursor.cursor_id
+
+
+@case("cursor", NUMBERS)
+async def exhaust_by_its_option(w: World) -> Any:
+    cursor = w.collection.find(batch_size=8)
+    added = await awaited(cursor.add_option(64))
+    refused = await outcome(lambda: cursor.limit(5))
+    copy = cursor.clone()
+    refused_copy = await outcome(lambda: copy.limit(5))
+    removed = copy.remove_option(64).limit(5)
+    refused_again = await outcome(lambda: awaited(copy.add_option(64)))
+    seen = [added is cursor, refused, refused_copy, removed is copy, refused_again, len(await copy.to_list())]
+    return seen, len(await cursor.to_list()), cursor.alive
+
+
+@case("cursor", NUMBERS)
+async def exhaust_of_a_single_document(w: World) -> Any:
+    return [
+        await outcome(lambda: w.collection.find_one({}, cursor_type=CursorType.EXHAUST)),
+        await outcome(lambda: w.collection.find_one({}, cursor_type=7)),
+        len(await w.collection.find_raw_batches(cursor_type=CursorType.EXHAUST, batch_size=10).to_list()),
+    ]
+
+
+@case("cursor", NUMBERS)
 async def a_list_of_a_wrong_length(w: World) -> Any:
     cursor = w.collection.find()
     return await outcome(lambda: cursor.to_list(0)), await outcome(lambda: cursor.to_list(-1))

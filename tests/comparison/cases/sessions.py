@@ -190,3 +190,95 @@ async def bound(w: World) -> Any:
         await w.collection.insert_one({"_id": 9})
         seen = await w.collection.find_one({"_id": 9})
     return seen, session.has_ended
+
+
+BOUND_CALLS = (
+    "find",
+    "find_one",
+    "count_documents",
+    "distinct",
+    "aggregate",
+    "update_many",
+    "delete_many",
+    "create_index",
+    "list_indexes",
+    "list_collection_names",
+    "command",
+    "drop",
+)
+
+
+def without_session(call: Callable[[Any, Any], Any]) -> Call:
+    """A call without a session, in a block where one is bound."""
+
+    async def called(w: World) -> Any:
+        session = w.session()
+        async with session.bind(end_session=False):
+            return await outcome(lambda: call(w.collection, None)), session.has_ended
+
+    return called
+
+
+table("a bound session", {name: without_session(SESSION_CALLS[name]) for name in BOUND_CALLS})
+
+
+@case("a bound session")
+async def that_ends_with_its_block(w: World) -> Any:
+    session = w.session()
+    async with session.bind() as same:
+        found = await w.collection.find_one({"_id": 1})
+    return same is session, found, session.has_ended, await w.collection.find_one({"_id": 2})
+
+
+@case("a bound session")
+async def after_an_error(w: World) -> Any:
+    session = w.session()
+    failed = None
+    try:
+        async with session.bind():
+            raise KeyError("x")
+    except KeyError as error:
+        failed = error
+    return failed, session.has_ended, await w.collection.find_one({"_id": 2})
+
+
+@case("a bound session")
+async def in_another(w: World) -> Any:
+    outer, inner = w.session(), w.session()
+    async with outer.bind(end_session=False):
+        async with inner.bind(end_session=False):
+            first = await w.collection.find_one({"_id": 1})
+        second = await w.collection.find_one({"_id": 2})
+        third = await w.collection.find_one({"_id": 3}, session=inner)
+    return first, second, third
+
+
+@case("a bound session")
+async def in_a_transaction(w: World) -> Any:
+    session = w.session()
+    async with session.bind(), await session.start_transaction():
+        await w.collection.insert_one({"_id": 9})
+        found = await w.collection.find_one({"_id": 9})
+        in_transaction = session.in_transaction
+    return found, in_transaction, w.setup.things.find_one({"_id": 9})
+
+
+@case("a bound session")
+async def of_a_cursor_and_a_stream(w: World) -> Any:
+    session = w.session()
+    async with session.bind(end_session=False):
+        documents = [document async for document in w.collection.find({}, batch_size=2)]
+        async with await w.collection.watch(max_await_time_ms=50) as stream:
+            alive = stream.alive
+    return documents, alive
+
+
+@case("a bound session")
+async def for_another_client(w: World) -> Any:
+    other = w.open()
+    session = w.session()
+    async with session.bind(end_session=False):
+        refused = await outcome(lambda: other[w.setup.name].things.find_one({}))
+        # A session that is passed comes first.
+        found = await other[w.setup.name].things.find_one({"_id": 1}, session=w.session(other))
+    return refused, found

@@ -1872,8 +1872,12 @@ class AsyncCursor(Generic[_DocumentT]):
     def session(self) -> AsyncClientSession | None:
         """The session of the cursor."""
     @property
-    def address(self) -> None:
-        """Always `None`: the driver does not expose the cursor's server."""
+    def address(self) -> tuple[str, int] | None:
+        """The server's host and port, after its first reply.
+
+        `None` if it may be any of several servers, since the driver does not tell: with a read preference other than
+        `primary`, or several mongos.
+        """
     @property
     def retrieved(self) -> int:
         """The number of documents that were returned."""
@@ -1912,7 +1916,7 @@ class AsyncCursor(Generic[_DocumentT]):
         """Set flags of the query, such as `CursorType.TAILABLE`.
 
         Raises:
-            NotImplementedError: `CursorType.EXHAUST`.
+            pymongo.errors.InvalidOperation: `CursorType.EXHAUST` with a limit.
         """
     def remove_option(self, mask: int) -> Self:
         """Unset flags of the query."""
@@ -1966,8 +1970,12 @@ class Cursor(Generic[_DocumentT]):
     def session(self) -> ClientSession | None:
         """The session of the cursor."""
     @property
-    def address(self) -> None:
-        """Always `None`: the driver does not expose the cursor's server."""
+    def address(self) -> tuple[str, int] | None:
+        """The server's host and port, after its first reply.
+
+        `None` if it may be any of several servers, since the driver does not tell: with a read preference other than
+        `primary`, or several mongos.
+        """
     @property
     def retrieved(self) -> int:
         """The number of documents that were returned."""
@@ -2006,7 +2014,7 @@ class Cursor(Generic[_DocumentT]):
         """Set flags of the query, such as `CursorType.TAILABLE`.
 
         Raises:
-            NotImplementedError: `CursorType.EXHAUST`.
+            pymongo.errors.InvalidOperation: `CursorType.EXHAUST` with a limit.
         """
     def remove_option(self, mask: int) -> Self:
         """Unset flags of the query."""
@@ -2059,8 +2067,12 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
     def session(self) -> AsyncClientSession | None:
         """The session of the cursor."""
     @property
-    def address(self) -> None:
-        """Always `None`: the driver does not expose the cursor's server."""
+    def address(self) -> tuple[str, int] | None:
+        """The server's host and port, after its first reply.
+
+        `None` if it may be any of several servers, since the driver does not tell: with a read preference other than
+        `primary`, or several mongos.
+        """
     @property
     def retrieved(self) -> int:
         """The number of documents that were returned."""
@@ -2099,7 +2111,7 @@ class AsyncRawBatchCursor(Generic[_DocumentT]):
         """Set flags of the query, such as `CursorType.TAILABLE`.
 
         Raises:
-            NotImplementedError: `CursorType.EXHAUST`.
+            pymongo.errors.InvalidOperation: `CursorType.EXHAUST` with a limit.
         """
     def remove_option(self, mask: int) -> Self:
         """Unset flags of the query."""
@@ -2153,8 +2165,12 @@ class RawBatchCursor(Generic[_DocumentT]):
     def session(self) -> ClientSession | None:
         """The session of the cursor."""
     @property
-    def address(self) -> None:
-        """Always `None`: the driver does not expose the cursor's server."""
+    def address(self) -> tuple[str, int] | None:
+        """The server's host and port, after its first reply.
+
+        `None` if it may be any of several servers, since the driver does not tell: with a read preference other than
+        `primary`, or several mongos.
+        """
     @property
     def retrieved(self) -> int:
         """The number of documents that were returned."""
@@ -2193,7 +2209,7 @@ class RawBatchCursor(Generic[_DocumentT]):
         """Set flags of the query, such as `CursorType.TAILABLE`.
 
         Raises:
-            NotImplementedError: `CursorType.EXHAUST`.
+            pymongo.errors.InvalidOperation: `CursorType.EXHAUST` with a limit.
         """
     def remove_option(self, mask: int) -> Self:
         """Unset flags of the query."""
@@ -2296,8 +2312,15 @@ class AsyncClientSession:
             Exception: any error of the callback.
             pymongo.errors.PyMongoError: the transaction could not be committed.
         """
-    def bind(self, end_session: bool = True) -> NoReturn:
-        """Not supported: raises `NotImplementedError`. Pass the session to each call instead."""
+    def bind(self, end_session: bool = True) -> AsyncBoundSessionContext:
+        """Return a context manager in whose block calls without `session` use this session.
+
+        Args:
+            end_session: whether the end of the block ends the session.
+
+        Raises:
+            pymongo.errors.InvalidOperation: a call of another client, inside the block.
+        """
     def end_session(self) -> Coroutine[Any, Any, None]:
         """End the session, and abort a transaction in progress."""
     def __await__(self) -> Generator[Any, None, Self]: ...
@@ -2381,8 +2404,15 @@ class ClientSession:
             Exception: any error of the callback.
             pymongo.errors.PyMongoError: the transaction could not be committed.
         """
-    def bind(self, end_session: bool = True) -> NoReturn:
-        """Not supported: raises `NotImplementedError`. Pass the session to each call instead."""
+    def bind(self, end_session: bool = True) -> BoundSessionContext:
+        """Return a context manager in whose block calls without `session` use this session.
+
+        Args:
+            end_session: whether the end of the block ends the session.
+
+        Raises:
+            pymongo.errors.InvalidOperation: a call of another client, inside the block.
+        """
     def end_session(self) -> None:
         """End the session, and abort a transaction in progress."""
     def __enter__(self) -> Self: ...
@@ -2413,6 +2443,30 @@ class AsyncTransactionContext:
 class TransactionContext:
     """The context manager of a transaction."""
     def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None: ...
+
+@final
+@type_check_only
+class AsyncBoundSessionContext:
+    """The context manager of `bind`."""
+    def __aenter__(self) -> Coroutine[Any, Any, AsyncClientSession]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+
+@final
+@type_check_only
+class BoundSessionContext:
+    """The context manager of `bind`."""
+    def __enter__(self) -> ClientSession: ...
     def __exit__(
         self,
         exc_type: type[BaseException] | None = None,
