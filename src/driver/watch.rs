@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use super::error::{Attempt, Attempted};
 use super::events::EventContext;
 use super::session::Session;
+use super::time_limit::Deadline;
 use super::{DriverClient, Namespace};
 use crate::batch_stream::Demand;
 use crate::error::{Error, ErrorKind, Result};
@@ -68,18 +69,25 @@ pub struct Watch {
 const DOING: &str = "watch";
 
 impl Watching {
-    /// Opens a change stream.
-    pub fn start(runtime: &Handle, client: Arc<DriverClient>, watch: Watch, events: Option<EventContext>) -> Self {
+    /// Opens a change stream, until the deadline.
+    pub fn start(
+        runtime: &Handle,
+        client: Arc<DriverClient>,
+        watch: Watch,
+        events: Option<EventContext>,
+        deadline: Option<Deadline>,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         let demand: Arc<Demand> = Arc::default();
         let requests = Arc::clone(&demand);
         let watching = async move {
             let namespace = Arc::clone(&watch.namespace);
             let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-            let mut stream = match client.until_given_up(open(&client, watch, &attempt)).await {
-                Ok(stream) => stream,
-                Err(error) => return drop(sender.send(Err(error)).await),
-            };
+            let mut stream =
+                match client.until_given_up(Deadline::scope(deadline, open(&client, watch, &attempt))).await {
+                    Ok(stream) => stream,
+                    Err(error) => return drop(sender.send(Err(error)).await),
+                };
             let opened = ChangePoll { document: None, token: stream.token(), alive: true };
             if sender.send(Ok(opened)).await.is_err() {
                 return;
@@ -146,10 +154,13 @@ async fn open(client: &DriverClient, watch: Watch, attempt: &Attempt<'_>) -> Res
             client.purge().await;
             let action = $watch.pipeline(watch.pipeline).with_options(watch.options);
             match watch.session {
-                None => Stream::Implicit(action.await.attempted(attempt)?.with_type()),
+                None => {
+                    Stream::Implicit(client.limited(false, action.into_future()).await.attempted(attempt)?.with_type())
+                }
                 Some(session) => {
                     let mut held = session.hold(client, attempt).await?;
-                    let stream = action.session(&mut *held).await.attempted(attempt)?.with_type();
+                    let opened = client.limited(false, action.session(&mut *held).into_future()).await;
+                    let stream = opened.attempted(attempt)?.with_type();
                     drop(held);
                     Stream::Explicit(Box::new(stream), session)
                 }

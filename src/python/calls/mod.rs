@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::batch_stream::BatchStream;
 use crate::driver::session::Session;
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::insert_queue::{InsertQueue, SendBatch};
@@ -100,6 +101,8 @@ pub(crate) struct CallContext<C: PooledClient> {
     pub(crate) codec: CodecRef,
     /// Whether inserted documents receive their generated `_id`s.
     pub(crate) add_ids: bool,
+    /// When the call must end.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl<C: PooledClient> Clone for CallContext<C> {
@@ -110,6 +113,7 @@ impl<C: PooledClient> Clone for CallContext<C> {
             namespace: Arc::clone(&self.namespace),
             codec: self.codec.clone(),
             add_ids: self.add_ids,
+            deadline: self.deadline,
         }
     }
 }

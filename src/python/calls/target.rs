@@ -69,6 +69,7 @@ impl<C: PooledClient> Target<C> {
             namespace: Arc::clone(&self.namespace),
             codec: self.codec.clone(),
             add_ids: self.add_ids,
+            deadline: C::deadline(py, &self.pooled.settings)?,
         })
     }
 
@@ -80,8 +81,8 @@ impl<C: PooledClient> Target<C> {
     ) -> PyResult<S> {
         let context = self.context(py)?;
         let events = event_context(py, context.client.listener())?;
-        let client = Arc::clone(&context.client);
-        Ok(call(py, context)?.with_events(events).until_given_up_by(&*client))
+        let (client, deadline) = (Arc::clone(&context.client), context.deadline);
+        Ok(call(py, context)?.until(deadline).with_events(events).until_given_up_by(&*client))
     }
 }
 
