@@ -10,19 +10,16 @@ from pymongo import common
 SAME, DIFFERENT, REFUSED = "the same", "different", "refused"
 
 # The spelling of MongoDB's documentation; PyMongo takes any case.
-SPELLING = {
-    name.lower(): name
-    for name in (
-        "appName authMechanism authMechanismProperties authOIDCAllowedHosts authSource connectTimeoutMS "
-        "directConnection enableOverloadRetargeting heartbeatFrequencyMS loadBalanced localThresholdMS "
-        "maxAdaptiveRetries maxConnecting maxIdleTimeMS maxPoolSize maxStalenessSeconds minPoolSize "
-        "readConcernLevel readPreference readPreferenceTags replicaSet retryReads retryWrites serverMonitoringMode "
-        "serverSelectionTimeoutMS socketTimeoutMS srvAllowedHostsSuffix srvMaxHosts srvServiceName timeoutMS "
-        "tlsAllowInvalidCertificates tlsAllowInvalidHostnames tlsCAFile tlsCRLFile tlsCertificateKeyFile "
-        "tlsCertificateKeyFilePassword tlsDisableOCSPEndpointCheck tlsInsecure uuidRepresentation "
-        "waitQueueMultiple waitQueueTimeoutMS wTimeoutMS zlibCompressionLevel"
-    ).split()
-}
+SPELLED = """
+    appName authMechanism authMechanismProperties authOIDCAllowedHosts authSource connectTimeoutMS directConnection
+    enableOverloadRetargeting heartbeatFrequencyMS loadBalanced localThresholdMS maxAdaptiveRetries maxConnecting
+    maxIdleTimeMS maxPoolSize maxStalenessSeconds minPoolSize readConcernLevel readPreference readPreferenceTags
+    replicaSet retryReads retryWrites serverMonitoringMode serverSelectionTimeoutMS socketTimeoutMS
+    srvAllowedHostsSuffix srvMaxHosts srvServiceName timeoutMS tlsAllowInvalidCertificates tlsAllowInvalidHostnames
+    tlsCAFile tlsCRLFile tlsCertificateKeyFile tlsCertificateKeyFilePassword tlsDisableOCSPEndpointCheck tlsInsecure
+    uuidRepresentation waitQueueMultiple waitQueueTimeoutMS wTimeoutMS zlibCompressionLevel
+"""
+SPELLING = {name.lower(): name for name in SPELLED.split()}
 
 # All others are the same.
 DIFFERENCES: dict[str, tuple[str, str]] = {
@@ -46,7 +43,7 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
         "the driver would call Python on its own threads: use `readPreference`, `readPreferenceTags` and "
         "`localThresholdMS`",
     ),
-    "socketTimeoutMS".lower(): (
+    "sockettimeoutms": (
         DIFFERENT,
         "does not apply while a change stream waits for a change; the driver has no such limit, so this package drops "
         "the command, and the driver closes its connection",
@@ -88,15 +85,15 @@ names the variable.
 | --- | --- | --- |
 | `serverSelectionTimeoutMS` (30 s) | finding a server | `ServerSelectionTimeoutError` |
 | `connectTimeoutMS` (20 s) | opening a connection | `AutoReconnect`, `ServerSelectionTimeoutError` |
-| `waitQueueTimeoutMS` | waiting for a connection while all `maxPoolSize` connections are in use | `WaitQueueTimeoutError` |
-| `socketTimeoutMS` | waiting for the reply to a command, which is retried once as after any network error | `NetworkTimeout` |
+| `waitQueueTimeoutMS` | waiting for one of `maxPoolSize` connections, all in use | `WaitQueueTimeoutError` |
+| `socketTimeoutMS` | waiting for a reply; the command is retried as after any network error | `NetworkTimeout` |
 | `timeoutMS`, `pymongo.timeout(…)` | a call with all its retries | `NetworkTimeout`, `ExecutionTimeout`, … |
 
-`timeoutMS` bounds each call and each fetch of a cursor's batch. `with pymongo.timeout(seconds):` bounds all calls in the
-block together, and replaces `timeoutMS`. As in PyMongo, each command then carries what is left as `maxTimeMS`, the
-limits of the single command do not apply, network errors are retried until the end, and `error.timeout` is true. A
-call with such a limit is sent by itself, not merged with others. The limits apply to the driver path; the Data
-API's clients have a `timeoutMS` of their own.
+`timeoutMS` bounds each call and each fetch of a cursor's batch. `with pymongo.timeout(seconds):` bounds all calls in
+the block together, and replaces `timeoutMS`. As in PyMongo, each command then carries what is left as `maxTimeMS`, the
+limits of the single command do not apply, network errors are retried until the end, and `error.timeout` is true. A call
+with such a limit is sent by itself, not merged with others. Commits and aborts carry no `maxTimeMS`. The limits apply
+to the driver path; the Data API's clients have a `timeoutMS` of their own, and the gateway rejects the option.
 
 ## Options
 

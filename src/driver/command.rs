@@ -12,7 +12,7 @@ use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
 use super::retryable::{UnsentRetry, is_retryable_read};
 use super::session::{Session, batches, opened, send};
-use super::time_limit::{max_time_ms, without_wtimeout};
+use super::time_limit::{Deadline, max_time_ms, without_wtimeout};
 use super::{DriverClient, Namespace};
 use crate::batch_stream::Batch;
 use crate::concern::write_concern_document;
@@ -60,7 +60,10 @@ impl CommandOptions {
     }
 
     fn is_retried(&self, connected: &super::Connected) -> bool {
-        self.reads && connected.retry_reads && !self.session.as_deref().is_some_and(Session::in_transaction)
+        self.reads
+            && connected.retry_reads
+            && !self.session.as_deref().is_some_and(Session::in_transaction)
+            && !Deadline::current().is_some_and(Deadline::is_over)
     }
 }
 
@@ -143,7 +146,6 @@ async fn open(
 ) -> std::result::Result<BoxStream<'static, Result<Batch>>, (Error, bool)> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
-    let retried = how.is_retried(connected);
     let database = connected.client.database(&namespace.database);
     let action = || {
         let mut action = database.run_cursor_command(timed(command));
@@ -166,7 +168,7 @@ async fn open(
         Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, CursorCheck::of_database(namespace)))
     };
     opening.await.map_err(|error: Error| {
-        let again = retried && is_retryable_read(&error);
+        let again = how.is_retried(connected) && is_retryable_read(&error);
         (error, again)
     })
 }

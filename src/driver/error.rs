@@ -265,6 +265,9 @@ impl Attempt<'_> {
             DriverErrorKind::InvalidResponse { message, .. } => {
                 Error::new(ErrorKind::Protocol, format!("{self}: the response is not valid ({message})"))
             }
+            DriverErrorKind::IncompatibleServer { message, .. } if message.contains("load balancing") => {
+                Error::new(ErrorKind::Configuration, format!("{self}: {message} Remove loadBalanced=true"))
+            }
             DriverErrorKind::IncompatibleServer { message, .. } => {
                 Error::new(ErrorKind::Configuration, format!("{self}: {message}; MongoDB 4.2 or later is required"))
             }

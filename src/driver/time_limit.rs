@@ -73,6 +73,11 @@ impl Deadline {
         }
     }
 
+    /// Returns whether the call's time is over.
+    pub(super) fn is_over(self) -> bool {
+        self.at <= Instant::now()
+    }
+
     fn exceeded(self) -> Error {
         let configured = configured(&TimeLimits::default(), Some(self));
         Error::new(ErrorKind::NetworkTimeout, format!("timed out {configured}"))
@@ -237,7 +242,7 @@ impl DriverClient {
         }
         let failed = |timed_out| DriverError::custom(TimedOut { in_transaction, ..timed_out });
         if let Some(deadline) = deadline
-            && deadline.at <= Instant::now()
+            && deadline.is_over()
         {
             return Err(failed(self.not_sent(limits, deadline)));
         }

@@ -206,6 +206,13 @@ fn plain_uri(
     if port.is_some_and(|port| !port.is_none()) {
         return None;
     }
+    let rest = host.split_once("://").map_or(host.as_str(), |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    // A user without a password needs a mechanism.
+    if authority.rsplit_once('@').is_some_and(|(user, _)| user.split_once(':').is_none_or(|(_, word)| word.is_empty()))
+    {
+        return None;
+    }
     let mut names = Vec::new();
     let mut note = |name: &str, value: &str| {
         let name = name.to_lowercase();

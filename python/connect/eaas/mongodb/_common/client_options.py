@@ -8,7 +8,7 @@ plainly valid, because importing PyMongo takes a quarter of a second.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_plus
 
@@ -24,7 +24,7 @@ except ImportError:  # PyMongo before 4.12
 __all__ = ["Parsed", "driver_info", "parse"]
 
 SCHEMES = ("mongodb://", "mongodb+srv://")
-Options = MutableMapping[str, Any]
+Options = common._CaseInsensitiveDictionary
 
 
 class Parsed(NamedTuple):
@@ -79,7 +79,7 @@ def parse(host: Any, port: Any, keywords: Mapping[str, Any]) -> Parsed:
     port = 27017 if port is None else port
     if not isinstance(port, int):
         raise TypeError(f"port must be an instance of int, not {type(port)}")
-    given: Options = common._CaseInsensitiveDictionary(keywords)
+    given = Options(keywords)
     hosts = ["localhost"] if host is None else [host] if isinstance(host, str) else host
     target = _target(hosts, port, given.get("srvMaxHosts"))
     for private in ("_pool_class", "_monitor_class", "_condition_class"):
@@ -106,7 +106,7 @@ def parse(host: Any, port: Any, keywords: Mapping[str, Any]) -> Parsed:
     _check_supported(options)
     username = options.get("username", target.username)
     password = options.get("password", target.password)
-    described = ClientOptions(username, password, target.database, options)  # type: ignore[arg-type]
+    described = ClientOptions(username, password, target.database, options)
     return Parsed(_uri(target, username, password, options, described), described, options)
 
 
@@ -124,7 +124,7 @@ def _target(hosts: Iterable[str], port: int, srv_max_hosts: Any) -> _Target:
     hosts = list(hosts)
     if sum("/" in host for host in hosts) > 1:
         raise ConfigurationError("host must not contain multiple MongoDB URIs")
-    target = _Target([], None, None, None, None, common._CaseInsensitiveDictionary())
+    target = _Target([], None, None, None, None, Options())
     seeds: dict[tuple[str, int | None], None] = {}
     for host in hosts:
         if "/" in host:
@@ -147,13 +147,11 @@ def _connection_string(uri: str, port: int, srv_max_hosts: Any) -> _Target:
     authority, _, query = rest.partition("?")
     authority, _, path = authority.partition("/")
     userinfo, at, hosts = authority.rpartition("@")
-    if "@" in path and not at:
-        raise InvalidURI("Username and password must be escaped according to RFC 3986, use urllib.parse.quote_plus")
     database = unquote_plus(path).partition(".")[0] or None
     if database is not None and any(character in database for character in '/ "$'):
         raise InvalidURI("Bad database name")
     options = _query(query)
-    username, password = parser.parse_userinfo(userinfo) if at else (None, None)
+    username, password = parser.parse_userinfo(userinfo) if at else ("", "")
     is_srv = scheme == SCHEMES[1]
     if is_srv and options.get("directConnection"):
         raise ConfigurationError(f"Cannot specify directConnection=true with {scheme} URIs")
@@ -168,7 +166,7 @@ def _connection_string(uri: str, port: int, srv_max_hosts: Any) -> _Target:
         for name in (name for name, value in given.items() if value is not None):
             raise ConfigurationError(f"The {name} option is only allowed with 'mongodb+srv://' URIs")
     parser._check_options(seeds, options)
-    return _Target(seeds, seeds[0][0] if is_srv else None, username, password, database, options)
+    return _Target(seeds, seeds[0][0] if is_srv else None, username or None, password or None, database, options)
 
 
 def _query(query: str) -> Options:
@@ -183,7 +181,7 @@ def _query(query: str) -> Options:
             compressors = _compressors(unquote_plus(value), from_uri=True)
         else:
             kept.append(option)
-    options: Options = common._CaseInsensitiveDictionary()
+    options = Options()
     if kept:
         options.update(parser.split_options(separator.join(kept), validate=True, warn=True, normalize=False))
     if compressors is not None:
@@ -193,9 +191,9 @@ def _query(query: str) -> Options:
 
 def _validated(keywords: Options) -> Options:
     """Validate the keywords."""
-    validated: Options = common._CaseInsensitiveDictionary()
+    validated = Options()
     for name, value in dict(keywords).items():
-        spelled = keywords.cased_key(name)  # type: ignore[attr-defined]
+        spelled = keywords.cased_key(name)
         if name.lower() == "compressors":
             validated[spelled] = _compressors(value)
         else:
