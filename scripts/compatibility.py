@@ -1,4 +1,4 @@
-"""Writes `docs/compatibility.md`: PyMongo's public API compared with ours, member by member.
+"""Writes `docs/compatibility.md`: PyMongo's public API compared with ours, member by member; and `docs/options.md`.
 
 Run `python -m scripts.compatibility` after a change of the driver path's API.
 """
@@ -20,9 +20,11 @@ from pymongo.asynchronous import (
     mongo_client,
 )
 
+from scripts import client_options
 from tests.comparison.differences import DIFFERENT as DIFFERENCES
 
 TABLE = Path(__file__).parent.parent / "docs" / "compatibility.md"
+OPTIONS = TABLE.with_name("options.md")
 
 CLASSES: list[tuple[str, Any, Any]] = [
     ("AsyncMongoClient", mongo_client.AsyncMongoClient, ours.AsyncMongoClient),
@@ -35,9 +37,7 @@ CLASSES: list[tuple[str, Any, Any]] = [
 ]
 
 ABSENT = {
-    "AsyncMongoClient.append_metadata": "the package always sends the driver's name and version",
     "AsyncMongoClient.eq_props": "compare clients with `==`",
-    "AsyncMongoClient.options": "use `codec_options`, `read_preference`, `write_concern` and `read_concern`",
     "AsyncMongoClient.next": "a client is not an iterator",
     "AsyncDatabase.next": "a database is not an iterator",
     "AsyncCollection.next": "a collection is not an iterator",
@@ -66,9 +66,8 @@ NOTES = """## Beyond the members
 - **Sessions.** Outside a transaction, an insert or bulk write with a session is sent in a session of the client's
   own, so that it can be retried safely. The caller's session adopts its cluster and operation times, so causal
   consistency holds.
-- **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` raise `ConfigurationError`,
-  as does an invalid value (PyMongo raises `ValueError` or `TypeError` for some). `hedge` of a read preference is not
-  sent.
+- **Connection strings.** The page [Options of a client](options.md) compares each option. `w=0` raises
+  `ConfigurationError`. `hedge` of a read preference is not sent.
 - **Authentication.** The mechanisms are SCRAM-SHA-1 and SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (without
   another package) and MONGODB-OIDC. The latter supports PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and
   `ALLOWED_HOSTS`, or an `ENVIRONMENT` of `azure`, `gcp` or `k8s`. If a callback raises an exception, the call that
@@ -154,3 +153,4 @@ def table() -> str:
 
 if __name__ == "__main__":
     TABLE.write_text(table(), encoding="utf-8")
+    OPTIONS.write_text(client_options.page(), encoding="utf-8")

@@ -9,6 +9,8 @@ from bson.dbref import DBRef
 from bson.timestamp import Timestamp
 from connect.eaas.mongodb.events import Deviation
 from connect.eaas.mongodb.variables import Variable
+from pymongo.client_options import ClientOptions
+from pymongo.driver_info import DriverInfo
 from pymongo.operations import IndexModel, SearchIndexModel
 from pymongo.read_concern import ReadConcern
 from pymongo.results import BulkWriteResult, ClientBulkWriteResult
@@ -190,15 +192,23 @@ class AsyncMongoClient(Generic[_DocumentT]):
             coalesce: whether concurrent `insert_one` calls may be sent as one command;
                 each still gets its own result. Has no effect with a `CommandListener`.
             add_ids: whether inserted documents get the generated `_id`, as with PyMongo.
-            options: options of the connection string, by name
-                (`serverSelectionTimeoutMS=5000`, in milliseconds; `tls=True`;
-                `w="majority"`), and `username`, `password`, `tzinfo`, `event_listeners`,
-                `server_api`, `read_preference` and the other names of codec options.
+            options: PyMongo's other options, by name (`serverSelectionTimeoutMS=5000`, in
+                milliseconds; `tls=True`; `w="majority"`; `event_listeners=[…]`). They
+                override those of the URI. `docs/options.md` lists all of them.
 
         Raises:
             pymongo.errors.InvalidURI: the URI is malformed.
-            pymongo.errors.ConfigurationError: an option is unknown or invalid.
+            pymongo.errors.ConfigurationError: an option is unknown or invalid, or the driver
+                does not support it; the message then names an alternative.
+            ValueError, TypeError: a value is invalid, as in PyMongo.
         """
+
+    @property
+    def options(self) -> ClientOptions:
+        """The client's options."""
+
+    def append_metadata(self, driver_info: DriverInfo) -> None:
+        """Add the name, version and platform of a wrapping library to the handshakes of new connections."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> AsyncMongoClient[dict[str, Any]]:

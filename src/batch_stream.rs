@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bson::{RawArray, RawDocument, RawDocumentBuf};
 use futures_util::StreamExt as _;
@@ -147,6 +148,7 @@ pub struct BatchStream {
     batches: Arc<Mutex<mpsc::Receiver<Result<Batch>>>>,
     demand: Option<Arc<Demand>>,
     events: Option<EventContext>,
+    timeout: Option<Duration>,
     task: AbortHandle,
 }
 
@@ -231,7 +233,19 @@ impl BatchStream {
                 }
             }
         });
-        Self { batches: Arc::new(Mutex::new(receiver)), demand, events, task: task.abort_handle() }
+        Self { batches: Arc::new(Mutex::new(receiver)), demand, events, timeout: None, task: task.abort_handle() }
+    }
+
+    /// Sets the time limit of each [`BatchStream::fetch`], which its caller applies.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Returns the time limit of each [`BatchStream::fetch`].
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     /// Returns the listener of its command events.

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     AutoReconnect,
     /// The server did not respond in time (`NetworkTimeout`).
     NetworkTimeout,
+    /// No connection of the pool became available in time (`WaitQueueTimeoutError`).
+    WaitQueueTimeout,
     /// The server is not, or no longer, the primary (`NotPrimaryError`).
     NotPrimary,
     /// The server rejected the command (`OperationFailure`).

@@ -23,8 +23,10 @@ pub(super) const HOST_HELP: &str = "cluster0.x.mongodb.net, host:port[,host:port
 /// The settings of the driver path.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DriverSettings {
-    /// The connection string, including credentials.
+    /// The connection string for the driver, including credentials.
     pub uri: Secret,
+    /// The connection string with the options that this package implements itself.
+    pub complete_uri: Secret,
     /// The hosts of the connection string, for messages.
     pub hosts: String,
     /// The default database.
@@ -35,8 +37,102 @@ pub struct DriverSettings {
     pub server_selection_timeout: Duration,
     /// Whether to merge concurrent inserts of single documents into one command.
     pub coalesce: bool,
+    /// The time limits that the driver does not have.
+    pub time_limits: TimeLimits,
     /// The passwords in the connection string, which messages must not contain.
     passwords: Vec<Secret>,
+}
+
+/// The time limits of a connection string that this package implements itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct TimeLimits {
+    /// `timeoutMS`: the time of a call, including its retries.
+    pub call: Option<Duration>,
+    /// `socketTimeoutMS`: how long to wait for a reply.
+    pub socket: Option<Duration>,
+    /// `waitQueueTimeoutMS`: how long to wait for a connection of a pool whose connections are all in use.
+    pub wait_queue: Option<Duration>,
+}
+
+impl TimeLimits {
+    /// Returns whether no command is limited.
+    pub fn is_unlimited_per_command(&self) -> bool {
+        self.socket.is_none() && self.wait_queue.is_none()
+    }
+}
+
+/// The options of [`TimeLimits`], in lower case and as spelled in MongoDB's documentation.
+const TIME_LIMITS: [(&str, &str); 3] =
+    [("timeoutms", "timeoutMS"), ("sockettimeoutms", "socketTimeoutMS"), ("waitqueuetimeoutms", "waitQueueTimeoutMS")];
+
+/// Removes the options of [`TimeLimits`] from a connection string.
+fn take_time_limits(uri: &str) -> Result<(String, TimeLimits)> {
+    let (rest, given) = uri_without_options(uri, &TIME_LIMITS.map(|(name, _)| name));
+    let mut limits = TimeLimits::default();
+    for (name, value) in given {
+        let name = name.to_lowercase();
+        let millis = value.parse::<f64>().ok().filter(|millis| (0.0..1e9).contains(millis));
+        let Some(millis) = millis else {
+            let shown = TIME_LIMITS.into_iter().find_map(|(lower, shown)| (lower == name).then_some(shown));
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                format!("the option {} must be a number of milliseconds below one billion", shown.unwrap_or_default()),
+            ));
+        };
+        // 0 is no limit, as in PyMongo.
+        let limit = (millis > 0.0).then(|| Duration::from_secs_f64(millis / 1000.0));
+        match name.as_str() {
+            "timeoutms" => limits.call = limit,
+            "sockettimeoutms" => limits.socket = limit,
+            _ => limits.wait_queue = limit,
+        }
+    }
+    Ok((rest, limits))
+}
+
+/// Removes options that have no effect here, and rejects those that the driver does not support.
+fn take_unsupported(uri: &str) -> Result<String> {
+    const NAMES: [&str; 3] = ["tlsallowinvalidhostnames", "tlscrlfile", "tlsdisableocspendpointcheck"];
+    let is = |name: &str, value: &str| {
+        uri_options(uri).any(|(given, text)| given.eq_ignore_ascii_case(name) && text.eq_ignore_ascii_case(value))
+    };
+    let fault = |what: &str| Err(Error::new(ErrorKind::Configuration, what));
+    if is("authMechanism", "GSSAPI") {
+        return fault(
+            "the option authMechanism=GSSAPI is not supported: use SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS or \
+             MONGODB-OIDC",
+        );
+    }
+    let (mut rest, removed) = uri_without_options(uri, &NAMES);
+    for (name, value) in removed {
+        match (name.to_lowercase().as_str(), value.as_str()) {
+            ("tlscrlfile", _) => {
+                return fault(
+                    "the option tlsCRLFile is not supported: revoke trust with a tlsCAFile that lists only the \
+                     certificates to trust",
+                );
+            }
+            // The certificate is not verified at all.
+            ("tlsallowinvalidhostnames", "true")
+                if is("tlsAllowInvalidCertificates", "true") || is("tlsInsecure", "true") => {}
+            ("tlsallowinvalidhostnames", "true") => {
+                return fault(
+                    "the option tlsAllowInvalidHostnames is not supported: use a certificate that names the host, or \
+                     tlsAllowInvalidCertificates=true, which verifies neither the certificate nor the host name",
+                );
+            }
+            // As in PyMongo, an option that demands checks demands TLS.
+            (_, "false")
+                if !uri_options(&rest)
+                    .any(|(name, _)| ["tls", "ssl"].iter().any(|tls| name.eq_ignore_ascii_case(tls))) =>
+            {
+                rest = with_options(&rest, Some("tls=true"));
+            }
+            (_, "true" | "false") => {}
+            _ => return Err(Error::new(ErrorKind::Configuration, "an option of TLS is neither true nor false")),
+        }
+    }
+    Ok(rest)
 }
 
 impl fmt::Debug for DriverSettings {
@@ -70,12 +166,30 @@ impl DriverSettings {
         Self::with_callback(uri, false)
     }
 
+    /// Creates the settings of a gateway, whose requests have no time limit of their own.
+    ///
+    /// # Errors
+    /// As [`DriverSettings::from_uri`].
+    pub fn of_gateway(uri: &str) -> Result<Self> {
+        let settings = Self::from_uri(uri)?;
+        match settings.time_limits.call {
+            None => Ok(settings),
+            Some(_) => Err(Error::new(
+                ErrorKind::Configuration,
+                "the option timeoutMS is not supported by the gateway: use socketTimeoutMS",
+            )),
+        }
+    }
+
     /// Creates settings from a connection string. MONGODB-OIDC may use a callback if `has_callback`.
     ///
     /// # Errors
     /// As [`DriverSettings::from_uri`].
     pub fn with_callback(uri: &str, has_callback: bool) -> Result<Self> {
         let uri = if uri.contains("://") { uri.to_owned() } else { format!("mongodb://{uri}") };
+        let complete_uri = Secret::new(uri.as_str());
+        let (uri, time_limits) = take_time_limits(&uri)?;
+        let uri = take_unsupported(&uri)?;
         // The driver's error messages quote invalid parts, which may belong to a password.
         let parsed = ConnectionString::parse(&uri).map_err(|_| uri_fault(&uri))?;
         let passwords = uri_passwords(&uri);
@@ -89,15 +203,6 @@ impl DriverSettings {
                 Error::new(ErrorKind::InvalidUri, format!("the database in the connection string {problem}"))
             })?;
         }
-        let unsupported = ["socketTimeoutMS", "waitQueueTimeoutMS"]
-            .into_iter()
-            .find(|name| uri_options(&uri).any(|(given, _)| given.eq_ignore_ascii_case(name)));
-        if let Some(name) = unsupported {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                format!("the option {name} is not supported by the driver: remove it"),
-            ));
-        }
         let unconfirmed = |concern: &WriteConcern| concern.w == Some(Acknowledgment::Nodes(0));
         if parsed.write_concern.as_ref().is_some_and(unconfirmed) {
             return Err(Error::new(
@@ -108,11 +213,13 @@ impl DriverSettings {
         check_oidc(parsed.credential.as_ref(), has_callback)?;
         Ok(Self {
             uri: Secret::new(uri),
+            complete_uri,
             hosts,
             database: parsed.default_database,
             collection: None,
             server_selection_timeout: PYMONGO_SERVER_SELECTION_TIMEOUT,
             coalesce: true,
+            time_limits,
             passwords,
         })
     }
@@ -216,18 +323,6 @@ pub fn uri_with_options(uri: &str, options: &[(String, String)]) -> String {
     let query: Vec<String> =
         options.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, USERINFO))).collect();
     with_options(&uri, Some(&query.join("&")))
-}
-
-/// Adds credentials to a connection string, like the arguments `username` and `password` of a client.
-pub fn uri_with_credentials(uri: &str, user: &str, password: Option<&str>) -> String {
-    let (scheme, rest) = uri.split_once("://").unwrap_or(("mongodb", uri));
-    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-    let credentials = match password {
-        Some(password) => userinfo(user, password),
-        None => format!("{}@", utf8_percent_encode(user, USERINFO)),
-    };
-    format!("{scheme}://{credentials}{hosts}{tail}")
 }
 
 pub(super) fn without_options(uri: &str) -> String {
@@ -432,7 +527,10 @@ mod tests {
             ("mongodb+srv://hunter2:1/", "mongodb+srv://"),
             ("mongodb://", "no host"),
             ("hunter2://x", "scheme"),
-            ("mongodb://h/?socketTimeoutMS=5", "socketTimeoutMS is not supported"),
+            ("mongodb://h/?socketTimeoutMS=hunter2", "socketTimeoutMS must be a number"),
+            ("mongodb://h/?TIMEOUTMS=-1&appName=hunter2", "timeoutMS must be a number"),
+            ("mongodb://h/?tlsAllowInvalidHostnames=true&appName=hunter2", "tlsAllowInvalidHostnames"),
+            ("mongodb://h/?tlsCRLFile=hunter2", "tlsCRLFile"),
         ] {
             let error = DriverSettings::from_uri(uri).unwrap_err();
             assert!(error.message.contains(says), "{uri}: {}", error.message);

@@ -7,9 +7,7 @@ mod names;
 mod route;
 mod variables;
 
-pub use connection_string::{
-    ConnectionDefaults, DriverSettings, uri_with_credentials, uri_with_options, uri_without_options,
-};
+pub use connection_string::{ConnectionDefaults, DriverSettings, TimeLimits, uri_with_options, uri_without_options};
 pub use data_api::DataApiSettings;
 pub use names::{collection_name, database_name};
 pub use route::{TlsRoute, secrets, userinfo};

@@ -11,13 +11,14 @@ use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
 use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
+use super::time_limit::max_time;
 use super::write::options;
 use super::{DriverClient, Namespace};
 use crate::batch_stream::Batch;
 use crate::error::Result;
 
 /// Returns `maxTimeMS`, which not all of the driver's option types deserialize.
-fn max_time(given: &Document) -> Option<Duration> {
+fn given_max_time(given: &Document) -> Option<Duration> {
     let millis = match given.get("maxTimeMS")? {
         Bson::Int32(millis) => u64::try_from(*millis).ok(),
         Bson::Int64(millis) => u64::try_from(*millis).ok(),
@@ -39,12 +40,21 @@ pub async fn aggregate(
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     const DOING: &str = "aggregate in";
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-    let max_time = max_time(&given);
+    let limit = given_max_time(&given);
     let mut given = options::<AggregateOptions>(given)?;
-    given.max_time = max_time.or(given.max_time);
+    given.max_time = limit.or(given.max_time);
     let collection = client.collection_in(&namespace, &attempt, session.as_deref()).await?;
-    let action = || collection.aggregate(pipeline.clone()).with_options(given.clone());
-    let source = opened!(session, &client, &attempt, action());
+    let action = || {
+        let mut given = given.clone();
+        given.max_time = max_time(given.max_time);
+        collection.aggregate(pipeline.clone()).with_options(given)
+    };
+    let writes = pipeline.last().is_some_and(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
+    let retry = match writes {
+        true => UnsentRetry::new(&client),
+        false => UnsentRetry::of_read(&client, session.as_deref()),
+    };
+    let source = opened!(session, &client, &attempt, retry, action());
     let cursor = CursorCheck::of_collection(&namespace);
     Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
 }
@@ -61,12 +71,17 @@ pub async fn count(
     session: Option<Arc<Session>>,
 ) -> Result<u64> {
     let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
-    let max_time = max_time(&given);
+    let limit = given_max_time(&given);
     let mut given = options::<CountOptions>(given)?;
-    given.max_time = max_time.or(given.max_time);
+    given.max_time = limit.or(given.max_time);
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
-    send!(session, client, &attempt, collection.count_documents(filter.clone()).with_options(given.clone()))
-        .attempted(&attempt)
+    let action = || {
+        let mut given = given.clone();
+        given.max_time = max_time(given.max_time);
+        collection.count_documents(filter.clone()).with_options(given)
+    };
+    let retry = UnsentRetry::of_read(client, session.as_deref());
+    send!(session, client, &attempt, retry, action()).attempted(&attempt)
 }
 
 /// Returns the number of documents according to the collection's metadata.
@@ -75,13 +90,14 @@ pub async fn count(
 /// Those of any command.
 pub async fn estimated_count(client: &DriverClient, namespace: &Namespace, given: Document) -> Result<u64> {
     let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
-    let max_time = max_time(&given);
+    let limit = given_max_time(&given);
     let mut given = options::<EstimatedDocumentCountOptions>(given)?;
-    given.max_time = max_time.or(given.max_time);
+    given.max_time = limit.or(given.max_time);
     let collection = client.collection(namespace, &attempt).await?;
-    let mut retry = UnsentRetry::new(client);
+    let mut retry = UnsentRetry::of_read(client, None);
     loop {
-        match collection.estimated_document_count().with_options(given.clone()).await {
+        given.max_time = max_time(limit.or(given.max_time));
+        match client.limited(false, collection.estimated_document_count().with_options(given.clone())).await {
             Err(error) if retry.should_resend(&error).await => {}
             counted => return counted.attempted(&attempt),
         }
@@ -101,10 +117,15 @@ pub async fn distinct(
     session: Option<Arc<Session>>,
 ) -> Result<Vec<Bson>> {
     let attempt = Attempt { doing: "find in", namespace, settings: client.settings() };
-    let max_time = max_time(&given);
+    let limit = given_max_time(&given);
     let mut given = options::<DistinctOptions>(given)?;
-    given.max_time = max_time.or(given.max_time);
+    given.max_time = limit.or(given.max_time);
     let collection = client.collection_in(namespace, &attempt, session.as_deref()).await?;
-    send!(session, client, &attempt, collection.distinct(field, filter.clone()).with_options(given.clone()))
-        .attempted(&attempt)
+    let action = || {
+        let mut given = given.clone();
+        given.max_time = max_time(given.max_time);
+        collection.distinct(field, filter.clone()).with_options(given)
+    };
+    let retry = UnsentRetry::of_read(client, session.as_deref());
+    send!(session, client, &attempt, retry, action()).attempted(&attempt)
 }

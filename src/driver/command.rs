@@ -10,8 +10,9 @@ use mongodb::options::{SelectionCriteria, WriteConcern};
 
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
-use super::retryable::is_retryable_read;
+use super::retryable::{UnsentRetry, is_retryable_read};
 use super::session::{Session, batches, opened, send};
+use super::time_limit::{Deadline, max_time_ms, without_wtimeout};
 use super::{DriverClient, Namespace};
 use crate::batch_stream::Batch;
 use crate::concern::write_concern_document;
@@ -54,12 +55,25 @@ impl CommandOptions {
         if !self.writes || self.session.as_deref().is_some_and(Session::in_transaction) {
             return None;
         }
-        self.write_concern.as_ref().or(connected.client.write_concern()).and_then(write_concern_document)
+        let concern = self.write_concern.as_ref().or(connected.client.write_concern());
+        concern.and_then(write_concern_document).and_then(without_wtimeout)
     }
 
     fn is_retried(&self, connected: &super::Connected) -> bool {
-        self.reads && connected.retry_reads && !self.session.as_deref().is_some_and(Session::in_transaction)
+        self.reads
+            && connected.retry_reads
+            && !self.session.as_deref().is_some_and(Session::in_transaction)
+            && !Deadline::current().is_some_and(Deadline::is_over)
     }
+}
+
+/// The command with the time limit of the current call.
+fn timed(command: &Document) -> Document {
+    let mut command = command.clone();
+    if let Some(time) = max_time_ms() {
+        command.insert("maxTimeMS", time);
+    }
+    command
 }
 
 const DOING: &str = "run the command";
@@ -132,10 +146,9 @@ async fn open(
 ) -> std::result::Result<BoxStream<'static, Result<Batch>>, (Error, bool)> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
-    let retried = how.is_retried(connected);
     let database = connected.client.database(&namespace.database);
     let action = || {
-        let mut action = database.run_cursor_command(command.clone());
+        let mut action = database.run_cursor_command(timed(command));
         if let Some(criteria) = &how.read_preference {
             action = action.selection_criteria(criteria.clone());
         }
@@ -151,11 +164,11 @@ async fn open(
         action
     };
     let opening = async {
-        let source = opened!(how.session, client, &attempt, action());
+        let source = opened!(how.session, client, &attempt, UnsentRetry::new(client), action());
         Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, CursorCheck::of_database(namespace)))
     };
     opening.await.map_err(|error: Error| {
-        let again = retried && is_retryable_read(&error);
+        let again = how.is_retried(connected) && is_retryable_read(&error);
         (error, again)
     })
 }
@@ -180,13 +193,13 @@ pub async fn run_command(
     let mut tried = false;
     let reply = loop {
         let action = || {
-            let action = database.run_command(command.clone());
+            let action = database.run_command(timed(&command));
             match &how.read_preference {
                 Some(criteria) => action.selection_criteria(criteria.clone()),
                 None => action,
             }
         };
-        match send!(how.session, client, &attempt, action()).attempted(&attempt) {
+        match send!(how.session, client, &attempt, UnsentRetry::new(client), action()).attempted(&attempt) {
             Err(error) if !tried && how.is_retried(connected) && is_retryable_read(&error) => tried = true,
             reply => break reply?,
         }

@@ -10,6 +10,7 @@ use super::bulk::{BulkOptions, Statement, insert_once, inserts, within_limit};
 use super::error::{Attempt, is_malformed_command};
 use super::find::{Find, find_one};
 use super::session::Session;
+use super::time_limit::Deadline;
 use super::{DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
 use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome};
@@ -57,7 +58,9 @@ impl SendBatch for DriverClient {
             ids.push(content_id);
             callers.push(caller);
         }
-        let sending = async { Ok(send(self, namespace, documents, &callers).await) };
+        let timeout = self.settings().time_limits.call;
+        let deadline = timeout.map(|timeout| Deadline::after(timeout, timeout));
+        let sending = Deadline::scope(deadline, async { Ok(send(self, namespace, documents, &callers).await) });
         let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| SendOutcome::Same(Err(error)));
         let results = match &mut outcome {
             SendOutcome::Each(results) => results.as_mut_slice(),

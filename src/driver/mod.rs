@@ -11,13 +11,15 @@ pub mod insert;
 mod reply_check;
 mod retryable;
 pub mod session;
+pub mod time_limit;
 pub mod watch;
 pub mod write;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_util::FutureExt as _;
@@ -40,7 +42,7 @@ use crate::error::Result;
 use crate::giving_up::GivingUp;
 use crate::insert_queue::InsertQueue;
 use crate::limits::CLOSE_TIME;
-use error::Attempt;
+use error::{Attempt, Attempted as _};
 use events::Listener;
 use idle::Connections;
 use reply_check::ClusterTimes;
@@ -49,6 +51,9 @@ use session::Session;
 
 /// PyMongo's default, if the connection string does not set `maxPoolSize`.
 const MAX_POOL_SIZE: u32 = 100;
+
+/// PyMongo's default, if the connection string does not set `connectTimeoutMS`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A MongoDB client. It connects on the first call, so that creating it does no I/O. When it is
 /// dropped, its connections close after the last call has finished.
@@ -73,6 +78,8 @@ pub struct ExtraClientOptions {
     pub server_api: Option<ServerApi>,
     /// The authentication options.
     pub authentication: Authentication,
+    /// What handshakes tell the server about the client, after the names of the driver and this package.
+    pub metadata: Arc<Mutex<Vec<DriverInfo>>>,
 }
 
 /// Authentication options that a connection string cannot contain.
@@ -89,6 +96,8 @@ struct Connected {
     client: Client,
     retry_reads: bool,
     retry_writes: bool,
+    load_balanced: bool,
+    max_pool_size: usize,
 }
 
 impl DriverClient {
@@ -187,7 +196,8 @@ impl DriverClient {
             .unwrap_or_else(|_| Err(mongodb::error::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut))))
             .map_err(|error| attempt.unresolved(timeout, &error))?;
         options.server_selection_timeout = Some(timeout);
-        options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
+        let max_pool_size = *options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.driver_info = Some(
             DriverInfo::builder().name(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION").to_owned()).build(),
         );
@@ -198,8 +208,29 @@ impl DriverClient {
         let connections = Arc::clone(&self.connections);
         events::listen(&mut options, self.listener.as_ref(), self.topology.clone(), connections);
         let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
+        let load_balanced = options.load_balanced == Some(true);
         let client = Client::with_options(options).map_err(|error| attempt.failed(&error))?;
-        Ok(Connected { client, retry_reads, retry_writes })
+        for info in self.metadata() {
+            client.append_metadata(info).map_err(|error| attempt.failed(&error))?;
+        }
+        let max_pool_size = usize::try_from(max_pool_size).unwrap_or(usize::MAX);
+        Ok(Connected { client, retry_reads, retry_writes, load_balanced, max_pool_size })
+    }
+
+    fn metadata(&self) -> Vec<DriverInfo> {
+        self.beyond.metadata.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the server about the client what was added to its metadata, in the handshakes of new connections.
+    ///
+    /// # Errors
+    /// `Configuration` if the driver rejects it.
+    pub fn refresh_metadata(&self) -> Result<()> {
+        let Some(connected) = self.client.get() else { return Ok(()) };
+        let namespace = Namespace::new("admin", "");
+        let attempt = Attempt { doing: "connect for", namespace: &namespace, settings: &self.settings };
+        // The driver ignores what it knows already.
+        self.metadata().into_iter().try_for_each(|info| connected.client.append_metadata(info)).attempted(&attempt)
     }
 
     /// Returns the database with the client's options.

@@ -371,7 +371,7 @@ impl DriverClient {
         let mut found = false;
         for _ in 0..MAX_PROBES {
             let name = format!("echo{}", ObjectId::new().to_hex());
-            let reply = unobserved(database.run_command(doc! { &name: 1 })).await;
+            let reply = unobserved(self.limited(false, database.run_command(doc! { &name: 1 }))).await;
             if echoes(&reply, &name) {
                 break;
             }
@@ -380,7 +380,7 @@ impl DriverClient {
                 "ping": 1, "x": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![0; OVERSIZED] },
             });
             if let Ok(command) = too_long {
-                drop(unobserved(database.run_raw_command(command)).await);
+                drop(unobserved(self.limited(false, database.run_raw_command(command))).await);
             }
         }
         found

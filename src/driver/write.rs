@@ -11,6 +11,7 @@ use super::error::Attempt;
 use super::reply_check::Expected;
 use super::retryable::{self, WriteCommand};
 use super::session::Session;
+use super::time_limit::Deadline;
 use super::{DriverClient, Namespace};
 use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::error::{Error, ErrorKind, Result};
@@ -191,7 +192,8 @@ pub async fn find_one_and(
     if let Some(projection) = given.remove("projection") {
         given.insert("fields", projection);
     }
-    if let Some(time) = max_time {
+    // A call's deadline replaces the limit.
+    if let Some(time) = max_time.filter(|_| Deadline::current().is_none()) {
         given.insert("maxTimeMS", i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     }
     let mut head = doc! { "findAndModify": &namespace.collection, "query": filter };

@@ -200,7 +200,7 @@ impl DataSourceTable {
             },
             _ => return error("set exactly one of uri, uri_env and uri_file"),
         };
-        DriverSettings::from_uri(&uri).or_else(|cause| error(&cause.message))
+        DriverSettings::of_gateway(&uri).or_else(|cause| error(&cause.message))
     }
 }
 
@@ -225,7 +225,7 @@ impl GatewayOptions {
     /// # Errors
     /// `Configuration`, with the flag or file that is invalid.
     pub fn from_flags(flags: Flags<'_>, max_connections: usize) -> Result<Self> {
-        let settings = DriverSettings::from_uri(flags.mongodb_uri)?;
+        let settings = DriverSettings::of_gateway(flags.mongodb_uri)?;
         let data_sources = match flags.data_source {
             Some(name) => DataSourceSettings::Named(BTreeMap::from([(name, settings)])),
             None => DataSourceSettings::Any(Box::new(settings)),

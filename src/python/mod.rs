@@ -15,6 +15,7 @@ mod gateway;
 mod lifecycle;
 mod monitoring;
 mod oidc;
+mod time_limit;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};

@@ -22,7 +22,6 @@ OTHER_ERROR = "an argument of a wrong type or value raises another class of exce
 SERVERS_DEFAULT = "the server's defaults are not sent"
 STATES_ONLY = "listeners receive the server's reply unchanged, where PyMongo reports an expected error as a success"
 NOT_CACHED = "the servers are queried each time"
-NO_TIMEOUT_MS = "the driver has no timeoutMS, socketTimeoutMS and waitQueueTimeoutMS"
 DRIVERS = "the driver's own behaviour"
 CONCERN_DETAILS = "the details of a write concern error do not repeat the error's labels and partial results"
 
@@ -103,13 +102,7 @@ DIFFERENT: dict[str, str] = {
     "unacknowledged, wrong: a hint": NO_UNACKNOWLEDGED,
     "unacknowledged, wrong: bypass": NO_UNACKNOWLEDGED,
     "unacknowledged, wrong: a duplicate": NO_UNACKNOWLEDGED,
-    "a client's options: timeouts": NO_TIMEOUT_MS,
-    "a client's options: timeoutMS": NO_TIMEOUT_MS,
     "a client's options: w 0": NO_UNACKNOWLEDGED,
-    "a client's options: a wrong number": OTHER_ERROR,
-    "a client's options: a negative number": OTHER_ERROR,
-    "a client's options: a wrong read preference": OTHER_ERROR,
-    "a client's options: a wrong level": OTHER_ERROR,
     "a session: insert_one": OWN_SESSION,
     "a session: insert_many": OWN_SESSION,
     "a session: update_one": OWN_SESSION,
@@ -154,14 +147,6 @@ DIFFERENT_FAULTS: dict[str, str] = {
     "commit: a concern's 100, once": STATES_ONLY,
     "abort: a concern's 100, once": STATES_ONLY,
     "with_transaction, commit: a concern's 100, once": STATES_ONLY,
-    "a slow find_one, 1": NO_TIMEOUT_MS,
-    "a slow insert_one, 1": NO_TIMEOUT_MS,
-    "a slow find_one, 2": NO_TIMEOUT_MS,
-    "a slow insert_one, 2": NO_TIMEOUT_MS,
-    "a slow find_one, no retries": NO_TIMEOUT_MS,
-    "a slow insert_one, no retries": NO_TIMEOUT_MS,
-    "a slow find_one, timeoutMS": NO_TIMEOUT_MS,
-    "a slow insert_one, timeoutMS": NO_TIMEOUT_MS,
     "an unacknowledged insert_one": NO_UNACKNOWLEDGED,
 }
 

@@ -88,6 +88,11 @@ impl Connections {
         }
     }
 
+    /// Returns the number of open connections to a server.
+    pub(super) fn open_to(&self, address: &ServerAddress) -> usize {
+        self.open().get(address).copied().unwrap_or(0)
+    }
+
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<ServerAddress, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

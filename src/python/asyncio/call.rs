@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::driver::events::{EventContext, Listener};
+use crate::driver::time_limit::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Completion, Flush, Submission, awaited};
 use crate::mailbox::Wakeup;
@@ -68,6 +69,9 @@ pub(crate) trait Startable: Send + 'static {
     /// Sends the call's events to a listener.
     #[must_use]
     fn with_events(self, events: Option<EventContext>) -> Self;
+    /// Makes the call fail at its deadline.
+    #[must_use]
+    fn until(self, deadline: Option<Deadline>) -> Self;
     /// Makes the call fail when its client gives up.
     #[must_use]
     fn until_given_up_by(self, client: &impl PooledClient) -> Self;
@@ -101,6 +105,13 @@ impl<T: Send + 'static> Startable for Call<T> {
         let finish = after_listeners(Arc::clone(&events.listener), self.finish);
         let running = self.running;
         Self { running: Box::pin(async move { EventContext::scope(Some(&events), running).await }), finish }
+    }
+
+    fn until(self, deadline: Option<Deadline>) -> Self {
+        if deadline.is_none() {
+            return self;
+        }
+        Self { running: Box::pin(Deadline::scope(deadline, self.running)), finish: self.finish }
     }
 
     fn until_given_up_by(self, client: &impl PooledClient) -> Self {
@@ -172,6 +183,14 @@ impl Startable for Insert {
                 Self::Merged { enqueue, finish: after_listeners(events.listener, finish) }
             }
             (merged, None) => merged,
+        }
+    }
+
+    fn until(self, deadline: Option<Deadline>) -> Self {
+        match self {
+            Self::Alone(call) => Self::Alone(call.until(deadline)),
+            // An insert with a deadline is sent by itself.
+            merged @ Self::Merged { .. } => merged,
         }
     }
 

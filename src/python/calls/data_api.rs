@@ -17,6 +17,7 @@ use crate::config::DataApiSettings;
 use crate::data_api::client::{DataApiClient, EjsonInsert, ResendPolicy};
 use crate::data_api::protocol::Action;
 use crate::driver::events::Listener;
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Flush, InsertQueue};
@@ -48,6 +49,11 @@ impl PooledClient for DataApiClient {
 
     fn listener(&self) -> Option<&Arc<dyn Listener>> {
         None
+    }
+
+    fn deadline(_py: Python<'_>, _settings: &DataApiSettings) -> PyResult<Option<Deadline>> {
+        // Its requests have a time limit of their own.
+        Ok(None)
     }
 
     fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {

@@ -17,6 +17,7 @@ use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
 use crate::driver::insert::{BsonInsert, InsertOptions, check_size, insert_one};
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{DriverClient, ExtraClientOptions};
 use crate::error::Result;
@@ -33,6 +34,7 @@ use crate::python::convert::options::{self, Opt, Opts, document, documents};
 use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, updated};
 use crate::python::lifecycle::pooled::{ClientExtras, Pooled, PooledClient};
 use crate::python::monitoring::event_context;
+use crate::python::time_limit;
 use crate::store::Record;
 
 impl PooledClient for DriverClient {
@@ -49,8 +51,16 @@ impl PooledClient for DriverClient {
             settings,
             runtime,
             listener,
-            ExtraClientOptions { server_api: extras.server_api.clone(), authentication },
+            ExtraClientOptions {
+                server_api: extras.server_api.clone(),
+                authentication,
+                metadata: Arc::clone(&extras.metadata),
+            },
         )
+    }
+
+    fn deadline(py: Python<'_>, settings: &DriverSettings) -> PyResult<Option<Deadline>> {
+        time_limit::deadline(py, settings.time_limits.call)
     }
 
     fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {
@@ -80,10 +90,13 @@ impl CollectionCalls for DriverClient {
         let Encoded { bytes, id } = context.codec.encode_for_insert(document)?;
         context.add_id(document, &id)?;
         let document = raw_document(py, bytes)?;
-        let CallContext { client, namespace, caller, .. } = context;
+        let CallContext { client, namespace, caller, deadline, .. } = context;
         let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
-        let plain =
-            options.bypass_document_validation.is_none() && options.comment.is_none() && options.session.is_none();
+        // A call with a deadline is one command, which carries the deadline.
+        let plain = options.bypass_document_validation.is_none()
+            && options.comment.is_none()
+            && options.session.is_none()
+            && deadline.is_none();
         if plain && client.settings().coalesce {
             raised(py, check_size(&client, &namespace, &document))?;
             let outgoing = BsonInsert { document, content_id: None, caller };
@@ -136,8 +149,10 @@ impl CollectionCalls for DriverClient {
         let query = query(py, &context, arguments)?;
         let ahead = query.session.is_none() && query.tailable.is_none();
         let events = event_context(py, context.client.listener())?;
-        let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, find(client, namespace, query))))
+        let CallContext { client, namespace, deadline, .. } = context;
+        let timeout = client.settings().time_limits.call;
+        let finding = Deadline::scope(deadline, find(client, namespace, query));
+        Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, finding).with_timeout(timeout)))
     }
 
     fn explain(
@@ -207,10 +222,10 @@ impl CollectionCalls for DriverClient {
         let (pipeline, given) =
             (options::pipeline(&context.codec, pipeline)?, options::given(py, &context.codec, options)?);
         let (ahead, events) = (session.is_none(), event_context(py, context.client.listener())?);
-        let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime| {
-            BatchStream::with_events(runtime, ahead, events, aggregate(client, namespace, pipeline, given, session))
-        }))
+        let CallContext { client, namespace, deadline, .. } = context;
+        let timeout = client.settings().time_limits.call;
+        let aggregating = Deadline::scope(deadline, aggregate(client, namespace, pipeline, given, session));
+        Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, aggregating).with_timeout(timeout)))
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {

@@ -17,6 +17,7 @@ use crate::driver::aggregate;
 use crate::driver::bulk::{BulkOptions, ClientBulk, Statement, StatementKind, bulk_write, client_bulk_write};
 use crate::driver::command::{self, CommandOptions, GetMore, list, run_command};
 use crate::driver::session::Session;
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::{FindOneAnd, Modification, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
@@ -209,8 +210,9 @@ pub(crate) fn sons(py: Python<'_>) -> PyResult<CodecRef> {
 pub(crate) fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
     let (more, session) = given(py, &context, opts)?;
     let events = event_context(py, context.client.listener())?;
-    let CallContext { client, namespace, .. } = context;
+    let CallContext { client, namespace, deadline, .. } = context;
     let listing = async move { documents(indexes(&client, &namespace, more, session).await?) };
+    let listing = Deadline::scope(deadline, listing);
     Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, true, events, listing)))
 }
 
@@ -362,10 +364,10 @@ pub(crate) fn command_cursor(
     more: GetMore,
 ) -> PyResult<Opening> {
     let (ahead, events) = (how.session.is_none(), event_context(py, context.client.listener())?);
-    let client = context.client;
-    Ok(Box::new(move |runtime: &_| {
-        BatchStream::with_events(runtime, ahead, events, command::cursor(client, database, command, how, more))
-    }))
+    let CallContext { client, deadline, .. } = context;
+    let timeout = client.settings().time_limits.call;
+    let opening = Deadline::scope(deadline, command::cursor(client, database, command, how, more));
+    Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, ahead, events, opening).with_timeout(timeout)))
 }
 
 /// `list_collections`.
@@ -616,13 +618,14 @@ pub(crate) fn list_databases(py: Python<'_>, context: Context, command: Document
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let events = event_context(py, context.client.listener())?;
-    let client = context.client;
+    let CallContext { client, deadline, .. } = context;
     let listing = async move {
         let answer = run_command(&client, "admin".to_owned(), command, CommandOptions::reading(session)).await?;
         let databases = answer.get_array("databases").into_iter().flatten().flatten();
         let databases = databases.filter_map(|database| Document::try_from(database.as_document()?).ok());
         documents(databases.collect())
     };
+    let listing = Deadline::scope(deadline, listing);
     Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, true, events, listing)))
 }
 

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use crate::batch_stream::BatchStream;
 use crate::driver::events::Caller;
 use crate::driver::session::Session;
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::insert_queue::{InsertQueue, SendBatch};
@@ -105,6 +106,8 @@ pub(crate) struct CallContext<C: PooledClient> {
     pub(crate) add_ids: bool,
     /// The caller that command events are attributed to.
     pub(crate) caller: Option<Caller>,
+    /// When the call must end.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl<C: PooledClient> Clone for CallContext<C> {
@@ -116,6 +119,7 @@ impl<C: PooledClient> Clone for CallContext<C> {
             codec: self.codec.clone(),
             add_ids: self.add_ids,
             caller: self.caller.clone(),
+            deadline: self.deadline,
         }
     }
 }

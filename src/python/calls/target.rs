@@ -70,6 +70,7 @@ impl<C: PooledClient> Target<C> {
             codec: self.codec.clone(),
             add_ids: self.add_ids,
             caller: None,
+            deadline: C::deadline(py, &self.pooled.settings)?,
         })
     }
 
@@ -82,8 +83,8 @@ impl<C: PooledClient> Target<C> {
         let mut context = self.context(py)?;
         let events = event_context(py, context.client.listener())?;
         context.caller = events.as_ref().and_then(|events| events.caller.clone());
-        let client = Arc::clone(&context.client);
-        Ok(call(py, context)?.with_events(events).until_given_up_by(&*client))
+        let (client, deadline) = (Arc::clone(&context.client), context.deadline);
+        Ok(call(py, context)?.until(deadline).with_events(events).until_given_up_by(&*client))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document, RawBsonRef, RawDocument};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
 use crate::codec::writer::BsonWriter;
 use crate::error::{Error, ErrorKind};
@@ -196,37 +196,6 @@ pub(crate) fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bo
         return Err(PyValueError::new_err(format!("{argument} must not be empty")));
     }
     Ok(ordered.into_any())
-}
-
-/// Keyword options of a client as connection string options.
-pub(crate) fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
-    let mut query = Vec::new();
-    for (name, value) in options {
-        let name = name.extract::<String>()?;
-        if value.is_none() {
-            continue;
-        }
-        let text = if let Ok(flag) = value.cast::<PyBool>() {
-            flag.is_true().to_string()
-        } else if value.cast::<PyList>().is_ok() || value.cast::<PyTuple>().is_ok() {
-            let parts: Vec<String> =
-                value.try_iter()?.map(|part| Ok(part?.str()?.to_string())).collect::<PyResult<_>>()?;
-            parts.join(",")
-        } else if value.cast::<PyMapping>().is_ok() {
-            let pairs = PyDict::new(value.py());
-            pairs.call_method1("update", (&value,))?;
-            let parts: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-            parts.join(",")
-        } else if value.is_callable() {
-            return Err(PyTypeError::new_err(format!(
-                "{name} must be a number, a text or a bool, as in a connection string"
-            )));
-        } else {
-            value.str()?.to_string()
-        };
-        query.push((name, text));
-    }
-    Ok(query)
 }
 
 /// The value of an optional argument, by the type that PyMongo expects.
