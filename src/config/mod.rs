@@ -6,6 +6,7 @@ mod data_api;
 mod names;
 mod variables;
 
+pub(crate) use connection_string::needs_acknowledgment;
 pub use connection_string::{
     ConnectionDefaults, DriverSettings, uri_with_credentials, uri_with_options, uri_without_options,
 };
