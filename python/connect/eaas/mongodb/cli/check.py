@@ -26,6 +26,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import click
 from connect.eaas.mongodb import VARIABLES, Collection, DataApiClient, DataApiCollection, MongoClient
+from connect.eaas.mongodb._native import _check_acknowledged
 from pymongo.errors import (
     ConfigurationError,
     NetworkTimeout,
@@ -526,7 +527,9 @@ class Driver:
         """Return the collection's full name; raise `ConfigurationError` if the variables are invalid."""
         if isinstance(self.refusal, ConfigurationError):
             raise self.refusal
-        return self.usable.get_default_collection().full_name
+        collection = self.usable.get_default_collection()
+        _check_acknowledged(collection)
+        return collection.full_name
 
     def members(self) -> set[tuple[str, int | None]]:
         """Return the servers that the client has discovered, from the DNS or from each other."""
