@@ -14,10 +14,12 @@ import pymongo.results
 import pytest
 from connect.eaas.mongodb import AsyncEventStore, AsyncMongoClient, EventStore, MongoClient
 from pymongo import DeleteOne, InsertOne, UpdateOne, WriteConcern
+from pymongo import MongoClient as PyMongoClient
 from pymongo.errors import ConfigurationError, InvalidOperation, ServerSelectionTimeoutError
-from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from tests.faults import Command, Fault, Faulty, faulty
+from tests.servers import secantusdb
 
 CLIENTS: list[Any] = [AsyncMongoClient, MongoClient]
 SET = {"$set": {"a": 1}}
@@ -108,6 +110,35 @@ async def test_a_lost_connection_is_no_error_and_nothing_is_repeated(
     await result(client.close())
     assert [next(iter(body)) for body in seen.bodies] == ["insert", "delete"]
     assert reader.count_documents({}) == (0 if fault is Fault.CUT_BEFORE else 1)
+
+
+@pytest.fixture(scope="module")
+def failing() -> Iterator[tuple[str, Any]]:
+    """A MongoDB that can be told to fail, and PyMongo's client to tell it."""
+    with secantusdb(0, None, "--enable-test-commands") as (_, port):
+        uri = f"mongodb://127.0.0.1:{port}/"
+        client: Any = PyMongoClient(uri)
+        yield uri, client
+        client.close()
+
+
+# ShutdownInProgress, NotWritablePrimary, MaxTimeMSExpired, Unauthorized.
+@pytest.mark.parametrize("code", [91, 10107, 50, 13])
+@pytest.mark.parametrize("name", ["insert_one", "update_one", "find_one_and_update", "bulk_write", "create_index"])
+async def test_the_server_s_error_is_ignored_and_nothing_is_repeated(
+    name: str, code: int, failing: tuple[str, Any]
+) -> None:
+    uri, told = failing
+    command, call = WRITES[name]
+    listener = Listener()
+    data = {"failCommands": [command], "errorCode": code, "appName": "failing"}
+    fail = {"configureFailPoint": "failCommand", "mode": {"times": 5}, "data": data}
+    async with AsyncMongoClient(uri, w=0, appname="failing", event_listeners=[listener]) as client:
+        told.admin.command(fail)
+        await result(call(client.unacknowledged.failing))
+    told.admin.command("configureFailPoint", "failCommand", mode="off")
+    ended = [event for event in listener.events if event.command_name == command]
+    assert [type(event) for event in ended] == [CommandStartedEvent, CommandFailedEvent]
 
 
 @pytest.mark.parametrize("client_class", CLIENTS)
