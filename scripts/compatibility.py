@@ -66,8 +66,16 @@ NOTES = """## Beyond the members
 - **Sessions.** Outside a transaction, an insert or bulk write with a session is sent in a session of the client's
   own, so that it can be retried safely. The caller's session adopts its cluster and operation times, so causal
   consistency holds.
-- **Connection strings.** The page [Options of a client](options.md) compares each option. `w=0` raises
-  `ConfigurationError`. `hedge` of a read preference is not sent.
+- **Connection strings.** The page [Options of a client](options.md) compares each option. `hedge` of a
+  read preference is not sent.
+- **Unacknowledged writes.** `w=0` gives PyMongo's results and errors. The driver cannot leave a command unanswered: the
+  command contains `writeConcern: {w: 0}` and no transaction number, but also the id of a session of the driver's own,
+  and its answer is awaited and ignored. So a call takes as long as an acknowledged one. It raises an exception if the
+  command cannot be sent, but not for the server's errors or a connection that is lost before the answer. Listeners see
+  the server's answer. An event store and the gateway refuse `w=0`.
+- **Sizes.** The server refuses a document of more than 16 MiB, as with PyMongo. A command of more than 16 MiB + 16 382
+  bytes raises `DocumentTooLarge` before it is sent. A bulk write sends commands of up to 16 MiB (PyMongo: 48 MB), and a
+  document that is larger, up to 48 MB, as a command of its own.
 - **Authentication.** The mechanisms are SCRAM-SHA-1 and SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (without
   another package) and MONGODB-OIDC. The latter supports PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and
   `ALLOWED_HOSTS`, or an `ENVIRONMENT` of `azure`, `gcp` or `k8s`. If a callback raises an exception, the call that

@@ -98,7 +98,7 @@ class InsertOneResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class InsertManyResult:
@@ -111,11 +111,14 @@ class InsertManyResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class UpdateResult:
-    """The result of an update or a replacement; the shape of `pymongo.results.UpdateResult`."""
+    """The result of an update or a replacement; the shape of `pymongo.results.UpdateResult`.
+
+    If the write is unacknowledged, the counts and the `_id` raise `pymongo.errors.InvalidOperation`.
+    """
 
     @property
     def matched_count(self) -> int:
@@ -134,16 +137,19 @@ class UpdateResult:
         """Whether a document was upserted."""
 
     @property
-    def raw_result(self) -> dict[str, Any]:
-        """The server's reply."""
+    def raw_result(self) -> dict[str, Any] | None:
+        """The server's reply, or `None` if the write is unacknowledged."""
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class DeleteResult:
-    """The result of a deletion; the shape of `pymongo.results.DeleteResult`."""
+    """The result of a deletion; the shape of `pymongo.results.DeleteResult`.
+
+    If the write is unacknowledged, `deleted_count` raises `pymongo.errors.InvalidOperation`.
+    """
 
     @property
     def deleted_count(self) -> int:
@@ -155,7 +161,7 @@ class DeleteResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class AsyncMongoClient(Generic[_DocumentT]):
@@ -1750,6 +1756,7 @@ def store_metrics() -> dict[str, Any]:
     1,000 fields are counted.
     """
 
+def _check_acknowledged(collection: object) -> None: ...
 def _count_dead_letter() -> None: ...
 
 @final

@@ -84,6 +84,22 @@ impl Error {
         Self { kind, message: message.into(), code: None, details: None, labels: Vec::new(), error_code: None }
     }
 
+    /// Returns whether it is an `OperationFailure`: the server's reply to a command.
+    pub fn is_from_server(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Operation
+                | ErrorKind::Write
+                | ErrorKind::DuplicateKey
+                | ErrorKind::DuplicateId
+                | ErrorKind::BulkWrite
+                | ErrorKind::WriteConcern
+                | ErrorKind::WTimeout
+                | ErrorKind::ExecutionTimeout
+                | ErrorKind::CursorNotFound
+        )
+    }
+
     /// Sets MongoDB's error code.
     #[must_use]
     pub fn with_code(mut self, code: Option<i32>) -> Self {

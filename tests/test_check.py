@@ -444,6 +444,14 @@ def tls_before(url: str, certificate: str) -> Iterator[str]:
             thread.join()
 
 
+def test_unacknowledged_writes_are_a_fault(config: dict[str, str]) -> None:
+    found = check(driver_only(config, DB_OPTIONS="w=0"))
+    assert found.failures("driver") == [
+        ("variables", "the event store needs acknowledged writes: remove the write concern w=0, or use w=1")
+    ]
+    assert "write" in found.skipped("driver")
+
+
 def test_the_data_api_s_certificate_is_checked(
     config: dict[str, str], certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

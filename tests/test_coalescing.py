@@ -122,7 +122,7 @@ async def test_collections_do_not_wait_for_each_other(config: dict[str, str], py
 
 async def test_documents_too_large_are_refused_alone(config: dict[str, str], reader: Any) -> None:
     collection = AsyncMongoClient.from_config(config).get_default_collection()
-    calls = [collection.insert_one({"_id": n, "text": "x" * (2**24 if n == 3 else 10)}) for n in range(6)]
+    calls = [collection.insert_one({"_id": n, "text": "x" * (2**25 if n == 3 else 10)}) for n in range(6)]
     done = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome).__name__ for outcome in done] == [
         "DocumentTooLarge" if n == 3 else "InsertOneResult" for n in range(6)

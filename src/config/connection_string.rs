@@ -4,12 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::Document;
-use mongodb::options::{
-    Acknowledgment, AuthMechanism, ConnectionString, Credential, HostInfo, ReadPreference, ServerAddress, WriteConcern,
-};
+use mongodb::options::{AuthMechanism, ConnectionString, Credential, HostInfo, ReadPreference, ServerAddress};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::names::database_name;
+use crate::concern::{Concerns, check_write_concern, is_unacknowledged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redact;
 use crate::secret::Secret;
@@ -39,6 +38,8 @@ pub struct DriverSettings {
     pub coalesce: bool,
     /// The time limits that the driver does not have.
     pub time_limits: TimeLimits,
+    /// Whether the write concern of the connection string is `w=0`.
+    pub(crate) unacknowledged: bool,
     /// The passwords in the connection string, which messages must not contain.
     passwords: Vec<Secret>,
 }
@@ -203,12 +204,8 @@ impl DriverSettings {
                 Error::new(ErrorKind::InvalidUri, format!("the database in the connection string {problem}"))
             })?;
         }
-        let unconfirmed = |concern: &WriteConcern| concern.w == Some(Acknowledgment::Nodes(0));
-        if parsed.write_concern.as_ref().is_some_and(unconfirmed) {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                "the option w=0 (unacknowledged writes) is not supported: remove it, or use w=1",
-            ));
+        if let Some(concern) = &parsed.write_concern {
+            check_write_concern(concern)?;
         }
         check_oidc(parsed.credential.as_ref(), has_callback)?;
         Ok(Self {
@@ -220,8 +217,28 @@ impl DriverSettings {
             server_selection_timeout: PYMONGO_SERVER_SELECTION_TIMEOUT,
             coalesce: true,
             time_limits,
+            unacknowledged: parsed.write_concern.as_ref().is_some_and(is_unacknowledged),
             passwords,
         })
+    }
+
+    /// Returns whether the server acknowledges writes with these concerns, outside a transaction.
+    pub(crate) fn acknowledges(&self, concerns: &Concerns) -> bool {
+        match &concerns.write_concern {
+            Some(concern) => !is_unacknowledged(concern),
+            None => !self.unacknowledged,
+        }
+    }
+
+    /// Returns the settings, for a user whose writes must be acknowledged.
+    ///
+    /// # Errors
+    /// `Configuration` if the write concern is `w=0`.
+    pub fn acknowledged(self, user: &str) -> Result<Self> {
+        match self.unacknowledged {
+            true => Err(Error::new(ErrorKind::Configuration, needs_acknowledgment(user))),
+            false => Ok(self),
+        }
     }
 
     /// Returns the concerns and the read preference of the connection string.
@@ -265,6 +282,11 @@ impl DriverSettings {
     pub fn without_secrets(&self, message: &str) -> String {
         redact::hide_passwords(message, self.uri.expose(), &self.passwords)
     }
+}
+
+/// Returns the message for unacknowledged writes of a user that needs their results.
+pub(crate) fn needs_acknowledgment(user: &str) -> String {
+    format!("{user} needs acknowledged writes: remove the write concern w=0, or use w=1")
 }
 
 /// Checks that MONGODB-OIDC, if it is used, has a callback or an environment.

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document};
-use futures_util::stream::BoxStream;
+use bson::{Bson, Document, doc};
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, empty};
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
+use super::bulk::raw;
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
 use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
 use super::time_limit::max_time;
 use super::write::options;
-use super::{DriverClient, Namespace};
+use super::{DriverClient, Namespace, unacknowledged};
 use crate::batch_stream::Batch;
-use crate::error::Result;
+use crate::concern::write_concern_document;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Returns `maxTimeMS`, which not all of the driver's option types deserialize.
 fn given_max_time(given: &Document) -> Option<Duration> {
@@ -41,6 +44,11 @@ pub async fn aggregate(
     const DOING: &str = "aggregate in";
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
     let limit = given_max_time(&given);
+    let writes = pipeline.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
+    if writes && !client.acknowledges(&namespace, session.as_deref()) {
+        send_unacknowledged(&client, &attempt, pipeline, given, session.as_deref()).await?;
+        return Ok(empty().boxed());
+    }
     let mut given = options::<AggregateOptions>(given)?;
     given.max_time = limit.or(given.max_time);
     let collection = client.collection_in(&namespace, &attempt, session.as_deref()).await?;
@@ -49,7 +57,6 @@ pub async fn aggregate(
         given.max_time = max_time(given.max_time);
         collection.aggregate(pipeline.clone()).with_options(given)
     };
-    let writes = pipeline.last().is_some_and(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
     let retry = match writes {
         true => UnsentRetry::new(&client),
         false => UnsentRetry::of_read(&client, session.as_deref()),
@@ -57,6 +64,32 @@ pub async fn aggregate(
     let source = opened!(session, &client, &attempt, retry, action());
     let cursor = CursorCheck::of_collection(&namespace);
     Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
+}
+
+/// Runs a pipeline that writes, without the server's acknowledgment.
+async fn send_unacknowledged(
+    client: &DriverClient,
+    attempt: &Attempt<'_>,
+    pipeline: Vec<Document>,
+    given: Document,
+    session: Option<&Session>,
+) -> Result<()> {
+    let namespace = attempt.namespace;
+    let connected = client.connected(attempt).await?;
+    let concern = connected.write_concern_of(namespace);
+    unacknowledged::check_session(session, concern)?;
+    if given.contains_key("collation") {
+        return Err(unacknowledged::unsupported("Collation"));
+    }
+    let mut command = doc! { "aggregate": &namespace.collection, "pipeline": pipeline, "cursor": {} };
+    command.extend(given.into_iter().filter(|(name, _)| !["batchSize", "maxAwaitTimeMS"].contains(&name.as_str())));
+    if let Some(concern) = &namespace.concerns.read_concern {
+        let unreadable = |error: bson::error::Error| Error::new(ErrorKind::InvalidBson, error.to_string());
+        command.insert("readConcern", bson::serialize_to_document(concern).map_err(unreadable)?);
+    }
+    command.extend(concern.and_then(write_concern_document).map(|concern| ("writeConcern".to_owned(), concern.into())));
+    let database = connected.client.database(&namespace.database);
+    unacknowledged::send(client, attempt, &database, raw(&command)?).await.map(drop)
 }
 
 /// Returns the number of matching documents.

@@ -247,6 +247,9 @@ impl Attempt<'_> {
             DriverErrorKind::InvalidArgument { message, .. } if message.contains("document must be within") => {
                 Error::new(ErrorKind::DocumentTooLarge, format!("{message} ({self})"))
             }
+            DriverErrorKind::InvalidArgument { message, .. } if message.starts_with("Message length ") => {
+                Error::new(ErrorKind::DocumentTooLarge, format!("{self}: command document too large ({message})"))
+            }
             DriverErrorKind::InvalidArgument { message, .. } => {
                 Error::new(ErrorKind::Configuration, format!("{message} ({self})"))
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::runtime::Handle;
 
-use super::bulk::{BulkOptions, Statement, insert_once, inserts, within_limit};
+use super::bulk::{BulkOptions, Statement, insert_once, inserts};
 use super::error::{Attempt, is_malformed_command};
 use super::find::{Find, find_one};
 use super::session::Session;
@@ -137,14 +137,6 @@ impl Flush for DriverClient {
     }
 }
 
-/// Checks the size of a document.
-///
-/// # Errors
-/// `DocumentTooLarge` if MongoDB would reject it.
-pub fn check_size(client: &DriverClient, namespace: &Namespace, document: &RawDocumentBuf) -> Result<()> {
-    within_limit(document, &Attempt { doing: DOING, namespace, settings: client.settings() })
-}
-
 /// Inserts one document.
 ///
 /// # Errors
@@ -156,7 +148,6 @@ pub async fn insert_one(
     options: InsertOptions,
 ) -> Result<()> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
-    within_limit(&document, &attempt)?;
     let mut more = Document::new();
     if let Some(bypass) = options.bypass_document_validation {
         more.insert("bypassDocumentValidation", bypass);

@@ -11,7 +11,9 @@ pub mod insert;
 mod reply_check;
 mod retryable;
 pub mod session;
+mod size;
 pub mod time_limit;
+mod unacknowledged;
 pub mod watch;
 pub mod write;
 
@@ -27,7 +29,7 @@ use mongodb::event::sdam::TopologyDescription;
 use mongodb::options::oidc::Callback;
 use mongodb::options::{
     AuthMechanism, ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ReadPreference,
-    SelectionCriteria, ServerAddress, ServerApi, Tls,
+    SelectionCriteria, ServerAddress, ServerApi, Tls, WriteConcern,
 };
 use mongodb::{Client, Collection, ServerType};
 use tokio::runtime::Handle;
@@ -37,6 +39,7 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use crate::concern;
 pub use crate::namespace::Namespace;
 
+use crate::concern::is_unacknowledged;
 use crate::config::DriverSettings;
 use crate::error::Result;
 use crate::giving_up::GivingUp;
@@ -94,10 +97,19 @@ pub struct Authentication {
 /// The driver's client and the options that it does not expose.
 struct Connected {
     client: Client,
+    /// The write concern of the connection string. The driver does not know it if it is unacknowledged.
+    write_concern: Option<WriteConcern>,
     retry_reads: bool,
     retry_writes: bool,
     load_balanced: bool,
     max_pool_size: usize,
+}
+
+impl Connected {
+    /// Returns the write concern of a call outside a transaction.
+    fn write_concern_of<'a>(&'a self, namespace: &'a Namespace) -> Option<&'a WriteConcern> {
+        namespace.concerns.write_concern.as_ref().or(self.write_concern.as_ref())
+    }
 }
 
 impl DriverClient {
@@ -178,6 +190,11 @@ impl DriverClient {
         &self.settings
     }
 
+    /// Returns whether the server acknowledges the writes of a call. In a transaction it always does.
+    pub fn acknowledges(&self, namespace: &Namespace, session: Option<&Session>) -> bool {
+        self.settings.acknowledges(&namespace.concerns) || session.is_some_and(Session::in_transaction)
+    }
+
     /// Returns the driver's client. Resolves the DNS seed list until that has succeeded once.
     async fn client(&self, attempt: &Attempt<'_>) -> Result<&Client> {
         Ok(&self.connected(attempt).await?.client)
@@ -208,13 +225,15 @@ impl DriverClient {
         let connections = Arc::clone(&self.connections);
         events::listen(&mut options, self.listener.as_ref(), self.topology.clone(), connections);
         let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
+        let write_concern = options.write_concern.clone();
+        options.write_concern = options.write_concern.filter(|concern| !is_unacknowledged(concern));
         let load_balanced = options.load_balanced == Some(true);
         let client = Client::with_options(options).map_err(|error| attempt.failed(&error))?;
         for info in self.metadata() {
             client.append_metadata(info).map_err(|error| attempt.failed(&error))?;
         }
         let max_pool_size = usize::try_from(max_pool_size).unwrap_or(usize::MAX);
-        Ok(Connected { client, retry_reads, retry_writes, load_balanced, max_pool_size })
+        Ok(Connected { client, write_concern, retry_reads, retry_writes, load_balanced, max_pool_size })
     }
 
     fn metadata(&self) -> Vec<DriverInfo> {
@@ -243,7 +262,7 @@ impl DriverClient {
         let concerns = &namespace.concerns;
         let options = DatabaseOptions::builder()
             .read_concern(concerns.read_concern.clone())
-            .write_concern(concerns.write_concern.clone())
+            .write_concern(concerns.write_concern_of_actions())
             .selection_criteria(concerns.read_preference.clone())
             .build();
         Ok(self.client(attempt).await?.database_with_options(&namespace.database, options))

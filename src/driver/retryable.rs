@@ -48,8 +48,9 @@ use mongodb::{Client, ClientSession, Database, ServerType};
 use super::error::{Attempt, Attempted, is_network_error, is_selection_timeout};
 use super::reply_check::{Change, Expected, time_of};
 use super::session::Session;
+use super::size::within;
 use super::time_limit::{Deadline, TimedOut, max_time_ms, without_wtimeout};
-use super::{DriverClient, Namespace};
+use super::{DriverClient, Namespace, unacknowledged};
 use crate::concern::write_concern_document;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -162,12 +163,16 @@ pub(super) struct WriteCommand<'a> {
     pub(super) retryable: bool,
     /// The expected form of the reply.
     pub(super) expected: Expected,
+    /// The maximum size of the command.
+    pub(super) limit: usize,
 }
 
-/// Sends a write command and returns the server's reply, which may contain write errors.
+/// Sends a write command and returns the server's reply, which may contain write errors. The reply to an
+/// unacknowledged write is that of [`unacknowledged::send`].
 ///
 /// # Errors
-/// Those of any command; `Protocol` if the reply belongs to another request.
+/// Those of any command; `DocumentTooLarge` if the command exceeds its limit; `Protocol` if the reply belongs to another
+/// request.
 pub(super) async fn write(
     client: &DriverClient,
     namespace: &Namespace,
@@ -175,10 +180,16 @@ pub(super) async fn write(
     session: Option<&Session>,
     command: WriteCommand<'_>,
 ) -> Result<Document> {
-    let WriteCommand { body, retryable, expected } = command;
+    let WriteCommand { body, retryable, expected, limit } = command;
+    let body = &|concern, transaction| within(body(concern, transaction)?, limit, attempt);
     let connected = client.connected(attempt).await?;
     let database = connected.client.database(&namespace.database);
-    let concern = namespace.concerns.write_concern.as_ref().or(connected.client.write_concern());
+    let concern = connected.write_concern_of(namespace);
+    if !client.acknowledges(namespace, session) {
+        unacknowledged::check_session(session, concern)?;
+        let command = body(concern.and_then(write_concern_document), None)?;
+        return unacknowledged::send(client, attempt, &database, command).await;
+    }
     let concern = concern.and_then(write_concern_document).and_then(without_wtimeout);
     let mut explicit = match session {
         Some(session) => Some(session.hold(client, attempt).await?),

@@ -54,7 +54,7 @@ pub mod _native {
     #[pymodule_export]
     use super::event_models::{EventModel, event_models, event_types, parse_event};
     #[pymodule_export]
-    use super::event_store::{SaveResult, StoreSettings, count_dead_letter, store_metrics};
+    use super::event_store::{SaveResult, StoreSettings, check_acknowledged, count_dead_letter, store_metrics};
     #[pymodule_export]
     use super::gateway::{create_key, gateway_openapi, list_keys, revoke_key, run_gateway};
     #[pymodule_export]

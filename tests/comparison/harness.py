@@ -190,7 +190,8 @@ def _result_shape(value: Any, names: Names) -> Any:
     theirs = getattr(pymongo.results, type(value).__name__)
     shaped: dict[Any, Any] = {}
     for name in dir(theirs):
-        if name.startswith("_"):
+        # PyMongo's did_upsert fails an assertion if the write is unacknowledged.
+        if name.startswith("_") or (name == "did_upsert" and not value.acknowledged):
             continue
         try:
             shaped[name] = _by_key(shape(getattr(value, name), names))

@@ -134,6 +134,14 @@ impl CollectionBase {
         }
     }
 
+    /// Whether MongoDB acknowledges its writes.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        match &self.client.get().path {
+            Path::Driver(pooled) => pooled.settings.acknowledges(&self.namespace.concerns),
+            Path::DataApi(_) => true,
+        }
+    }
+
     /// How its documents are read and written.
     pub(crate) fn codec(&self) -> CodecRef {
         self.scope.codec()

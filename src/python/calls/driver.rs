@@ -16,7 +16,7 @@ use crate::driver::bulk::{BulkOptions, insert_many};
 use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
-use crate::driver::insert::{BsonInsert, InsertOptions, check_size, insert_one};
+use crate::driver::insert::{BsonInsert, InsertOptions, insert_one};
 use crate::driver::time_limit::Deadline;
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{DriverClient, ExtraClientOptions};
@@ -91,14 +91,15 @@ impl CollectionCalls for DriverClient {
         context.add_id(document, &id)?;
         let document = raw_document(py, bytes)?;
         let CallContext { client, namespace, caller, deadline, .. } = context;
-        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
+        let acknowledged = client.acknowledges(&namespace, options.session.as_deref());
+        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id, acknowledged);
         // A call with a deadline is one command, which carries the deadline.
-        let plain = options.bypass_document_validation.is_none()
+        let plain = acknowledged
+            && options.bypass_document_validation.is_none()
             && options.comment.is_none()
             && options.session.is_none()
             && deadline.is_none();
         if plain && client.settings().coalesce {
-            raised(py, check_size(&client, &namespace, &document))?;
             let outgoing = BsonInsert { document, content_id: None, caller };
             return Ok(Insert::Merged {
                 enqueue: Box::new(move |runtime, completion, submission| {
@@ -130,8 +131,9 @@ impl CollectionCalls for DriverClient {
         }
         let given = given.unbind();
         let CallContext { client, namespace, .. } = context;
+        let acknowledged = client.acknowledges(&namespace, session.as_deref());
         let inserting = async move { insert_many(&client, &namespace, documents, &options, session.as_deref()).await };
-        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), acknowledged)))
     }
 
     fn find_one(
@@ -185,17 +187,18 @@ impl CollectionCalls for DriverClient {
         let given = options::given(py, &context.codec, &arguments.options)?;
         let change = arguments.change.bind(py);
         let CallContext { client, namespace, codec, .. } = context;
+        let acknowledged = client.acknowledges(&namespace, session.as_deref());
         if which == Change::ReplaceOne {
             let mut out = BsonWriter::default();
             codec.encode(&options::replacement(change)?, &mut out)?;
             let replacement = raw_document(py, out.buf)?;
             let replacing = async move { replace(&client, &namespace, filter, replacement, given, session).await };
-            return Ok(Call::new(replacing, move |py, result| updated(py, result, &codec)));
+            return Ok(Call::new(replacing, move |py, result| updated(py, result, &codec, acknowledged)));
         }
         let operators = options::bson_value(&codec, &options::update(change)?)?;
         let many = which == Change::UpdateMany;
         let updating = async move { update(&client, &namespace, many, filter, operators, given, session).await };
-        Ok(Call::new(updating, move |py, result| updated(py, result, &codec)))
+        Ok(Call::new(updating, move |py, result| updated(py, result, &codec, acknowledged)))
     }
 
     fn delete(
@@ -209,7 +212,9 @@ impl CollectionCalls for DriverClient {
         let filter = document(&context.codec, &options::write_filter(filter)?)?;
         let given = options::given(py, &context.codec, options)?;
         let CallContext { client, namespace, .. } = context;
-        Ok(Call::new(async move { delete(&client, &namespace, many, filter, given, session).await }, deleted))
+        let acknowledged = client.acknowledges(&namespace, session.as_deref());
+        let deleting = async move { delete(&client, &namespace, many, filter, given, session).await };
+        Ok(Call::new(deleting, move |py, result| deleted(py, result, acknowledged)))
     }
 
     fn aggregate(

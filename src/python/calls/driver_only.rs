@@ -146,6 +146,31 @@ fn writing(
     Ok(run(context, database, command, how, finish))
 }
 
+/// Runs a command of a search index, which takes no write concern, and returns `None`. The error with the code
+/// `expected` is ignored.
+pub(crate) fn search_index_command(
+    py: Python<'_>,
+    context: Context,
+    mut command: Document,
+    opts: &Opts,
+    expected: Option<i32>,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let database = context.namespace.database.clone();
+    Ok(run(context, database, command, CommandOptions::once(session), none_unless(expected)))
+}
+
+/// Returns `None`, also for the error with the code `expected`.
+fn none_unless(
+    expected: Option<i32>,
+) -> impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static {
+    move |py, answer| match answer {
+        Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
+        answer => raised(py, answer).map(|_| py.None()),
+    }
+}
+
 /// Runs a command that writes, and returns `None`. The error with the code `expected` is ignored.
 pub(crate) fn quiet(
     py: Python<'_>,
@@ -154,10 +179,7 @@ pub(crate) fn quiet(
     opts: &Opts,
     expected: Option<i32>,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    writing(py, context, command, opts, move |py, answer| match answer {
-        Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
-        answer => raised(py, answer).map(|_| py.None()),
-    })
+    writing(py, context, command, opts, none_unless(expected))
 }
 
 /// Runs a command that writes, and returns the server's reply, even if it is the error with the code `expected`.
@@ -668,8 +690,10 @@ pub(crate) fn bulk_write_collection(
     let options = BulkOptions { ordered: arguments.ordered, more };
     let collected = collected.unbind();
     let CallContext { client, namespace, .. } = context;
+    let acknowledged = client.acknowledges(&namespace, session.as_deref());
     let writing = async move { bulk_write(&client, &namespace, &statements, &options, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| match done {
+        Ok(_) if !acknowledged => pymongo_result(py, "BulkWriteResult", (PyDict::new(py), false)),
         Ok(done) => {
             let result = DEFAULT.decode_value(py, Bson::Document(done.document()))?;
             pymongo_result(py, "BulkWriteResult", (result, true))
@@ -729,6 +753,12 @@ pub(crate) fn bulk_write_client(
     arguments: &BulkArguments,
     verbose: bool,
 ) -> PyResult<Call<crate::driver::bulk::ClientBulkDone>> {
+    let (more, session) = given(py, &context, &arguments.options)?;
+    let acknowledged = context.client.acknowledges(&context.namespace, session.as_deref());
+    if !acknowledged && (verbose || arguments.ordered) {
+        let what = if verbose { "verbose results" } else { "ordered writes" };
+        return Err(invalid_operation(py, format!("Cannot request unacknowledged write concern and {what}")));
+    }
     let module = py.import("connect.eaas.mongodb.bulk")?;
     let collected = module.getattr("collect_client")?.call1((&arguments.requests,))?;
     let mut bulk = ClientBulk {
@@ -769,13 +799,15 @@ pub(crate) fn bulk_write_client(
     if bulk.operations.is_empty() {
         return Err(invalid_operation(py, "No operations to execute"));
     }
-    let (more, session) = given(py, &context, &arguments.options)?;
     bulk.options.more = more;
     let (collected, ids) = (collected.unbind(), ids.unbind());
     let CallContext { client, namespace, codec, .. } = context;
     let writing = async move { client_bulk_write(&client, &namespace, &bulk, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| {
         let done = raised(py, done)?;
+        if !acknowledged {
+            return pymongo_result(py, "ClientBulkWriteResult", (py.None(), false, false));
+        }
         let document = |document: Document| DEFAULT.decode_value(py, Bson::Document(document));
         let array = |documents: Vec<Document>| {
             codec.decode_value(py, Bson::Array(documents.into_iter().map(Bson::Document).collect()))

@@ -145,6 +145,14 @@ impl SessionCore {
             return Err(invalid_operation(py, "Transaction already in progress"));
         }
         let options = transaction_options(py, read_concern, write_concern, read_preference, max_commit_time_ms)?;
+        if write_concern.is_none() && self.pooled.settings.unacknowledged {
+            // The transaction inherits the client's write concern, unless the session has a default.
+            let defaults = self.options.bind(py).getattr("default_transaction_options")?;
+            if defaults.is_none() || defaults.getattr("write_concern")?.is_none() {
+                let inherited = self.client.getattr(py, "write_concern")?;
+                transaction_options(py, None, Some(&inherited), None, None)?;
+            }
+        }
         self.session.start_transaction(options);
         self.state().transaction = Transaction::Starting;
         Ok(())

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawBsonRef, RawDocument};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
+use crate::codec::MAX_COMMAND_SIZE;
 use crate::codec::writer::BsonWriter;
 use crate::error::{Error, ErrorKind};
 use crate::python::codec::{Codec, DEFAULT, raw_document};
@@ -63,10 +64,15 @@ pub(crate) fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bs
 
 /// A document in the driver's representation.
 pub(crate) fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
+    let raw = raw_of(codec, value)?;
+    Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// A document as BSON.
+fn raw_of(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<RawDocumentBuf> {
     let mut out = BsonWriter::default();
     codec.encode(value, &mut out)?;
-    let raw = raw_document(value.py(), out.buf)?;
-    Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
+    raw_document(value.py(), out.buf)
 }
 
 /// The checks that PyMongo makes when a cursor is created.
@@ -325,8 +331,19 @@ fn first_name(mapping: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// `pipeline`: a list of stages.
 pub(crate) fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
+    let py = pipeline.py();
     let stages = pipeline.cast::<PyList>().map_err(|_| wrong_type("pipeline", "an instance of list", pipeline))?;
-    stages.iter().map(|stage| document(codec, &stage)).collect()
+    let mut size = 0;
+    let mut documents = Vec::with_capacity(stages.len());
+    for stage in stages {
+        let raw = raw_of(codec, &stage)?;
+        size += raw.as_bytes().len();
+        if size > MAX_COMMAND_SIZE {
+            return Err(to_py(py, Error::new(ErrorKind::DocumentTooLarge, "aggregate command document too large")));
+        }
+        documents.push(Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))?);
+    }
+    Ok(documents)
 }
 
 /// The type that PyMongo expects for a keyword.

@@ -24,7 +24,6 @@ table(
         "compressors": lambda w: with_client(w, compressors="zlib"),
         "a direct connection": lambda w: with_client(w, directConnection=True),
         "the set's name": lambda w: with_client(w, replicaSet="secantus"),
-        "w 0": lambda w: with_client(w, w=0),
         "an unknown option": lambda w: with_client(w, nonsense=1),
         "a wrong number": lambda w: with_client(w, maxPoolSize="x"),
         "a negative number": lambda w: with_client(w, maxPoolSize=-1),
@@ -47,8 +46,6 @@ async def with_client(world: World, **options: Any) -> Any:
     client = world.open(**options)
     things = client[world.database.name].things
     seen = [client.write_concern, client.read_concern, client.read_preference]
-    if options.get("w") == 0:
-        return seen
     return seen, await things.insert_one({"_id": 9}), await things.find_one(9), await things.delete_one({"_id": 9})
 
 

@@ -97,7 +97,7 @@ class InsertOneResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class InsertManyResult:
@@ -110,11 +110,14 @@ class InsertManyResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class UpdateResult:
-    """The result of an update or a replacement; the shape of `pymongo.results.UpdateResult`."""
+    """The result of an update or a replacement; the shape of `pymongo.results.UpdateResult`.
+
+    If the write is unacknowledged, the counts and the `_id` raise `pymongo.errors.InvalidOperation`.
+    """
 
     @property
     def matched_count(self) -> int:
@@ -133,16 +136,19 @@ class UpdateResult:
         """Whether a document was upserted."""
 
     @property
-    def raw_result(self) -> dict[str, Any]:
-        """The server's reply."""
+    def raw_result(self) -> dict[str, Any] | None:
+        """The server's reply, or `None` if the write is unacknowledged."""
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class DeleteResult:
-    """The result of a deletion; the shape of `pymongo.results.DeleteResult`."""
+    """The result of a deletion; the shape of `pymongo.results.DeleteResult`.
+
+    If the write is unacknowledged, `deleted_count` raises `pymongo.errors.InvalidOperation`.
+    """
 
     @property
     def deleted_count(self) -> int:
@@ -154,7 +160,7 @@ class DeleteResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class AsyncMongoClient(Generic[_DocumentT]):
@@ -3521,6 +3527,7 @@ def store_metrics() -> dict[str, Any]:
     1,000 fields are counted.
     """
 
+def _check_acknowledged(collection: object) -> None: ...
 def _count_dead_letter() -> None: ...
 
 @final

@@ -23,7 +23,7 @@ from urllib.parse import quote, unquote
 
 import click
 from connect.eaas.mongodb import VARIABLES, Collection, DataApiClient, DataApiCollection, MongoClient
-from connect.eaas.mongodb._native import _data_api_route, _driver_route, _secrets
+from connect.eaas.mongodb._native import _check_acknowledged, _data_api_route, _driver_route, _secrets
 from pymongo.errors import (
     ConfigurationError,
     NetworkTimeout,
@@ -505,7 +505,9 @@ class Driver:
         """Return the collection's full name; raise `ConfigurationError` if the variables are invalid."""
         if isinstance(self.refusal, ConfigurationError):
             raise self.refusal
-        return self.collection().full_name
+        collection = self.collection()
+        _check_acknowledged(collection)
+        return collection.full_name
 
     def members(self) -> set[tuple[str, int | None]]:
         """Return the servers that the client has discovered, from the DNS or from each other."""
