@@ -12,6 +12,7 @@ mod concern;
 mod config;
 mod data_api;
 mod driver;
+mod eager;
 mod error;
 mod events;
 pub mod gateway;
