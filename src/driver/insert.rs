@@ -43,7 +43,15 @@ pub struct BsonInsert {
 /// Sends merged inserts, all of which have the default options.
 impl SendBatch for DriverClient {
     type Document = BsonInsert;
-    const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
+    const LIMITS: Limits = Limits {
+        documents: 1_000,
+        bytes: 8 * 1024 * 1024,
+        parallel_bytes: 128 * 1024,
+        in_flight: 4,
+        large: 32 * 1024,
+        large_in_flight: 32,
+        worthwhile: 32,
+    };
 
     fn size(document: &BsonInsert) -> usize {
         document.document.as_bytes().len()

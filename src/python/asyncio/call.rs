@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::driver::events::{EventContext, Listener};
 use crate::driver::time_limit::Deadline;
+use crate::eager::{EagerTask, spawn_eagerly};
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Completion, Flush, Submission, awaited};
 use crate::mailbox::Wakeup;
@@ -280,19 +281,26 @@ struct PendingCall<T> {
     running: Option<Running<T>>,
     finish: Option<Finish<T>>,
     result: Arc<Mutex<Option<Result<T>>>>,
-    task: Option<AbortHandle>,
+    task: Option<Task>,
 }
 
 impl<T: Send + 'static> Pending for PendingCall<T> {
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, _submission: Submission) -> Option<Arc<dyn Flush>> {
         let running = self.running.take()?;
         let result = Arc::clone(&self.result);
-        let task = runtime.spawn(async move {
+        let in_progress = InProgress::new();
+        let is_alone = in_progress.0 == 0;
+        let work = async move {
             let ended = running.await;
+            drop(in_progress);
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
             wakeup.fire();
+        };
+        self.task = Some(if is_alone {
+            Task::Eager(spawn_eagerly(runtime, Box::pin(work)))
+        } else {
+            Task::Spawned(runtime.spawn(work).abort_handle())
         });
-        self.task = Some(task.abort_handle());
         None
     }
 
@@ -304,7 +312,35 @@ impl<T: Send + 'static> Pending for PendingCall<T> {
 
     fn cancel(&mut self) {
         if let Some(task) = self.task.take() {
-            task.abort();
+            match task {
+                Task::Eager(task) => task.abort(),
+                Task::Spawned(task) => task.abort(),
+            }
         }
+    }
+}
+
+/// A running call.
+enum Task {
+    /// It was started in the thread of its event loop.
+    Eager(Arc<EagerTask>),
+    /// It was started on the runtime.
+    Spawned(AbortHandle),
+}
+
+/// A call in progress, with the number of others when it was started.
+struct InProgress(usize);
+
+static IN_PROGRESS: AtomicUsize = AtomicUsize::new(0);
+
+impl InProgress {
+    fn new() -> Self {
+        Self(IN_PROGRESS.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        IN_PROGRESS.fetch_sub(1, Ordering::Relaxed);
     }
 }
