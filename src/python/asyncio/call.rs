@@ -19,6 +19,7 @@ use crate::insert_queue::{Completion, Flush, Submission, awaited};
 use crate::mailbox::Wakeup;
 use crate::python::convert::errors::to_py;
 use crate::python::lifecycle::pooled::PooledClient;
+use crate::runtime::process;
 
 /// Work of the core.
 pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
@@ -288,8 +289,7 @@ impl<T: Send + 'static> Pending for PendingCall<T> {
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, _submission: Submission) -> Option<Arc<dyn Flush>> {
         let running = self.running.take()?;
         let result = Arc::clone(&self.result);
-        let in_progress = InProgress::new();
-        let is_alone = in_progress.0 == 0;
+        let (in_progress, is_alone) = InProgress::new();
         let work = async move {
             let ended = running.await;
             drop(in_progress);
@@ -328,19 +328,21 @@ enum Task {
     Spawned(AbortHandle),
 }
 
-/// A call in progress, with the number of others when it was started.
-struct InProgress(usize);
-
-static IN_PROGRESS: AtomicUsize = AtomicUsize::new(0);
+/// A call in progress. While there is one, others are not started in the thread of their event loop, which would
+/// then do all the sending.
+struct InProgress(&'static AtomicUsize);
 
 impl InProgress {
-    fn new() -> Self {
-        Self(IN_PROGRESS.fetch_add(1, Ordering::Relaxed))
+    /// Counts a call that starts. Also returns whether it is the only one.
+    fn new() -> (Self, bool) {
+        let count = &process().calls_in_progress;
+        let others = count.fetch_add(1, Ordering::Relaxed);
+        (Self(count), others == 0)
     }
 }
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        IN_PROGRESS.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
