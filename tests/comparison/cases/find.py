@@ -33,7 +33,7 @@ table(
         "an empty projection dict": lambda w: w.collection.find_one({"n": 1}, {}),
         "a sort": lambda w: w.collection.find_one({}, sort=[("n", -1)]),
         "a sort dict": lambda w: w.collection.find_one({}, sort={"n": -1}),
-    "an empty sort": lambda w: w.collection.find_one({}, sort=[]),
+        "an empty sort": lambda w: w.collection.find_one({}, sort=[]),
         "skip": lambda w: w.collection.find_one({}, skip=2),
         "skip by place": lambda w: w.collection.find_one({}, None, 2),
         "a hint": lambda w: w.collection.find_one({"n": 2}, hint="_id_"),
