@@ -75,6 +75,11 @@ fn raw_of(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<RawDocumentBuf> {
     raw_document(value.py(), out.buf)
 }
 
+/// The argument `sort`: as with PyMongo, an empty sort order is none.
+pub(crate) fn none_if_empty(py: Python<'_>, sort: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+    sort.filter(|sort| sort.bind(py).is_truthy().unwrap_or(true))
+}
+
 /// The checks that PyMongo makes when a cursor is created.
 pub(crate) fn find_arguments(
     py: Python<'_>,

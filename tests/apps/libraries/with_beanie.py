@@ -293,9 +293,9 @@ async def queries_run(journal: Journal) -> None:
     journal.note(
         "numbers",
         [
-            await Request.sum(Request.changes),
-            await Request.avg(Request.number),
-            await Request.max(Request.number),
+            await Request.find_all().sum(Request.changes),
+            await Request.find_all().avg(Request.number),
+            await Request.find_all().max(Request.number),
             await Request.find(Request.status == Status.PENDING).min(Request.number),
         ],
     )
