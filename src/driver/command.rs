@@ -10,7 +10,7 @@ use mongodb::options::{SelectionCriteria, WriteConcern};
 
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
-use super::retryable::is_retryable_read;
+use super::retryable::{PRIMARY, is_retryable_read};
 use super::session::{Session, batches, opened, send};
 use super::{DriverClient, Namespace};
 use crate::batch_stream::Batch;
@@ -183,6 +183,7 @@ pub async fn run_command(
             let action = database.run_command(command.clone());
             match &how.read_preference {
                 Some(criteria) => action.selection_criteria(criteria.clone()),
+                None if how.writes => action.selection_criteria(PRIMARY),
                 None => action,
             }
         };

@@ -73,6 +73,8 @@ const RETRYABLE_CODES: [i32; 13] = [
 /// How often a write is resent because its reply may belong to another request.
 const MAX_VERIFICATIONS: usize = 5;
 
+/// The server of writes.
+pub(super) const PRIMARY: SelectionCriteria = SelectionCriteria::ReadPreference(ReadPreference::Primary);
 /// The maximum number of session IDs in one `endSessions`.
 const MAX_END_SESSIONS: usize = 10_000;
 
@@ -168,6 +170,8 @@ pub(super) async fn write(
             let concern = concern.clone().filter(|_| !without_concern);
             let sending = database.run_raw_command(body(concern, None)?);
             let reply = match &mut explicit {
+                // A transaction's read preference does not apply to its writes.
+                Some(held) if without_concern => sending.selection_criteria(PRIMARY).session(&mut **held).await,
                 Some(held) => sending.session(&mut **held).await,
                 None => sending.await,
             };

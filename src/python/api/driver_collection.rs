@@ -418,7 +418,7 @@ impl DriverCollectionBase {
         let opts = usual_and(kwargs, session, comment)?;
         Self::run(slf, "drop_search_index", move |py, context| {
             let command = bson::doc! { "dropSearchIndex": context.namespace.collection.clone(), "name": name };
-            calls::quiet(py, context, command, &opts, Some(26))
+            calls::search_index_command(py, context, command, &opts, Some(26))
         })
     }
 
@@ -436,7 +436,7 @@ impl DriverCollectionBase {
         opts.push(("definition", Opt::Value(Some(definition))));
         Self::run(slf, "update_search_index", move |py, context| {
             let command = bson::doc! { "updateSearchIndex": context.namespace.collection.clone(), "name": name };
-            calls::quiet(py, context, command, &opts, None)
+            calls::search_index_command(py, context, command, &opts, None)
         })
     }
 

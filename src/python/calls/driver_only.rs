@@ -159,6 +159,24 @@ pub(crate) fn quiet(
     })
 }
 
+/// Runs a command for a search index, which has no write concern, and returns `None`. The error with the code
+/// `expected` is ignored.
+pub(crate) fn search_index_command(
+    py: Python<'_>,
+    context: Context,
+    mut command: Document,
+    opts: &Opts,
+    expected: Option<i32>,
+) -> PyResult<Call<RawDocumentBuf>> {
+    let (more, session) = given(py, &context, opts)?;
+    command.extend(more);
+    let database = context.namespace.database.clone();
+    Ok(run(context, database, command, CommandOptions::once(session), move |py, answer| match answer {
+        Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
+        answer => raised(py, answer).map(|_| py.None()),
+    }))
+}
+
 /// Runs a command that writes, and returns the server's reply, even if it is the error with the code `expected`.
 pub(crate) fn answered(
     py: Python<'_>,
@@ -258,7 +276,7 @@ pub(crate) fn create_indexes(
 
 /// The documents of PyMongo's models of indexes.
 pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
-    let wrong = || wrong_type(name, &format!("a non-empty list of {class}"), models);
+    let wrong = || wrong_type(name, &format!("a list of {class}"), models);
     if models.cast::<PyList>().is_err() && models.cast::<PyTuple>().is_err() {
         return Err(wrong());
     }
@@ -269,9 +287,6 @@ pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyRe
             .getattr("document")
             .map_err(|_| PyTypeError::new_err(format!("{model:?} is not an instance of pymongo.operations.{class}")))?;
         documents.push(document(&DEFAULT, &given)?);
-    }
-    if documents.is_empty() {
-        return Err(PyValueError::new_err(format!("{name} must not be empty")));
     }
     Ok(documents)
 }

@@ -123,8 +123,8 @@ class Publisher:
 
     def _command_started(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
         self._databases[fields["request_id"]] = fields["database_name"]
-        # The driver omits commands that contain secrets.
-        command = fields["command"] or {fields["command_name"]: 1}
+        # The driver omits commands that contain secrets. PyMongo's class empties this one, a `hello` by its field.
+        command = fields["command"] or {fields["command_name"]: 1, "speculativeAuthenticate": None}
         event = monitoring.CommandStartedEvent(command, fields["database_name"], **self._command(fields))
         return monitoring.CommandListener, "started", event
 
