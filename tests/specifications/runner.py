@@ -296,7 +296,9 @@ class Test:
             await self.create(given["entities"])
         elif name == "assertSessionTransactionState":
             is_open = given["state"] in ("starting", "in_progress")
-            assert self.entity(given["session"]).in_transaction == is_open, f"the transaction's state is not {given['state']}"
+            assert self.entity(given["session"]).in_transaction == is_open, (
+                f"the transaction's state is not {given['state']}"
+            )
         elif name in ("assertSameLsidOnLastTwoCommands", "assertDifferentLsidOnLastTwoCommands"):
             started = [e for e in self.observers[given["client"]].events if hasattr(e, "command")]
             same = started[-1].command["lsid"] == started[-2].command["lsid"]
