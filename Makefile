@@ -104,6 +104,19 @@ endef
 test-faults: $(VENV)/.installed ## Broken connections and doubled answers, in the counts of a whole run, beside PyMongo
 	FULL_FAULTS=1 $(BIN)/python -m pytest tests/test_faults.py -s $(PYTEST_ARGS)
 
+# The tests are those of PyMongo's source distribution, of the version that is installed.
+SPECIFICATIONS := target/specifications
+.PHONY: test-specifications
+test-specifications: $(VENV)/.installed $(SPECIFICATIONS)/.unpacked ## MongoDB's specification tests, beside PyMongo
+	MONGODB_SPECIFICATIONS=$(SPECIFICATIONS)/test $(PYTEST) tests/test_specifications.py $(PYTEST_ARGS)
+
+$(SPECIFICATIONS)/.unpacked: $(VENV)/.ready
+	@rm -rf $(SPECIFICATIONS) && mkdir -p $(SPECIFICATIONS)
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --no-binary pymongo --dest $(SPECIFICATIONS) \
+		pymongo==$$($(BIN)/python -c 'import pymongo; print(pymongo.version)')
+	tar -xzf $(SPECIFICATIONS)/pymongo-*.tar.gz -C $(SPECIFICATIONS) --strip-components=1 --wildcards '*/test/*.json'
+	@touch $@
+
 .PHONY: soak
 soak: $(VENV)/.installed ## Ten minutes of load on the gateway, with MongoDB going away: make soak [SECONDS=600]
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)

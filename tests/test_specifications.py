@@ -14,6 +14,7 @@ from typing import Any
 import connect.eaas.mongodb as library
 import pymongo
 import pytest
+from pymongo import common
 
 from tests.servers import secantusdb
 from tests.specifications import runner
@@ -38,7 +39,20 @@ SUITES = [
 # A test that takes longer hangs.
 TEST_SECONDS = 60
 
-DIFFERENT: dict[str, str] = {}
+OWN_SESSION = "a retryable write outside a transaction is sent in a session of the client's own"
+OWN_NUMBER = "a transaction number is unique in the process, and does not start at 1"
+EMPTY_TRANSACTION = "a transaction without a command has no transaction number"
+
+DIFFERENT: dict[str, str] = {
+    "sessions/driver-sessions-server-support: Server supports implicit sessions": OWN_SESSION,
+    "sessions/driver-sessions-dirty-session-errors: Dirty implicit session is discarded (insert)": OWN_NUMBER,
+    "sessions/driver-sessions-dirty-session-errors: Dirty implicit session is discarded (findAndModify)": OWN_NUMBER,
+    "transactions/commit: rerun commit after empty transaction": EMPTY_TRANSACTION,
+    "transactions/commit: multiple commits after empty transaction": EMPTY_TRANSACTION,
+    "transactions/commit: reset session state commit": OWN_SESSION,
+    "transactions/commit: reset session state abort": OWN_SESSION,
+    "transactions/retryable-writes: increment txnNumber": OWN_SESSION,
+}
 """Tests that PyMongo passes and this package does not, with the reason. Each must fail."""
 
 
@@ -59,7 +73,9 @@ pytestmark = pytest.mark.skipif(not TESTS, reason="needs MongoDB's specification
 @pytest.fixture(scope="module")
 def server() -> Iterator[runner.Server]:
     """A MongoDB that can be told to fail."""
-    with secantusdb(0, None, "--enable-test-commands") as (_, port):
+    with pytest.MonkeyPatch.context() as patch, secantusdb(0, None, "--enable-test-commands") as (_, port):
+        # PyMongo looks at a server that has stepped down every half second.
+        patch.setattr(common, "MIN_HEARTBEAT_INTERVAL", 0.02)
         server = runner.Server(f"mongodb://127.0.0.1:{port}/")
         yield server
         server.close()
@@ -82,6 +98,8 @@ async def test_a_specification_that_pymongo_meets(name: str, server: runner.Serv
     if theirs is not None:
         pytest.skip(f"PyMongo fails on this server: {theirs}")
     ours = await _failure(server, name, library.AsyncMongoClient)
+    if ours is not None and "w=0" in ours:
+        pytest.skip("this package has no unacknowledged writes")
     if name in DIFFERENT:
         assert ours is not None, f"{name} passes: remove it from DIFFERENT"
     else:

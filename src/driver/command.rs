@@ -12,7 +12,7 @@ use mongodb::options::{SelectionCriteria, WriteConcern};
 use super::bulk::raw;
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
-use super::retryable::{UnsentRetry, is_retryable_read};
+use super::retryable::{PRIMARY, UnsentRetry, is_retryable_read};
 use super::session::{Session, batches, opened, send};
 use super::size::within;
 use super::time_limit::{Deadline, max_time_ms, without_wtimeout};
@@ -236,6 +236,7 @@ pub async fn run_command(
             let action = database.run_raw_command(timed(&command));
             match &how.read_preference {
                 Some(criteria) => action.selection_criteria(criteria.clone()),
+                None if how.writes => action.selection_criteria(PRIMARY),
                 None => action,
             }
         };

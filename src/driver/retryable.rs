@@ -75,6 +75,8 @@ const RETRYABLE_CODES: [i32; 13] = [
 /// How often a write is resent because its reply may belong to another request.
 const MAX_VERIFICATIONS: usize = 5;
 
+/// The server of writes.
+pub(super) const PRIMARY: SelectionCriteria = SelectionCriteria::ReadPreference(ReadPreference::Primary);
 /// The maximum number of session IDs in one `endSessions`.
 const MAX_END_SESSIONS: usize = 10_000;
 
@@ -203,10 +205,12 @@ pub(super) async fn write(
             let concern = concern.clone().filter(|_| !without_concern);
             let sending = database.run_raw_command(timed(body(concern, None)?));
             let reply = match &mut explicit {
-                Some(held) => {
+                // A transaction's read preference does not apply to its writes.
+                Some(held) if without_concern => {
                     let in_transaction = session.is_some_and(Session::in_transaction);
-                    client.limited(in_transaction, sending.session(&mut **held)).await
+                    client.limited(in_transaction, sending.selection_criteria(PRIMARY).session(&mut **held)).await
                 }
+                Some(held) => client.limited(false, sending.session(&mut **held)).await,
                 None => client.limited(false, sending).await,
             };
             match reply {

@@ -68,7 +68,8 @@ class Matcher:
         else:
             numbers = isinstance(expected, (int, float)) and not isinstance(expected, bool)
             same_type = isinstance(actual, (int, float)) if numbers else isinstance(actual, type(expected))
-            assert same_type and expected == actual, f"{where} is {actual!r}, not {expected!r}"
+            if not same_type or expected != actual:
+                raise AssertionError(f"{where} is {actual!r}, not {expected!r}")
 
     def _operate(self, operator: str, argument: Any, actual: Any, where: str, root: bool) -> None:
         if operator == "$$exists":
@@ -87,7 +88,8 @@ class Matcher:
         elif operator == "$$matchesHexBytes":
             assert bytes(actual) == bytes.fromhex(argument), f"{where} is {actual!r}"
         elif operator == "$$lte":
-            assert actual is not ABSENT and actual <= argument, f"{where} is {actual!r}, more than {argument}"
+            if actual is ABSENT or actual > argument:
+                raise AssertionError(f"{where} is {actual!r}, more than {argument}")
         elif operator == "$$matchAsDocument":
             self.match(argument, json_util.loads(actual), where, root=False)
         elif operator == "$$matchAsRoot":
@@ -98,7 +100,8 @@ class Matcher:
     def match_event(self, expected: Mapping[str, Any], actual: Any, where: str) -> None:
         """Fail if a command event is not the expected one."""
         ((kind, fields),) = expected.items()
-        assert isinstance(actual, EVENTS[kind]), f"{where} is {told(actual)}, not a {kind}: {fields!r}"
+        matches = isinstance(actual, EVENTS[kind])
+        assert matches, f"{where} is {told(actual)}, not a {kind}: {fields!r}"
         for field, value in fields.items():
             if field in ("command", "reply"):
                 self.match(value, getattr(actual, field), f"{where}, {field}")

@@ -327,8 +327,13 @@ const EXHAUST: i64 = 64;
 const LIMITED: &str = "Can't use limit and exhaust together.";
 
 impl FindArguments {
-    /// The arguments of `find`, with PyMongo's checks of the cursor's type.
-    pub(crate) fn of_cursor(self, py: Python<'_>) -> PyResult<Self> {
+    /// The arguments of `find`, with PyMongo's checks of the cursor's type. An empty sort order is none.
+    pub(crate) fn of_cursor(mut self, py: Python<'_>) -> PyResult<Self> {
+        if let Some(sort) = &self.sort
+            && !sort.bind(py).is_truthy()?
+        {
+            self.sort = None;
+        }
         match self.cursor_type {
             0 | 2 | 34 => Ok(self),
             EXHAUST if self.limit != 0 => Err(invalid_operation(py, LIMITED)),

@@ -282,7 +282,7 @@ pub(crate) fn create_indexes(
 
 /// The documents of PyMongo's models of indexes.
 pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
-    let wrong = || wrong_type(name, &format!("a non-empty list of {class}"), models);
+    let wrong = || wrong_type(name, &format!("a list of {class}"), models);
     if models.cast::<PyList>().is_err() && models.cast::<PyTuple>().is_err() {
         return Err(wrong());
     }
@@ -293,9 +293,6 @@ pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyRe
             .getattr("document")
             .map_err(|_| PyTypeError::new_err(format!("{model:?} is not an instance of pymongo.operations.{class}")))?;
         documents.push(document(&DEFAULT, &given)?);
-    }
-    if documents.is_empty() {
-        return Err(PyValueError::new_err(format!("{name} must not be empty")));
     }
     Ok(documents)
 }

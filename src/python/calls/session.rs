@@ -246,6 +246,10 @@ impl SessionCore {
             true => Some(slf.pooled.client(py, "the client")?),
             false => None,
         };
+        let events = match &client {
+            Some(client) => event_context(py, client.listener())?,
+            None => None,
+        };
         let session = Arc::clone(&slf.session);
         let ending = async move {
             if let Some(client) = client {
@@ -254,7 +258,7 @@ impl SessionCore {
             session.end().await;
             Ok(())
         };
-        Ok(Call::new(ending, |py, _| Ok(py.None())))
+        Ok(Call::new(ending, |py, _| Ok(py.None())).with_events(events))
     }
 
     /// The session's id on the server, which is fetched if there is none yet.

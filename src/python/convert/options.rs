@@ -93,8 +93,10 @@ pub(crate) fn find_arguments(
     if let Some(given) = given_projection {
         projection(given.bind(py))?;
     }
-    if let Some(sort) = sort {
-        keys("sort", sort.bind(py))?;
+    if let Some(sort) = sort.map(|sort| sort.bind(py))
+        && sort.is_truthy()?
+    {
+        keys("sort", sort)?;
     }
     Ok(())
 }

@@ -229,7 +229,8 @@ async def some_at_a_time(w: World) -> Any:
 @case("cursor", NUMBERS)
 async def alive_after_its_last_batch(w: World) -> Any:
     seen = []
-    for options in ({}, {"batch_size": 15}, {"batch_size": 7}, {"limit": 3}, {"limit": -3}, {"limit": 14, "batch_size": 7}):
+    limits = ({"limit": 3}, {"limit": -3}, {"limit": 14, "batch_size": 7})
+    for options in ({}, {"batch_size": 15}, {"batch_size": 7}, *limits):
         cursor = w.collection.find({}, **options)
         states = [cursor.alive]
         while cursor.alive:
