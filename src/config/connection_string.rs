@@ -258,11 +258,15 @@ fn split_authority(uri: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
 
+/// The options whose values are secret.
+pub(super) const SECRET_OPTIONS: [&str; 3] =
+    ["authMechanismProperties", "proxyPassword", "tlsCertificateKeyFilePassword"];
+
 /// Returns the secrets in a connection string, percent-encoded.
 fn uri_passwords(uri: &str) -> Vec<Secret> {
     let user = split_authority(uri).0.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-    let secret = ["authMechanismProperties", "proxyPassword", "tlsCertificateKeyFilePassword"];
-    let options = uri_options(uri).filter(|(name, _)| secret.iter().any(|known| known.eq_ignore_ascii_case(name)));
+    let is_secret = |name: &str| SECRET_OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let options = uri_options(uri).filter(|(name, _)| is_secret(name));
     user.into_iter().chain(options).map(|(_, value)| value).filter(|value| !value.is_empty()).map(Secret::new).collect()
 }
 

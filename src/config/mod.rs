@@ -4,6 +4,7 @@
 mod connection_string;
 mod data_api;
 mod names;
+mod route;
 mod variables;
 
 pub use connection_string::{
@@ -11,4 +12,5 @@ pub use connection_string::{
 };
 pub use data_api::DataApiSettings;
 pub use names::{collection_name, database_name};
+pub use route::{TlsRoute, secrets, userinfo};
 pub use variables::{VARIABLES, Value, data_api_settings, driver_settings};

@@ -7,6 +7,7 @@ mod api;
 mod asyncio;
 mod calls;
 mod codec;
+mod command_line;
 mod convert;
 mod event_models;
 mod event_store;
@@ -43,6 +44,10 @@ pub mod _native {
     use super::api::session::{AsyncClientSession, ClientSession};
     #[pymodule_export]
     use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
+    #[pymodule_export]
+    use super::command_line::{data_api_route, driver_route, is_database_name, secret_texts};
+    #[pymodule_export]
+    use super::convert::options::{replacement, update, write_filter};
     #[pymodule_export]
     use super::convert::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
     #[pymodule_export]

@@ -302,7 +302,9 @@ pub(crate) fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Docu
     document(codec, dict.as_any())
 }
 
-/// `filter` of a write: a query.
+/// `filter` of a write: a query. `bulk.py` asks for it too.
+#[pyfunction]
+#[pyo3(name = "_write_filter", signature = (filter, /))]
 pub(crate) fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if filter.cast::<PyMapping>().is_err() {
         return Err(wrong_type("filter", "an instance of dict, or any other mapping type", filter));
@@ -310,7 +312,9 @@ pub(crate) fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'p
     Ok(filter.clone())
 }
 
-/// `update`: a document of operators, or a pipeline.
+/// `update`: a document of operators, or a pipeline. `bulk.py` asks for it too.
+#[pyfunction]
+#[pyo3(name = "_update", signature = (update, /))]
 pub(crate) fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(stages) = update.cast::<PyList>() {
         if stages.is_empty() {
@@ -330,7 +334,9 @@ pub(crate) fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyA
     Ok(update.clone())
 }
 
-/// `replacement`: a document without operators.
+/// `replacement`: a document without operators. `bulk.py` asks for it too.
+#[pyfunction]
+#[pyo3(name = "_replacement", signature = (replacement, /))]
 pub(crate) fn replacement<'py>(replacement: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let Ok(mapping) = replacement.cast::<PyMapping>() else {
         return Err(wrong_type("replacement", "an instance of dict, or any other mapping type", replacement));

@@ -2,7 +2,7 @@
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, NoReturn, TypeAlias, final, type_check_only
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypedDict, final, type_check_only
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
@@ -46,6 +46,43 @@ def create_key(
 ) -> tuple[str, str]: ...
 def list_keys(text: str) -> list[dict[str, Any]]: ...
 def revoke_key(text: str, name: str) -> str: ...
+
+@type_check_only
+class _TlsRoute(TypedDict):
+    authorities: str | None
+    certificate: str | None
+    password: str | None
+    strict: bool
+
+@type_check_only
+class _DriverRoute(TypedDict):
+    uri: str
+    database: str
+    collection: str
+    seeds: list[tuple[str, int]]
+    srv: bool
+    authenticates: bool
+    replica_set: bool
+    tls: _TlsRoute | None
+
+@type_check_only
+class _DataApiRoute(TypedDict):
+    endpoint: str
+    api_key: str
+    data_source: str
+    database: str
+    collection: str
+    host: tuple[str, int]
+    tls: bool
+    proxy: tuple[tuple[str, int], str] | None
+
+def _driver_route(variables: Mapping[str, str], timeout_ms: int, /) -> _DriverRoute: ...
+def _data_api_route(variables: Mapping[str, str], /) -> _DataApiRoute: ...
+def _secrets(variables: Mapping[str, str], /) -> list[str]: ...
+def _is_database_name(name: str, /) -> bool: ...
+def _write_filter(filter: _Document, /) -> _Document: ...
+def _update(update: _Document | list[_Document], /) -> _Document | list[_Document]: ...
+def _replacement(replacement: _Document, /) -> _Document: ...
 
 @final
 class InsertOneResult:
