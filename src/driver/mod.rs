@@ -223,10 +223,14 @@ impl DriverClient {
 
     /// Returns whether a server is known, so that server selection need not wait.
     fn has_known_server(&self) -> bool {
+        self.server_type().is_some()
+    }
+
+    /// Returns the type of a server, if one is known.
+    fn server_type(&self) -> Option<ServerType> {
         let known = self.topology.borrow();
-        known.as_ref().is_some_and(|topology| {
-            topology.servers().values().any(|server| server.server_type() != ServerType::Unknown)
-        })
+        let servers = known.as_ref()?.servers();
+        servers.values().map(mongodb::ServerInfo::server_type).find(|kind| *kind != ServerType::Unknown)
     }
 
     /// Closes all connections. Calls that are pending after [`CLOSE_TIME`] fail.

@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
 use mongodb::options::{ReadPreference, SelectionCriteria};
-use mongodb::{Client, ClientSession, Database};
+use mongodb::{Client, ClientSession, Database, ServerType};
 
 use super::error::{Attempt, Attempted, is_network_error, is_selection_timeout};
 use super::reply_check::{Change, Expected, time_of};
@@ -161,7 +161,7 @@ pub(super) async fn write(
         None => None,
     };
     let without_concern = session.is_some_and(|session| session.in_transaction() || session.is_snapshot());
-    if without_concern || !(retryable && connected.retry_writes) || client.write_sessions.are_unsupported() {
+    if without_concern || !(retryable && connected.retry_writes) || !client.numbers_writes() {
         let known = client.cluster_times.newest();
         let mut retry = UnsentRetry::new(client);
         let reply = loop {
@@ -355,11 +355,30 @@ impl Drop for CheckedOutSession<'_> {
     }
 }
 
+impl DriverClient {
+    /// Returns whether writes carry transaction numbers. They do until the server is known: a standalone server
+    /// rejects the first one.
+    fn numbers_writes(&self) -> bool {
+        if let Some(supported) = self.write_sessions.are_supported() {
+            return supported;
+        }
+        let standalone = self.server_type().map(|kind| kind == ServerType::Standalone);
+        match standalone {
+            Some(true) => self.write_sessions.set_unsupported(),
+            Some(false) => self.write_sessions.supported.store(true, Ordering::Relaxed),
+            None => {}
+        }
+        standalone != Some(true)
+    }
+}
+
 /// The sessions for writes with transaction numbers of this module. Only [`CheckedOutSession`]
 /// removes a session, and returns it.
 #[derive(Default)]
 pub(super) struct WriteSessions {
     idle: Mutex<VecDeque<ClientSession>>,
+    /// Whether the server is known to support transaction numbers.
+    supported: AtomicBool,
     /// Whether the server does not support transaction numbers, because it is not a replica set.
     unsupported: AtomicBool,
 }
@@ -382,8 +401,12 @@ impl WriteSessions {
         self.unsupported.store(true, Ordering::Relaxed);
     }
 
-    fn are_unsupported(&self) -> bool {
-        self.unsupported.load(Ordering::Relaxed)
+    /// Returns whether the server supports transaction numbers; `None` if it is not known yet.
+    fn are_supported(&self) -> Option<bool> {
+        if self.unsupported.load(Ordering::Relaxed) {
+            return Some(false);
+        }
+        self.supported.load(Ordering::Relaxed).then_some(true)
     }
 
     /// Ends the idle sessions on the server. They stay in this pool, not in the driver's.

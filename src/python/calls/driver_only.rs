@@ -425,9 +425,11 @@ pub(crate) fn create_collection(
         let database = namespace.database.clone();
         let in_transaction = session.as_deref().is_some_and(Session::in_transaction);
         if check_exists && !in_transaction {
-            let filter = doc! { "name": name };
+            let filter = doc! { "name": &name };
             let known = doc! { "listCollections": 1, "cursor": {}, "nameOnly": true, "filter": filter };
-            if !list(&client, database.clone(), known, CommandOptions::reading(session.clone())).await?.is_empty() {
+            let known = list(&client, database.clone(), known, CommandOptions::reading(session.clone())).await?;
+            // A server may ignore the filter.
+            if known.iter().any(|one| one.get_str("name").is_ok_and(|known| known == name)) {
                 return Ok(false);
             }
         }
