@@ -42,7 +42,7 @@ settings.load_profile("fixed")
 
 # The databases of tests: with fixed names, and with names that begin like these.
 DATABASES = ["app", "elsewhere", "wire"]
-PREFIXES = ["comparison_", "managers_", "store_event_", "tests_"]
+PREFIXES = ["comparison_", "end_to_end_", "every_event_", "managers_", "store_event_", "tests_"]
 
 
 def is_of_tests(database: str) -> bool:

@@ -51,15 +51,15 @@ async def count_words(db: AsyncDatabase[dict[str, Any]], room: str, text: str) -
 def routes(app: FastAPI) -> FastAPI:
     @app.post("/rooms/{room}", status_code=201)
     async def say(room: str, message: Message, db: Db, session: Transaction, later: BackgroundTasks) -> dict[str, Any]:
-        number = await db.rooms.find_one_and_update(
+        state: Any = await db.rooms.find_one_and_update(
             {"_id": room}, {"$inc": {"last": 1}}, upsert=True, return_document=ReturnDocument.AFTER, session=session
         )
         if message.text == "fail":
             raise HTTPException(422, "refused")
-        said = {"room": room, "number": number["last"], **message.model_dump()}
+        said = {"room": room, "number": state["last"], **message.model_dump()}
         result = await db.messages.insert_one(said, session=session)
         later.add_task(count_words, db, room, message.text)
-        return {"id": str(result.inserted_id), "number": number["last"]}
+        return {"id": str(result.inserted_id), "number": state["last"]}
 
     @app.get("/rooms/{room}")
     async def read(room: str, db: Db) -> dict[str, Any]:

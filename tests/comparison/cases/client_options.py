@@ -23,7 +23,7 @@ table(
         "timeoutMS": lambda w: with_client(w, timeoutMS=TIMEOUT_MS),
         "compressors": lambda w: with_client(w, compressors="zlib"),
         "a direct connection": lambda w: with_client(w, directConnection=True),
-        "the set's name": lambda w: with_client(w, replicaSet="secantus"),
+        "the set's name": lambda w: with_client(w, replicaSet=set_name(w)),
         "an unknown option": lambda w: with_client(w, nonsense=1),
         "a wrong number": lambda w: with_client(w, maxPoolSize="x"),
         "a negative number": lambda w: with_client(w, maxPoolSize=-1),
@@ -40,6 +40,11 @@ table(
         "an unescaped name": lambda w: w.open("mongodb://a:b@c:d@localhost"),
     },
 )
+
+
+def set_name(world: World) -> str:
+    """The name of the server's replica set; of none, one that no set has."""
+    return str(world.setup.client.admin.command("hello").get("setName", "none"))
 
 
 async def with_client(world: World, **options: Any) -> Any:

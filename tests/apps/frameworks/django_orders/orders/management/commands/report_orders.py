@@ -24,7 +24,7 @@ class Command(BaseCommand):
         for row in database().orders.aggregate(pipeline):
             self.stdout.write(f"{row['_id']['status']} {row['_id']['month']} {row['count']}")
         self.stdout.write(f"imports {database().imports.count_documents({})}")
-        lines = b"".join(Client().get("/export").streaming_content).decode().splitlines()  # type: ignore[attr-defined]
+        lines = b"".join(Client().get("/export").streaming_content).decode().splitlines()
         self.stdout.write(f"exported {[json.loads(line)['number'] for line in lines]}")
         for number in (1, 99):
             answer = async_to_sync(AsyncClient().get)(f"/orders/{number}")
