@@ -84,9 +84,10 @@ impl Error {
         Self { kind, message: message.into(), code: None, details: None, labels: Vec::new(), error_code: None }
     }
 
-    /// Returns whether it is an `OperationFailure`: the server's reply to a command.
-    pub fn is_from_server(&self) -> bool {
-        matches!(
+    /// Returns whether it is an `OperationFailure` that the server replied to a command. A failed authentication is none:
+    /// no command was sent.
+    pub fn is_reply(&self) -> bool {
+        let is_operation_failure = matches!(
             self.kind,
             ErrorKind::Operation
                 | ErrorKind::Write
@@ -97,7 +98,8 @@ impl Error {
                 | ErrorKind::WTimeout
                 | ErrorKind::ExecutionTimeout
                 | ErrorKind::CursorNotFound
-        )
+        );
+        is_operation_failure && self.details.is_some()
     }
 
     /// Sets MongoDB's error code.

@@ -219,9 +219,9 @@ def test_find_one_takes_its_options(config: dict[str, str], reader: Any) -> None
         collection.find_one({}, sort=5)  # type: ignore[arg-type]
 
 
-def test_unacknowledged_writes_are_refused_at_once() -> None:
-    with pytest.raises(ConfigurationError, match="w=0"):
-        MongoClient("mongodb://h/", w=0)
+def test_unacknowledged_writes_that_are_journaled_are_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match=r"^Cannot set w to 0 and j to True$"):
+        MongoClient("mongodb://h/", w=0, journal=True)
 
 
 SRV_PROGRAM = """

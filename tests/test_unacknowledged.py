@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pymongo.results
@@ -15,7 +16,7 @@ import pytest
 from connect.eaas.mongodb import AsyncEventStore, AsyncMongoClient, EventStore, MongoClient
 from pymongo import DeleteOne, InsertOne, UpdateOne, WriteConcern
 from pymongo import MongoClient as PyMongoClient
-from pymongo.errors import ConfigurationError, InvalidOperation, ServerSelectionTimeoutError
+from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, ServerSelectionTimeoutError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from tests.faults import Command, Fault, Faulty, faulty
@@ -150,6 +151,27 @@ async def test_what_cannot_be_sent_is_an_error(client_class: Any) -> None:
         await result(client.d.c.bulk_write([InsertOne({})]))
     with pytest.raises(ServerSelectionTimeoutError):
         await result(client.d.c.create_index("a"))
+
+
+@pytest.mark.parametrize("client_class", CLIENTS)
+async def test_a_failed_login_is_an_error(client_class: Any, tmp_path: Path) -> None:
+    """No write was sent, not even the acknowledged ones of an ordered bulk write."""
+    with secantusdb(0, str(tmp_path)) as (_, port):
+        with PyMongoClient[dict[str, Any]]("127.0.0.1", port) as client:
+            client.admin.command("createUser", "writer", pwd="right", roles=["root"])
+    with secantusdb(0, str(tmp_path), "--auth") as (_, port):
+        ours = client_class(f"mongodb://writer:wrong@127.0.0.1:{port}/?w=0")
+        calls: list[Callable[[], Any]] = [
+            lambda: ours.d.c.insert_one({}),
+            lambda: ours.d.c.insert_many([{}, {}]),
+            lambda: ours.d.c.bulk_write([InsertOne({}), DeleteOne({})], ordered=False),
+            lambda: ours.d.c.create_index("a"),
+        ]
+        for call in calls:
+            with pytest.raises(OperationFailure) as refused:
+                await result(call())
+            assert refused.value.code == 18
+        await result(ours.close())
 
 
 class Listener(CommandListener):

@@ -271,7 +271,7 @@ async fn write_unacknowledged(
         match command.send(client, namespace, attempt, None, false).await {
             Ok(reply) if options.ordered && reply.contains_key("writeErrors") => break,
             Ok(_) => {}
-            Err(error) if error.is_from_server() => break,
+            Err(error) if error.is_reply() => break,
             Err(error) => return Err(error),
         }
     }
