@@ -73,6 +73,19 @@ def test_actions_respond_like_atlas_data_api(
     assert response.json == {"document": {}}
 
 
+def test_a_document_over_16_mib_is_refused(gateway_url: str, target: dict[str, str], reader: Any) -> None:
+    """Before any document of the request is sent."""
+    document = {"_id": 1, "text": "x" * (16 * 1024 * 1024)}
+    for action, body, name in (
+        ("insertOne", {"document": document}, "document"),
+        ("insertMany", {"documents": [{"_id": 0}, document]}, "documents[1]"),
+    ):
+        response = post(f"{gateway_url}/action/{action}", {**target, **body})
+        assert (response.status, response.json["error_code"]) == (413, "InvalidParameter")
+        assert f"'{name}' is larger than 16777216 bytes" in response.json["error"]
+    assert reader.count_documents({}) == 0
+
+
 def test_the_request_of_the_tutorial_works_unchanged(gateway_url: str, target: dict[str, str], reader: Any) -> None:
     # httpx.post(url, headers={'Content-Type': …, 'Access-Control-Request-Headers': '*', 'api-key': …}, json=…)
     response = post(

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use bson::{Bson, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 
 use super::{ActionContext, ActionResponse, decode};
+use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, Sink};
 use crate::driver::bulk::{BulkOptions, insert_many};
@@ -18,7 +19,7 @@ const MAX_DOCUMENTS: usize = 100_000;
 
 impl ActionContext<'_> {
     pub(super) async fn insert_one(&self, document: &RawDocument) -> ApiResult<ActionResponse> {
-        let document = with_id(document);
+        let document = within_limit(with_id(document), || "document".to_owned())?;
         let id = encode_id(&document, self.style)?;
         let options = InsertOptions { comment: self.comment.clone(), ..InsertOptions::default() };
         let inserted = insert_one(self.client, &self.target.namespace, document, options).await;
@@ -122,7 +123,9 @@ fn documents_with_ids(array: &RawArray) -> ApiResult<Vec<RawDocumentBuf>> {
             )));
         }
         match element {
-            Ok(RawBsonRef::Document(document)) => documents.push(with_id(document)),
+            Ok(RawBsonRef::Document(document)) => {
+                documents.push(within_limit(with_id(document), || format!("documents[{index}]"))?);
+            }
             _ => return Err(ApiError::invalid(format!("'documents[{index}]' must be a document"))),
         }
     }
@@ -130,6 +133,14 @@ fn documents_with_ids(array: &RawArray) -> ApiResult<Vec<RawDocumentBuf>> {
         return Err(ApiError::invalid("'documents' must not be empty"));
     }
     Ok(documents)
+}
+
+/// Rejects a document that MongoDB does not store.
+fn within_limit(document: RawDocumentBuf, name: impl FnOnce() -> String) -> ApiResult<RawDocumentBuf> {
+    if document.as_bytes().len() <= MAX_DOCUMENT_SIZE {
+        return Ok(document);
+    }
+    Err(ApiError::too_large(format!("'{}' is larger than {MAX_DOCUMENT_SIZE} bytes", name())))
 }
 
 /// Returns the document with an `_id`. If it has none, a new one is inserted as the first field.
