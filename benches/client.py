@@ -8,6 +8,7 @@ developer would write it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import resource
 import sys
@@ -46,6 +47,7 @@ def figures(took: list[float], seconds: float, cpu: float) -> dict[str, float]:
         "p50_ms": at(0.5),
         "p99_ms": at(0.99),
         "p999_ms": at(0.999),
+        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
@@ -106,12 +108,23 @@ class Peer:
         self.http: str = order["http"]
         self.key: str = order.get("key", "key")
         self.document: dict[str, Any] = {}
+        self.collections: int = order.get("collections", 1)
         self.headers = {"api-key": self.key, "Content-Type": "application/json"}
         self.body: dict[str, Any] = {"dataSource": "Cluster0", "database": "db", "collection": "coll"}
         self.open()
 
     def open(self) -> None:
         """Make the shared client, if there is one."""
+
+    def use(self, client: Any) -> None:
+        """Use the client's collections, in turn."""
+        self.turns = itertools.cycle([client.db[f"coll{n or ''}"] for n in range(self.collections)])
+        self.shared = client.db.coll
+
+    @property
+    def collection(self) -> Any:
+        """The collection of the next call."""
+        return self.shared if self.collections == 1 else next(self.turns)
 
     async def call(self) -> Any:
         """Store the document."""
@@ -152,8 +165,7 @@ class Motor(Peer):
     def open(self) -> None:
         from motor.motor_asyncio import AsyncIOMotorClient
 
-        client: Any = AsyncIOMotorClient(self.mongodb)
-        self.collection = client.db.coll
+        self.use(AsyncIOMotorClient(self.mongodb))
 
     async def call(self) -> Any:
         return await self.collection.insert_one(dict(self.document))
@@ -174,8 +186,7 @@ class PyMongoAsync(Peer):
     def open(self) -> None:
         from pymongo import AsyncMongoClient
 
-        client: Any = AsyncMongoClient(self.mongodb)
-        self.collection = client.db.coll
+        self.use(AsyncMongoClient(self.mongodb))
 
     async def call(self) -> Any:
         return await self.collection.insert_one(dict(self.document))
@@ -198,32 +209,38 @@ class PyMongoThreads(Peer):
     def open(self) -> None:
         from pymongo import MongoClient
 
-        client: Any = MongoClient(self.mongodb)
-        self.collection = client.db.coll
+        self.use(MongoClient(self.mongodb))
 
     def blocking_call(self) -> Any:
         return self.collection.insert_one(dict(self.document))
+
+
+class PyMongoBlocking(PyMongoThreads):
+    """The same."""
 
 
 class Mongojet(Peer):
     """mongojet: the Rust driver through PyO3."""
 
     def open(self) -> None:
-        self.collection: Any = None
+        self.opened: Any = None
 
     async def _open(self) -> Any:
-        if self.collection is None:
+        if self.opened is None:
             from mongojet import create_client
 
             client: Any = await create_client(self.mongodb)
-            self.collection = client.get_database("db").get_collection("coll")
-        return self.collection
+            self.opened = client.get_database("db").get_collection("coll")
+        return self.opened
 
     async def call(self) -> Any:
         return await (await self._open()).insert_one(dict(self.document))
 
     async def find_one(self) -> Any:
         return await (await self._open()).find_one({"_id": 1})
+
+    async def insert_many(self) -> Any:
+        return await (await self._open()).insert_many([dict(self.document) for _ in range(1000)])
 
 
 class HttpxPerEvent(Peer):
@@ -282,7 +299,7 @@ class OursDriver(Peer):
     def open(self) -> None:
         from connect.eaas.mongodb import AsyncMongoClient
 
-        self.collection: Any = AsyncMongoClient(self.mongodb, coalesce=self.coalesce).db.coll
+        self.use(AsyncMongoClient(self.mongodb, coalesce=self.coalesce))
 
     async def call(self) -> Any:
         return await self.collection.insert_one(self.document)
@@ -311,10 +328,29 @@ class OursDriverThreads(Peer):
     def open(self) -> None:
         from connect.eaas.mongodb import MongoClient
 
-        self.collection: Any = MongoClient(self.mongodb).db.coll
+        self.use(MongoClient(self.mongodb))
 
     def blocking_call(self) -> Any:
         return self.collection.insert_one(self.document)
+
+
+class OursDriverBlocking(OursDriverThreads):
+    """The same."""
+
+
+class OursEventStore(Peer):
+    """This library's event store. Each event has another content, and so another `_id`."""
+
+    def open(self) -> None:
+        from connect.eaas.mongodb import AsyncMongoClient
+        from connect.eaas.mongodb.store import AsyncEventStore
+
+        self.store: Any = AsyncEventStore(AsyncMongoClient(self.mongodb).db.coll)
+        self.number = 0
+
+    async def call(self) -> Any:
+        self.number += 1
+        return await self.store.save("asset_purchase_request_processing", {**self.document, "number": self.number})
 
 
 class OursDataApi(Peer):
@@ -325,8 +361,7 @@ class OursDataApi(Peer):
     def open(self) -> None:
         from connect.eaas.mongodb import AsyncDataApiClient
 
-        client: Any = AsyncDataApiClient(self.http, api_key=self.key, data_source="Cluster0", coalesce=self.coalesce)
-        self.collection = client.db.coll
+        self.use(AsyncDataApiClient(self.http, api_key=self.key, data_source="Cluster0", coalesce=self.coalesce))
 
     async def call(self) -> Any:
         return await self.collection.insert_one(self.document)
@@ -346,8 +381,7 @@ class OursDataApiThreads(Peer):
     def open(self) -> None:
         from connect.eaas.mongodb import DataApiClient
 
-        client: Any = DataApiClient(self.http, api_key=self.key, data_source="Cluster0")
-        self.collection = client.db.coll
+        self.use(DataApiClient(self.http, api_key=self.key, data_source="Cluster0"))
 
     def blocking_call(self) -> Any:
         return self.collection.insert_one(self.document)
@@ -358,10 +392,13 @@ PEERS: dict[str, type[Peer]] = {
     "Motor": Motor,
     "PyMongo async": PyMongoAsync,
     "PyMongo threads": PyMongoThreads,
+    "PyMongo blocking": PyMongoBlocking,
     "mongojet": Mongojet,
     "ours": OursDriver,
     "ours unmerged": OursDriverUnmerged,
     "ours threads": OursDriverThreads,
+    "ours blocking": OursDriverBlocking,
+    "ours store": OursEventStore,
     "tutorial (httpx per event)": HttpxPerEvent,
     "httpx": Httpx,
     "aiohttp": Aiohttp,
@@ -383,8 +420,8 @@ async def main(name: str) -> None:
     servers: object = None
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         order = json.loads(line)
-        if (order["mongodb"], order["http"]) != servers:
-            servers = (order["mongodb"], order["http"])
+        if (order["mongodb"], order["http"], order.get("collections", 1)) != servers:
+            servers = (order["mongodb"], order["http"], order.get("collections", 1))
             peer = PEERS[name](order)
         assert peer is not None
         peer.document = read_document(order["bson"])

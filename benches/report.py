@@ -30,6 +30,8 @@ class Report:
     models: dict[str, float] = field(default_factory=dict)
     gateway: dict[tuple[str, int], Figures] = field(default_factory=dict)
     gateway_about: str = ""
+    scaling: list[list[str]] = field(default_factory=list)
+    more_targets: list[Target] = field(default_factory=list)
 
 
 @dataclass
@@ -139,7 +141,7 @@ def targets(report: Report) -> list[Target]:
         lambda: report.imports["import connect.eaas.mongodb"] / report.imports["import bson"],
         least=False,
     )
-    return found
+    return found + report.more_targets
 
 
 def _table(figures: Figures) -> list[str]:
@@ -277,6 +279,9 @@ def write(report: Report, folder: Path) -> Path:
     lines += ["## Reads and batches, calls/s", ""]
     for name, figures in report.reads.items():
         lines.append(f"- {name}: " + ", ".join(f"{peer} {one['per_second']:,.0f}" for peer, one in figures.items()))
+    lines += ["", "## How the figures scale", ""]
+    for table in report.scaling:
+        lines += table
     lines += ["", "## On SecantusDB, through the real gateway, 64 at once", ""]
     for figures in report.real.values():
         lines += [*_table(figures), ""]

@@ -29,6 +29,7 @@ from benches.client import PEERS
 from benches.gateway import compare
 from benches.models import models
 from benches.report import Report, write
+from benches.scaling import Scaling
 
 ROOT = Path(__file__).parent.parent
 RELEASE = ROOT / "target" / "release"
@@ -145,8 +146,9 @@ def sized(request: dict[str, Any], size: int | None) -> dict[str, Any]:
         return {name: request[name] for name in ("id", "type", "status", "created", "contract", "marketplace")}
     filled = json.loads(json.dumps(request))
     item = filled["asset"]["items"][0]
-    while len(bson.encode(filled)) < size:
-        filled["asset"]["items"].extend(json.loads(json.dumps([item] * 5)))
+    missing = size - len(bson.encode(filled))
+    copies = max(missing, 0) // len(bson.encode(item)) + (missing > 0)
+    filled["asset"]["items"].extend(json.loads(json.dumps([item] * copies)))
     return dict(filled)
 
 
@@ -163,26 +165,34 @@ class Benchmark:
         self.folder = folder
         self.request = json.loads(SAMPLE.read_text(encoding="utf-8"))
         self.files: dict[str, dict[str, str]] = {}
-        for number, (name, size) in enumerate(SIZES.items()):
-            document = sized(self.request, size)
-            files = {"bson": folder / f"{number}.bson", "json": folder / f"{number}.json"}
-            files["bson"].write_bytes(bson.encode(document))
-            files["json"].write_text(json.dumps(document), encoding="utf-8")
-            self.files[name] = {kind: str(path) for kind, path in files.items()}
+        for name, size in SIZES.items():
+            self.files[name] = self.file(size)
         self.seconds = 0.25 if quick else 0.5
         self.rounds = 1 if quick else 5
+
+    def file(self, size: str | int | None) -> dict[str, str]:
+        """The files of a document of this size, as BSON and JSON."""
+        if isinstance(size, str):
+            return self.files[size]
+        files = {"bson": self.folder / f"{size or 'sample'}.bson", "json": self.folder / f"{size or 'sample'}.json"}
+        if not files["bson"].exists():
+            document = sized(self.request, size)
+            files["bson"].write_bytes(bson.encode(document))
+            files["json"].write_text(json.dumps(document), encoding="utf-8")
+        return {kind: str(path) for kind, path in files.items()}
 
     def measure(
         self,
         running: list[Peer],
         servers: Servers,
-        size: str = "3 kB",
+        size: str | int = "3 kB",
         concurrency: int = 64,
         rounds: int = 1,
         work: str = "call",
         seconds: float | None = None,
+        collections: int = 1,
     ) -> dict[str, dict[str, float]]:
-        """The medians of some rounds, by peer."""
+        """The medians of some rounds, by peer. A size is a name of `SIZES` or a number of bytes."""
         order = {
             "mongodb": servers.mongodb,
             "http": servers.http,
@@ -190,11 +200,14 @@ class Benchmark:
             "concurrency": concurrency,
             "seconds": seconds or self.seconds,
             "work": work,
-            **self.files[size],
+            "collections": collections,
+            **self.file(size),
         }
         runs: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in running}
-        for _ in range(rounds):
-            for peer in running:
+        for number in range(rounds):
+            # Each peer is first in some round: what one leaves behind, such as heat, disturbs all.
+            first = number % len(running)
+            for peer in running[first:] + running[:first]:
                 if (figures := peer.run(order)) is not None:
                     runs[peer.name].append(figures)
         print(f"  {size}, {concurrency} at once, {work}", flush=True)
@@ -223,20 +236,26 @@ class Benchmark:
                     report.reads[f"{what}, 1 at once"] = self.measure(
                         running, null, concurrency=1, work=work, rounds=self.rounds
                     )
+            print("batches, sizes, distance, concurrency, collections", flush=True)
+            scaling = Scaling(self, RELEASE)
+            scaling.run(null)
+            report.scaling, report.more_targets = [table.lines() for table in scaling.tables], scaling.targets
             print("growth", flush=True)
             report.growth = growth(null, 50_000 if self.quick else 1_000_000)
             print("the gateway, next to Express", flush=True)
             report.gateway, report.gateway_about = compare(null.mongodb, self.request, self.folder, self.quick)
         print("SecantusDB and the gateway", flush=True)
+        for path, names in (
+            ("driver", ("Motor", "PyMongo async", "mongojet", "ours", "ours unmerged")),
+            ("http", ("httpx", "aiohttp", "ours http", "ours http unmerged")),
+        ):
+            report.real[path] = {}
+            for name in names:
+                # A server of its own for each: the server slows down as its collections grow.
+                with real_servers() as real, peers((name,)) as running:
+                    rounds, seconds = (1, 0.5) if self.quick else (3, 1.0)
+                    report.real[path] |= self.measure(running, real, rounds=rounds, seconds=seconds)
         with real_servers() as real:
-            for path, names in (
-                ("driver", ("Motor", "PyMongo async", "mongojet", "ours", "ours unmerged")),
-                ("http", ("httpx", "aiohttp", "ours http", "ours http unmerged")),
-            ):
-                with peers(names) as running:
-                    report.real[path] = self.measure(
-                        running, real, rounds=1 if self.quick else 3, seconds=0.5 if self.quick else 1.0
-                    )
             report.first = first_event(real)
         print("codec and imports", flush=True)
         report.codec = codec(self.request)

@@ -1,4 +1,4 @@
-"""Writes `docs/compatibility.md`: PyMongo's public API compared with ours, member by member.
+"""Writes `docs/compatibility.md`: PyMongo's public API compared with ours, member by member; and `docs/options.md`.
 
 Run `python -m scripts.compatibility` after a change of the driver path's API.
 """
@@ -20,9 +20,11 @@ from pymongo.asynchronous import (
     mongo_client,
 )
 
+from scripts import client_options
 from tests.comparison.differences import DIFFERENT as DIFFERENCES
 
 TABLE = Path(__file__).parent.parent / "docs" / "compatibility.md"
+OPTIONS = TABLE.with_name("options.md")
 
 CLASSES: list[tuple[str, Any, Any]] = [
     ("AsyncMongoClient", mongo_client.AsyncMongoClient, ours.AsyncMongoClient),
@@ -35,9 +37,7 @@ CLASSES: list[tuple[str, Any, Any]] = [
 ]
 
 ABSENT = {
-    "AsyncMongoClient.append_metadata": "the package always sends the driver's name and version",
     "AsyncMongoClient.eq_props": "compare clients with `==`",
-    "AsyncMongoClient.options": "use `codec_options`, `read_preference`, `write_concern` and `read_concern`",
     "AsyncMongoClient.next": "a client is not an iterator",
     "AsyncDatabase.next": "a database is not an iterator",
     "AsyncCollection.next": "a collection is not an iterator",
@@ -66,17 +66,25 @@ NOTES = """## Beyond the members
 - **Sessions.** Outside a transaction, an insert or bulk write with a session is sent in a session of the client's
   own, so that it can be retried safely. The caller's session adopts its cluster and operation times, so causal
   consistency holds.
-- **Connection strings.** `w=0`, `socketTimeoutMS`, `waitQueueTimeoutMS` and `timeoutMS` raise `ConfigurationError`,
-  as does an invalid value (PyMongo raises `ValueError` or `TypeError` for some). `hedge` of a read preference is not
-  sent.
+- **Connection strings.** The page [Options of a client](options.md) compares each option. `hedge` of a
+  read preference is not sent.
+- **Unacknowledged writes.** `w=0` gives PyMongo's results and errors. The driver cannot leave a command unanswered: the
+  command contains `writeConcern: {w: 0}` and no transaction number, but also the id of a session of the driver's own,
+  and its answer is awaited and ignored. So a call takes as long as an acknowledged one. It raises an exception if the
+  command cannot be sent, but not for the server's errors or a connection that is lost before the answer. Listeners see
+  the server's answer. An event store and the gateway refuse `w=0`.
+- **Sizes.** The server refuses a document of more than 16 MiB, as with PyMongo. A command of more than 16 MiB + 16 382
+  bytes raises `DocumentTooLarge` before it is sent. A bulk write sends commands of up to 16 MiB (PyMongo: 48 MB), and a
+  document that is larger, up to 48 MB, as a command of its own.
 - **Authentication.** The mechanisms are SCRAM-SHA-1 and SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS (without
   another package) and MONGODB-OIDC. The latter supports PyMongo's `OIDC_CALLBACK`, `OIDC_HUMAN_CALLBACK` and
   `ALLOWED_HOSTS`, or an `ENVIRONMENT` of `azure`, `gcp` or `k8s`. If a callback raises an exception, the call that
   needed the token raises an `OperationFailure` (code 18) that names it. GSSAPI is not built in.
 - **Encryption and compression.** Client-side encryption is not supported. Compressors are zlib, zstd and snappy.
 - **Listeners.** PyMongo's listeners are supported, from `event_listeners` or `pymongo.monitoring.register`. A
-  dedicated thread calls them, in the context (`contextvars`) of the call, before the call returns its result. While a
-  `CommandListener` is registered, inserts are not merged.
+  dedicated thread calls them, in the context (`contextvars`) of the call, before the call returns its result. The
+  events of a merged insert have the contexts of all its callers in an attribute of their own, `callers`
+  ([monitoring](monitoring.md)).
 - **Codec options.** Type registries, document classes, time zones and the other codec options are PyMongo's own, and
   cost what they cost there. `tz_aware` and `uuid_representation` are as fast as the default.
 - **GridFS** is `connect.eaas.mongodb.gridfs`, with PyMongo's classes and, for Motor, `AsyncIOMotorGridFSBucket`.
@@ -153,3 +161,4 @@ def table() -> str:
 
 if __name__ == "__main__":
     TABLE.write_text(table(), encoding="utf-8")
+    OPTIONS.write_text(client_options.page(), encoding="utf-8")

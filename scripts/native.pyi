@@ -2,13 +2,15 @@
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, TypeAlias, final, type_check_only
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypedDict, final, type_check_only
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
 from bson.timestamp import Timestamp
 from connect.eaas.mongodb.events import Deviation
 from connect.eaas.mongodb.variables import Variable
+from pymongo.client_options import ClientOptions
+from pymongo.driver_info import DriverInfo
 from pymongo.operations import IndexModel, SearchIndexModel
 from pymongo.read_concern import ReadConcern
 from pymongo.results import BulkWriteResult, ClientBulkWriteResult
@@ -48,6 +50,43 @@ def create_key(
 def list_keys(text: str) -> list[dict[str, Any]]: ...
 def revoke_key(text: str, name: str) -> str: ...
 
+@type_check_only
+class _TlsRoute(TypedDict):
+    authorities: str | None
+    certificate: str | None
+    password: str | None
+    strict: bool
+
+@type_check_only
+class _DriverRoute(TypedDict):
+    uri: str
+    database: str
+    collection: str
+    seeds: list[tuple[str, int]]
+    srv: bool
+    authenticates: bool
+    replica_set: bool
+    tls: _TlsRoute | None
+
+@type_check_only
+class _DataApiRoute(TypedDict):
+    endpoint: str
+    api_key: str
+    data_source: str
+    database: str
+    collection: str
+    host: tuple[str, int]
+    tls: bool
+    proxy: tuple[tuple[str, int], str] | None
+
+def _driver_route(variables: Mapping[str, str], timeout_ms: int, /) -> _DriverRoute: ...
+def _data_api_route(variables: Mapping[str, str], /) -> _DataApiRoute: ...
+def _secrets(variables: Mapping[str, str], /) -> list[str]: ...
+def _is_database_name(name: str, /) -> bool: ...
+def _write_filter(filter: _Document, /) -> _Document: ...
+def _update(update: _Document | list[_Document], /) -> _Document | list[_Document]: ...
+def _replacement(replacement: _Document, /) -> _Document: ...
+
 @final
 class InsertOneResult:
     """The result of `insert_one`; the shape of `pymongo.results.InsertOneResult`."""
@@ -59,7 +98,7 @@ class InsertOneResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class InsertManyResult:
@@ -72,11 +111,14 @@ class InsertManyResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class UpdateResult:
-    """The result of an update or a replacement; the shape of `pymongo.results.UpdateResult`."""
+    """The result of an update or a replacement; the shape of `pymongo.results.UpdateResult`.
+
+    If the write is unacknowledged, the counts and the `_id` raise `pymongo.errors.InvalidOperation`.
+    """
 
     @property
     def matched_count(self) -> int:
@@ -95,16 +137,19 @@ class UpdateResult:
         """Whether a document was upserted."""
 
     @property
-    def raw_result(self) -> dict[str, Any]:
-        """The server's reply."""
+    def raw_result(self) -> dict[str, Any] | None:
+        """The server's reply, or `None` if the write is unacknowledged."""
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class DeleteResult:
-    """The result of a deletion; the shape of `pymongo.results.DeleteResult`."""
+    """The result of a deletion; the shape of `pymongo.results.DeleteResult`.
+
+    If the write is unacknowledged, `deleted_count` raises `pymongo.errors.InvalidOperation`.
+    """
 
     @property
     def deleted_count(self) -> int:
@@ -116,7 +161,7 @@ class DeleteResult:
 
     @property
     def acknowledged(self) -> bool:
-        """Always `True`, because `w=0` is not supported."""
+        """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
 @final
 class AsyncMongoClient(Generic[_DocumentT]):
@@ -153,15 +198,23 @@ class AsyncMongoClient(Generic[_DocumentT]):
             coalesce: whether concurrent `insert_one` calls may be sent as one command;
                 each still gets its own result. Has no effect with a `CommandListener`.
             add_ids: whether inserted documents get the generated `_id`, as with PyMongo.
-            options: options of the connection string, by name
-                (`serverSelectionTimeoutMS=5000`, in milliseconds; `tls=True`;
-                `w="majority"`), and `username`, `password`, `tzinfo`, `event_listeners`,
-                `server_api`, `read_preference` and the other names of codec options.
+            options: PyMongo's other options, by name (`serverSelectionTimeoutMS=5000`, in
+                milliseconds; `tls=True`; `w="majority"`; `event_listeners=[…]`). They
+                override those of the URI. `docs/options.md` lists all of them.
 
         Raises:
             pymongo.errors.InvalidURI: the URI is malformed.
-            pymongo.errors.ConfigurationError: an option is unknown or invalid.
+            pymongo.errors.ConfigurationError: an option is unknown or invalid, or the driver
+                does not support it; the message then names an alternative.
+            ValueError, TypeError: a value is invalid, as in PyMongo.
         """
+
+    @property
+    def options(self) -> ClientOptions:
+        """The client's options."""
+
+    def append_metadata(self, driver_info: DriverInfo) -> None:
+        """Add the name, version and platform of a wrapping library to the handshakes of new connections."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> AsyncMongoClient[dict[str, Any]]:
@@ -1703,6 +1756,7 @@ def store_metrics() -> dict[str, Any]:
     1,000 fields are counted.
     """
 
+def _check_acknowledged(collection: object) -> None: ...
 def _count_dead_letter() -> None: ...
 
 @final

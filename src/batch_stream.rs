@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bson::{RawArray, RawDocument, RawDocumentBuf};
 use futures_util::StreamExt as _;
@@ -147,6 +148,7 @@ pub struct BatchStream {
     batches: Arc<Mutex<mpsc::Receiver<Result<Batch>>>>,
     demand: Option<Arc<Demand>>,
     events: Option<EventContext>,
+    timeout: Option<Duration>,
     task: AbortHandle,
 }
 
@@ -204,8 +206,11 @@ impl BatchStream {
         let demand: Option<Arc<Demand>> = (!ahead).then(Arc::default);
         let (sender, receiver) = mpsc::channel(1);
         let requests = demand.clone();
-        let task = runtime.spawn(EventContext::scope(events.clone(), async move {
-            let opened = std::panic::AssertUnwindSafe(open);
+        let context = events.clone();
+        // Opening the stream is one operation, as is each further batch.
+        let task = runtime.spawn(async move {
+            let context = context.as_ref();
+            let opened = std::panic::AssertUnwindSafe(EventContext::scope(context, open));
             let opened = futures_util::FutureExt::catch_unwind(opened).await.unwrap_or_else(|_| {
                 Err(Error::new(
                     ErrorKind::InvalidOperation,
@@ -220,15 +225,27 @@ impl BatchStream {
                 if let Some(requests) = &requests {
                     requests.requested().await;
                 }
-                let Some(batch) = batches.next().await else { return };
+                let Some(batch) = EventContext::scope(context, batches.next()).await else { return };
                 let failed = batch.is_err();
                 slot.send(batch);
                 if failed {
                     return;
                 }
             }
-        }));
-        Self { batches: Arc::new(Mutex::new(receiver)), demand, events, task: task.abort_handle() }
+        });
+        Self { batches: Arc::new(Mutex::new(receiver)), demand, events, timeout: None, task: task.abort_handle() }
+    }
+
+    /// Sets the time limit of each [`BatchStream::fetch`], which its caller applies.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Returns the time limit of each [`BatchStream::fetch`].
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     /// Returns the listener of its command events.

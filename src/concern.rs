@@ -43,7 +43,7 @@ impl Concerns {
     /// `{mode, tags, maxStalenessSeconds}`.
     ///
     /// # Errors
-    /// `Configuration` if writes would be unacknowledged, or a value is invalid.
+    /// `Configuration` if a value is invalid, or `w` and `j` contradict each other.
     pub fn new(
         read_concern: Option<&Document>,
         write_concern: Option<&Document>,
@@ -54,16 +54,27 @@ impl Concerns {
         Ok(Self {
             key,
             read_concern: level.map(ReadConcern::custom),
-            write_concern: write_concern.map(as_write_concern).transpose()?.flatten(),
+            write_concern: write_concern.map(as_write_concern).transpose()?,
             read_preference: read_preference.map(as_read_preference).transpose()?,
         })
+    }
+
+    /// Returns the same concerns and read preference with the server's default write concern.
+    pub(crate) fn with_default_write_concern(&self) -> Self {
+        Self { key: format!("{} acknowledged", self.key), write_concern: Some(WriteConcern::default()), ..self.clone() }
+    }
+
+    /// Returns the write concern for the driver's own actions. The driver rejects an unacknowledged one.
+    pub(crate) fn write_concern_of_actions(&self) -> Option<WriteConcern> {
+        let concern = self.write_concern.as_ref()?;
+        Some(if is_unacknowledged(concern) { WriteConcern::default() } else { concern.clone() })
     }
 
     /// Returns the driver's collection options.
     pub(crate) fn options(&self) -> CollectionOptions {
         CollectionOptions::builder()
             .read_concern(self.read_concern.clone())
-            .write_concern(self.write_concern.clone())
+            .write_concern(self.write_concern_of_actions())
             .selection_criteria(self.read_preference.clone())
             .build()
     }
@@ -78,26 +89,45 @@ fn number(value: Option<&Bson>) -> Option<i64> {
     }
 }
 
-fn as_write_concern(document: &Document) -> Result<Option<WriteConcern>> {
-    if document.is_empty() {
-        return Ok(None);
-    }
+fn as_write_concern(document: &Document) -> Result<WriteConcern> {
     let mut concern = WriteConcern::default();
     concern.w = match document.get("w") {
         Some(Bson::String(tag)) if tag == "majority" => Some(Acknowledgment::Majority),
         Some(Bson::String(tag)) => Some(Acknowledgment::Custom(tag.clone())),
-        other => number(other).map(|nodes| Acknowledgment::Nodes(u32::try_from(nodes).unwrap_or(0))),
+        other => {
+            let invalid = |_| Error::new(ErrorKind::Configuration, "w must be from 0 to 2^32 - 1");
+            let nodes = number(other).map(u32::try_from).transpose().map_err(invalid)?;
+            nodes.map(Acknowledgment::Nodes)
+        }
     };
-    if concern.w == Some(Acknowledgment::Nodes(0)) {
-        return Err(Error::new(
-            ErrorKind::Configuration,
-            "w=0 (unacknowledged writes) is not supported: remove the option, or use w=1",
-        ));
-    }
     concern.journal = document.get_bool("j").ok();
     concern.w_timeout =
         number(document.get("wtimeout")).and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis);
-    Ok(Some(concern))
+    check_write_concern(&concern)?;
+    Ok(concern)
+}
+
+/// Checks that the options of a write concern do not contradict each other.
+///
+/// # Errors
+/// `Configuration`, with PyMongo's message.
+pub(crate) fn check_write_concern(concern: &WriteConcern) -> Result<()> {
+    if is_unacknowledged(concern) && concern.journal == Some(true) {
+        return Err(Error::new(ErrorKind::Configuration, "Cannot set w to 0 and j to True"));
+    }
+    Ok(())
+}
+
+/// Returns whether writes with this write concern are unacknowledged.
+pub(crate) fn is_unacknowledged(concern: &WriteConcern) -> bool {
+    concern.w == Some(Acknowledgment::Nodes(0))
+}
+
+/// Formats an unacknowledged write concern as PyMongo's `repr` does.
+pub(crate) fn unacknowledged_repr(concern: &WriteConcern) -> String {
+    let timeout = concern.w_timeout.map_or(String::new(), |timeout| format!("wtimeout={}, ", timeout.as_millis()));
+    let journal = if concern.journal == Some(false) { "j=False, " } else { "" };
+    format!("WriteConcern({timeout}{journal}w=0)")
 }
 
 /// Returns the write concern as a field of a command.
@@ -140,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_converted_and_w_0_is_rejected() {
+    fn documents_are_converted() {
         let concerns = Concerns::new(
             Some(&doc! { "level": "majority" }),
             Some(&doc! { "w": 2, "j": true, "wtimeout": 50 }),
@@ -156,8 +186,23 @@ mod tests {
             Some(SelectionCriteria::ReadPreference(ReadPreference::Secondary { .. }))
         ));
         assert_ne!(concerns, Concerns::default());
-        let rejected = Concerns::new(None, Some(&doc! { "w": 0 }), None).expect_err("w=0");
-        assert_eq!(rejected.kind, ErrorKind::Configuration);
         assert!(Concerns::new(None, None, Some(&doc! { "mode": "any" })).is_err());
+        assert!(Concerns::new(None, Some(&doc! { "w": -1 }), None).is_err());
+    }
+
+    #[test]
+    fn an_empty_write_concern_overrides_that_of_the_client() {
+        let concerns = Concerns::new(None, Some(&Document::new()), None).expect("concerns");
+        assert_eq!(concerns.write_concern.as_ref().map(write_concern_document), Some(None));
+    }
+
+    #[test]
+    fn unacknowledged_writes_are_never_journaled() {
+        let rejected = Concerns::new(None, Some(&doc! { "w": 0, "j": true }), None).expect_err("w=0 and j=True");
+        assert_eq!(rejected.kind, ErrorKind::Configuration);
+        let given = doc! { "w": 0, "j": false, "wtimeout": 5 };
+        let concern = Concerns::new(None, Some(&given), None).expect("concerns").write_concern.expect("a concern");
+        assert!(is_unacknowledged(&concern));
+        assert_eq!(unacknowledged_repr(&concern), "WriteConcern(wtimeout=5, j=False, w=0)");
     }
 }

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     AutoReconnect,
     /// The server did not respond in time (`NetworkTimeout`).
     NetworkTimeout,
+    /// No connection of the pool became available in time (`WaitQueueTimeoutError`).
+    WaitQueueTimeout,
     /// The server is not, or no longer, the primary (`NotPrimaryError`).
     NotPrimary,
     /// The server rejected the command (`OperationFailure`).
@@ -80,6 +82,24 @@ impl Error {
     /// Creates an error without any details from a server.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), code: None, details: None, labels: Vec::new(), error_code: None }
+    }
+
+    /// Returns whether it is an `OperationFailure` that the server replied to a command. A failed authentication is none:
+    /// no command was sent.
+    pub fn is_reply(&self) -> bool {
+        let is_operation_failure = matches!(
+            self.kind,
+            ErrorKind::Operation
+                | ErrorKind::Write
+                | ErrorKind::DuplicateKey
+                | ErrorKind::DuplicateId
+                | ErrorKind::BulkWrite
+                | ErrorKind::WriteConcern
+                | ErrorKind::WTimeout
+                | ErrorKind::ExecutionTimeout
+                | ErrorKind::CursorNotFound
+        );
+        is_operation_failure && self.details.is_some()
     }
 
     /// Sets MongoDB's error code.

@@ -4,7 +4,7 @@
 //! as one command. If nothing is in flight, an insert is sent immediately. Inserts from one
 //! iteration of an event loop are sent at the end of the iteration, or as soon as they make
 //! up a worthwhile batch: the loop cannot process a result before the iteration ends anyway.
-//! There are no timers. Each caller receives its own result.
+//! Large documents are sent by themselves, in parallel. There are no timers. Each caller receives its own result.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::eager::spawn_eagerly;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::DRAIN_TIME;
 use crate::mailbox::Wakeup;
@@ -24,8 +25,15 @@ pub struct Limits {
     pub documents: usize,
     /// The maximum number of bytes in one command, unless a single document exceeds it.
     pub bytes: usize,
+    /// The size up to which a command is filled although another command could be sent at the same time. Beyond it,
+    /// merging saves less than sending in parallel.
+    pub parallel_bytes: usize,
     /// The maximum number of commands in flight for one collection.
     pub in_flight: usize,
+    /// The average size from which queued documents are large.
+    pub large: usize,
+    /// The maximum number of commands in flight for one collection while large documents are queued.
+    pub large_in_flight: usize,
     /// The number of documents that are sent before an event loop's iteration has finished.
     pub worthwhile: usize,
 }
@@ -90,9 +98,32 @@ struct QueuedInsert<D> {
 
 struct Queue<D> {
     queued: VecDeque<QueuedInsert<D>>,
+    /// The size of the queued documents.
+    bytes: usize,
     in_flight: usize,
     /// Whether the queued inserts wait only because too many commands are in flight.
     due: bool,
+}
+
+impl<D> Queue<D> {
+    fn is_large(&self, limits: &Limits) -> bool {
+        !self.queued.is_empty() && self.bytes / self.queued.len() >= limits.large
+    }
+
+    /// Returns how many more commands may be sent at the same time.
+    fn free(&self, limits: &Limits) -> usize {
+        let most = if self.is_large(limits) { limits.large_in_flight } else { limits.in_flight };
+        most.saturating_sub(self.in_flight)
+    }
+
+    /// Returns the maximum number of bytes in the next command.
+    fn command_bytes(&self, limits: &Limits) -> usize {
+        if self.is_large(limits) {
+            return limits.parallel_bytes;
+        }
+        // This command and those that could still be sent share what is queued.
+        self.bytes.div_ceil(self.free(limits) + 1).max(limits.parallel_bytes).min(limits.bytes)
+    }
 }
 
 /// The documents of one command and their callers.
@@ -145,17 +176,25 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
         state.submitted += 1;
         let number = state.submitted;
         if !state.queues.contains_key(namespace) {
-            let queue = Queue { queued: VecDeque::new(), in_flight: 0, due: false };
+            let queue = Queue { queued: VecDeque::new(), bytes: 0, in_flight: 0, due: false };
             state.queues.insert(Arc::clone(namespace), queue);
         }
         let Some(queue) = state.queues.get_mut(namespace) else { return false };
         queue.queued.push_back(QueuedInsert { number, document, caller });
+        queue.bytes += size;
         let idle = queue.in_flight == 0 && submission == Submission::FirstOfTurn;
-        queue.due |= submission == Submission::Blocking || idle || queue.queued.len() >= C::LIMITS.worthwhile;
-        if queue.due && queue.in_flight < C::LIMITS.in_flight {
+        let is_worthwhile = queue.queued.len() >= C::LIMITS.worthwhile || queue.bytes >= C::LIMITS.parallel_bytes;
+        queue.due |= submission == Submission::Blocking || idle || is_worthwhile;
+        if queue.due && queue.free(&C::LIMITS) > 0 {
             queue.in_flight += 1;
+            let is_alone = queue.in_flight == 1 && queue.queued.len() == 1 && size < C::LIMITS.large;
             drop(state);
-            runtime.spawn(Self::send_all(Arc::clone(client), Arc::clone(namespace)));
+            let sending = Self::send_all(Arc::clone(client), Arc::clone(namespace));
+            if is_alone {
+                drop(spawn_eagerly(runtime, Box::pin(sending)));
+            } else {
+                runtime.spawn(sending);
+            }
             return false;
         }
         submission != Submission::Blocking
@@ -170,7 +209,8 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
                 continue;
             }
             queue.due = true;
-            if queue.in_flight < C::LIMITS.in_flight {
+            let wanted = queue.bytes.div_ceil(C::LIMITS.parallel_bytes);
+            for _ in 0..wanted.min(queue.free(&C::LIMITS)) {
                 queue.in_flight += 1;
                 runtime.spawn(Self::send_all(Arc::clone(client), Arc::clone(namespace)));
             }
@@ -249,13 +289,15 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
         let (mut documents, mut callers) = (Vec::new(), Vec::new());
         let (mut bytes, mut freed) = (0, 0);
         let mut dropped = Vec::new();
+        let limit = queue.command_bytes(&C::LIMITS);
         while let Some(next) = queue.queued.front().filter(|_| queue.due) {
             let size = C::size(&next.document);
-            if !documents.is_empty() && (bytes + size > C::LIMITS.bytes || documents.len() == C::LIMITS.documents) {
+            if !documents.is_empty() && (bytes + size > limit || documents.len() == C::LIMITS.documents) {
                 break;
             }
             let Some(next) = queue.queued.pop_front() else { break };
             freed += size;
+            queue.bytes -= size;
             if next.caller.wanted() {
                 bytes += size;
                 documents.push(next.document);
@@ -286,6 +328,7 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
         while queue.queued.front().is_some_and(|next| next.number <= submitted) {
             let Some(next) = queue.queued.pop_front() else { break };
             freed += C::size(&next.document);
+            queue.bytes -= C::size(&next.document);
             callers.push(next.caller);
         }
         self.free(state, freed);
@@ -376,7 +419,15 @@ mod tests {
 
     impl SendBatch for Server {
         type Document = (usize, usize);
-        const LIMITS: Limits = Limits { documents: 10, bytes: 1000, in_flight: 2, worthwhile: 5 };
+        const LIMITS: Limits = Limits {
+            documents: 10,
+            bytes: 1000,
+            parallel_bytes: 400,
+            in_flight: 2,
+            large: 200,
+            large_in_flight: 3,
+            worthwhile: 5,
+        };
 
         fn size(document: &(usize, usize)) -> usize {
             document.1
@@ -428,7 +479,23 @@ mod tests {
         assert!(batches.iter().all(|batch| batch.len() <= 10));
         assert!(batches.iter().all(|batch| batch.iter().map(|number| 1 + number % 300).sum::<usize>() <= 1000));
         assert!(batches.len() < 250, "{} batches: nothing was merged", batches.len());
-        assert_eq!(server.max_in_flight.load(Ordering::SeqCst), 2);
+        assert!((2..=3).contains(&server.max_in_flight.load(Ordering::SeqCst)));
+        let state = server.insert_queue.state.lock().unwrap();
+        assert_eq!((state.queued_bytes, state.queues.len()), (0, 0));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn large_documents_are_sent_by_themselves_in_parallel() {
+        let server = Arc::new(Server::default());
+        let namespace = namespace();
+        let calls: Vec<_> = (1..30)
+            .map(|number| tokio::spawn(insert(Arc::clone(&server), Arc::clone(&namespace), (7 * number + 1, 300))))
+            .collect();
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        assert!(server.batches.lock().unwrap().iter().all(|batch| batch.len() == 1));
+        assert_eq!(server.max_in_flight.load(Ordering::SeqCst), 3);
         let state = server.insert_queue.state.lock().unwrap();
         assert_eq!((state.queued_bytes, state.queues.len()), (0, 0));
     }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bson::Document;
 
@@ -9,8 +10,25 @@ use bson::Document;
 pub type Caller = Arc<dyn Any + Send + Sync>;
 
 tokio::task_local! {
-    static CALLER: Caller;
+    static OPERATION: Operation;
     static UNOBSERVED: ();
+}
+
+/// What commands are sent for: one call, or the inserts of many calls in one command. All attempts and
+/// all batches of an operation have its id.
+#[derive(Clone)]
+pub struct Operation {
+    /// The id, which the events show.
+    pub id: u32,
+    /// The callers, in the order of their documents.
+    pub callers: Arc<[Caller]>,
+}
+
+impl Operation {
+    fn new(callers: Arc<[Caller]>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), callers }
+    }
 }
 
 /// Runs commands that are not reported to listeners, because no caller caused them.
@@ -24,8 +42,10 @@ pub struct DriverEvent {
     pub name: &'static str,
     /// The fields, with PyMongo's names where PyMongo has them.
     pub fields: Document,
-    /// The caller whose call caused the event.
-    pub caller: Option<Caller>,
+    /// The command or the reply, which a listener may never read.
+    pub body: Option<Document>,
+    /// The operation that the event is part of.
+    pub operation: Option<Operation>,
 }
 
 /// The kinds of events that a listener receives.
@@ -60,17 +80,44 @@ pub struct EventContext {
 
 impl EventContext {
     /// Runs `work` and attributes its events to the caller.
-    pub async fn scope<F: Future>(heard: Option<Self>, work: F) -> F::Output {
-        match heard.and_then(|heard| heard.caller) {
-            Some(caller) => CALLER.scope(caller, work).await,
-            None => work.await,
+    pub async fn scope<F: Future>(events: Option<&Self>, work: F) -> F::Output {
+        match events {
+            Some(Self { listener, caller: Some(caller) }) => {
+                attributed(listener, Arc::from([Arc::clone(caller)]), work).await
+            }
+            _ => work.await,
         }
     }
 }
 
-/// Returns the caller whose call the current task executes.
-pub(crate) fn current_caller() -> Option<Caller> {
-    CALLER.try_with(Arc::clone).ok()
+/// Runs `work` as one operation and attributes its events to the callers. If it is dropped before it has finished, the
+/// listener receives `command_interrupted`, since the driver does not report the end of a dropped command.
+pub(crate) async fn attributed<F: Future>(listener: &Arc<dyn Listener>, callers: Arc<[Caller]>, work: F) -> F::Output {
+    let operation = Operation::new(callers);
+    let mut unfinished = Unfinished { listener, operation: Some(operation.clone()) };
+    let output = OPERATION.scope(operation, work).await;
+    unfinished.operation = None;
+    output
+}
+
+struct Unfinished<'a> {
+    listener: &'a Arc<dyn Listener>,
+    operation: Option<Operation>,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(operation) = self.operation.take() {
+            let fields = Document::new();
+            let event = DriverEvent { name: "command_interrupted", fields, body: None, operation: Some(operation) };
+            self.listener.notify(event);
+        }
+    }
+}
+
+/// Returns the operation that the current task executes.
+pub(crate) fn current_operation() -> Option<Operation> {
+    OPERATION.try_with(Clone::clone).ok()
 }
 
 /// Returns whether the current task runs commands that are not reported.

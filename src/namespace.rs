@@ -22,6 +22,11 @@ impl Namespace {
         Self { database: database.into(), collection: collection.into(), concerns: Arc::default() }
     }
 
+    /// Returns the same namespace with the server's default write concern.
+    pub(crate) fn with_default_write_concern(&self) -> Self {
+        Self { concerns: Arc::new(self.concerns.with_default_write_concern()), ..self.clone() }
+    }
+
     /// Returns whether both name the same collection, regardless of their options.
     pub fn is_named_as(&self, other: &Self) -> bool {
         self.database == other.database && self.collection == other.collection

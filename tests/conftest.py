@@ -13,12 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect.eaas.mongodb.cli import dev
 from hypothesis import settings
 from pymongo import MongoClient as PyMongoClient
-from pymongo.uri_parser import parse_uri
 
-from tests.servers import GIVEN_URI, Namespace, network_namespace, secantusdb
+from tests.servers import (
+    GIVEN_URI,
+    SERVER,
+    SERVERS,
+    Namespace,
+    gateway,
+    network_namespace,
+    nx_27017,
+    plain_address,
+    secantusdb,
+)
 
 # Those need the runner's environment: `python -m tests.example`.
 collect_ignore = ["runner"]
@@ -32,11 +40,23 @@ settings.register_profile("random", derandomize=False, deadline=None, database=N
 settings.load_profile("fixed")
 
 
+# The databases of tests: with fixed names, and with names that begin like these.
+DATABASES = ["app", "elsewhere", "wire"]
+PREFIXES = ["comparison_", "end_to_end_", "every_event_", "managers_", "store_event_", "tests_"]
+
+
+def is_of_tests(database: str) -> bool:
+    """Whether tests use a database of this name."""
+    return database in DATABASES or database.startswith(tuple(PREFIXES))
+
+
 # What `--fast` leaves out: modules that compare with PyMongo call by call, run the real runner, or start
 # servers and processes of their own in most tests. Property tests are left out too.
 SLOW = ["comparison", "test_apps.py", "test_check.py", "test_cli.py", "test_driver.py", "test_end_to_end.py"]
 SLOW += ["test_gateway_contract.py", "test_gateway_operation.py", "test_gridfs.py", "test_processes.py"]
+SLOW += ["test_drop_in.py", "test_tracing.py"]
 SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_idle.py", "test_real_objects.py"]
+SLOW += ["test_libraries.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,28 +87,33 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def mongodb_address() -> Iterator[tuple[str, int]]:
-    """Host and port of the MongoDB that tests share: that of `TEST_MONGODB_URI`, or a SecantusDB of this process."""
-    if GIVEN_URI is None:
+def mongodb_uri() -> Iterator[str]:
+    """The MongoDB that tests share: that of `TEST_MONGODB_URI`, or a server of this process."""
+    if GIVEN_URI is not None:
+        yield GIVEN_URI
+    elif SERVER == "nx-27017":
+        with nx_27017() as (_, port):
+            yield f"mongodb://127.0.0.1:{port}/"
+    elif SERVER == "SecantusDB":
         # A change stream that starts in the past reads all of the oplog.
         with secantusdb(0, None, "--oplog-max-entries", "5000") as (_, port):
-            yield "127.0.0.1", port
-        return
-    parsed = parse_uri(GIVEN_URI)
-    if len(parsed["nodelist"]) != 1 or parsed["username"] is not None or parsed["options"] or parsed["database"]:
-        raise pytest.UsageError("TEST_MONGODB_URI must name one host, and nothing more: mongodb://HOST:PORT/")
-    yield parsed["nodelist"][0]
+            yield f"mongodb://127.0.0.1:{port}/"
+    else:
+        raise pytest.UsageError(f"TEST_SERVER must be one of {', '.join(SERVERS)}")
+
+
+@pytest.fixture(scope="session")
+def mongodb_address(mongodb_uri: str) -> tuple[str, int]:
+    """Its host and port, for tests that connect to it by a proxy of their own."""
+    address = plain_address(mongodb_uri)
+    if address is None:
+        pytest.skip("needs one MongoDB on this machine, without TLS and users, and TEST_MONGODB_URI names another")
+    return address
 
 
 @pytest.fixture(scope="session")
 def mongodb_port(mongodb_address: tuple[str, int]) -> int:
     return mongodb_address[1]
-
-
-@pytest.fixture(scope="session")
-def mongodb_uri(mongodb_address: tuple[str, int]) -> str:
-    host, port = mongodb_address
-    return f"mongodb://{host}:{port}/"
 
 
 @pytest.fixture(scope="session")
@@ -101,21 +126,27 @@ def pymongo_client(mongodb_uri: str) -> Iterator[PyMongoClient[dict[str, Any]]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def given_mongodb(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave nothing in a MongoDB that is not ours."""
+    """Leave nothing in a MongoDB that is not ours, and touch nothing that was there."""
     if GIVEN_URI is None:
         yield
         return
     client = request.getfixturevalue("pymongo_client")
-    before = set(client.list_database_names())
+    there = sorted(name for name in client.list_database_names() if is_of_tests(name))
+    if there:
+        raise pytest.UsageError(
+            f"TEST_MONGODB_URI names a MongoDB that has the databases {', '.join(there)}: the tests would change "
+            "them. Drop them if an earlier run was killed, or name another MongoDB"
+        )
     yield
-    for name in set(client.list_database_names()) - before:
-        client.drop_database(name)
+    for name in client.list_database_names():
+        if is_of_tests(name):
+            client.drop_database(name)
 
 
 @pytest.fixture(scope="session")
 def gateway_url(mongodb_uri: str) -> Iterator[str]:
     """The base URL of a gateway in front of that MongoDB."""
-    with dev.gateway(mongodb_uri, API_KEY) as (_, url):
+    with gateway(mongodb_uri, API_KEY) as (_, url):
         yield url
 
 
@@ -129,16 +160,16 @@ def names() -> tuple[str, str]:
 
 
 @pytest.fixture
-def config(mongodb_address: tuple[str, int], gateway_url: str, names: tuple[str, str]) -> dict[str, str]:
+def config(mongodb_uri: str, gateway_url: str, names: tuple[str, str]) -> dict[str, str]:
     """The variables of both paths, to one collection of the test's own."""
-    host, port = mongodb_address
+    address = plain_address(mongodb_uri)
     return {
         "DB": names[0],
         "DATA_API_ENDPOINT": gateway_url,
         "API_KEY": API_KEY,
         "CLUSTER": "Cluster0",
         "HTTP_COLLECTION": names[1],
-        "DB_HOST": f"{host}:{port}",
+        "DB_HOST": f"{address[0]}:{address[1]}" if address else mongodb_uri,
         "DB_USER": "",
         "DB_PASSWORD": "",
         "DRIVER_COLLECTION": names[1],

@@ -2,8 +2,8 @@
 
 They are the example extension's own, and those of what rests on `connect-eaas-core`.
 
-That environment has no MongoDB of its own (as a user's may have none): it gets that of
-`TEST_MONGODB_URI`, or ours.
+That environment has no servers of its own (as a user's may have none): it gets the MongoDB of
+`TEST_MONGODB_URI`, or ours, and a gateway in front of it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from connect.eaas.mongodb.cli import dev
-
 from demo.runner import EXAMPLE, RUNNER_ENVIRONMENT
+from tests import servers
 
 
 def main() -> int:
     """Run them; give pytest's exit status."""
     with contextlib.ExitStack() as stack:
-        uri = os.environ.get("TEST_MONGODB_URI")
+        uri = servers.GIVEN_URI
         if not uri:
-            _, port = stack.enter_context(dev.mongodb())
+            _, port = stack.enter_context(servers.mongodb())
             uri = f"mongodb://127.0.0.1:{port}/"
+        key = servers.new_api_key()
+        _, url = stack.enter_context(servers.gateway(uri, key))
         command = [str(RUNNER_ENVIRONMENT / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider"]
         tests = Path(__file__).parent / "runner"
-        environment = {**os.environ, "TEST_MONGODB_URI": uri, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "TEST_MONGODB_URI": uri, "TEST_GATEWAY_URL": url, "TEST_GATEWAY_KEY": key}
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
         options = ["-c", str(tests / "pytest.ini"), "--import-mode=importlib"]
         ended = [
             subprocess.run(command, cwd=EXAMPLE, env=environment, check=False).returncode,

@@ -15,13 +15,14 @@ from typing import Any
 
 import httpx
 from connect.eaas.mongodb import _native
-from connect.eaas.mongodb.cli import dev
+
+from tests.servers import Server
 
 
 class Gateway:
     """A running gateway, its files, and a client for it."""
 
-    def __init__(self, server: dev.Server, url: str, folder: Path) -> None:
+    def __init__(self, server: Server, url: str, folder: Path) -> None:
         self.server = server
         self.url = url
         self.folder = folder
@@ -71,7 +72,7 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
     raise AssertionError(f"the condition was not met within {seconds} s")
 
 
-class LoggedServer(dev.Server):
+class LoggedServer(Server):
     """A server that keeps all lines of its output."""
 
     def _read(self) -> None:

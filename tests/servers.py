@@ -1,4 +1,4 @@
-"""Servers for tests: SecantusDB with switches of its own, servers that misbehave, a network of their own."""
+"""Servers for tests: SecantusDB, nx-27017, gateways, servers that misbehave, a network of their own."""
 
 from __future__ import annotations
 
@@ -10,41 +10,102 @@ import shutil
 import socket
 import socketserver
 import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from connect.eaas.mongodb.cli import dev
-from connect.eaas.mongodb.cli.dev import free_port
+from connect.eaas.mongodb.cli.dev import (
+    START_SECONDS,
+    STOP_SECONDS,
+    DevelopmentError,
+    Server,
+    free_port,
+    gateway,
+    mongodb,
+    new_api_key,
+    secantusdb_command,
+)
+from pymongo.uri_parser import parse_uri
 
-__all__ = ["Canned", "Namespace", "Relay", "answered", "canned", "free_port", "network_namespace", "relay"]
-__all__ += ["needs_secantusdb", "secantusdb", "silent"]
+# `connect-mongodb dev` starts its servers in the same way as the tests.
+__all__ = ["START_SECONDS", "STOP_SECONDS", "DevelopmentError", "Server", "free_port", "gateway", "mongodb"]
+__all__ += ["new_api_key", "secantusdb_command"]
+__all__ += ["GIVEN_URI", "SERVER", "SERVERS", "Canned", "Namespace", "Relay", "answered", "canned", "needs_secantusdb"]
+__all__ += ["network_namespace", "nx_27017", "plain_address", "relay", "secantusdb", "silent", "with_options"]
 
 GIVEN_URI = os.environ.get("TEST_MONGODB_URI")
+"""The MongoDB to test with, in place of a server that the tests start."""
+
+SERVERS = ("SecantusDB", "nx-27017")
+SERVER = os.environ.get("TEST_SERVER", SERVERS[0])
+"""The server that the tests start, if `GIVEN_URI` does not name one."""
 
 
 def needs_secantusdb() -> None:
-    """Skip the test where `TEST_MONGODB_URI` names the MongoDB to test with."""
+    """Skip the test where the tests use another server."""
     if GIVEN_URI:
         pytest.skip("needs a SecantusDB of its own, and TEST_MONGODB_URI names another server")
+    if SERVER != "SecantusDB":
+        pytest.skip(f"needs a SecantusDB of its own, and TEST_SERVER is {SERVER}")
+
+
+def plain_address(uri: str) -> tuple[str, int] | None:
+    """The address in a connection string that has one host of this machine, and neither a user nor options."""
+    if uri.startswith("mongodb+srv://"):
+        return None
+    parsed = parse_uri(uri)
+    if len(parsed["nodelist"]) != 1 or parsed["username"] is not None or parsed["options"] or parsed["database"]:
+        return None
+    host, port = parsed["nodelist"][0]
+    return (host, port) if host in ("127.0.0.1", "localhost") and port else None
+
+
+def with_options(uri: str, **options: str) -> str:
+    """A connection string with more options."""
+    head, _, query = uri.partition("?")
+    if "/" not in head.partition("://")[2]:
+        head += "/"
+    more = [f"{name}={quote(value, safe='')}" for name, value in options.items()]
+    return f"{head}?{'&'.join([*filter(None, query.split('&')), *more])}"
 
 
 @contextlib.contextmanager
-def secantusdb(port: int = 0, data_dir: str | None = None, *arguments: str) -> Iterator[tuple[dev.Server, int]]:
+def secantusdb(port: int = 0, data_dir: str | None = None, *arguments: str) -> Iterator[tuple[Server, int]]:
     """Run a SecantusDB of the test's own: one with users, TLS or fail points, or one that is stopped.
 
-    Skip the test where `TEST_MONGODB_URI` names the MongoDB to test with.
+    Skip the test where the tests use another server.
     """
     needs_secantusdb()
-    with dev.mongodb(port, data_dir, *arguments) as (server, at):
+    with mongodb(port, data_dir, *arguments) as (server, at):
         try:
             yield server, at
         finally:
             if data_dir is None:
                 # Nothing is kept: no need to end it politely.
                 server.process.kill()
+
+
+@contextlib.contextmanager
+def nx_27017() -> Iterator[tuple[Server, int]]:
+    """Run nx-27017, a server that shares no code with SecantusDB, with its data in memory."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="nx-27017-", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-c", "from nx_27017.nx_27017 import main; main()"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--data-dir", "memory"]
+        command += ["--pid-file", f"{folder}/pid", "--log-file", f"{folder}/log"]
+        server = Server("nx-27017", command)
+        try:
+            server.wait_for_port(port)
+            yield server, port
+        finally:
+            # Nothing is kept: no need to end it politely.
+            server.process.kill()
+            server.stop()
 
 
 @dataclass

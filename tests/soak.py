@@ -45,9 +45,10 @@ from typing import Any, Final
 
 from bson import json_util
 from bson.json_util import JSONMode, JSONOptions
-from connect.eaas.mongodb.cli import dev
 from pymongo import MongoClient as PyMongoClient
 from pymongo.errors import PyMongoError
+
+from tests import servers
 
 DATABASE = "soak"
 COLLECTIONS = 4
@@ -125,7 +126,7 @@ class FragileMongoDB:
     """A SecantusDB that is killed, and started again on its data and its port."""
 
     def __init__(self, folder: str, ledger: Ledger) -> None:
-        self.port = dev.free_port()
+        self.port = servers.free_port()
         self.kills = 0
         self.away = False
         """From just before it is killed until the gateway gives answers of its successor's."""
@@ -134,7 +135,7 @@ class FragileMongoDB:
         self._ledger = ledger
         self._back_at: float | None = None
         self._running = contextlib.ExitStack()
-        self._server: dev.Server | None = None
+        self._server: servers.Server | None = None
 
     @property
     def uri(self) -> str:
@@ -144,7 +145,7 @@ class FragileMongoDB:
 
     def start(self) -> None:
         """Start it, on the data that there is."""
-        self._server, _ = self._running.enter_context(dev.mongodb(self.port, self._folder))
+        self._server, _ = self._running.enter_context(servers.mongodb(self.port, self._folder))
 
     def kill(self) -> None:
         """End it with SIGKILL."""
@@ -662,7 +663,7 @@ def sample(pid: int) -> Sample:
 class Watch:
     """Looks at the gateway every second, and says how it goes."""
 
-    def __init__(self, gateway: dev.Server, mongodb: FragileMongoDB, ledger: Ledger) -> None:
+    def __init__(self, gateway: servers.Server, mongodb: FragileMongoDB, ledger: Ledger) -> None:
         self.samples: list[Sample] = []
         """Those after the warm-up."""
         self._gateway = gateway
@@ -720,7 +721,13 @@ def check_growth(samples: list[Sample], ledger: Ledger) -> None:
 
 
 async def load(
-    gateway: dev.Server, url: str, key: str, mongodb: FragileMongoDB, ledger: Ledger, seconds: float, connections: int
+    gateway: servers.Server,
+    url: str,
+    key: str,
+    mongodb: FragileMongoDB,
+    ledger: Ledger,
+    seconds: float,
+    connections: int,
 ) -> list[Worker]:
     """Run the load, and stop the gateway at the end of it, with its connections open; give the workers."""
     until = time.monotonic() + seconds
@@ -742,13 +749,13 @@ async def load(
     return workers
 
 
-def stop(gateway: dev.Server, ledger: Ledger) -> None:
+def stop(gateway: servers.Server, ledger: Ledger) -> None:
     """Stop the gateway: it ends with status 0, and has said where it listened and that MongoDB was away."""
     gateway.process.terminate()
     try:
-        status = gateway.process.wait(dev.STOP_SECONDS)
+        status = gateway.process.wait(servers.STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        ledger.fault(f"the gateway did not end within {dev.STOP_SECONDS} seconds")
+        ledger.fault(f"the gateway did not end within {servers.STOP_SECONDS} seconds")
         return
     gateway.stop()
     if status != 0:
@@ -794,19 +801,19 @@ def summarize(mongodb: FragileMongoDB, ledger: Ledger, seconds: float) -> None:
 
 def soak(seconds: float, connections: int) -> Ledger:
     """Run it, and say what happened; give what came of it."""
-    ledger, key, begun = Ledger(), dev.new_api_key(), time.monotonic()
+    ledger, key, begun = Ledger(), servers.new_api_key(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="connect-mongodb-soak-", ignore_cleanup_errors=True) as folder:
         mongodb = FragileMongoDB(folder, ledger)
         try:
             mongodb.start()
             create_indexes(mongodb)
-            with dev.gateway(mongodb.uri, key) as (gateway, url):
+            with servers.gateway(mongodb.uri, key) as (gateway, url):
                 workers = asyncio.run(load(gateway, url, key, mongodb, ledger, seconds, connections))
             # What was acknowledged last must survive it too.
             mongodb.kill()
             mongodb.start()
             check_stored(mongodb, workers, ledger)
-        except (dev.DevelopmentError, PyMongoError) as error:
+        except (servers.DevelopmentError, PyMongoError) as error:
             ledger.fault(str(error))
         finally:
             mongodb.stop()

@@ -22,11 +22,11 @@ import pytest
 import trustme
 from click.testing import CliRunner
 from connect.eaas.mongodb import VARIABLES
-from connect.eaas.mongodb.cli import dev, main
+from connect.eaas.mongodb.cli import main
 from pymongo import MongoClient as PyMongoClient
 
 from tests.conftest import API_KEY
-from tests.servers import Namespace, answered, free_port, relay, secantusdb, silent
+from tests.servers import Namespace, answered, free_port, relay, secantusdb, secantusdb_command, silent, with_options
 
 PASSWORD = "hunter2:/@%ü"
 WRONG = "hunter3-hunter3"
@@ -138,6 +138,13 @@ def guarded_config(guarded: str, certificates: dict[str, str], config: dict[str,
     return driver_only(config, DB_HOST=guarded, DB_USER="writer", DB_PASSWORD=PASSWORD, DB_OPTIONS=options)
 
 
+@pytest.fixture(autouse=True)
+def _plain(request: pytest.FixtureRequest) -> None:
+    """Which checks there are depends on TLS and users: those of the shared MongoDB have neither."""
+    if "config" in request.fixturenames:
+        request.getfixturevalue("mongodb_address")
+
+
 # What works.
 
 
@@ -188,7 +195,7 @@ def test_ssl_cert_file_is_trusted_too(
 
 
 def test_times_of_the_variables_give_way_to_the_command_s(config: dict[str, str]) -> None:
-    uri = f"mongodb://{config['DB_HOST']}/?serverSelectionTimeoutMS=1"
+    uri = with_options(f"mongodb://{config['DB_HOST']}", serverSelectionTimeoutMS="1")
     assert check(driver_only(config, DB_HOST=uri, DB_OPTIONS="connectTimeoutMS=1")).status == 0
 
 
@@ -437,6 +444,14 @@ def tls_before(url: str, certificate: str) -> Iterator[str]:
             thread.join()
 
 
+def test_unacknowledged_writes_are_a_fault(config: dict[str, str]) -> None:
+    found = check(driver_only(config, DB_OPTIONS="w=0"))
+    assert found.failures("driver") == [
+        ("variables", "the event store needs acknowledged writes: remove the write concern w=0, or use w=1")
+    ]
+    assert "write" in found.skipped("driver")
+
+
 def test_the_data_api_s_certificate_is_checked(
     config: dict[str, str], certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -456,7 +471,7 @@ def test_the_servers_of_an_srv_record_are_checked(
 ) -> None:
     create_users(str(tmp_path))
     pem = certificates["server"]
-    mongodb = [dev.secantusdb_command(), "--host", "127.0.0.1", "--port", "27017", "--storage-path", str(tmp_path)]
+    mongodb = [secantusdb_command(), "--host", "127.0.0.1", "--port", "27017", "--storage-path", str(tmp_path)]
     mongodb += ["--auth", "--tls-cert-file", pem, "--tls-key-file", pem, "--log-level", "ERROR"]
     variables = driver_only(config, DB_HOST="cluster0.connect.test", DB_USER="writer", DB_PASSWORD=PASSWORD)
     variables["DB_OPTIONS"] = f"tlsCAFile={certificates['ca']}"

@@ -69,7 +69,14 @@ def test_an_unreadable_key_file_is_one_line_and_status_2(tmp_path: Path, text: s
 
 @pytest.mark.parametrize(
     "uri",
-    ["http://h", "mongodb://", "mongodb://u:hunter2%zz@h", "mongodb://u:hunter2@h:x", "mongodb://h/?a=b"],
+    [
+        "http://h",
+        "mongodb://",
+        "mongodb://u:hunter2%zz@h",
+        "mongodb://u:hunter2@h:x",
+        "mongodb://h/?a=b",
+        "mongodb://h/?w=0",
+    ],
 )
 def test_a_bad_uri_is_one_line_and_status_2(uri: str, key_file: str) -> None:
     for arguments, environment in ((["--mongodb-uri", uri], {}), ([], {"MONGODB_URI": uri})):

@@ -24,11 +24,11 @@ from connect.eaas.mongodb import (
     MongoClient,
     drain_store,
 )
-from connect.eaas.mongodb.cli import dev
 from pymongo.errors import AutoReconnect, PyMongoError
 
 from tests.conftest import API_KEY
 from tests.proxies import Proxy, proxy
+from tests.servers import gateway
 
 # What is promised is a few seconds; this is only against hangs.
 BOUND_SECONDS = 20
@@ -179,7 +179,7 @@ async def test_the_store_is_drained_within_bounds(server: Proxy, config: dict[st
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_gateway_stops(mongodb_port: int, names: tuple[str, str], stop: signal.Signals) -> None:
-    with proxy(mongodb_port) as server, dev.gateway(server.uri, API_KEY) as (running, url):
+    with proxy(mongodb_port) as server, gateway(server.uri, API_KEY) as (running, url):
         place = {"dataSource": "any", "database": names[0], "collection": names[1]}
 
         def post(action: str, body: dict[str, Any]) -> int:

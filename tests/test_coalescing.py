@@ -96,8 +96,10 @@ async def test_a_refused_batch_of_the_data_api_is_asked_for_one_by_one() -> None
 
 
 @pytest.mark.parametrize("coalesce", [True, False])
-async def test_merging_can_be_switched_off(config: dict[str, str], reader: Any, coalesce: bool) -> None:
-    client = AsyncMongoClient(f"mongodb://{config['DB_HOST']}/", coalesce=coalesce)
+async def test_merging_can_be_switched_off(
+    mongodb_uri: str, config: dict[str, str], reader: Any, coalesce: bool
+) -> None:
+    client = AsyncMongoClient(mongodb_uri, coalesce=coalesce)
     collection = client[config["DB"]][config["DRIVER_COLLECTION"]]
     await asyncio.gather(*(collection.insert_one({"_id": n}) for n in range(100)))
     with pytest.raises(DuplicateKeyError):
@@ -120,7 +122,7 @@ async def test_collections_do_not_wait_for_each_other(config: dict[str, str], py
 
 async def test_documents_too_large_are_refused_alone(config: dict[str, str], reader: Any) -> None:
     collection = AsyncMongoClient.from_config(config).get_default_collection()
-    calls = [collection.insert_one({"_id": n, "text": "x" * (2**24 if n == 3 else 10)}) for n in range(6)]
+    calls = [collection.insert_one({"_id": n, "text": "x" * (2**25 if n == 3 else 10)}) for n in range(6)]
     done = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome).__name__ for outcome in done] == [
         "DocumentTooLarge" if n == 3 else "InsertOneResult" for n in range(6)
@@ -147,8 +149,8 @@ async def test_documents_that_cannot_be_stored_are_refused_alone(config: dict[st
     assert reader.count_documents({}) == 29 - len(failed)
 
 
-async def test_neighbours_share_commands(config: dict[str, str]) -> None:
-    async with _counting_proxy(*config["DB_HOST"].split(":")) as (port, inserts):
+async def test_neighbours_share_commands(mongodb_address: tuple[str, int], config: dict[str, str]) -> None:
+    async with _counting_proxy(*mongodb_address) as (port, inserts):
         client = AsyncMongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true")
         await asyncio.gather(*(client[config["DB"]].c.insert_one({}) for _ in range(500)))
         batches = len(inserts)
@@ -157,7 +159,7 @@ async def test_neighbours_share_commands(config: dict[str, str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _counting_proxy(host: str, port: str) -> AsyncIterator[tuple[int, list[int]]]:
+async def _counting_proxy(host: str, port: int) -> AsyncIterator[tuple[int, list[int]]]:
     """A proxy that sees the insert commands that pass."""
     inserts: list[int] = []
     serving: list[asyncio.Task[Any]] = []

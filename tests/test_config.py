@@ -201,15 +201,13 @@ def test_clients_take_pymongos_arguments() -> None:
         "mongodb://u:hunter2@",
         "mongodb://u:hun/ter2@h",
         "mongodb://u:hunter2%zz@h",
-        "mongodb://h:port",
-        "mongodb://h/a.b",
+        "mongodb://h:hunter2",
         "mongodb+srv://h.x.y:1",
-        "mongodb://h/?w=-1",
-        "mongodb://h/?noSuchOption=1",
+        "mongodb://h/?hunter2",
     ],
 )
 def test_bad_uris_are_refused_without_showing_a_secret(uri: str) -> None:
-    with pytest.raises((InvalidURI, ConfigurationError)) as refused:
+    with pytest.raises((InvalidURI, ConfigurationError, ValueError)) as refused:
         MongoClient(uri)
     assert "hunter2" not in str(refused.value)
     assert "hun/ter2" not in str(refused.value)

@@ -11,14 +11,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from connect.eaas.mongodb.cli import dev
 
 from demo.chaos import fragile_servers, run_chaos
 from demo.job import run_job, servers
 from demo.local_connect import local_connect
 from demo.purchase_requests import purchase_requests
 from demo.runner import ROOT, RUNNER_ENVIRONMENT, cextrun
-from tests.servers import GIVEN_URI, needs_secantusdb
+from tests.servers import GIVEN_URI, START_SECONDS, needs_secantusdb
 
 RUNNER_PYTHON = RUNNER_ENVIRONMENT / "bin" / "python"
 
@@ -98,7 +97,7 @@ def test_the_snippet_runs_on_the_wheel_beside_connect_eaas_core() -> None:
             )
         finally:
             server.terminate()
-            server.wait(dev.START_SECONDS)
+            server.wait(START_SECONDS)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("InsertOneResult(ObjectId('") == 2
 

@@ -21,10 +21,9 @@ import httpx
 import jwt
 import pytest
 import trustme
-from connect.eaas.mongodb.cli import dev
 
 from tests.gateways import Gateway, at_once, create_key, gateway, trusting, until
-from tests.servers import free_port, secantusdb
+from tests.servers import Server, free_port, secantusdb, with_options
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "operation"}
 
@@ -200,7 +199,7 @@ def test_a_token_and_a_key_of_the_same_name_have_separate_rates(mongodb_uri: str
 
 
 @pytest.fixture
-def stopped(tmp_path: Path) -> Iterator[tuple[dev.Server, str]]:
+def stopped(tmp_path: Path) -> Iterator[tuple[Server, str]]:
     """A MongoDB server that a test can suspend."""
     with secantusdb(0, str(tmp_path / "data")) as (server, port):
         try:
@@ -210,7 +209,7 @@ def stopped(tmp_path: Path) -> Iterator[tuple[dev.Server, str]]:
             server.process.kill()
 
 
-def test_requests_time_out_and_their_number_is_limited(stopped: tuple[dev.Server, str], tmp_path: Path) -> None:
+def test_requests_time_out_and_their_number_is_limited(stopped: tuple[Server, str], tmp_path: Path) -> None:
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     limits = "[limits]\nrequests = 2\nrequest_seconds = 1"
     with gateway(tmp_path, configured(uri, tables=limits)) as running:
@@ -283,7 +282,7 @@ def test_metrics_count_requests_and_have_bounded_labels(mongodb_uri: str, tmp_pa
         assert len(more) < 40
 
 
-def test_a_client_that_disconnects_is_counted(stopped: tuple[dev.Server, str], tmp_path: Path) -> None:
+def test_a_client_that_disconnects_is_counted(stopped: tuple[Server, str], tmp_path: Path) -> None:
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     with gateway(tmp_path, configured(uri)) as running:
         assert running.post("findOne", TARGET, key).status_code == 200
@@ -301,7 +300,7 @@ def test_a_client_that_disconnects_is_counted(stopped: tuple[dev.Server, str], t
 
 def test_each_request_is_logged_without_secrets(mongodb_uri: str, tmp_path: Path) -> None:
     key = create_key(tmp_path, "shop")
-    with gateway(tmp_path, configured(f"{mongodb_uri}?appName=hunter2-in-the-uri")) as running:
+    with gateway(tmp_path, configured(with_options(mongodb_uri, appName="hunter2-in-the-uri"))) as running:
         response = running.post("insertOne", TARGET | {"document": {"secret": "hunter2-of-the-document"}}, key)
         line = running.logged(lambda line: line.get("request_id") == response.headers["x-request-id"])
         assert line["caller"] == "shop"
@@ -396,7 +395,7 @@ def traced(
     tap.server.close()
 
 
-def test_shutdown_ends_within_the_grace_period(stopped: tuple[dev.Server, str], tmp_path: Path) -> None:
+def test_shutdown_ends_within_the_grace_period(stopped: tuple[Server, str], tmp_path: Path) -> None:
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     with gateway(tmp_path, configured(uri, more="grace_seconds = 1.5")) as running:
         assert running.post("insertOne", TARGET | {"document": {}}, key).status_code == 201

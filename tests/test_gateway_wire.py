@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import API_KEY
 from tests.gateways import gateway, trusting
+from tests.servers import with_options
 
 BODY = json.dumps({"dataSource": "a", "database": "wire", "collection": "c", "document": {"way": "front"}}).encode()
 HIDDEN_BODY = BODY.replace(b"front", b"hidden")
@@ -189,7 +190,7 @@ def test_the_steps_of_the_documentation_work(
     leaf.private_key_pem.write_to_path("tls.key")
     Path("tls.crt").write_bytes(b"".join(part.bytes() for part in leaf.cert_chain_pems))
     replica_set = pymongo_client.admin.command("hello")["setName"]
-    monkeypatch.setenv("CLUSTER0_URI", f"{mongodb_uri}?replicaSet={replica_set}")
+    monkeypatch.setenv("CLUSTER0_URI", with_options(mongodb_uri, replicaSet=replica_set))
     with gateway(tmp_path, first_toml.replace('listen = "0.0.0.0:8443"\n', "")) as running:
         # The request of the page.
         url, *_ = re.findall(r"https://\S+", commands[2])

@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import pytest
 from connect.eaas.mongodb import AsyncDataApiClient, AsyncMongoClient, DataApiClient, MongoClient
-from connect.eaas.mongodb.cli import dev
 from connect.eaas.mongodb.gridfs import AsyncGridFSBucket, GridFSBucket
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany
 from pymongo import MongoClient as UntypedPyMongoClient
 
 from tests.conftest import API_KEY
 from tests.proxies import Proxy, proxy
+from tests.servers import gateway
 
 PyMongoClient: Any = UntypedPyMongoClient
 
@@ -291,7 +291,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def gateway_behind(server: Proxy) -> Iterator[str]:
     """A gateway whose MongoDB is behind the proxy."""
-    with dev.gateway(server.uri, API_KEY) as (_, url):
+    with gateway(server.uri, API_KEY) as (_, url):
         yield url
 
 

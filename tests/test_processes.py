@@ -156,15 +156,14 @@ def test_a_blocking_call_releases_the_gil() -> None:
     assert progress > 5
 
 
-async def test_a_closed_client_says_so(config: dict[str, str]) -> None:
-    uri = f"mongodb://{config['DB_HOST']}/"
-    client = MongoClient(uri)
+async def test_a_closed_client_says_so(mongodb_uri: str) -> None:
+    client = MongoClient(mongodb_uri)
     client.a.b.find_one()
     client.close()
     client.close()
     with pytest.raises(InvalidOperation, match="Cannot use MongoClient after close"):
         client.a.b.find_one()
-    async with AsyncMongoClient(uri) as other:
+    async with AsyncMongoClient(mongodb_uri) as other:
         await other.a.b.find_one()
     with pytest.raises(InvalidOperation, match="Cannot use AsyncMongoClient after close"):
         await other.a.b.find_one()

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from bson import Binary, Code, Int64
-from connect.eaas.mongodb.cli import dev
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.servers import free_port
 from tests.strategies import bson_scalars
 
 
@@ -28,7 +28,7 @@ def test_a_failure_is_reported_and_not_what_hypothesis_makes_of_it(kind: type[An
 
 
 def some_ports(into: Any) -> None:
-    into.put([dev.free_port() for _ in range(50)])
+    into.put([free_port() for _ in range(50)])
     # A port is reserved as long as its process runs.
     into.put(None)
     into.join()

@@ -12,6 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// (<https://www.mongodb.com/docs/manual/reference/limits/>).
 pub const MAX_DOCUMENT_SIZE: usize = 16 * 1024 * 1024;
 
+/// The maximum size of a command that is sent, as in PyMongo: that of a document, and room for the other fields.
+pub const MAX_COMMAND_SIZE: usize = MAX_DOCUMENT_SIZE + 16_382;
+
 /// The maximum nesting depth that is encoded. MongoDB itself rejects documents
 /// nested more than 100 levels deep.
 pub const MAX_DEPTH: usize = 1_000;

@@ -4,12 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::Document;
-use mongodb::options::{
-    Acknowledgment, AuthMechanism, ConnectionString, Credential, HostInfo, ReadPreference, ServerAddress, WriteConcern,
-};
+use mongodb::options::{AuthMechanism, ConnectionString, Credential, HostInfo, ReadPreference, ServerAddress};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::names::database_name;
+use crate::concern::{Concerns, check_write_concern, is_unacknowledged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redact;
 use crate::secret::Secret;
@@ -23,8 +22,10 @@ pub(super) const HOST_HELP: &str = "cluster0.x.mongodb.net, host:port[,host:port
 /// The settings of the driver path.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DriverSettings {
-    /// The connection string, including credentials.
+    /// The connection string for the driver, including credentials.
     pub uri: Secret,
+    /// The connection string with the options that this package implements itself.
+    pub complete_uri: Secret,
     /// The hosts of the connection string, for messages.
     pub hosts: String,
     /// The default database.
@@ -35,8 +36,104 @@ pub struct DriverSettings {
     pub server_selection_timeout: Duration,
     /// Whether to merge concurrent inserts of single documents into one command.
     pub coalesce: bool,
+    /// The time limits that the driver does not have.
+    pub time_limits: TimeLimits,
+    /// Whether the write concern of the connection string is `w=0`.
+    pub(crate) unacknowledged: bool,
     /// The passwords in the connection string, which messages must not contain.
     passwords: Vec<Secret>,
+}
+
+/// The time limits of a connection string that this package implements itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct TimeLimits {
+    /// `timeoutMS`: the time of a call, including its retries.
+    pub call: Option<Duration>,
+    /// `socketTimeoutMS`: how long to wait for a reply.
+    pub socket: Option<Duration>,
+    /// `waitQueueTimeoutMS`: how long to wait for a connection of a pool whose connections are all in use.
+    pub wait_queue: Option<Duration>,
+}
+
+impl TimeLimits {
+    /// Returns whether no command is limited.
+    pub fn is_unlimited_per_command(&self) -> bool {
+        self.socket.is_none() && self.wait_queue.is_none()
+    }
+}
+
+/// The options of [`TimeLimits`], in lower case and as spelled in MongoDB's documentation.
+const TIME_LIMITS: [(&str, &str); 3] =
+    [("timeoutms", "timeoutMS"), ("sockettimeoutms", "socketTimeoutMS"), ("waitqueuetimeoutms", "waitQueueTimeoutMS")];
+
+/// Removes the options of [`TimeLimits`] from a connection string.
+fn take_time_limits(uri: &str) -> Result<(String, TimeLimits)> {
+    let (rest, given) = uri_without_options(uri, &TIME_LIMITS.map(|(name, _)| name));
+    let mut limits = TimeLimits::default();
+    for (name, value) in given {
+        let name = name.to_lowercase();
+        let millis = value.parse::<f64>().ok().filter(|millis| (0.0..1e9).contains(millis));
+        let Some(millis) = millis else {
+            let shown = TIME_LIMITS.into_iter().find_map(|(lower, shown)| (lower == name).then_some(shown));
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                format!("the option {} must be a number of milliseconds below one billion", shown.unwrap_or_default()),
+            ));
+        };
+        // 0 is no limit, as in PyMongo.
+        let limit = (millis > 0.0).then(|| Duration::from_secs_f64(millis / 1000.0));
+        match name.as_str() {
+            "timeoutms" => limits.call = limit,
+            "sockettimeoutms" => limits.socket = limit,
+            _ => limits.wait_queue = limit,
+        }
+    }
+    Ok((rest, limits))
+}
+
+/// Removes options that have no effect here, and rejects those that the driver does not support.
+fn take_unsupported(uri: &str) -> Result<String> {
+    const NAMES: [&str; 3] = ["tlsallowinvalidhostnames", "tlscrlfile", "tlsdisableocspendpointcheck"];
+    let is = |name: &str, value: &str| {
+        uri_options(uri).any(|(given, text)| given.eq_ignore_ascii_case(name) && text.eq_ignore_ascii_case(value))
+    };
+    let fault = |what: &str| Err(Error::new(ErrorKind::Configuration, what));
+    if is("authMechanism", "GSSAPI") {
+        return fault(
+            "the option authMechanism=GSSAPI is not supported: use SCRAM-SHA-256, MONGODB-X509, PLAIN, MONGODB-AWS or \
+             MONGODB-OIDC",
+        );
+    }
+    let (mut rest, removed) = uri_without_options(uri, &NAMES);
+    for (name, value) in removed {
+        match (name.to_lowercase().as_str(), value.as_str()) {
+            ("tlscrlfile", _) => {
+                return fault(
+                    "the option tlsCRLFile is not supported: revoke trust with a tlsCAFile that lists only the \
+                     certificates to trust",
+                );
+            }
+            // The certificate is not verified at all.
+            ("tlsallowinvalidhostnames", "true")
+                if is("tlsAllowInvalidCertificates", "true") || is("tlsInsecure", "true") => {}
+            ("tlsallowinvalidhostnames", "true") => {
+                return fault(
+                    "the option tlsAllowInvalidHostnames is not supported: use a certificate that names the host, or \
+                     tlsAllowInvalidCertificates=true, which verifies neither the certificate nor the host name",
+                );
+            }
+            // As in PyMongo, an option that demands checks demands TLS.
+            (_, "false")
+                if !uri_options(&rest)
+                    .any(|(name, _)| ["tls", "ssl"].iter().any(|tls| name.eq_ignore_ascii_case(tls))) =>
+            {
+                rest = with_options(&rest, Some("tls=true"));
+            }
+            (_, "true" | "false") => {}
+            _ => return Err(Error::new(ErrorKind::Configuration, "an option of TLS is neither true nor false")),
+        }
+    }
+    Ok(rest)
 }
 
 impl fmt::Debug for DriverSettings {
@@ -70,12 +167,30 @@ impl DriverSettings {
         Self::with_callback(uri, false)
     }
 
+    /// Creates the settings of a gateway, whose requests have no time limit of their own.
+    ///
+    /// # Errors
+    /// As [`DriverSettings::from_uri`].
+    pub fn of_gateway(uri: &str) -> Result<Self> {
+        let settings = Self::from_uri(uri)?;
+        match settings.time_limits.call {
+            None => Ok(settings),
+            Some(_) => Err(Error::new(
+                ErrorKind::Configuration,
+                "the option timeoutMS is not supported by the gateway: use socketTimeoutMS",
+            )),
+        }
+    }
+
     /// Creates settings from a connection string. MONGODB-OIDC may use a callback if `has_callback`.
     ///
     /// # Errors
     /// As [`DriverSettings::from_uri`].
     pub fn with_callback(uri: &str, has_callback: bool) -> Result<Self> {
         let uri = if uri.contains("://") { uri.to_owned() } else { format!("mongodb://{uri}") };
+        let complete_uri = Secret::new(uri.as_str());
+        let (uri, time_limits) = take_time_limits(&uri)?;
+        let uri = take_unsupported(&uri)?;
         // The driver's error messages quote invalid parts, which may belong to a password.
         let parsed = ConnectionString::parse(&uri).map_err(|_| uri_fault(&uri))?;
         let passwords = uri_passwords(&uri);
@@ -89,32 +204,41 @@ impl DriverSettings {
                 Error::new(ErrorKind::InvalidUri, format!("the database in the connection string {problem}"))
             })?;
         }
-        let unsupported = ["socketTimeoutMS", "waitQueueTimeoutMS"]
-            .into_iter()
-            .find(|name| uri_options(&uri).any(|(given, _)| given.eq_ignore_ascii_case(name)));
-        if let Some(name) = unsupported {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                format!("the option {name} is not supported by the driver: remove it"),
-            ));
-        }
-        let unconfirmed = |concern: &WriteConcern| concern.w == Some(Acknowledgment::Nodes(0));
-        if parsed.write_concern.as_ref().is_some_and(unconfirmed) {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                "the option w=0 (unacknowledged writes) is not supported: remove it, or use w=1",
-            ));
+        if let Some(concern) = &parsed.write_concern {
+            check_write_concern(concern)?;
         }
         check_oidc(parsed.credential.as_ref(), has_callback)?;
         Ok(Self {
             uri: Secret::new(uri),
+            complete_uri,
             hosts,
             database: parsed.default_database,
             collection: None,
             server_selection_timeout: PYMONGO_SERVER_SELECTION_TIMEOUT,
             coalesce: true,
+            time_limits,
+            unacknowledged: parsed.write_concern.as_ref().is_some_and(is_unacknowledged),
             passwords,
         })
+    }
+
+    /// Returns whether the server acknowledges writes with these concerns, outside a transaction.
+    pub(crate) fn acknowledges(&self, concerns: &Concerns) -> bool {
+        match &concerns.write_concern {
+            Some(concern) => !is_unacknowledged(concern),
+            None => !self.unacknowledged,
+        }
+    }
+
+    /// Returns the settings, for a user whose writes must be acknowledged.
+    ///
+    /// # Errors
+    /// `Configuration` if the write concern is `w=0`.
+    pub fn acknowledged(self, user: &str) -> Result<Self> {
+        match self.unacknowledged {
+            true => Err(Error::new(ErrorKind::Configuration, needs_acknowledgment(user))),
+            false => Ok(self),
+        }
     }
 
     /// Returns the concerns and the read preference of the connection string.
@@ -158,6 +282,11 @@ impl DriverSettings {
     pub fn without_secrets(&self, message: &str) -> String {
         redact::hide_passwords(message, self.uri.expose(), &self.passwords)
     }
+}
+
+/// Returns the message for unacknowledged writes of a user that needs their results.
+pub(crate) fn needs_acknowledgment(user: &str) -> String {
+    format!("{user} needs acknowledged writes: remove the write concern w=0, or use w=1")
 }
 
 /// Checks that MONGODB-OIDC, if it is used, has a callback or an environment.
@@ -218,18 +347,6 @@ pub fn uri_with_options(uri: &str, options: &[(String, String)]) -> String {
     with_options(&uri, Some(&query.join("&")))
 }
 
-/// Adds credentials to a connection string, like the arguments `username` and `password` of a client.
-pub fn uri_with_credentials(uri: &str, user: &str, password: Option<&str>) -> String {
-    let (scheme, rest) = uri.split_once("://").unwrap_or(("mongodb", uri));
-    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-    let credentials = match password {
-        Some(password) => userinfo(user, password),
-        None => format!("{}@", utf8_percent_encode(user, USERINFO)),
-    };
-    format!("{scheme}://{credentials}{hosts}{tail}")
-}
-
 pub(super) fn without_options(uri: &str) -> String {
     uri.split_once('?').map_or(uri, |(rest, _)| rest).to_owned()
 }
@@ -258,11 +375,15 @@ fn split_authority(uri: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
 }
 
+/// The options whose values are secret.
+pub(super) const SECRET_OPTIONS: [&str; 3] =
+    ["authMechanismProperties", "proxyPassword", "tlsCertificateKeyFilePassword"];
+
 /// Returns the secrets in a connection string, percent-encoded.
 fn uri_passwords(uri: &str) -> Vec<Secret> {
     let user = split_authority(uri).0.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-    let secret = ["authMechanismProperties", "proxyPassword", "tlsCertificateKeyFilePassword"];
-    let options = uri_options(uri).filter(|(name, _)| secret.iter().any(|known| known.eq_ignore_ascii_case(name)));
+    let is_secret = |name: &str| SECRET_OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let options = uri_options(uri).filter(|(name, _)| is_secret(name));
     user.into_iter().chain(options).map(|(_, value)| value).filter(|value| !value.is_empty()).map(Secret::new).collect()
 }
 
@@ -428,7 +549,10 @@ mod tests {
             ("mongodb+srv://hunter2:1/", "mongodb+srv://"),
             ("mongodb://", "no host"),
             ("hunter2://x", "scheme"),
-            ("mongodb://h/?socketTimeoutMS=5", "socketTimeoutMS is not supported"),
+            ("mongodb://h/?socketTimeoutMS=hunter2", "socketTimeoutMS must be a number"),
+            ("mongodb://h/?TIMEOUTMS=-1&appName=hunter2", "timeoutMS must be a number"),
+            ("mongodb://h/?tlsAllowInvalidHostnames=true&appName=hunter2", "tlsAllowInvalidHostnames"),
+            ("mongodb://h/?tlsCRLFile=hunter2", "tlsCRLFile"),
         ] {
             let error = DriverSettings::from_uri(uri).unwrap_err();
             assert!(error.message.contains(says), "{uri}: {}", error.message);

@@ -4,11 +4,12 @@
 mod connection_string;
 mod data_api;
 mod names;
+mod route;
 mod variables;
 
-pub use connection_string::{
-    ConnectionDefaults, DriverSettings, uri_with_credentials, uri_with_options, uri_without_options,
-};
+pub(crate) use connection_string::needs_acknowledgment;
+pub use connection_string::{ConnectionDefaults, DriverSettings, TimeLimits, uri_with_options, uri_without_options};
 pub use data_api::DataApiSettings;
 pub use names::{collection_name, database_name};
+pub use route::{TlsRoute, secrets, userinfo};
 pub use variables::{VARIABLES, Value, data_api_settings, driver_settings};

@@ -34,14 +34,14 @@ impl Variable {
 
 const DB: Variable = Variable::plain("DB", "the name of the database");
 const DATA_API_ENDPOINT: Variable = Variable::plain("DATA_API_ENDPOINT", ENDPOINT_HELP);
-const API_KEY: Variable = Variable::secure("API_KEY", "an API key of the Data API");
+pub(super) const API_KEY: Variable = Variable::secure("API_KEY", "an API key of the Data API");
 const CLUSTER: Variable = Variable::plain("CLUSTER", "the Data API's dataSource, e.g. Cluster0");
 const HTTP_COLLECTION: Variable = Variable::plain("HTTP_COLLECTION", "the collection of the Data API path");
-const DB_HOST: Variable = Variable::plain("DB_HOST", HOST_HELP);
+pub(super) const DB_HOST: Variable = Variable::plain("DB_HOST", HOST_HELP);
 const DB_USER: Variable = Variable::plain("DB_USER", "the database user");
-const DB_PASSWORD: Variable = Variable::secure("DB_PASSWORD", "the database user's password");
+pub(super) const DB_PASSWORD: Variable = Variable::secure("DB_PASSWORD", "the database user's password");
 const DRIVER_COLLECTION: Variable = Variable::plain("DRIVER_COLLECTION", "the collection of the driver path");
-const DB_OPTIONS: Variable = Variable::plain(
+pub(super) const DB_OPTIONS: Variable = Variable::plain(
     "DB_OPTIONS",
     "additional connection string options, e.g. maxPoolSize=20&tlsCAFile=/etc/ssl/ca.pem",
 );

@@ -723,7 +723,15 @@ impl AsRef<InsertQueue<Self>> for DataApiClient {
 /// batch can be resent one by one.
 impl SendBatch for DataApiClient {
     type Document = EjsonInsert;
-    const LIMITS: Limits = Limits { documents: 1_000, bytes: 2 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
+    const LIMITS: Limits = Limits {
+        documents: 1_000,
+        bytes: 2 * 1024 * 1024,
+        parallel_bytes: 128 * 1024,
+        in_flight: 4,
+        large: 32 * 1024,
+        large_in_flight: 32,
+        worthwhile: 32,
+    };
 
     fn size(document: &EjsonInsert) -> usize {
         document.ejson.len()

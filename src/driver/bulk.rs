@@ -6,9 +6,10 @@ use super::error::{Attempt, Attempted};
 use super::reply_check::Expected;
 use super::retryable::{self, WriteCommand};
 use super::session::Session;
-use super::{DriverClient, Namespace};
-use crate::codec::MAX_DOCUMENT_SIZE;
+use super::size::{MAX_SENT_SIZE, too_large};
+use super::{DriverClient, Namespace, unacknowledged};
 use crate::codec::writer::{BsonWriter, Key, Sink as _};
+use crate::codec::{MAX_COMMAND_SIZE, MAX_DOCUMENT_SIZE};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// The command that a statement belongs to.
@@ -160,6 +161,9 @@ pub(super) fn as_number(value: &Bson) -> Option<i64> {
 const MAX_COMMAND_BYTES: usize = MAX_DOCUMENT_SIZE;
 const MAX_COMMAND_STATEMENTS: usize = 100_000;
 
+/// The error code of a server that does not know the command.
+const COMMAND_NOT_FOUND: i32 = 59;
+
 /// The positions of the statements in one command.
 struct Batch {
     kind: StatementKind,
@@ -212,17 +216,16 @@ pub async fn bulk_write(
     session: Option<&Session>,
 ) -> Result<BulkResult> {
     let attempt = Attempt { doing: "write to", namespace, settings: client.settings() };
-    for statement in statements {
-        within_limit(&statement.document, &attempt)?;
+    if !client.acknowledges(namespace, session) {
+        write_unacknowledged(client, &attempt, statements, options, session).await?;
+        return Ok(BulkResult::default());
     }
     let mut done = BulkResult::default();
     let mut labels = Vec::new();
     for batch in batches(statements, options.ordered) {
         let retryable = batch.positions.iter().all(|position| statements[*position].retryable);
         let command = Command { kind: batch.kind, positions: &batch.positions, statements, options };
-        let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
-        let write = WriteCommand { body: &body, retryable, expected: command.expected() };
-        let reply = retryable::write(client, namespace, &attempt, session, write).await?;
+        let reply = command.send(client, namespace, &attempt, session, retryable).await?;
         done.add(batch.kind, &batch.positions, &reply);
         let given = reply.get_array("errorLabels").into_iter().flatten().filter_map(Bson::as_str);
         labels.extend(given.map(str::to_owned));
@@ -233,19 +236,58 @@ pub async fn bulk_write(
     done.into_result(&attempt, labels)
 }
 
-/// Rejects a document that exceeds MongoDB's limit.
-pub(super) fn within_limit(document: &RawDocumentBuf, attempt: &Attempt<'_>) -> Result<()> {
-    let size = document.as_bytes().len();
-    if size > MAX_DOCUMENT_SIZE {
-        return Err(Error::new(
-            ErrorKind::DocumentTooLarge,
-            format!(
-                "BSON document too large ({size} bytes): MongoDB supports BSON document sizes up to {MAX_DOCUMENT_SIZE} \
-                 bytes ({attempt}); split it, or store large files in GridFS"
-            ),
-        ));
+/// Executes an unacknowledged bulk write, as PyMongo does: if it is ordered, all commands except one with the last
+/// statement only are acknowledged, because it has to stop at the first error. The server's errors are not returned.
+async fn write_unacknowledged(
+    client: &DriverClient,
+    attempt: &Attempt<'_>,
+    statements: &[Statement],
+    options: &BulkOptions,
+    session: Option<&Session>,
+) -> Result<()> {
+    let connected = client.connected(attempt).await?;
+    unacknowledged::check_session(session, connected.write_concern_of(attempt.namespace))?;
+    for statement in statements.iter().filter(|statement| statement.kind != StatementKind::Insert) {
+        unacknowledged::check_options(client, attempt, &statement.document).await?;
+    }
+    if options.more.get_bool("bypassDocumentValidation").unwrap_or(false) {
+        return Err(unacknowledged::bypass());
+    }
+    let acknowledging = attempt.namespace.with_default_write_concern();
+    let batches = batches(statements, options.ordered);
+    let mut before = None;
+    for (place, batch) in batches.iter().enumerate() {
+        let command = Command { kind: batch.kind, positions: &batch.positions, statements, options };
+        let is_first_of_kind = before.replace(batch.kind) != Some(batch.kind);
+        let is_last_statement = place + 1 == batches.len() && batch.positions.len() == 1 && is_first_of_kind;
+        let is_acknowledged = options.ordered && !is_last_statement;
+        if is_first_of_kind && !is_acknowledged {
+            // PyMongo, whose commands are larger, finds it before it sends the first one.
+            for statement in statements.iter().filter(|statement| statement.kind == batch.kind) {
+                unacknowledged::check_size(batch.kind.names().0, &statement.document, attempt)?;
+            }
+        }
+        let namespace = if is_acknowledged { &acknowledging } else { attempt.namespace };
+        match command.send(client, namespace, attempt, None, false).await {
+            Ok(reply) if options.ordered && reply.contains_key("writeErrors") => break,
+            Ok(_) => {}
+            Err(error) if error.is_reply() => break,
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// Returns whether the server rejected a command, of which nothing was executed, because it is too large.
+fn is_too_large(error: &Error) -> bool {
+    // InvalidBSON, BSONObjectTooLarge.
+    error.kind == ErrorKind::Operation && matches!(error.code, Some(22 | 10334))
+}
+
+/// Returns the server's code and message of an error, as fields of a write error.
+fn code_and_message(error: &Error) -> Document {
+    let message = error.details.as_ref().and_then(|details| details.get_str("errmsg").ok());
+    doc! { "code": error.code, "errmsg": message.unwrap_or(&error.message) }
 }
 
 struct Command<'a> {
@@ -263,6 +305,35 @@ impl Command<'_> {
             StatementKind::Insert => Expected::Insert { count, ordered: self.options.ordered },
             StatementKind::Update => Expected::Update(count),
             StatementKind::Delete => Expected::Delete(count),
+        }
+    }
+
+    /// Sends the command and returns the server's reply, which may contain write errors. A statement that is too large
+    /// is the only one of its command, so that the command's rejection is the statement's error.
+    async fn send(
+        &self,
+        client: &DriverClient,
+        namespace: &Namespace,
+        attempt: &Attempt<'_>,
+        session: Option<&Session>,
+        retryable: bool,
+    ) -> Result<Document> {
+        let sole = match self.positions {
+            [position] => Some(self.statements[*position].document.as_bytes().len()),
+            _ => None,
+        };
+        if let Some(size) = sole.filter(|size| *size > MAX_SENT_SIZE) {
+            return Err(too_large(self.kind.names().0, size, MAX_DOCUMENT_SIZE, attempt));
+        }
+        let body = |concern: Option<Document>, transaction: Option<i64>| self.body(namespace, concern, transaction);
+        let write = WriteCommand { body: &body, retryable, expected: self.expected(), limit: MAX_SENT_SIZE };
+        match retryable::write(client, namespace, attempt, session, write).await {
+            Err(error) if sole.is_some_and(|size| size > MAX_DOCUMENT_SIZE) && is_too_large(&error) => {
+                let mut rejected = doc! { "index": 0 };
+                rejected.extend(code_and_message(&error));
+                Ok(doc! { "n": 0, "writeErrors": [rejected] })
+            }
+            reply => reply,
         }
     }
 
@@ -353,6 +424,10 @@ pub async fn client_bulk_write(
     let namespaces: Vec<RawDocumentBuf> =
         bulk.namespaces.iter().map(|namespace| raw(&doc! { "ns": namespace })).collect::<Result<_>>()?;
     let overhead: usize = namespaces.iter().map(|namespace| namespace.as_bytes().len() + 12).sum();
+    let is_unacknowledged = !client.acknowledges(admin, session);
+    if is_unacknowledged {
+        check_unacknowledged(client, &attempt, bulk, session).await?;
+    }
     let mut done = ClientBulkDone::default();
     let mut start = 0;
     while start < bulk.operations.len() {
@@ -363,8 +438,12 @@ pub async fn client_bulk_write(
         });
         let end = start + fitting.count().clamp(1, MAX_COMMAND_STATEMENTS);
         let operations = &bulk.operations[start..end];
-        for operation in operations {
-            within_limit(&operation.document, &attempt)?;
+        let sole = match operations {
+            [operation] => Some(operation.document.as_bytes().len()),
+            _ => None,
+        };
+        if let Some(size) = sole.filter(|size| size + overhead > MAX_SENT_SIZE) {
+            return Err(too_large(ClientBulk::kind_of(&bulk.operations[start]), size, MAX_COMMAND_SIZE, &attempt));
         }
         let body = |concern: Option<Document>, transaction: Option<i64>| {
             let mut head = doc! { "bulkWrite": 1, "errorsOnly": !bulk.verbose, "ordered": bulk.options.ordered };
@@ -379,8 +458,19 @@ pub async fn client_bulk_write(
             with_array(&command, "nsInfo", namespaces.iter())
         };
         let retryable = operations.iter().all(|operation| operation.retryable);
-        let write = WriteCommand { body: &body, retryable, expected: Expected::Bulk };
-        let reply = retryable::write(client, admin, &attempt, session, write).await?;
+        let write = WriteCommand { body: &body, retryable, expected: Expected::Bulk, limit: MAX_SENT_SIZE };
+        let reply = match retryable::write(client, admin, &attempt, session, write).await {
+            Err(error) if sole.is_some_and(|size| size > MAX_DOCUMENT_SIZE) && is_too_large(&error) => {
+                let mut rejected = doc! { "ok": 0.0, "idx": 0, "n": 0 };
+                rejected.extend(code_and_message(&error));
+                doc! { "nErrors": 1, "cursor": { "id": 0_i64, "firstBatch": [rejected] } }
+            }
+            reply => reply?,
+        };
+        if is_unacknowledged && reply.get_i32("code").is_ok_and(|code| code == COMMAND_NOT_FOUND) {
+            let message = "MongoClient.bulk_write requires MongoDB server version 8.0+.";
+            return Err(Error::new(ErrorKind::InvalidOperation, message));
+        }
         let count = i64::try_from(operations.len()).unwrap_or(i64::MAX);
         let failed = done.add(start, count, reply, client, &attempt, session).await?;
         if failed && bulk.options.ordered {
@@ -389,6 +479,36 @@ pub async fn client_bulk_write(
         start = end;
     }
     Ok(done)
+}
+
+impl ClientBulk {
+    /// Returns the name of an operation's command.
+    fn kind_of(operation: &Statement) -> &'static str {
+        if operation.kind == StatementKind::Insert { "insert" } else { "update" }
+    }
+}
+
+/// Checks what an unacknowledged bulk write of a client must not contain.
+async fn check_unacknowledged(
+    client: &DriverClient,
+    attempt: &Attempt<'_>,
+    bulk: &ClientBulk,
+    session: Option<&Session>,
+) -> Result<()> {
+    let connected = client.connected(attempt).await?;
+    unacknowledged::check_session(session, connected.write_concern_of(attempt.namespace))?;
+    for operation in bulk.operations.iter().filter(|operation| operation.kind != StatementKind::Insert) {
+        unacknowledged::check_options(client, attempt, &operation.document).await?;
+    }
+    if bulk.options.more.contains_key("bypassDocumentValidation") {
+        return Err(unacknowledged::bypass());
+    }
+    for operation in &bulk.operations {
+        let document = &operation.document;
+        let written = document.get_document("document").or_else(|_| document.get_document("updateMods"));
+        unacknowledged::check_size(ClientBulk::kind_of(operation), written.unwrap_or(document), attempt)?;
+    }
+    Ok(())
 }
 
 impl ClientBulkDone {
@@ -453,7 +573,12 @@ pub(super) async fn insert_once(
     let positions: Vec<usize> = (0..statements.len()).collect();
     let command = Command { kind: StatementKind::Insert, positions: &positions, statements, options };
     let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
-    let write = WriteCommand { body: &body, retryable: true, expected: command.expected() };
+    if !client.acknowledges(namespace, session) {
+        for statement in statements {
+            unacknowledged::check_size("insert", &statement.document, &attempt)?;
+        }
+    }
+    let write = WriteCommand { body: &body, retryable: true, expected: command.expected(), limit: MAX_COMMAND_SIZE };
     retryable::write(client, namespace, &attempt, session, write).await
 }
 

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf};
-use futures_util::TryStreamExt as _;
+use bson::raw::cstr;
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use mongodb::options::{SelectionCriteria, WriteConcern};
 
+use super::bulk::raw;
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
-use super::retryable::{PRIMARY, is_retryable_read};
+use super::retryable::{PRIMARY, UnsentRetry, is_retryable_read};
 use super::session::{Session, batches, opened, send};
-use super::{DriverClient, Namespace};
+use super::size::within;
+use super::time_limit::{Deadline, max_time_ms, without_wtimeout};
+use super::{DriverClient, Namespace, unacknowledged};
 use crate::batch_stream::Batch;
-use crate::concern::write_concern_document;
+use crate::codec::MAX_COMMAND_SIZE;
+use crate::concern::{Concerns, is_unacknowledged, write_concern_document};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The options of a command.
@@ -49,17 +54,53 @@ impl CommandOptions {
         Self { session, ..Self::default() }
     }
 
-    /// Returns the write concern to add to the command.
-    fn concern(&self, connected: &super::Connected) -> Option<Document> {
+    /// Adds the write concern to the command, unless the caller gave one. Returns whether it is unacknowledged.
+    ///
+    /// # Errors
+    /// `Configuration` if the write concern is invalid, or if the write is unacknowledged and has a session or a
+    /// collation.
+    fn add_concern(&self, connected: &super::Connected, command: &mut Document) -> Result<bool> {
         if !self.writes || self.session.as_deref().is_some_and(Session::in_transaction) {
-            return None;
+            return Ok(false);
         }
-        self.write_concern.as_ref().or(connected.client.write_concern()).and_then(write_concern_document)
+        let given = match command.get_document("writeConcern") {
+            Ok(given) => Some(Concerns::new(None, Some(given), None)?),
+            Err(_) => None,
+        };
+        let concern = given.as_ref().and_then(|given| given.write_concern.as_ref()).or(self.write_concern.as_ref());
+        let Some(concern) = concern.or(connected.write_concern.as_ref()) else { return Ok(false) };
+        if given.is_none()
+            && let Some(concern) = write_concern_document(concern).and_then(without_wtimeout)
+        {
+            command.insert("writeConcern", concern);
+        }
+        if !is_unacknowledged(concern) {
+            return Ok(false);
+        }
+        unacknowledged::check_session(self.session.as_deref(), Some(concern))?;
+        match command.contains_key("collation") {
+            true => Err(unacknowledged::unsupported("Collation")),
+            false => Ok(true),
+        }
     }
 
     fn is_retried(&self, connected: &super::Connected) -> bool {
-        self.reads && connected.retry_reads && !self.session.as_deref().is_some_and(Session::in_transaction)
+        self.reads
+            && connected.retry_reads
+            && !self.session.as_deref().is_some_and(Session::in_transaction)
+            && !Deadline::current().is_some_and(Deadline::is_over)
     }
+}
+
+/// The command with the time limit of the current call.
+fn timed(command: &RawDocumentBuf) -> RawDocumentBuf {
+    let Some(time) = max_time_ms() else { return command.clone() };
+    let mut timed = RawDocumentBuf::new();
+    for (name, value) in command.iter().flatten().filter(|(name, _)| name.as_str() != "maxTimeMS") {
+        timed.append(name, value);
+    }
+    timed.append(cstr!("maxTimeMS"), time);
+    timed
 }
 
 const DOING: &str = "run the command";
@@ -111,11 +152,20 @@ pub struct GetMore {
 pub async fn cursor(
     client: Arc<DriverClient>,
     database: String,
-    command: Document,
+    mut command: Document,
     how: CommandOptions,
     more: GetMore,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     let namespace = Arc::new(namespace(&database, &command));
+    let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
+    let connected = client.connected(&attempt).await?;
+    let unacknowledged = how.add_concern(connected, &mut command)?;
+    let command = within(raw(&command)?, MAX_COMMAND_SIZE, &attempt)?;
+    if unacknowledged {
+        let database = connected.client.database(&namespace.database);
+        unacknowledged::send(&client, &attempt, &database, command).await?;
+        return Ok(futures_util::stream::empty().boxed());
+    }
     match open(&client, &namespace, &command, &how, &more).await {
         Err((_, true)) => open(&client, &namespace, &command, &how, &more).await.map_err(|(error, _)| error),
         opened => opened.map_err(|(error, _)| error),
@@ -126,16 +176,15 @@ pub async fn cursor(
 async fn open(
     client: &Arc<DriverClient>,
     namespace: &Arc<Namespace>,
-    command: &Document,
+    command: &RawDocumentBuf,
     how: &CommandOptions,
     more: &GetMore,
 ) -> std::result::Result<BoxStream<'static, Result<Batch>>, (Error, bool)> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
-    let retried = how.is_retried(connected);
     let database = connected.client.database(&namespace.database);
     let action = || {
-        let mut action = database.run_cursor_command(command.clone());
+        let mut action = database.run_raw_cursor_command(timed(command));
         if let Some(criteria) = &how.read_preference {
             action = action.selection_criteria(criteria.clone());
         }
@@ -151,11 +200,11 @@ async fn open(
         action
     };
     let opening = async {
-        let source = opened!(how.session, client, &attempt, action());
+        let source = opened!(how.session, client, &attempt, UnsentRetry::new(client), action());
         Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, CursorCheck::of_database(namespace)))
     };
     opening.await.map_err(|error: Error| {
-        let again = retried && is_retryable_read(&error);
+        let again = how.is_retried(connected) && is_retryable_read(&error);
         (error, again)
     })
 }
@@ -174,20 +223,24 @@ pub async fn run_command(
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await?;
     let database = connected.client.database(&namespace.database);
-    if let Some(concern) = how.concern(connected) {
-        command.insert("writeConcern", concern);
+    let unacknowledged = how.add_concern(connected, &mut command)?;
+    let command = within(raw(&command)?, MAX_COMMAND_SIZE, &attempt)?;
+    if unacknowledged {
+        unacknowledged::send(client, &attempt, &database, command).await?;
+        // PyMongo's reply to it.
+        return raw(&doc! { "ok": 1 });
     }
     let mut tried = false;
     let reply = loop {
         let action = || {
-            let action = database.run_command(command.clone());
+            let action = database.run_raw_command(timed(&command));
             match &how.read_preference {
                 Some(criteria) => action.selection_criteria(criteria.clone()),
                 None if how.writes => action.selection_criteria(PRIMARY),
                 None => action,
             }
         };
-        match send!(how.session, client, &attempt, action()).attempted(&attempt) {
+        match send!(how.session, client, &attempt, UnsentRetry::new(client), action()).attempted(&attempt) {
             Err(error) if !tried && how.is_retried(connected) && is_retryable_read(&error) => tried = true,
             reply => break reply?,
         }

@@ -8,6 +8,7 @@ use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteConcernError, WriteFailure};
 
 use super::Namespace;
+use super::time_limit::TimedOut;
 use crate::config::DriverSettings;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
@@ -63,11 +64,13 @@ pub(super) fn is_malformed_reply(error: &DriverError) -> bool {
 /// Returns whether the error is a network error.
 pub(super) fn is_network_error(error: &DriverError) -> bool {
     matches!(&*error.kind, DriverErrorKind::Io(_) | DriverErrorKind::ConnectionPoolCleared { .. })
+        || TimedOut::of(error).is_some_and(|timed_out| timed_out.kind == ErrorKind::NetworkTimeout)
 }
 
 /// Returns whether no server was selected in time.
 pub(super) fn is_selection_timeout(error: &DriverError) -> bool {
     matches!(&*error.kind, DriverErrorKind::ServerSelection { .. })
+        || TimedOut::of(error).is_some_and(|timed_out| timed_out.kind == ErrorKind::ServerSelectionTimeout)
 }
 
 /// Returns whether no server has replied, not even with an error.
@@ -108,6 +111,7 @@ impl Attempt<'_> {
         let mut failed = self.classified(error);
         failed.message = self.settings.without_secrets(&failed.message);
         failed.labels = error.labels().iter().cloned().collect();
+        failed.labels.extend(TimedOut::of(error).into_iter().flat_map(TimedOut::labels));
         failed.labels.sort_unstable();
         failed
     }
@@ -204,6 +208,12 @@ impl Attempt<'_> {
                 Error::new(ErrorKind::Operation, format!("{self}: authentication failed: {}", excerpt(problem, 300)))
                     .with_code(Some(18))
             }
+            DriverErrorKind::Custom(custom) if let Some(timed_out) = custom.downcast_ref::<TimedOut>() => {
+                let details = timed_out.details();
+                Error::new(timed_out.kind, format!("{self}: {}", timed_out.message))
+                    .with_code(details.as_ref().map(|(code, _)| *code))
+                    .with_details(details.as_ref().and_then(|(_, document)| raw(document)))
+            }
             DriverErrorKind::Io(io_error) if io_error.kind() == io::ErrorKind::TimedOut => {
                 Error::new(ErrorKind::NetworkTimeout, format!("{self}: no response in time ({io_error})"))
             }
@@ -237,6 +247,9 @@ impl Attempt<'_> {
             DriverErrorKind::InvalidArgument { message, .. } if message.contains("document must be within") => {
                 Error::new(ErrorKind::DocumentTooLarge, format!("{message} ({self})"))
             }
+            DriverErrorKind::InvalidArgument { message, .. } if message.starts_with("Message length ") => {
+                Error::new(ErrorKind::DocumentTooLarge, format!("{self}: command document too large ({message})"))
+            }
             DriverErrorKind::InvalidArgument { message, .. } => {
                 Error::new(ErrorKind::Configuration, format!("{message} ({self})"))
             }
@@ -254,6 +267,9 @@ impl Attempt<'_> {
             }
             DriverErrorKind::InvalidResponse { message, .. } => {
                 Error::new(ErrorKind::Protocol, format!("{self}: the response is not valid ({message})"))
+            }
+            DriverErrorKind::IncompatibleServer { message, .. } if message.contains("load balancing") => {
+                Error::new(ErrorKind::Configuration, format!("{self}: {message} Remove loadBalanced=true"))
             }
             DriverErrorKind::IncompatibleServer { message, .. } => {
                 Error::new(ErrorKind::Configuration, format!("{self}: {message}; MongoDB 4.2 or later is required"))

@@ -6,15 +6,16 @@ use bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::{CmapEvent, ConnectionCheckoutFailedReason, ConnectionClosedReason};
-use mongodb::event::command::{CommandEvent, ConnectionInfo};
+use mongodb::event::command::{CommandEvent, CommandStartedEvent, ConnectionInfo};
 use mongodb::event::sdam::{SdamEvent, TopologyDescription};
 use mongodb::options::{ClientOptions, ServerAddress};
 use mongodb::{ServerInfo, ServerType, TopologyType};
 use tokio::sync::watch;
 
 use super::idle::Connections;
+use super::time_limit;
 pub use crate::listener::{Caller, DriverEvent, EventContext, Listener, Wanted};
-use crate::listener::{current_caller, is_unobserved};
+use crate::listener::{current_operation, is_unobserved};
 
 /// Registers the handlers of the driver's events, which also keep the topology description up to date.
 pub(super) fn listen(
@@ -30,14 +31,16 @@ pub(super) fn listen(
             if is_unobserved() {
                 return;
             }
+            time_limit::note_command(&event);
             if let Some(event) = command_event(event) {
-                listener.notify(DriverEvent { caller: current_caller(), ..event });
+                listener.notify(DriverEvent { operation: current_operation(), ..event });
             }
         }));
     }
     let pool_listener = listener.filter(|_| wanted.pools).cloned();
     options.cmap_event_handler = Some(EventHandler::callback(move |event| {
         connections.handle_pool_event(&event);
+        time_limit::note(&event);
         if let Some(listener) = &pool_listener
             && let Some(event) = pool_event(event)
         {
@@ -58,7 +61,7 @@ pub(super) fn listen(
 }
 
 fn driver_event(name: &'static str, fields: Document) -> DriverEvent {
-    DriverEvent { name, fields, caller: None }
+    DriverEvent { name, fields, body: None, operation: None }
 }
 
 fn address(address: &ServerAddress) -> Bson {
@@ -80,34 +83,47 @@ fn failure(error: &DriverError) -> Document {
     }
 }
 
+fn common(name: String, request: i32, connection: &ConnectionInfo) -> Document {
+    doc! {
+        "command_name": name,
+        "request_id": request,
+        "connection_id": address(&connection.address),
+        "server_connection_id": connection.server_id,
+    }
+}
+
+/// Builds the fields that a started command shares with the event of its end.
+pub(super) fn started(event: &CommandStartedEvent) -> Document {
+    let mut fields = common(event.command_name.clone(), event.request_id, &event.connection);
+    fields.insert("service_id", event.service_id);
+    fields
+}
+
+/// Builds the event of a command whose reply did not come in time.
+pub(super) fn timed_out(mut fields: Document, duration: std::time::Duration, message: &str) -> DriverEvent {
+    fields.insert("duration", seconds(duration));
+    fields.insert("failure", doc! { "errmsg": message, "errtype": "NetworkTimeout" });
+    DriverEvent { operation: current_operation(), ..driver_event("command_failed", fields) }
+}
+
 /// Empties a `hello` that authenticates, or its reply. The driver empties the other commands with credentials.
 fn without_credentials(message: Document) -> Document {
     if message.contains_key("speculativeAuthenticate") { Document::new() } else { message }
 }
 
 fn command_event(event: CommandEvent) -> Option<DriverEvent> {
-    let common = |name: String, request: i32, connection: &ConnectionInfo| {
-        doc! {
-            "command_name": name,
-            "request_id": request,
-            "connection_id": address(&connection.address),
-            "server_connection_id": connection.server_id,
-        }
-    };
     Some(match event {
         CommandEvent::Started(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("database_name", event.db);
-            fields.insert("command", without_credentials(event.command));
-            driver_event("command_started", fields)
+            DriverEvent { body: Some(without_credentials(event.command)), ..driver_event("command_started", fields) }
         }
         CommandEvent::Succeeded(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("duration", seconds(event.duration));
-            fields.insert("reply", without_credentials(event.reply));
-            driver_event("command_succeeded", fields)
+            DriverEvent { body: Some(without_credentials(event.reply)), ..driver_event("command_succeeded", fields) }
         }
         CommandEvent::Failed(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);

@@ -9,7 +9,9 @@ use mongodb::options::{Collation, CursorType, FindOptions, Hint};
 
 use super::error::Attempt;
 use super::reply_check::CursorCheck;
+use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened};
+use super::time_limit::max_time;
 use super::{DriverClient, Namespace};
 use crate::batch_stream::Batch;
 use crate::error::{Error, ErrorKind, Result};
@@ -117,8 +119,9 @@ pub async fn find_one(client: &DriverClient, namespace: &Namespace, query: Find)
     options.show_record_id = query.show_record_id;
     // A single batch. The reply names the collection, which is checked.
     options.limit = Some(-1);
-    let action = || collection.find(query.filter.clone()).with_options(options.clone());
-    let mut source = opened!(query.session, client, &attempt, action());
+    let action = || collection.find(query.filter.clone()).with_options(timed(&options));
+    let retry = UnsentRetry::of_read(client, query.session.as_deref());
+    let mut source = opened!(query.session, client, &attempt, retry, action());
     let batch = source.next(client, &attempt, &mut CursorCheck::of_collection(namespace)).await.transpose()?;
     batch.and_then(|mut batch| batch.take_next().map(|found| found.map(RawDocument::to_owned))).transpose()
 }
@@ -155,10 +158,18 @@ pub async fn find(
     options.show_record_id = query.show_record_id;
     options.cursor_type = query.tailable;
     options.max_await_time = query.max_await_time;
-    let action = || collection.find(query.filter.clone()).with_options(options.clone());
-    let source = opened!(query.session, &client, &attempt, action());
+    let action = || collection.find(query.filter.clone()).with_options(timed(&options));
+    let retry = UnsentRetry::of_read(&client, query.session.as_deref());
+    let source = opened!(query.session, &client, &attempt, retry, action());
     let cursor = CursorCheck::of_collection(&namespace);
     Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
+}
+
+/// The options of a query that is sent now.
+fn timed(options: &FindOptions) -> FindOptions {
+    let mut options = options.clone();
+    options.max_time = max_time(options.max_time);
+    options
 }
 
 fn hint(hint: Option<Bson>) -> Option<Hint> {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use tokio::runtime::Handle;
 
-use super::bulk::{BulkOptions, Statement, insert_once, inserts, within_limit};
+use super::bulk::{BulkOptions, Statement, insert_once, inserts};
 use super::error::{Attempt, is_malformed_command};
 use super::find::{Find, find_one};
 use super::session::Session;
+use super::time_limit::Deadline;
 use super::{DriverClient, Namespace};
 use crate::error::{ErrorKind, Result};
 use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome};
+use crate::listener::{Caller, attributed};
 
 /// The options of an insert.
 #[derive(Clone, Default)]
@@ -34,32 +36,53 @@ pub struct BsonInsert {
     /// Its `_id`, if that is a digest of the content. A duplicate of the `_id` is then reported as
     /// `DuplicateId`, any other duplicate as `DuplicateKey`.
     pub content_id: Option<String>,
+    /// The caller that command events are attributed to.
+    pub caller: Option<Caller>,
 }
 
 /// Sends merged inserts, all of which have the default options.
 impl SendBatch for DriverClient {
     type Document = BsonInsert;
-    const LIMITS: Limits = Limits { documents: 1_000, bytes: 8 * 1024 * 1024, in_flight: 4, worthwhile: 32 };
+    const LIMITS: Limits = Limits {
+        documents: 1_000,
+        bytes: 8 * 1024 * 1024,
+        parallel_bytes: 128 * 1024,
+        in_flight: 4,
+        large: 32 * 1024,
+        large_in_flight: 32,
+        worthwhile: 32,
+    };
 
     fn size(document: &BsonInsert) -> usize {
         document.document.as_bytes().len()
     }
 
     async fn send(&self, namespace: &Namespace, inserts: Vec<BsonInsert>) -> SendOutcome {
-        let (documents, ids): (Vec<_>, Vec<_>) =
-            inserts.into_iter().map(|insert| (insert.document, insert.content_id)).unzip();
-        let sending = async { Ok(send(self, namespace, documents).await) };
+        let count = inserts.len();
+        let (mut documents, mut ids, mut callers) =
+            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+        for BsonInsert { document, content_id, caller } in inserts {
+            documents.push(document);
+            ids.push(content_id);
+            callers.push(caller);
+        }
+        let timeout = self.settings().time_limits.call;
+        let deadline = timeout.map(|timeout| Deadline::after(timeout, timeout));
+        let sending = Deadline::scope(deadline, async { Ok(send(self, namespace, documents, &callers).await) });
         let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| SendOutcome::Same(Err(error)));
         let results = match &mut outcome {
             SendOutcome::Each(results) => results.as_mut_slice(),
             SendOutcome::Same(result) if ids.len() == 1 => std::slice::from_mut(result),
             SendOutcome::Same(_) => return outcome,
         };
-        for (result, id) in results.iter_mut().zip(ids) {
+        for ((result, id), caller) in results.iter_mut().zip(ids).zip(callers) {
             if let (Err(error), Some(id)) = (result, id)
                 && error.kind == ErrorKind::DuplicateKey
             {
-                let stored = if error.message.contains(&id) { Ok(true) } else { is_stored(self, namespace, id).await };
+                let stored = match error.message.contains(&id) {
+                    true => Ok(true),
+                    false => for_callers(self, &[caller], is_stored(self, namespace, id)).await,
+                };
                 match stored {
                     Ok(true) => error.kind = ErrorKind::DuplicateId,
                     Ok(false) => {}
@@ -78,11 +101,26 @@ async fn is_stored(client: &DriverClient, namespace: &Namespace, id: String) -> 
     find_one(client, namespace, query).await.map(|found| found.is_some())
 }
 
-async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDocumentBuf>) -> SendOutcome {
+/// Runs `work` and attributes its events to the callers, if the client has a listener of commands.
+async fn for_callers<F: Future>(client: &DriverClient, callers: &[Option<Caller>], work: F) -> F::Output {
+    match client.listener() {
+        Some(listener) if callers.iter().any(Option::is_some) => {
+            attributed(listener, callers.iter().flatten().cloned().collect(), work).await
+        }
+        _ => work.await,
+    }
+}
+
+async fn send(
+    client: &DriverClient,
+    namespace: &Namespace,
+    documents: Vec<RawDocumentBuf>,
+    callers: &[Option<Caller>],
+) -> SendOutcome {
     let statements = inserts(documents);
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
-    match insert_once(client, namespace, &statements, &options, None).await {
+    match for_callers(client, callers, insert_once(client, namespace, &statements, &options, None)).await {
         Ok(reply) => match attempt.inserted_each(statements.len(), &reply) {
             Some(results) => SendOutcome::Each(results),
             None => SendOutcome::Same(Ok(())),
@@ -91,8 +129,9 @@ async fn send(client: &DriverClient, namespace: &Namespace, documents: Vec<RawDo
         // document alone, so that the others are stored.
         Err(error) if statements.len() > 1 && is_malformed_command(&error) => {
             let mut results = Vec::with_capacity(statements.len());
-            for statement in statements {
-                results.push(insert_one(client, namespace, statement.document, InsertOptions::default()).await);
+            for (statement, caller) in statements.into_iter().zip(callers) {
+                let inserting = insert_one(client, namespace, statement.document, InsertOptions::default());
+                results.push(for_callers(client, std::slice::from_ref(caller), inserting).await);
             }
             SendOutcome::Each(results)
         }
@@ -106,14 +145,6 @@ impl Flush for DriverClient {
     }
 }
 
-/// Checks the size of a document.
-///
-/// # Errors
-/// `DocumentTooLarge` if MongoDB would reject it.
-pub fn check_size(client: &DriverClient, namespace: &Namespace, document: &RawDocumentBuf) -> Result<()> {
-    within_limit(document, &Attempt { doing: DOING, namespace, settings: client.settings() })
-}
-
 /// Inserts one document.
 ///
 /// # Errors
@@ -125,7 +156,6 @@ pub async fn insert_one(
     options: InsertOptions,
 ) -> Result<()> {
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
-    within_limit(&document, &attempt)?;
     let mut more = Document::new();
     if let Some(bypass) = options.bypass_document_validation {
         more.insert("bypassDocumentValidation", bypass);

@@ -11,13 +11,17 @@ pub mod insert;
 mod reply_check;
 mod retryable;
 pub mod session;
+mod size;
+pub mod time_limit;
+mod unacknowledged;
 pub mod watch;
 pub mod write;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_util::FutureExt as _;
@@ -25,7 +29,7 @@ use mongodb::event::sdam::TopologyDescription;
 use mongodb::options::oidc::Callback;
 use mongodb::options::{
     AuthMechanism, ClientOptions, CollectionOptions, ConnectionString, DatabaseOptions, DriverInfo, ReadPreference,
-    SelectionCriteria, ServerAddress, ServerApi, Tls,
+    SelectionCriteria, ServerAddress, ServerApi, Tls, WriteConcern,
 };
 use mongodb::{Client, Collection, ServerType};
 use tokio::runtime::Handle;
@@ -35,12 +39,13 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use crate::concern;
 pub use crate::namespace::Namespace;
 
+use crate::concern::is_unacknowledged;
 use crate::config::DriverSettings;
 use crate::error::Result;
 use crate::giving_up::GivingUp;
 use crate::insert_queue::InsertQueue;
 use crate::limits::CLOSE_TIME;
-use error::Attempt;
+use error::{Attempt, Attempted as _};
 use events::Listener;
 use idle::Connections;
 use reply_check::ClusterTimes;
@@ -49,6 +54,9 @@ use session::Session;
 
 /// PyMongo's default, if the connection string does not set `maxPoolSize`.
 const MAX_POOL_SIZE: u32 = 100;
+
+/// PyMongo's default, if the connection string does not set `connectTimeoutMS`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A MongoDB client. It connects on the first call, so that creating it does no I/O. When it is
 /// dropped, its connections close after the last call has finished.
@@ -73,6 +81,8 @@ pub struct ExtraClientOptions {
     pub server_api: Option<ServerApi>,
     /// The authentication options.
     pub authentication: Authentication,
+    /// What handshakes tell the server about the client, after the names of the driver and this package.
+    pub metadata: Arc<Mutex<Vec<DriverInfo>>>,
 }
 
 /// Authentication options that a connection string cannot contain.
@@ -87,8 +97,19 @@ pub struct Authentication {
 /// The driver's client and the options that it does not expose.
 struct Connected {
     client: Client,
+    /// The write concern of the connection string. The driver does not know it if it is unacknowledged.
+    write_concern: Option<WriteConcern>,
     retry_reads: bool,
     retry_writes: bool,
+    load_balanced: bool,
+    max_pool_size: usize,
+}
+
+impl Connected {
+    /// Returns the write concern of a call outside a transaction.
+    fn write_concern_of<'a>(&'a self, namespace: &'a Namespace) -> Option<&'a WriteConcern> {
+        namespace.concerns.write_concern.as_ref().or(self.write_concern.as_ref())
+    }
 }
 
 impl DriverClient {
@@ -169,6 +190,11 @@ impl DriverClient {
         &self.settings
     }
 
+    /// Returns whether the server acknowledges the writes of a call. In a transaction it always does.
+    pub fn acknowledges(&self, namespace: &Namespace, session: Option<&Session>) -> bool {
+        self.settings.acknowledges(&namespace.concerns) || session.is_some_and(Session::in_transaction)
+    }
+
     /// Returns the driver's client. Resolves the DNS seed list until that has succeeded once.
     async fn client(&self, attempt: &Attempt<'_>) -> Result<&Client> {
         Ok(&self.connected(attempt).await?.client)
@@ -187,7 +213,8 @@ impl DriverClient {
             .unwrap_or_else(|_| Err(mongodb::error::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut))))
             .map_err(|error| attempt.unresolved(timeout, &error))?;
         options.server_selection_timeout = Some(timeout);
-        options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
+        let max_pool_size = *options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.driver_info = Some(
             DriverInfo::builder().name(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION").to_owned()).build(),
         );
@@ -198,8 +225,31 @@ impl DriverClient {
         let connections = Arc::clone(&self.connections);
         events::listen(&mut options, self.listener.as_ref(), self.topology.clone(), connections);
         let (retry_reads, retry_writes) = (options.retry_reads != Some(false), options.retry_writes != Some(false));
+        let write_concern = options.write_concern.clone();
+        options.write_concern = options.write_concern.filter(|concern| !is_unacknowledged(concern));
+        let load_balanced = options.load_balanced == Some(true);
         let client = Client::with_options(options).map_err(|error| attempt.failed(&error))?;
-        Ok(Connected { client, retry_reads, retry_writes })
+        for info in self.metadata() {
+            client.append_metadata(info).map_err(|error| attempt.failed(&error))?;
+        }
+        let max_pool_size = usize::try_from(max_pool_size).unwrap_or(usize::MAX);
+        Ok(Connected { client, write_concern, retry_reads, retry_writes, load_balanced, max_pool_size })
+    }
+
+    fn metadata(&self) -> Vec<DriverInfo> {
+        self.beyond.metadata.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the server about the client what was added to its metadata, in the handshakes of new connections.
+    ///
+    /// # Errors
+    /// `Configuration` if the driver rejects it.
+    pub fn refresh_metadata(&self) -> Result<()> {
+        let Some(connected) = self.client.get() else { return Ok(()) };
+        let namespace = Namespace::new("admin", "");
+        let attempt = Attempt { doing: "connect for", namespace: &namespace, settings: &self.settings };
+        // The driver ignores what it knows already.
+        self.metadata().into_iter().try_for_each(|info| connected.client.append_metadata(info)).attempted(&attempt)
     }
 
     /// Returns the database with the client's options.
@@ -212,7 +262,7 @@ impl DriverClient {
         let concerns = &namespace.concerns;
         let options = DatabaseOptions::builder()
             .read_concern(concerns.read_concern.clone())
-            .write_concern(concerns.write_concern.clone())
+            .write_concern(concerns.write_concern_of_actions())
             .selection_criteria(concerns.read_preference.clone())
             .build();
         Ok(self.client(attempt).await?.database_with_options(&namespace.database, options))
@@ -240,10 +290,14 @@ impl DriverClient {
 
     /// Returns whether a server is known, so that server selection need not wait.
     fn has_known_server(&self) -> bool {
+        self.server_type().is_some()
+    }
+
+    /// Returns the type of a server, if one is known.
+    fn server_type(&self) -> Option<ServerType> {
         let known = self.topology.borrow();
-        known.as_ref().is_some_and(|topology| {
-            topology.servers().values().any(|server| server.server_type() != ServerType::Unknown)
-        })
+        let servers = known.as_ref()?.servers();
+        servers.values().map(mongodb::ServerInfo::server_type).find(|kind| *kind != ServerType::Unknown)
     }
 
     /// Closes all connections. Calls that are pending after [`CLOSE_TIME`] fail.

@@ -164,9 +164,15 @@ impl Expected {
         if matches!(self, Self::FindAndModify) {
             let has_result = reply.contains_key("value");
             let has_foreign_fields = ["n", "nModified", "cursor", "values"].iter().any(|name| reply.contains_key(name));
-            let result = reply.get_document("lastErrorObject").ok().filter(|_| has_result && !has_foreign_fields);
-            let found = result.and_then(|result| integer(result, "n")).ok_or("it belongs to another command")?;
-            return Ok(if found > 0 { Change::Possible } else { Change::None });
+            if !has_result || has_foreign_fields {
+                return Err("it belongs to another command");
+            }
+            return match reply.get_document("lastErrorObject").ok().map(|result| integer(result, "n")) {
+                Some(Some(0)) => Ok(Change::None),
+                Some(None) => Err("it belongs to another command"),
+                // Not every server that speaks MongoDB's protocol sends a `lastErrorObject`.
+                Some(Some(_)) | None => Ok(Change::Possible),
+            };
         }
         if FOREIGN_FIELDS.iter().any(|name| reply.contains_key(name)) {
             return Err("it belongs to another command");
@@ -365,7 +371,7 @@ impl DriverClient {
         let mut found = false;
         for _ in 0..MAX_PROBES {
             let name = format!("echo{}", ObjectId::new().to_hex());
-            let reply = unobserved(database.run_command(doc! { &name: 1 })).await;
+            let reply = unobserved(self.limited(false, database.run_command(doc! { &name: 1 }))).await;
             if echoes(&reply, &name) {
                 break;
             }
@@ -374,7 +380,7 @@ impl DriverClient {
                 "ping": 1, "x": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![0; OVERSIZED] },
             });
             if let Ok(command) = too_long {
-                drop(unobserved(database.run_raw_command(command)).await);
+                drop(unobserved(self.limited(false, database.run_raw_command(command))).await);
             }
         }
         found
@@ -441,6 +447,8 @@ mod tests {
         assert!(Expected::Bulk.check(&update).is_err());
         let found = doc! { "value": { "_id": 1 }, "lastErrorObject": { "n": 1, "updatedExisting": true } };
         assert_eq!(Expected::FindAndModify.check(&found), Ok(Change::Possible));
+        let brief = doc! { "value": { "_id": 1 }, "ok": 1 };
+        assert_eq!(Expected::FindAndModify.check(&brief), Ok(Change::Possible));
         let nothing = doc! { "value": null, "lastErrorObject": { "n": 0 } };
         assert_eq!(Expected::FindAndModify.check(&nothing), Ok(Change::None));
         assert!(Expected::FindAndModify.check(&update).is_err());

@@ -43,12 +43,14 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
 use mongodb::options::{ReadPreference, SelectionCriteria};
-use mongodb::{Client, ClientSession, Database};
+use mongodb::{Client, ClientSession, Database, ServerType};
 
 use super::error::{Attempt, Attempted, is_network_error, is_selection_timeout};
 use super::reply_check::{Change, Expected, time_of};
 use super::session::Session;
-use super::{DriverClient, Namespace};
+use super::size::within;
+use super::time_limit::{Deadline, TimedOut, max_time_ms, without_wtimeout};
+use super::{DriverClient, Namespace, unacknowledged};
 use crate::concern::write_concern_document;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -107,6 +109,9 @@ pub(super) fn was_not_sent(error: &DriverError) -> bool {
 pub(super) struct UnsentRetry {
     until: Instant,
     wait: Duration,
+    /// Whether the command is a read that may be retried after a timeout: the driver, which retries
+    /// reads itself, does not see one of this package's time limits.
+    is_read: bool,
 }
 
 impl UnsentRetry {
@@ -115,18 +120,38 @@ impl UnsentRetry {
 
     /// Starts the server selection timeout, within which the command is resent.
     pub(super) fn new(client: &DriverClient) -> Self {
-        Self { until: Instant::now() + client.settings().server_selection_timeout, wait: Self::FIRST_WAIT }
+        let until = Instant::now() + client.settings().server_selection_timeout;
+        Self { until, wait: Self::FIRST_WAIT, is_read: false }
+    }
+
+    /// For a command that only reads, unless it is sent in a transaction.
+    pub(super) fn of_read(client: &DriverClient, session: Option<&Session>) -> Self {
+        let retried = client.client.get().is_some_and(|connected| connected.retry_reads);
+        let is_read = retried && !session.is_some_and(Session::in_transaction);
+        Self { is_read, ..Self::new(client) }
     }
 
     /// Returns whether to resend the command after this error. Waits before it returns true.
     pub(super) async fn should_resend(&mut self, error: &DriverError) -> bool {
-        if !was_not_sent(error) || Instant::now() >= self.until {
+        if self.is_read && TimedOut::was_first_reply(error) {
+            // Once, as the driver does after other network errors.
+            self.is_read = false;
+            return true;
+        }
+        let retried_until_deadline = self.is_read && is_retried_until_deadline(error);
+        if !retried_until_deadline && (!was_not_sent(error) || Instant::now() >= self.until) {
             return false;
         }
         tokio::time::sleep(self.wait).await;
         self.wait = (self.wait * 2).min(Self::MAX_WAIT);
         true
     }
+}
+
+/// Returns whether to retry although it was retried before: a call with a deadline of its own is
+/// retried after network errors until then, as in PyMongo.
+fn is_retried_until_deadline(error: &DriverError) -> bool {
+    Deadline::current().is_some() && is_network_error(error) && TimedOut::of(error).is_none()
 }
 
 /// Builds the command with an optional write concern and an optional transaction number.
@@ -140,12 +165,16 @@ pub(super) struct WriteCommand<'a> {
     pub(super) retryable: bool,
     /// The expected form of the reply.
     pub(super) expected: Expected,
+    /// The maximum size of the command.
+    pub(super) limit: usize,
 }
 
-/// Sends a write command and returns the server's reply, which may contain write errors.
+/// Sends a write command and returns the server's reply, which may contain write errors. The reply to an
+/// unacknowledged write is that of [`unacknowledged::send`].
 ///
 /// # Errors
-/// Those of any command; `Protocol` if the reply belongs to another request.
+/// Those of any command; `DocumentTooLarge` if the command exceeds its limit; `Protocol` if the reply belongs to another
+/// request.
 pub(super) async fn write(
     client: &DriverClient,
     namespace: &Namespace,
@@ -153,27 +182,36 @@ pub(super) async fn write(
     session: Option<&Session>,
     command: WriteCommand<'_>,
 ) -> Result<Document> {
-    let WriteCommand { body, retryable, expected } = command;
+    let WriteCommand { body, retryable, expected, limit } = command;
+    let body = &|concern, transaction| within(body(concern, transaction)?, limit, attempt);
     let connected = client.connected(attempt).await?;
     let database = connected.client.database(&namespace.database);
-    let concern = namespace.concerns.write_concern.as_ref().or(connected.client.write_concern());
-    let concern = concern.and_then(write_concern_document);
+    let concern = connected.write_concern_of(namespace);
+    if !client.acknowledges(namespace, session) {
+        unacknowledged::check_session(session, concern)?;
+        let command = body(concern.and_then(write_concern_document), None)?;
+        return unacknowledged::send(client, attempt, &database, command).await;
+    }
+    let concern = concern.and_then(write_concern_document).and_then(without_wtimeout);
     let mut explicit = match session {
         Some(session) => Some(session.hold(client, attempt).await?),
         None => None,
     };
     let without_concern = session.is_some_and(|session| session.in_transaction() || session.is_snapshot());
-    if without_concern || !(retryable && connected.retry_writes) || client.write_sessions.are_unsupported() {
+    if without_concern || !(retryable && connected.retry_writes) || !client.numbers_writes() {
         let known = client.cluster_times.newest();
         let mut retry = UnsentRetry::new(client);
         let reply = loop {
             let concern = concern.clone().filter(|_| !without_concern);
-            let sending = database.run_raw_command(body(concern, None)?);
+            let sending = database.run_raw_command(timed(body(concern, None)?));
             let reply = match &mut explicit {
                 // A transaction's read preference does not apply to its writes.
-                Some(held) if without_concern => sending.selection_criteria(PRIMARY).session(&mut **held).await,
-                Some(held) => sending.session(&mut **held).await,
-                None => sending.await,
+                Some(held) if without_concern => {
+                    let in_transaction = session.is_some_and(Session::in_transaction);
+                    client.limited(in_transaction, sending.selection_criteria(PRIMARY).session(&mut **held)).await
+                }
+                Some(held) => client.limited(false, sending.session(&mut **held)).await,
+                None => client.limited(false, sending).await,
             };
             match reply {
                 Err(error) if retry.should_resend(&error).await => {}
@@ -211,7 +249,7 @@ pub(super) async fn write(
     let mut reply = retryable_write.send(client, session).await?;
     if is_no_replica_set(&reply) {
         client.write_sessions.set_unsupported();
-        let reply = database.run_raw_command(body(concern, None)?).await;
+        let reply = client.limited(false, database.run_raw_command(timed(body(concern, None)?))).await;
         return checked(client, attempt, expected, reply).await;
     }
     for remaining in (0..MAX_VERIFICATIONS).rev() {
@@ -295,10 +333,14 @@ impl RetryableWrite<'_> {
         let mut retry = UnsentRetry::new(client);
         let mut first = None;
         loop {
-            let body = (self.body)(self.concern.cloned(), Some(self.transaction))?;
-            let reply = self.database.run_raw_command(body).session(&mut *session).await;
+            let body = timed((self.body)(self.concern.cloned(), Some(self.transaction))?);
+            let reply = client.limited(false, self.database.run_raw_command(body).session(&mut *session)).await;
             match reply {
                 Err(error) if retry.should_resend(&error).await => {}
+                Err(error) if is_retried_until_deadline(&error) => {
+                    self.retried = true;
+                    first = Some(Err(error));
+                }
                 reply if first.is_none() && reply_is_retryable(&reply) => {
                     self.retried = true;
                     first = Some(reply);
@@ -311,9 +353,17 @@ impl RetryableWrite<'_> {
     }
 }
 
+/// Adds the time limit of the current call to a command.
+fn timed(mut command: RawDocumentBuf) -> RawDocumentBuf {
+    if let Some(time) = max_time_ms() {
+        command.append(bson::cstr!("maxTimeMS"), time);
+    }
+    command
+}
+
 fn reply_is_retryable(reply: &mongodb::error::Result<Document>) -> bool {
     match reply {
-        Err(error) => is_retryable_write(error),
+        Err(error) => is_retryable_write(error) && !TimedOut::of(error).is_some_and(|timed_out| timed_out.at_deadline),
         Ok(reply) => reply
             .get_array("errorLabels")
             .is_ok_and(|labels| labels.iter().any(|label| label.as_str() == Some("RetryableWriteError"))),
@@ -359,11 +409,30 @@ impl Drop for CheckedOutSession<'_> {
     }
 }
 
+impl DriverClient {
+    /// Returns whether writes carry transaction numbers. They do until the server is known: a standalone server
+    /// rejects the first one.
+    fn numbers_writes(&self) -> bool {
+        if let Some(supported) = self.write_sessions.are_supported() {
+            return supported;
+        }
+        let standalone = self.server_type().map(|kind| kind == ServerType::Standalone);
+        match standalone {
+            Some(true) => self.write_sessions.set_unsupported(),
+            Some(false) => self.write_sessions.supported.store(true, Ordering::Relaxed),
+            None => {}
+        }
+        standalone != Some(true)
+    }
+}
+
 /// The sessions for writes with transaction numbers of this module. Only [`CheckedOutSession`]
 /// removes a session, and returns it.
 #[derive(Default)]
 pub(super) struct WriteSessions {
     idle: Mutex<VecDeque<ClientSession>>,
+    /// Whether the server is known to support transaction numbers.
+    supported: AtomicBool,
     /// Whether the server does not support transaction numbers, because it is not a replica set.
     unsupported: AtomicBool,
 }
@@ -386,8 +455,12 @@ impl WriteSessions {
         self.unsupported.store(true, Ordering::Relaxed);
     }
 
-    fn are_unsupported(&self) -> bool {
-        self.unsupported.load(Ordering::Relaxed)
+    /// Returns whether the server supports transaction numbers; `None` if it is not known yet.
+    fn are_supported(&self) -> Option<bool> {
+        if self.unsupported.load(Ordering::Relaxed) {
+            return Some(false);
+        }
+        self.supported.load(Ordering::Relaxed).then_some(true)
     }
 
     /// Ends the idle sessions on the server. They stay in this pool, not in the driver's.

@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bson::{Document, Timestamp};
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use mongodb::options::{SessionOptions, TransactionOptions};
 use mongodb::raw_batch_cursor::{RawBatchCursor, SessionRawBatchCursor};
 use mongodb::{ClientSession, ClusterTime};
@@ -14,6 +14,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
 use super::retryable::UnsentRetry;
+use super::time_limit::TimedOut;
 use super::{DriverClient, Namespace};
 use crate::batch_stream::Batch;
 use crate::error::{Error, ErrorKind, Result};
@@ -154,10 +155,11 @@ impl Session {
         self.state().in_transaction = false;
         let finishing = async {
             let mut held = self.hold(client, &attempt).await?;
-            let finished = match commit {
-                true => held.commit_transaction().await,
-                false => held.abort_transaction().await,
-            };
+            let mut finished = client.limited(false, finish(&mut held, commit)).await;
+            // The driver's own retry does not see this package's time limits.
+            if finished.as_ref().is_err_and(TimedOut::was_first_reply) {
+                finished = client.limited(false, finish(&mut held, commit)).await;
+            }
             finished.attempted(&attempt)
         };
         client.until_given_up(finishing).await
@@ -213,19 +215,26 @@ impl Session {
     }
 }
 
+async fn finish(session: &mut ClientSession, commit: bool) -> mongodb::error::Result<()> {
+    match commit {
+        true => session.commit_transaction().await,
+        false => session.abort_transaction().await,
+    }
+}
+
 /// Runs one of the driver's actions, optionally in a session. The expression of the action is evaluated
 /// again for each retry.
 macro_rules! send {
-    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
-        let mut retry = $crate::driver::retryable::UnsentRetry::new($client);
+    ($session:expr, $client:expr, $attempt:expr, $retry:expr, $action:expr) => {{
+        let mut retry = $retry;
         loop {
             let action = $action;
             let reply = match &$session {
                 Some(session) => {
                     let mut held = session.hold($client, $attempt).await?;
-                    action.session(&mut *held).await
+                    $client.limited(session.in_transaction(), action.session(&mut *held)).await
                 }
-                None => action.await,
+                None => $client.limited(false, action).await,
             };
             match reply {
                 Err(error) if retry.should_resend(&error).await => {}
@@ -242,22 +251,23 @@ macro_rules! send {
 /// Opens one of the driver's cursors, optionally in a session. The expression of the action is evaluated
 /// again for each retry.
 macro_rules! opened {
-    ($session:expr, $client:expr, $attempt:expr, $action:expr) => {{
-        let mut retry = $crate::driver::retryable::UnsentRetry::new($client);
+    ($session:expr, $client:expr, $attempt:expr, $retry:expr, $action:expr) => {{
+        let mut retry = $retry;
         loop {
             let action = $action;
             let opened = match &$session {
                 Some(session) => {
                     let opening = async {
                         let mut held = session.hold($client, $attempt).await?;
-                        Ok(action.session(&mut *held).batch().await)
+                        Ok($client.limited(session.in_transaction(), action.session(&mut *held).batch()).await)
                     };
                     let in_session =
                         |cursor| $crate::driver::session::DriverCursor::Explicit(Box::new(cursor), Arc::clone(session));
                     $client.until_given_up(opening).await?.map(in_session)
                 }
                 None => {
-                    let opened = $client.until_given_up(async { Ok(action.batch().await) }).await?;
+                    let opened = async { Ok($client.limited(false, action.batch()).await) };
+                    let opened = $client.until_given_up(opened).await?;
                     opened.map(|cursor| $crate::driver::session::DriverCursor::Implicit(Box::new(cursor)))
                 }
             };
@@ -296,13 +306,13 @@ impl DriverCursor {
             // The driver does not retry `getMore`.
             client.purge().await;
             let next = match self {
-                Self::Implicit(source) => source.next().await,
+                Self::Implicit(source) => client.limited(false, source.try_next()).await,
                 Self::Explicit(source, session) => match session.hold(client, attempt).await {
-                    Ok(mut held) => source.stream(&mut held).next().await,
+                    Ok(mut held) => client.limited(session.in_transaction(), source.stream(&mut held).try_next()).await,
                     Err(error) => return Some(Err(error)),
                 },
             };
-            match next? {
+            match next.transpose()? {
                 Ok(batch) => return Some(cursor.check(client, attempt, batch).await),
                 Err(error) if retry.should_resend(&error).await => {}
                 Err(error) => {

@@ -14,7 +14,9 @@ use tokio::task::AbortHandle;
 use super::error::Attempt;
 use super::events::EventContext;
 use super::reply_check::CursorCheck;
+use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened};
+use super::time_limit::Deadline;
 use super::{DriverClient, Namespace};
 use crate::batch_stream::{Batch, Batches, Demand};
 use crate::error::{Error, ErrorKind, Result};
@@ -82,14 +84,22 @@ pub struct Watch {
 const DOING: &str = "watch";
 
 impl Watching {
-    /// Opens a change stream.
-    pub fn start(runtime: &Handle, client: Arc<DriverClient>, watch: Watch, events: Option<EventContext>) -> Self {
+    /// Opens a change stream, until the deadline.
+    pub fn start(
+        runtime: &Handle,
+        client: Arc<DriverClient>,
+        watch: Watch,
+        events: Option<EventContext>,
+        deadline: Option<Deadline>,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         let demand: Arc<Demand> = Arc::default();
         let requests = Arc::clone(&demand);
         let watching = async move {
+            let events = events.as_ref();
             let mut changes = Changes::new(client, watch);
-            let opened = changes.open().await;
+            let opening = Deadline::scope(deadline, changes.open());
+            let opened = EventContext::scope(events, opening).await;
             let alive = opened.is_ok();
             let token = changes.position.token.clone();
             if sender.send(ChangePoll { change: opened.map(|()| None), token, alive }).await.is_err() || !alive {
@@ -97,7 +107,7 @@ impl Watching {
             }
             while let Ok(slot) = sender.reserve().await {
                 requests.requested().await;
-                let poll = changes.poll().await;
+                let poll = EventContext::scope(events, changes.poll()).await;
                 let alive = poll.alive;
                 slot.send(poll);
                 if !alive {
@@ -105,7 +115,7 @@ impl Watching {
                 }
             }
         };
-        let task = runtime.spawn(EventContext::scope(events, watching));
+        let task = runtime.spawn(watching);
         Self { polls: Arc::new(Mutex::new(receiver)), demand, task: task.abort_handle() }
     }
 
@@ -272,7 +282,16 @@ async fn aggregate(client: &Arc<DriverClient>, watch: &Watch, stage: Document) -
         Level::Collection => {
             let collection = client.collection(&watch.namespace, &attempt).await?;
             let action = || collection.aggregate(pipeline.clone()).with_options(watch.options.clone());
-            (opened!(watch.session, client, &attempt, action()), CursorCheck::of_collection(&watch.namespace))
+            (
+                opened!(
+                    watch.session,
+                    client,
+                    &attempt,
+                    UnsentRetry::of_read(client, watch.session.as_deref()),
+                    action()
+                ),
+                CursorCheck::of_collection(&watch.namespace),
+            )
         }
         Level::Database | Level::Client => {
             let mut namespace = Namespace::clone(&watch.namespace);
@@ -281,7 +300,16 @@ async fn aggregate(client: &Arc<DriverClient>, watch: &Watch, stage: Document) -
             }
             let database = client.database_of(&namespace, &attempt).await?;
             let action = || database.aggregate(pipeline.clone()).with_options(watch.options.clone());
-            (opened!(watch.session, client, &attempt, action()), CursorCheck::of_database(&namespace))
+            (
+                opened!(
+                    watch.session,
+                    client,
+                    &attempt,
+                    UnsentRetry::of_read(client, watch.session.as_deref()),
+                    action()
+                ),
+                CursorCheck::of_database(&namespace),
+            )
         }
     };
     Ok(batches(Arc::clone(client), Arc::clone(&watch.namespace), DOING, source, check))

@@ -11,7 +11,9 @@ use super::error::Attempt;
 use super::reply_check::Expected;
 use super::retryable::{self, WriteCommand};
 use super::session::Session;
-use super::{DriverClient, Namespace};
+use super::time_limit::Deadline;
+use super::{DriverClient, Namespace, unacknowledged};
+use crate::codec::MAX_COMMAND_SIZE;
 use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -58,6 +60,10 @@ async fn statement(
     session: Option<Arc<Session>>,
     (retryable, expected): (bool, Expected),
 ) -> Result<Document> {
+    if !client.acknowledges(attempt.namespace, session.as_deref()) {
+        unacknowledged::check_options(client, attempt, &statement).await?;
+        unacknowledged::check_size(name, &statement, attempt)?;
+    }
     let body = |concern: Option<Document>, transaction: Option<i64>| {
         let mut head = doc! { name: &attempt.namespace.collection, "ordered": true };
         head.extend(concern.map(|concern| ("writeConcern".to_owned(), Bson::Document(concern))));
@@ -65,7 +71,7 @@ async fn statement(
         head.extend(transaction.map(|number| ("txnNumber".to_owned(), Bson::Int64(number))));
         with_array(&raw(&head)?, field, std::iter::once(&statement))
     };
-    let command = WriteCommand { body: &body, retryable, expected };
+    let command = WriteCommand { body: &body, retryable, expected, limit: MAX_COMMAND_SIZE };
     let reply = retryable::write(client, attempt.namespace, attempt, session.as_deref(), command).await?;
     attempt.written(&reply)?;
     Ok(reply)
@@ -188,10 +194,18 @@ pub async fn find_one_and(
 ) -> Result<Option<RawDocumentBuf>> {
     let FindOneAnd { filter, modification, after, max_time, mut given, session } = call;
     let attempt = Attempt { doing: "find and change in", namespace, settings: client.settings() };
+    if !client.acknowledges(namespace, session.as_deref()) {
+        for (option, name) in [("arrayFilters", "arrayFilters"), ("collation", "Collation")] {
+            if given.contains_key(option) {
+                return Err(unacknowledged::unsupported(name));
+            }
+        }
+    }
     if let Some(projection) = given.remove("projection") {
         given.insert("fields", projection);
     }
-    if let Some(time) = max_time {
+    // A call's deadline replaces the limit.
+    if let Some(time) = max_time.filter(|_| Deadline::current().is_none()) {
         given.insert("maxTimeMS", i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     }
     let mut head = doc! { "findAndModify": &namespace.collection, "query": filter };
@@ -222,7 +236,8 @@ pub async fn find_one_and(
             }
         }
     };
-    let command = WriteCommand { body: &body, retryable: true, expected: Expected::FindAndModify };
+    let expected = Expected::FindAndModify;
+    let command = WriteCommand { body: &body, retryable: true, expected, limit: MAX_COMMAND_SIZE };
     let mut reply = retryable::write(client, namespace, &attempt, session.as_deref(), command).await?;
     attempt.written(&reply)?;
     match reply.remove("value") {

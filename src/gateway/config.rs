@@ -200,8 +200,13 @@ impl DataSourceTable {
             },
             _ => return error("set exactly one of uri, uri_env and uri_file"),
         };
-        DriverSettings::from_uri(&uri).or_else(|cause| error(&cause.message))
+        mongodb_settings(&uri).or_else(|cause| error(&cause.message))
     }
+}
+
+/// Returns the settings of a data source. The gateway's responses state what was written.
+fn mongodb_settings(uri: &str) -> Result<DriverSettings> {
+    DriverSettings::of_gateway(uri)?.acknowledged("the gateway")
 }
 
 impl GatewayOptions {
@@ -225,7 +230,7 @@ impl GatewayOptions {
     /// # Errors
     /// `Configuration`, with the flag or file that is invalid.
     pub fn from_flags(flags: Flags<'_>, max_connections: usize) -> Result<Self> {
-        let settings = DriverSettings::from_uri(flags.mongodb_uri)?;
+        let settings = mongodb_settings(flags.mongodb_uri)?;
         let data_sources = match flags.data_source {
             Some(name) => DataSourceSettings::Named(BTreeMap::from([(name, settings)])),
             None => DataSourceSettings::Any(Box::new(settings)),

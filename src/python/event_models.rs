@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyNone, PySet, PyString, PyTuple, PyType};
+use speedate::{Date, DateTime, Time};
 
 use crate::events::format;
 use crate::events::moment::{self, Moment};
@@ -259,20 +260,22 @@ fn moment_to_py<'py>(py: Python<'py>, moment: Moment, date_alone: bool) -> PyRes
     static TIMEZONE: Once<Py<PyAny>> = Once::new();
     static TIMEDELTA: Once<Py<PyAny>> = Once::new();
     static UTC: Once<Py<PyAny>> = Once::new();
-    let Moment { year, month, day, time } = moment;
-    if date_alone && time.is_none() {
-        return DATE.import(py, "datetime", "date")?.call1((year, month, day));
-    }
-    let timezone = TIMEZONE.import(py, "datetime", "timezone")?;
-    let offset = time.and_then(|time| time.offset).unwrap_or(0);
-    let zone = if offset == 0 {
-        UTC.get(py, || Ok(timezone.getattr("utc")?.unbind()))?.bind(py).clone()
-    } else {
-        timezone.call1((TIMEDELTA.import(py, "datetime", "timedelta")?.call1((0, offset * 60))?,))?
+    let DateTime { date, time } = match moment {
+        Moment::Date(Date { year, month, day }) if date_alone => {
+            return DATE.import(py, "datetime", "date")?.call1((year, month, day));
+        }
+        Moment::Date(date) => {
+            DateTime { date, time: Time { hour: 0, minute: 0, second: 0, microsecond: 0, tz_offset: None } }
+        }
+        Moment::DateTime(date_time) => date_time,
     };
-    let (hour, minute, second, micros) =
-        time.map_or((0, 0, 0, 0), |time| (time.hour, time.minute, time.second, time.microsecond));
-    DATETIME.import(py, "datetime", "datetime")?.call1((year, month, day, hour, minute, second, micros, zone))
+    let timezone = TIMEZONE.import(py, "datetime", "timezone")?;
+    let zone = match time.tz_offset.unwrap_or(0) {
+        0 => UTC.get(py, || Ok(timezone.getattr("utc")?.unbind()))?.bind(py).clone(),
+        seconds => timezone.call1((TIMEDELTA.import(py, "datetime", "timedelta")?.call1((0, seconds))?,))?,
+    };
+    let arguments = (date.year, date.month, date.day, time.hour, time.minute, time.second, time.microsecond, zone);
+    DATETIME.import(py, "datetime", "datetime")?.call1(arguments)
 }
 
 #[pymethods]

@@ -6,10 +6,12 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::config::needs_acknowledgment;
 use crate::error::{ErrorKind, Result};
 use crate::events::schema::Model;
 use crate::events::validate::{Deviation, Problem};
 use crate::events::{OTHER, format, view};
+use crate::python::api::collection::CollectionBase;
 use crate::python::convert::errors::{configuration_error, to_py};
 use crate::python::event_models::{Payload, invalid, model_of};
 use crate::python::lifecycle::once::intern;
@@ -151,6 +153,16 @@ pub(crate) fn store_metrics(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 #[pyo3(name = "_count_dead_letter")]
 pub(crate) fn count_dead_letter() {
     metrics::DEAD_LETTERS.increment();
+}
+
+/// Raises `ConfigurationError` if the writes of a collection are unacknowledged: a store would not know what it stored.
+#[pyfunction]
+#[pyo3(name = "_check_acknowledged")]
+pub(crate) fn check_acknowledged(collection: &Bound<'_, PyAny>) -> PyResult<()> {
+    match collection.cast::<CollectionBase>().is_ok_and(|base| !base.get().is_acknowledged()) {
+        true => Err(configuration_error(collection.py(), needs_acknowledgment("the event store"))),
+        false => Ok(()),
+    }
 }
 
 /// The result of saving an event.

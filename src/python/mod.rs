@@ -7,6 +7,7 @@ mod api;
 mod asyncio;
 mod calls;
 mod codec;
+mod command_line;
 mod convert;
 mod event_models;
 mod event_store;
@@ -14,6 +15,7 @@ mod gateway;
 mod lifecycle;
 mod monitoring;
 mod oidc;
+mod time_limit;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};
@@ -44,11 +46,15 @@ pub mod _native {
     #[pymodule_export]
     use super::codec::{bson_decode, bson_encode, ejson_decode, ejson_encode, ejson_from_bson};
     #[pymodule_export]
+    use super::command_line::{data_api_route, driver_route, is_database_name, secret_texts};
+    #[pymodule_export]
+    use super::convert::options::{replacement, update, write_filter};
+    #[pymodule_export]
     use super::convert::results::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
     #[pymodule_export]
     use super::event_models::{EventModel, event_models, event_types, parse_event};
     #[pymodule_export]
-    use super::event_store::{SaveResult, StoreSettings, count_dead_letter, store_metrics};
+    use super::event_store::{SaveResult, StoreSettings, check_acknowledged, count_dead_letter, store_metrics};
     #[pymodule_export]
     use super::gateway::{create_key, gateway_openapi, list_keys, revoke_key, run_gateway};
     #[pymodule_export]
@@ -72,6 +78,7 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<asyncio::bridge::LoopBridge>();
     py.get_type::<asyncio::bridge::Waiting>();
     py.get_type::<event_models::Part>();
+    py.get_type::<monitoring::EventBody>();
     py.get_type::<api::DriverOnly>();
     py.get_type::<api::session::AsyncTransactionContext>();
     py.get_type::<api::session::TransactionContext>();

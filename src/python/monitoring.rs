@@ -8,21 +8,44 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::driver::events::{Caller, DriverEvent, EventContext, Listener, Wanted};
 use crate::python::codec::DEFAULT;
 use crate::python::convert::scope::CodecRef;
+use crate::python::lifecycle::once::{Once, intern};
 
 /// Delivers events to PyMongo's listeners.
 pub(crate) struct Dispatcher {
-    /// `connect.eaas.mongodb.monitoring.Publisher`.
-    publisher: Py<PyAny>,
+    /// `publish` of the client's `connect.eaas.mongodb.monitoring.Publisher`.
+    publish: Py<PyAny>,
     wanted: Wanted,
     lenient: CodecRef,
     queue: Arc<Queue>,
     /// Held while listeners are called, so that they receive events in order.
     delivering: tokio::sync::Mutex<()>,
+}
+
+/// A command or a reply. It is converted when a listener reads it, which many never do.
+#[pyclass(module = "connect.eaas.mongodb._native", frozen)]
+pub(crate) struct EventBody {
+    document: bson::Document,
+    lenient: CodecRef,
+}
+
+#[pymethods]
+impl EventBody {
+    /// Return the document, as a new dict.
+    fn decode(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        decode(py, &self.document, &self.lenient)
+    }
+}
+
+/// Decodes a document, or as much of it as can be shown.
+fn decode(py: Python<'_>, document: &bson::Document, lenient: &CodecRef) -> PyResult<Py<PyAny>> {
+    let bytes =
+        bson::serialize_to_vec(document).map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
+    DEFAULT.decode(py, &bytes).or_else(|_| lenient.decode(py, &bytes))
 }
 
 #[derive(Default)]
@@ -59,7 +82,7 @@ impl Dispatcher {
             return Ok(None);
         }
         let dispatcher = Arc::new(Self {
-            publisher: publisher.unbind(),
+            publish: publisher.getattr("publish")?.unbind(),
             wanted,
             lenient: CodecRef::new(&module.getattr("LENIENT")?)?,
             queue: Arc::default(),
@@ -87,29 +110,31 @@ impl Dispatcher {
         DELIVERS.set(true);
         loop {
             let Some(event) = self.queue.pending().pop_front() else { break };
-            if let Err(error) = self.publish(py, &event) {
+            if let Err(error) = self.publish(py, event) {
                 error.write_unraisable(py, None);
             }
         }
         DELIVERS.set(false);
     }
 
-    fn publish(&self, py: Python<'_>, event: &DriverEvent) -> PyResult<()> {
-        let bytes = bson::serialize_to_vec(&event.fields)
-            .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
-        // A document that cannot be decoded is shown as far as possible.
-        let fields = DEFAULT.decode(py, &bytes).or_else(|_| self.lenient.decode(py, &bytes))?;
-        let arguments = (event.name, fields.bind(py).cast::<PyDict>()?);
-        let context = event.caller.as_ref().and_then(|caller| caller.downcast_ref::<Py<PyAny>>());
-        match context {
-            // Once for each: a context cannot be entered twice.
-            Some(context) => {
-                let publish = self.publisher.getattr(py, "publish")?;
-                let context = context.bind(py).call_method0("copy")?;
-                context.call_method1("run", (publish, arguments.0, arguments.1))?;
-            }
-            None => drop(self.publisher.call_method1(py, "publish", arguments)?),
+    fn publish(&self, py: Python<'_>, event: DriverEvent) -> PyResult<()> {
+        let fields = decode(py, &event.fields, &self.lenient)?;
+        let fields = fields.bind(py).cast::<PyDict>()?;
+        if let Some(document) = event.body {
+            let body = EventBody { document, lenient: self.lenient.clone() };
+            fields.set_item(intern!(py, "body"), Py::new(py, body)?)?;
         }
+        let Some(operation) = event.operation else {
+            self.publish.call1(py, (event.name, fields))?;
+            return Ok(());
+        };
+        fields.set_item(intern!(py, "operation_id"), operation.id)?;
+        let callers = operation.callers.iter().filter_map(|caller| caller.downcast_ref::<Py<PyAny>>());
+        let callers = PyTuple::new(py, callers.collect::<Vec<_>>())?;
+        fields.set_item(intern!(py, "callers"), &callers)?;
+        // In a copy: a context cannot be entered twice, and the callers' own are not changed by a listener.
+        let context = callers.get_item(0)?.call_method0(intern!(py, "copy"))?;
+        context.call_method1(intern!(py, "run"), (&self.publish, event.name, fields))?;
         Ok(())
     }
 }
@@ -153,8 +178,9 @@ impl Listener for Dispatcher {
 /// The listeners' context for a call that is made now.
 pub(crate) fn event_context(py: Python<'_>, listener: Option<&Arc<dyn Listener>>) -> PyResult<Option<EventContext>> {
     let Some(listener) = listener else { return Ok(None) };
+    static COPY_CONTEXT: Once<Py<PyAny>> = Once::new();
     let caller: Option<Caller> = match listener.wanted().commands {
-        true => Some(Arc::new(py.import("contextvars")?.call_method0("copy_context")?.unbind())),
+        true => Some(Arc::new(COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()?.unbind())),
         false => None,
     };
     Ok(Some(EventContext { listener: Arc::clone(listener), caller }))

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +36,6 @@ from connect.eaas.mongodb import (
     open_store,
     store_event,
 )
-from connect.eaas.mongodb.cli import dev
 from connect.eaas.mongodb.events import EVENT_TYPES
 from pymongo.errors import ConfigurationError, ServerSelectionTimeoutError
 
@@ -128,11 +126,10 @@ class Application(EventsApplicationBase):
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, str]]:
-    key = dev.new_api_key()
-    uri = os.environ["TEST_MONGODB_URI"]
-    with dev.gateway(uri, key) as (_, url):
-        yield {"DB_HOST": uri, "DATA_API_ENDPOINT": url, "API_KEY": key, "CLUSTER": "Cluster0"}
+def servers() -> dict[str, str]:
+    """Those of `tests/example.py`."""
+    names = {"DB_HOST": "TEST_MONGODB_URI", "DATA_API_ENDPOINT": "TEST_GATEWAY_URL", "API_KEY": "TEST_GATEWAY_KEY"}
+    return {variable: os.environ[name] for variable, name in names.items()} | {"CLUSTER": "Cluster0"}
 
 
 _numbers = itertools.count()

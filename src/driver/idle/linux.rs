@@ -10,8 +10,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::Interest;
@@ -21,12 +22,18 @@ use tokio::task::AbortHandle;
 
 /// The driver's TCP keepalive time, which distinguishes its sockets from other sockets to the same
 /// port.
-const DRIVERS_KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(120);
+const DRIVERS_KEEPALIVE: Duration = Duration::from_secs(120);
+
+/// How long a result of `epoll_wait` is used for other calls. The task handles what happens in between.
+const FRESH: Duration = Duration::from_millis(1);
 
 /// Watches sockets until it is dropped.
 pub(super) struct SocketWatcher {
     sockets: Arc<Sockets>,
     task: AbortHandle,
+    started: Instant,
+    /// When `poll` last called `epoll_wait`, in microseconds after `started`.
+    polled: AtomicU64,
 }
 
 struct Sockets {
@@ -58,7 +65,7 @@ impl SocketWatcher {
                 polled.poll();
             }
         });
-        Ok(Self { sockets, task: task.abort_handle() })
+        Ok(Self { sockets, task: task.abort_handle(), started: Instant::now(), polled: AtomicU64::new(0) })
     }
 
     /// Adds the driver's sockets to this port.
@@ -66,8 +73,18 @@ impl SocketWatcher {
         self.sockets.add(port);
     }
 
-    /// Shuts down sockets that servers have closed.
+    /// Shuts down sockets that servers have closed, unless it did so less than [`FRESH`] ago.
     pub(super) fn poll(&self) {
+        let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let polled = self.polled.load(Ordering::Relaxed);
+        if polled == 0 || u128::from(now.saturating_sub(polled)) >= FRESH.as_micros() {
+            self.polled.store(now, Ordering::Relaxed);
+            self.sockets.poll();
+        }
+    }
+
+    /// Shuts down sockets that servers have closed.
+    pub(super) fn poll_now(&self) {
         self.sockets.poll();
     }
 }
@@ -165,7 +182,6 @@ mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
-    use std::time::Duration;
 
     /// Creates a socket with the driver's options, and its peer.
     fn pair() -> (TcpStream, TcpStream, u16) {

@@ -88,11 +88,16 @@ impl Connections {
         }
     }
 
+    /// Returns the number of open connections to a server.
+    pub(super) fn open_to(&self, address: &ServerAddress) -> usize {
+        self.open().get(address).copied().unwrap_or(0)
+    }
+
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<ServerAddress, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shuts down connections that servers have closed. Costs one system call if there are none.
+    /// Shuts down connections that servers have closed. Costs at most one system call if there are none.
     pub(super) fn poll(&self) {
         #[cfg(target_os = "linux")]
         if let Some(watcher) = &self.watcher {
@@ -105,7 +110,10 @@ impl Connections {
     ///
     /// It pings on each connection. When a ping fails, the driver clears the whole pool.
     pub(super) async fn purge(&self, client: &Client) {
-        self.poll();
+        #[cfg(target_os = "linux")]
+        if let Some(watcher) = &self.watcher {
+            watcher.poll_now();
+        }
         if !self.closed.load(Ordering::Acquire) {
             return;
         }

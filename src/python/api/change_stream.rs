@@ -10,8 +10,9 @@ use pyo3::types::PyType;
 
 use crate::driver::DriverClient;
 use crate::driver::events::EventContext;
+use crate::driver::time_limit::Deadline;
 use crate::driver::watch::{self, ChangePoll, Level, Position, Watch, Watching};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::session::session_of;
@@ -130,7 +131,7 @@ impl ChangeStreamCore {
         };
         let runtime = raised(py, process().runtime())?;
         let events = event_context(py, context.client.listener())?;
-        let watching = Arc::new(Watching::start(runtime, context.client, watch, events));
+        let watching = Arc::new(Watching::start(runtime, context.client, watch, events, context.deadline));
         Ok(Some(Arc::clone(self.state().watching.get_or_insert(watching))))
     }
 
@@ -139,12 +140,12 @@ impl ChangeStreamCore {
         let watching = slf.watching(py)?;
         let core = Arc::clone(slf);
         let opened = core.state().opened;
-        let opening = async move {
+        let opening = Deadline::bound(slf.deadline(py)?, async move {
             match watching.filter(|_| !opened) {
                 Some(watching) => Ok(Some(watching.opened().await)),
                 None => Ok(None),
             }
-        };
+        });
         let events = slf.event_context(py)?;
         let call = Call::new(opening, move |py, seen: Result<Option<ChangePoll>>| {
             core.note(py, seen)?;
@@ -163,7 +164,8 @@ impl ChangeStreamCore {
         let watching = slf.watching(py)?;
         let core = Arc::clone(slf);
         let opened = core.state().opened;
-        let waiting = async move {
+        let deadline = slf.deadline(py)?;
+        let waiting = Deadline::bound(deadline, async move {
             let Some(watching) = watching else { return Ok(None) };
             if !opened {
                 let opened = watching.opened().await;
@@ -172,13 +174,21 @@ impl ChangeStreamCore {
                 }
             }
             Ok(Some(watching.next(once).await))
-        };
+        });
         let events = slf.event_context(py)?;
         let call = Call::new(waiting, move |py, seen: Result<Option<ChangePoll>>| match core.note(py, seen)? {
             Some(document) => core.target.codec.decode(py, document.as_bytes()),
             None => none(py),
         });
         Ok(call.with_events(events))
+    }
+
+    /// When a call that starts now must end, unless the stream is closed.
+    fn deadline(&self, py: Python<'_>) -> PyResult<Option<Deadline>> {
+        if self.state().closed {
+            return Ok(None);
+        }
+        Ok(self.target.context(py)?.deadline)
     }
 
     /// The listeners' context for a call, unless the stream is closed.
@@ -191,7 +201,18 @@ impl ChangeStreamCore {
 
     /// Stores the resume token, and returns the change.
     fn note(&self, py: Python<'_>, seen: Result<Option<ChangePoll>>) -> PyResult<Option<bson::RawDocumentBuf>> {
-        let Some(seen) = raised(py, seen)? else { return Ok(None) };
+        let seen = match seen {
+            Ok(seen) => seen,
+            // The stream waits on, and the next call may get the change.
+            Err(error) if error.kind == ErrorKind::NetworkTimeout && self.state().opened => {
+                return raised(py, Err(error));
+            }
+            Err(error) => {
+                self.close();
+                return raised(py, Err(error));
+            }
+        };
+        let Some(seen) = seen else { return Ok(None) };
         {
             let mut state = self.state();
             state.opened = true;

@@ -22,6 +22,7 @@ use crate::python::calls::target::Path;
 use crate::python::convert::errors::configuration_error;
 use crate::python::convert::options;
 use crate::python::convert::scope::{Overrides, Scope};
+use crate::python::lifecycle::once::Once;
 use crate::python::lifecycle::pooled::Pooled;
 use crate::python::lifecycle::shared;
 
@@ -90,7 +91,7 @@ impl ClientBase {
         let is = |other: Bound<'_, PyType>| class.is(&other);
         if is(AsyncMongoClient::type_object(py)) || is(MongoClient::type_object(py)) {
             let pooled = Arc::new(Pooled::new(raised(py, driver_settings(lookup))?, true));
-            let driver = DriverClientBase { pooled: Arc::clone(&pooled) };
+            let driver = DriverClientBase { pooled: Arc::clone(&pooled), described: Once::new(), connect: None };
             let client = |mode| PyClassInitializer::from(Self::new(Path::Driver(pooled), mode)).add_subclass(driver);
             return Ok(if is(AsyncMongoClient::type_object(py)) {
                 Py::new(py, client(Mode::Awaited).add_subclass(AsyncMongoClient))?.into_any()

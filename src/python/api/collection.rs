@@ -134,6 +134,14 @@ impl CollectionBase {
         }
     }
 
+    /// Whether MongoDB acknowledges its writes.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        match &self.client.get().path {
+            Path::Driver(pooled) => pooled.settings.acknowledges(&self.namespace.concerns),
+            Path::DataApi(_) => true,
+        }
+    }
+
     /// How its documents are read and written.
     pub(crate) fn codec(&self) -> CodecRef {
         self.scope.codec()
@@ -245,7 +253,7 @@ impl CollectionBase {
             skip,
             limit,
             no_cursor_timeout,
-            sort,
+            sort: options::none_if_empty(py, sort),
             allow_partial_results,
             batch_size: u32::try_from(batch_size).unwrap_or(u32::MAX),
             collation,
@@ -309,6 +317,7 @@ impl CollectionBase {
             ("snapshot", snapshot.is_some()),
         ])?;
         let py = slf.py();
+        let sort = options::none_if_empty(py, sort);
         options::find_arguments(py, filter.as_ref(), projection.as_ref(), sort.as_ref())?;
         let arguments = FindArguments {
             filter,

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyString, PyType};
 
 use crate::batch_stream::{Batch, BatchStream};
+use crate::driver::time_limit::Deadline;
 use crate::error::Result;
 use crate::python::asyncio::awaitable::Awaitable;
 use crate::python::asyncio::call::{Call, Startable, raised};
@@ -21,6 +22,7 @@ use crate::python::codec::DEFAULT;
 use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
 use crate::python::convert::options::{self, Count};
 use crate::python::convert::scope::CodecRef;
+use crate::python::time_limit;
 use crate::runtime::process;
 
 impl FindArguments {
@@ -260,12 +262,16 @@ impl CursorCore {
         let fetching = if received >= wanted { None } else { slf.fetching(py)? };
         let core = Arc::clone(slf);
         let listener = fetching.as_ref().and_then(|fetching| fetching.listener());
-        let fetched = async move {
+        let deadline = match &fetching {
+            Some(fetching) => time_limit::deadline(py, fetching.timeout())?,
+            None => None,
+        };
+        let fetched = Deadline::bound(deadline, async move {
             match fetching {
                 Some(fetching) => fetching.fetch(wanted - received, tailable).await,
                 None => Ok((Vec::new(), false)),
             }
-        };
+        });
         let settle = move || listener.iter().for_each(|listener| listener.drain());
         Ok(Call::new(fetched, move |py, batches: Result<(Vec<Batch>, bool)>| match batches {
             Ok(batches) => {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use mongodb::options::{ServerApi, ServerApiVersion};
-use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -12,7 +10,7 @@ use super::client::ClientBase;
 use super::cursor::CursorBase;
 use super::driver_database::DriverDatabaseBase;
 use super::{clone_of, listing, usual, usual_and};
-use crate::config::{self, DriverSettings, database_name};
+use crate::config::database_name;
 use crate::driver::watch::Level;
 use crate::driver::{DriverClient, Namespace};
 use crate::python::asyncio::call::{Call, Startable, raised};
@@ -23,11 +21,12 @@ use crate::python::calls::driver_only::{BulkArguments, CommandArguments};
 use crate::python::calls::session::{SessionBase, SessionCore};
 use crate::python::calls::target::{Path, Target};
 use crate::python::codec::DEFAULT;
-use crate::python::convert::errors::{configuration_error, wrong_type};
+use crate::python::convert::client_options::{self, client_options, described};
+use crate::python::convert::errors::wrong_type;
 use crate::python::convert::options::{self, Opt};
 use crate::python::convert::scope::{CodecRef, Overrides};
-use crate::python::lifecycle::pooled::{ClientExtras, Pooled};
-use crate::python::oidc::Oidc;
+use crate::python::lifecycle::once::Once;
+use crate::python::lifecycle::pooled::Pooled;
 
 /// The methods that only the clients of the driver path have. Users see its subclasses.
 #[pyclass(
@@ -36,6 +35,10 @@ use crate::python::oidc::Oidc;
 pub(crate) struct DriverClientBase {
     /// The client's pool.
     pub(crate) pooled: Arc<Pooled<DriverClient>>,
+    /// PyMongo's `ClientOptions`.
+    pub(crate) described: Once<Py<PyAny>>,
+    /// The argument `connect`, which only `options` shows.
+    pub(crate) connect: Option<bool>,
 }
 
 fn mode(slf: &Bound<'_, DriverClientBase>) -> Mode {
@@ -75,6 +78,11 @@ impl DriverClientBase {
         slf.get().pooled.client(slf.py(), slf.as_super().get().classes().client)
     }
 
+    /// The topology that is known now; an empty one for a closed client, as with PyMongo.
+    fn known_topology(slf: &Bound<'_, Self>) -> bson::Document {
+        Self::client(slf).ok().and_then(|client| client.topology()).unwrap_or_default()
+    }
+
     /// A property that `connect.eaas.mongodb.monitoring` derives from the topology, once a server has been reached.
     fn ask(slf: &Bound<'_, Self>, property: &'static str) -> PyResult<Py<PyAny>> {
         Self::run(slf, property, move |_, context| {
@@ -100,6 +108,21 @@ impl DriverClientBase {
     /// The default port.
     #[classattr]
     const PORT: u16 = 27017;
+
+    /// The client's options, as PyMongo's `ClientOptions`.
+    #[getter]
+    fn options(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, base) = (slf.py(), slf.get());
+        Ok(base.described.get(py, || described(py, &base.pooled.settings, base.connect))?.clone_ref(py))
+    }
+
+    /// Add to the metadata that handshakes send to the server.
+    fn append_metadata(slf: &Bound<'_, Self>, driver_info: &Bound<'_, PyAny>) -> PyResult<()> {
+        let client = Self::client(slf)?;
+        let info = client_options::driver_info(driver_info)?;
+        slf.get().pooled.append_metadata(info);
+        raised(slf.py(), client.refresh_metadata())
+    }
 
     /// The address of the server that writes go to, `(host, port)`, or `None`.
     #[getter]
@@ -141,16 +164,14 @@ impl DriverClientBase {
     #[getter]
     fn nodes(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let client = Self::client(slf)?;
-        of_topology(py, "nodes", client.topology().unwrap_or_default())
+        of_topology(py, "nodes", Self::known_topology(slf))
     }
 
     /// PyMongo's description of the servers that are known now.
     #[getter]
     fn topology_description(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let client = Self::client(slf)?;
-        of_topology(py, "topology_description", client.topology().unwrap_or_default())
+        of_topology(py, "topology_description", Self::known_topology(slf))
     }
 
     /// The names of the databases.
@@ -304,9 +325,10 @@ impl DriverClientBase {
 /// The arguments of a client's constructor.
 struct Arguments<'a, 'py> {
     host: Option<&'a Bound<'py, PyAny>>,
-    port: Option<u16>,
+    port: Option<&'a Bound<'py, PyAny>>,
     document_class: Option<&'a Bound<'py, PyAny>>,
     tz_aware: Option<&'a Bound<'py, PyAny>>,
+    connect: Option<&'a Bound<'py, PyAny>>,
     type_registry: Option<&'a Bound<'py, PyAny>>,
     coalesce: bool,
     add_ids: bool,
@@ -316,34 +338,39 @@ struct Arguments<'a, 'py> {
 impl DriverClientBase {
     /// A client that has not connected, which is not a Python object yet.
     fn new(py: Python<'_>, mode: Mode, arguments: &Arguments<'_, '_>) -> PyResult<PyClassInitializer<Self>> {
-        let options = match arguments.options {
+        let keywords = match arguments.options {
             Some(options) => options.copy()?,
             None => PyDict::new(py),
         };
         for (name, value) in [
             ("document_class", arguments.document_class),
             ("tz_aware", arguments.tz_aware),
+            ("connect", arguments.connect),
             ("type_registry", arguments.type_registry),
         ] {
             if let Some(value) = value {
-                options.set_item(name, value)?;
+                keywords.set_item(name, value)?;
             }
         }
-        let extras = extras_of(&options)?;
-        let has_callback = extras.oidc.has_callback();
-        let (mut settings, codec_options, read_preference) =
-            driver_settings_of(py, arguments.host, arguments.port, &options, has_callback)?;
+        let options = client_options(arguments.host, arguments.port, &keywords)?;
+        let mut settings = options.settings;
         settings.coalesce = arguments.coalesce;
-        let pooled = Arc::new(Pooled::with_extras(settings, false, extras));
+        let pooled = Arc::new(Pooled::with_extras(settings, false, options.extras));
         let client = ClientBase::new(Path::Driver(Arc::clone(&pooled)), mode);
         let overrides = Overrides {
-            codec_options: codec_options.as_ref(),
-            read_preference: read_preference.as_ref(),
-            ..Overrides::default()
+            codec_options: options.codec_options.as_ref(),
+            read_preference: options.read_preference.as_ref(),
+            write_concern: options.write_concern.as_ref(),
+            read_concern: None,
         };
         let scope = client.scope.with(py, &overrides)?;
         let base = ClientBase { scope, add_ids: arguments.add_ids, ..client };
-        Ok(PyClassInitializer::from(base).add_subclass(Self { pooled }))
+        let described = Once::new();
+        if let Some(options) = options.described {
+            described.get(py, || Ok(options.unbind()))?;
+        }
+        let connect = arguments.connect.and_then(|connect| connect.extract::<bool>().ok());
+        Ok(PyClassInitializer::from(base).add_subclass(Self { pooled, described, connect }))
     }
 }
 
@@ -361,19 +388,18 @@ impl AsyncMongoClient {
     #[allow(clippy::too_many_arguments)]
     fn new(
         host: Option<&Bound<'_, PyAny>>,
-        port: Option<u16>,
+        port: Option<&Bound<'_, PyAny>>,
         document_class: Option<&Bound<'_, PyAny>>,
         tz_aware: Option<&Bound<'_, PyAny>>,
-        connect: Option<bool>,
+        connect: Option<&Bound<'_, PyAny>>,
         type_registry: Option<&Bound<'_, PyAny>>,
         coalesce: bool,
         add_ids: bool,
         options: Option<&Bound<'_, PyDict>>,
         py: Python<'_>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        // PyMongo connects at once unless `connect` is false; a client of ours connects with its first call.
-        let _ = connect;
-        let arguments = Arguments { host, port, document_class, tz_aware, type_registry, coalesce, add_ids, options };
+        let arguments =
+            Arguments { host, port, document_class, tz_aware, connect, type_registry, coalesce, add_ids, options };
         Ok(DriverClientBase::new(py, Mode::Awaited, &arguments)?.add_subclass(Self))
     }
 
@@ -425,19 +451,18 @@ impl MongoClient {
     #[allow(clippy::too_many_arguments)]
     fn new(
         host: Option<&Bound<'_, PyAny>>,
-        port: Option<u16>,
+        port: Option<&Bound<'_, PyAny>>,
         document_class: Option<&Bound<'_, PyAny>>,
         tz_aware: Option<&Bound<'_, PyAny>>,
-        connect: Option<bool>,
+        connect: Option<&Bound<'_, PyAny>>,
         type_registry: Option<&Bound<'_, PyAny>>,
         coalesce: bool,
         add_ids: bool,
         options: Option<&Bound<'_, PyDict>>,
         py: Python<'_>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        // PyMongo connects at once unless `connect` is false; a client of ours connects with its first call.
-        let _ = connect;
-        let arguments = Arguments { host, port, document_class, tz_aware, type_registry, coalesce, add_ids, options };
+        let arguments =
+            Arguments { host, port, document_class, tz_aware, connect, type_registry, coalesce, add_ids, options };
         Ok(DriverClientBase::new(py, Mode::Blocking, &arguments)?.add_subclass(Self))
     }
 
@@ -455,128 +480,4 @@ impl MongoClient {
         let _ = (exc_type, exc_val, exc_tb);
         slf.as_super().as_super().get().close(slf.py())
     }
-}
-
-/// Removes from a client's keywords those that are not settings, and returns them.
-fn extras_of(options: &Bound<'_, PyDict>) -> PyResult<ClientExtras> {
-    let py = options.py();
-    let take = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
-        let value = options.get_item(name)?;
-        options.del_item(name).ok();
-        Ok(value.filter(|value| !value.is_none()))
-    };
-    let listeners = match take("event_listeners")? {
-        Some(listeners) => {
-            py.import("connect.eaas.mongodb.monitoring")?.getattr("check_listeners")?.call1((listeners,))?.extract()?
-        }
-        None => Vec::new(),
-    };
-    let server_api = match take("server_api")? {
-        Some(api) => {
-            let version = api.getattr("version")?.extract::<String>()?;
-            let version = version.parse::<ServerApiVersion>().map_err(|_| {
-                configuration_error(py, "server_api must be an instance of pymongo.server_api.ServerApi")
-            })?;
-            let mut server_api = ServerApi::builder().version(version).build();
-            server_api.strict = api.getattr("strict")?.extract()?;
-            server_api.deprecation_errors = api.getattr("deprecation_errors")?.extract()?;
-            Some(server_api)
-        }
-        None => None,
-    };
-    Ok(ClientExtras { listeners, server_api, oidc: Oidc::of(options)? })
-}
-
-/// The options of documents' types, in PyMongo's names for them as keywords.
-const CODEC_OPTIONS: [&str; 7] = [
-    "document_class",
-    "tz_aware",
-    "tzinfo",
-    "type_registry",
-    "uuidrepresentation",
-    "unicode_decode_error_handler",
-    "datetime_conversion",
-];
-
-/// The settings, the codec options and the read preference of a client, where the latter are given.
-type ClientOptions<'py> = (DriverSettings, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
-
-/// `MongoClient(host, port, **options)`, as PyMongo reads them.
-fn driver_settings_of<'py>(
-    py: Python<'py>,
-    host: Option<&Bound<'py, PyAny>>,
-    port: Option<u16>,
-    options: &Bound<'py, PyDict>,
-    has_callback: bool,
-) -> PyResult<ClientOptions<'py>> {
-    let mut uri = match host.filter(|host| !host.is_none()) {
-        None => "localhost".to_owned(),
-        Some(host) => match host.cast::<PyString>() {
-            Ok(host) => host.to_str()?.to_owned(),
-            Err(_) => host
-                .extract::<Vec<String>>()
-                .map(|hosts| hosts.join(","))
-                .map_err(|_| wrong_type("host", "a str or a list of str", host))?,
-        },
-    };
-    if let (Some(port), false) = (port, uri.contains("://")) {
-        let seeds: Vec<String> = uri
-            .split(',')
-            .map(|seed| if seed.contains(':') { seed.to_owned() } else { format!("{seed}:{port}") })
-            .collect();
-        uri = seeds.join(",");
-    }
-    for name in ["auto_encryption_opts", "server_selector", "authOIDCAllowedHosts"] {
-        if options.get_item(name)?.is_some_and(|value| !value.is_none()) {
-            return Err(PyNotImplementedError::new_err(format!(
-                "{name} is not supported: leave it out, or use PyMongo"
-            )));
-        }
-        options.del_item(name).ok();
-    }
-    let read_preference = options.get_item("read_preference")?.filter(|preference| !preference.is_none());
-    options.del_item("read_preference").ok();
-    let codec = PyDict::new(py);
-    let (without, of_codec) = config::uri_without_options(&uri, &CODEC_OPTIONS);
-    uri = without;
-    for (name, value) in of_codec {
-        codec.set_item(name.to_lowercase(), value)?;
-    }
-    for name in options.keys() {
-        let text = name.extract::<String>()?;
-        if CODEC_OPTIONS.contains(&text.to_lowercase().as_str()) {
-            if let Some(value) = options.get_item(&name)?.filter(|value| !value.is_none()) {
-                codec.set_item(text.to_lowercase(), value)?;
-            }
-            options.del_item(&name)?;
-        }
-    }
-    let mut options = options::uri_options(options)?;
-    let mut take = |name: &str| {
-        let place = options.iter().position(|(option, _)| option == name)?;
-        Some(options.remove(place).1)
-    };
-    if let Some(user) = take("username") {
-        uri = config::uri_with_credentials(&uri, &user, take("password").as_deref());
-    }
-    let settings = DriverSettings::with_callback(&config::uri_with_options(&uri, &options), has_callback);
-    Ok((raised(py, settings)?, codec_options(&codec)?, read_preference))
-}
-
-/// The `CodecOptions` of a client's keywords, or `None` if none were given.
-fn codec_options<'py>(given: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = given.py();
-    if given.is_empty() {
-        return Ok(None);
-    }
-    // PyMongo's own checks, and its names for representations and conversions.
-    let validate = py.import("pymongo.common")?.getattr("validate")?;
-    let checked = PyDict::new(py);
-    for (name, value) in given {
-        let value = validate.call1((&name, value))?.get_item(1)?;
-        let name = name.extract::<String>()?;
-        checked.set_item(if name == "uuidrepresentation" { "uuid_representation" } else { &name }, value)?;
-    }
-    let class = py.import("bson.codec_options")?.getattr("CodecOptions")?;
-    Ok(Some(class.call((), Some(&checked))?))
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -12,11 +12,14 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::driver::events::{EventContext, Listener};
+use crate::driver::time_limit::Deadline;
+use crate::eager::{EagerTask, spawn_eagerly};
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Completion, Flush, Submission, awaited};
 use crate::mailbox::Wakeup;
 use crate::python::convert::errors::to_py;
 use crate::python::lifecycle::pooled::PooledClient;
+use crate::runtime::process;
 
 /// Work of the core.
 pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
@@ -68,6 +71,9 @@ pub(crate) trait Startable: Send + 'static {
     /// Sends the call's events to a listener.
     #[must_use]
     fn with_events(self, events: Option<EventContext>) -> Self;
+    /// Makes the call fail at its deadline.
+    #[must_use]
+    fn until(self, deadline: Option<Deadline>) -> Self;
     /// Makes the call fail when its client gives up.
     #[must_use]
     fn until_given_up_by(self, client: &impl PooledClient) -> Self;
@@ -99,7 +105,15 @@ impl<T: Send + 'static> Startable for Call<T> {
     fn with_events(self, events: Option<EventContext>) -> Self {
         let Some(events) = events else { return self };
         let finish = after_listeners(Arc::clone(&events.listener), self.finish);
-        Self { running: Box::pin(EventContext::scope(Some(events), self.running)), finish }
+        let running = self.running;
+        Self { running: Box::pin(async move { EventContext::scope(Some(&events), running).await }), finish }
+    }
+
+    fn until(self, deadline: Option<Deadline>) -> Self {
+        if deadline.is_none() {
+            return self;
+        }
+        Self { running: Box::pin(Deadline::scope(deadline, self.running)), finish: self.finish }
     }
 
     fn until_given_up_by(self, client: &impl PooledClient) -> Self {
@@ -166,11 +180,19 @@ impl Startable for Insert {
     fn with_events(self, events: Option<EventContext>) -> Self {
         match (self, events) {
             (Self::Alone(call), events) => Self::Alone(call.with_events(events)),
-            // A merged command has no single caller.
+            // The command is attributed to the callers of all its documents.
             (Self::Merged { enqueue, finish }, Some(events)) => {
                 Self::Merged { enqueue, finish: after_listeners(events.listener, finish) }
             }
             (merged, None) => merged,
+        }
+    }
+
+    fn until(self, deadline: Option<Deadline>) -> Self {
+        match self {
+            Self::Alone(call) => Self::Alone(call.until(deadline)),
+            // An insert with a deadline is sent by itself.
+            merged @ Self::Merged { .. } => merged,
         }
     }
 
@@ -260,19 +282,25 @@ struct PendingCall<T> {
     running: Option<Running<T>>,
     finish: Option<Finish<T>>,
     result: Arc<Mutex<Option<Result<T>>>>,
-    task: Option<AbortHandle>,
+    task: Option<Task>,
 }
 
 impl<T: Send + 'static> Pending for PendingCall<T> {
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, _submission: Submission) -> Option<Arc<dyn Flush>> {
         let running = self.running.take()?;
         let result = Arc::clone(&self.result);
-        let task = runtime.spawn(async move {
+        let (in_progress, is_alone) = InProgress::new();
+        let work = async move {
             let ended = running.await;
+            drop(in_progress);
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
             wakeup.fire();
+        };
+        self.task = Some(if is_alone {
+            Task::Eager(spawn_eagerly(runtime, Box::pin(work)))
+        } else {
+            Task::Spawned(runtime.spawn(work).abort_handle())
         });
-        self.task = Some(task.abort_handle());
         None
     }
 
@@ -284,7 +312,37 @@ impl<T: Send + 'static> Pending for PendingCall<T> {
 
     fn cancel(&mut self) {
         if let Some(task) = self.task.take() {
-            task.abort();
+            match task {
+                Task::Eager(task) => task.abort(),
+                Task::Spawned(task) => task.abort(),
+            }
         }
+    }
+}
+
+/// A running call.
+enum Task {
+    /// It was started in the thread of its event loop.
+    Eager(Arc<EagerTask>),
+    /// It was started on the runtime.
+    Spawned(AbortHandle),
+}
+
+/// A call in progress. While there is one, others are not started in the thread of their event loop, which would
+/// then do all the sending.
+struct InProgress(&'static AtomicUsize);
+
+impl InProgress {
+    /// Counts a call that starts. Also returns whether it is the only one.
+    fn new() -> (Self, bool) {
+        let count = &process().calls_in_progress;
+        let others = count.fetch_add(1, Ordering::Relaxed);
+        (Self(count), others == 0)
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

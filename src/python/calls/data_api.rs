@@ -17,6 +17,7 @@ use crate::config::DataApiSettings;
 use crate::data_api::client::{DataApiClient, EjsonInsert, ResendPolicy};
 use crate::data_api::protocol::Action;
 use crate::driver::events::Listener;
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Flush, InsertQueue};
@@ -50,6 +51,11 @@ impl PooledClient for DataApiClient {
         None
     }
 
+    fn deadline(_py: Python<'_>, _settings: &DataApiSettings) -> PyResult<Option<Deadline>> {
+        // Its requests have a time limit of their own.
+        Ok(None)
+    }
+
     fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {
         // Each of its requests stops by itself when the client gives up.
         call
@@ -74,7 +80,7 @@ impl CollectionCalls for DataApiClient {
         context.add_id(document, &id)?;
         let CallContext { client, namespace, .. } = context;
         let repeat = repeat(&[&id], &client);
-        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
+        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id, true);
         if client.settings().coalesce && repeat == ResendPolicy::Idempotent {
             return Ok(Insert::Merged {
                 enqueue: Box::new(move |runtime, caller, submission| {
@@ -112,7 +118,7 @@ impl CollectionCalls for DataApiClient {
         let ordered = arguments.ordered;
         let encoded: Vec<EjsonInsert> = encoded.into_iter().map(|ejson| outgoing(ejson, repeat)).collect();
         let inserting = async move { client.insert_many(&namespace, &encoded, ordered).await };
-        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), true)))
     }
 
     fn find_one(
@@ -172,7 +178,7 @@ impl CollectionCalls for DataApiClient {
         }
         out.buf.push(b'}');
         Ok(Call::new(async move { client.update(action, out.buf.into()).await }, move |py, result| {
-            updated(py, result, &codec)
+            updated(py, result, &codec, true)
         }))
     }
 
@@ -190,7 +196,8 @@ impl CollectionCalls for DataApiClient {
         codec.encode(&options::write_filter(filter)?, &mut out)?;
         out.buf.push(b'}');
         let action = if many { Action::DeleteMany } else { Action::DeleteOne };
-        Ok(Call::new(async move { client.delete(action, out.buf.into()).await }, deleted))
+        let finish = |py: Python<'_>, result| deleted(py, result, true);
+        Ok(Call::new(async move { client.delete(action, out.buf.into()).await }, finish))
     }
 
     fn aggregate(

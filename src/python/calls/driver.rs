@@ -16,7 +16,8 @@ use crate::driver::bulk::{BulkOptions, insert_many};
 use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
-use crate::driver::insert::{BsonInsert, InsertOptions, check_size, insert_one};
+use crate::driver::insert::{BsonInsert, InsertOptions, insert_one};
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::driver::{DriverClient, ExtraClientOptions};
 use crate::error::Result;
@@ -33,6 +34,7 @@ use crate::python::convert::options::{self, Opt, Opts, document, documents};
 use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, updated};
 use crate::python::lifecycle::pooled::{ClientExtras, Pooled, PooledClient};
 use crate::python::monitoring::event_context;
+use crate::python::time_limit;
 use crate::store::Record;
 
 impl PooledClient for DriverClient {
@@ -49,8 +51,16 @@ impl PooledClient for DriverClient {
             settings,
             runtime,
             listener,
-            ExtraClientOptions { server_api: extras.server_api.clone(), authentication },
+            ExtraClientOptions {
+                server_api: extras.server_api.clone(),
+                authentication,
+                metadata: Arc::clone(&extras.metadata),
+            },
         )
+    }
+
+    fn deadline(py: Python<'_>, settings: &DriverSettings) -> PyResult<Option<Deadline>> {
+        time_limit::deadline(py, settings.time_limits.call)
     }
 
     fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T> {
@@ -80,18 +90,20 @@ impl CollectionCalls for DriverClient {
         let Encoded { bytes, id } = context.codec.encode_for_insert(document)?;
         context.add_id(document, &id)?;
         let document = raw_document(py, bytes)?;
-        let CallContext { client, namespace, .. } = context;
-        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id);
-        let plain =
-            options.bypass_document_validation.is_none() && options.comment.is_none() && options.session.is_none();
-        // A command listener expects one command for each insert, in its caller's context.
-        let listened = client.listener().is_some_and(|listener| listener.wanted().commands);
-        if plain && client.settings().coalesce && !listened {
-            raised(py, check_size(&client, &namespace, &document))?;
+        let CallContext { client, namespace, caller, deadline, .. } = context;
+        let acknowledged = client.acknowledges(&namespace, options.session.as_deref());
+        let finish = move |py: Python<'_>, result: Result<()>| inserted_one(py, result, id, acknowledged);
+        // A call with a deadline is one command, which carries the deadline.
+        let plain = acknowledged
+            && options.bypass_document_validation.is_none()
+            && options.comment.is_none()
+            && options.session.is_none()
+            && deadline.is_none();
+        if plain && client.settings().coalesce {
+            let outgoing = BsonInsert { document, content_id: None, caller };
             return Ok(Insert::Merged {
-                enqueue: Box::new(move |runtime, caller, submission| {
-                    let outgoing = BsonInsert { document, content_id: None };
-                    InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)
+                enqueue: Box::new(move |runtime, completion, submission| {
+                    InsertQueue::insert(&client, runtime, &namespace, outgoing, completion, submission)
                         .then_some(client as Arc<dyn Flush>)
                 }),
                 finish: Box::new(finish),
@@ -119,8 +131,9 @@ impl CollectionCalls for DriverClient {
         }
         let given = given.unbind();
         let CallContext { client, namespace, .. } = context;
+        let acknowledged = client.acknowledges(&namespace, session.as_deref());
         let inserting = async move { insert_many(&client, &namespace, documents, &options, session.as_deref()).await };
-        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py))))
+        Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), acknowledged)))
     }
 
     fn find_one(
@@ -138,8 +151,10 @@ impl CollectionCalls for DriverClient {
         let query = query(py, &context, arguments)?;
         let ahead = query.session.is_none() && query.tailable.is_none();
         let events = event_context(py, context.client.listener())?;
-        let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, find(client, namespace, query))))
+        let CallContext { client, namespace, deadline, .. } = context;
+        let timeout = client.settings().time_limits.call;
+        let finding = Deadline::scope(deadline, find(client, namespace, query));
+        Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, finding).with_timeout(timeout)))
     }
 
     fn explain(
@@ -172,17 +187,18 @@ impl CollectionCalls for DriverClient {
         let given = options::given(py, &context.codec, &arguments.options)?;
         let change = arguments.change.bind(py);
         let CallContext { client, namespace, codec, .. } = context;
+        let acknowledged = client.acknowledges(&namespace, session.as_deref());
         if which == Change::ReplaceOne {
             let mut out = BsonWriter::default();
             codec.encode(&options::replacement(change)?, &mut out)?;
             let replacement = raw_document(py, out.buf)?;
             let replacing = async move { replace(&client, &namespace, filter, replacement, given, session).await };
-            return Ok(Call::new(replacing, move |py, result| updated(py, result, &codec)));
+            return Ok(Call::new(replacing, move |py, result| updated(py, result, &codec, acknowledged)));
         }
         let operators = options::bson_value(&codec, &options::update(change)?)?;
         let many = which == Change::UpdateMany;
         let updating = async move { update(&client, &namespace, many, filter, operators, given, session).await };
-        Ok(Call::new(updating, move |py, result| updated(py, result, &codec)))
+        Ok(Call::new(updating, move |py, result| updated(py, result, &codec, acknowledged)))
     }
 
     fn delete(
@@ -196,7 +212,9 @@ impl CollectionCalls for DriverClient {
         let filter = document(&context.codec, &options::write_filter(filter)?)?;
         let given = options::given(py, &context.codec, options)?;
         let CallContext { client, namespace, .. } = context;
-        Ok(Call::new(async move { delete(&client, &namespace, many, filter, given, session).await }, deleted))
+        let acknowledged = client.acknowledges(&namespace, session.as_deref());
+        let deleting = async move { delete(&client, &namespace, many, filter, given, session).await };
+        Ok(Call::new(deleting, move |py, result| deleted(py, result, acknowledged)))
     }
 
     fn aggregate(
@@ -209,17 +227,18 @@ impl CollectionCalls for DriverClient {
         let (pipeline, given) =
             (options::pipeline(&context.codec, pipeline)?, options::given(py, &context.codec, options)?);
         let (ahead, events) = (session.is_none(), event_context(py, context.client.listener())?);
-        let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime| {
-            BatchStream::with_events(runtime, ahead, events, aggregate(client, namespace, pipeline, given, session))
-        }))
+        let CallContext { client, namespace, deadline, .. } = context;
+        let timeout = client.settings().time_limits.call;
+        let aggregating = Deadline::scope(deadline, aggregate(client, namespace, pipeline, given, session));
+        Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, aggregating).with_timeout(timeout)))
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
-        let outgoing = BsonInsert { document: raw_document(py, record.document)?, content_id: Some(record.id) };
-        let CallContext { client, namespace, .. } = context;
-        Ok(Box::new(move |runtime, caller, submission| {
-            InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)
+        let CallContext { client, namespace, caller, .. } = context;
+        let document = raw_document(py, record.document)?;
+        let outgoing = BsonInsert { document, content_id: Some(record.id), caller };
+        Ok(Box::new(move |runtime, completion, submission| {
+            InsertQueue::insert(&client, runtime, &namespace, outgoing, completion, submission)
                 .then_some(client as Arc<dyn Flush>)
         }))
     }

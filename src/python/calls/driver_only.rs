@@ -17,6 +17,7 @@ use crate::driver::aggregate;
 use crate::driver::bulk::{BulkOptions, ClientBulk, Statement, StatementKind, bulk_write, client_bulk_write};
 use crate::driver::command::{self, CommandOptions, GetMore, list, run_command};
 use crate::driver::session::Session;
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::{FindOneAnd, Modification, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
@@ -145,21 +146,7 @@ fn writing(
     Ok(run(context, database, command, how, finish))
 }
 
-/// Runs a command that writes, and returns `None`. The error with the code `expected` is ignored.
-pub(crate) fn quiet(
-    py: Python<'_>,
-    context: Context,
-    command: Document,
-    opts: &Opts,
-    expected: Option<i32>,
-) -> PyResult<Call<RawDocumentBuf>> {
-    writing(py, context, command, opts, move |py, answer| match answer {
-        Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
-        answer => raised(py, answer).map(|_| py.None()),
-    })
-}
-
-/// Runs a command for a search index, which has no write concern, and returns `None`. The error with the code
+/// Runs a command of a search index, which takes no write concern, and returns `None`. The error with the code
 /// `expected` is ignored.
 pub(crate) fn search_index_command(
     py: Python<'_>,
@@ -171,10 +158,28 @@ pub(crate) fn search_index_command(
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let database = context.namespace.database.clone();
-    Ok(run(context, database, command, CommandOptions::once(session), move |py, answer| match answer {
+    Ok(run(context, database, command, CommandOptions::once(session), none_unless(expected)))
+}
+
+/// Returns `None`, also for the error with the code `expected`.
+fn none_unless(
+    expected: Option<i32>,
+) -> impl FnOnce(Python<'_>, Result<RawDocumentBuf>) -> PyResult<Py<PyAny>> + Send + 'static {
+    move |py, answer| match answer {
         Err(error) if expected.is_some() && error.code == expected => Ok(py.None()),
         answer => raised(py, answer).map(|_| py.None()),
-    }))
+    }
+}
+
+/// Runs a command that writes, and returns `None`. The error with the code `expected` is ignored.
+pub(crate) fn quiet(
+    py: Python<'_>,
+    context: Context,
+    command: Document,
+    opts: &Opts,
+    expected: Option<i32>,
+) -> PyResult<Call<RawDocumentBuf>> {
+    writing(py, context, command, opts, none_unless(expected))
 }
 
 /// Runs a command that writes, and returns the server's reply, even if it is the error with the code `expected`.
@@ -227,8 +232,9 @@ pub(crate) fn sons(py: Python<'_>) -> PyResult<CodecRef> {
 pub(crate) fn list_indexes(py: Python<'_>, context: Context, opts: &Opts) -> PyResult<Opening> {
     let (more, session) = given(py, &context, opts)?;
     let events = event_context(py, context.client.listener())?;
-    let CallContext { client, namespace, .. } = context;
+    let CallContext { client, namespace, deadline, .. } = context;
     let listing = async move { documents(indexes(&client, &namespace, more, session).await?) };
+    let listing = Deadline::scope(deadline, listing);
     Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, true, events, listing)))
 }
 
@@ -377,10 +383,10 @@ pub(crate) fn command_cursor(
     more: GetMore,
 ) -> PyResult<Opening> {
     let (ahead, events) = (how.session.is_none(), event_context(py, context.client.listener())?);
-    let client = context.client;
-    Ok(Box::new(move |runtime: &_| {
-        BatchStream::with_events(runtime, ahead, events, command::cursor(client, database, command, how, more))
-    }))
+    let CallContext { client, deadline, .. } = context;
+    let timeout = client.settings().time_limits.call;
+    let opening = Deadline::scope(deadline, command::cursor(client, database, command, how, more));
+    Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, ahead, events, opening).with_timeout(timeout)))
 }
 
 /// `list_collections`.
@@ -440,9 +446,11 @@ pub(crate) fn create_collection(
         let database = namespace.database.clone();
         let in_transaction = session.as_deref().is_some_and(Session::in_transaction);
         if check_exists && !in_transaction {
-            let filter = doc! { "name": name };
+            let filter = doc! { "name": &name };
             let known = doc! { "listCollections": 1, "cursor": {}, "nameOnly": true, "filter": filter };
-            if !list(&client, database.clone(), known, CommandOptions::reading(session.clone())).await?.is_empty() {
+            let known = list(&client, database.clone(), known, CommandOptions::reading(session.clone())).await?;
+            // A server may ignore the filter.
+            if known.iter().any(|one| one.get_str("name").is_ok_and(|known| known == name)) {
                 return Ok(false);
             }
         }
@@ -629,13 +637,14 @@ pub(crate) fn list_databases(py: Python<'_>, context: Context, command: Document
     let (more, session) = given(py, &context, opts)?;
     command.extend(more);
     let events = event_context(py, context.client.listener())?;
-    let client = context.client;
+    let CallContext { client, deadline, .. } = context;
     let listing = async move {
         let answer = run_command(&client, "admin".to_owned(), command, CommandOptions::reading(session)).await?;
         let databases = answer.get_array("databases").into_iter().flatten().flatten();
         let databases = databases.filter_map(|database| Document::try_from(database.as_document()?).ok());
         documents(databases.collect())
     };
+    let listing = Deadline::scope(deadline, listing);
     Ok(Box::new(move |runtime: &_| BatchStream::with_events(runtime, true, events, listing)))
 }
 
@@ -678,8 +687,10 @@ pub(crate) fn bulk_write_collection(
     let options = BulkOptions { ordered: arguments.ordered, more };
     let collected = collected.unbind();
     let CallContext { client, namespace, .. } = context;
+    let acknowledged = client.acknowledges(&namespace, session.as_deref());
     let writing = async move { bulk_write(&client, &namespace, &statements, &options, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| match done {
+        Ok(_) if !acknowledged => pymongo_result(py, "BulkWriteResult", (PyDict::new(py), false)),
         Ok(done) => {
             let result = DEFAULT.decode_value(py, Bson::Document(done.document()))?;
             pymongo_result(py, "BulkWriteResult", (result, true))
@@ -739,6 +750,12 @@ pub(crate) fn bulk_write_client(
     arguments: &BulkArguments,
     verbose: bool,
 ) -> PyResult<Call<crate::driver::bulk::ClientBulkDone>> {
+    let (more, session) = given(py, &context, &arguments.options)?;
+    let acknowledged = context.client.acknowledges(&context.namespace, session.as_deref());
+    if !acknowledged && (verbose || arguments.ordered) {
+        let what = if verbose { "verbose results" } else { "ordered writes" };
+        return Err(invalid_operation(py, format!("Cannot request unacknowledged write concern and {what}")));
+    }
     let module = py.import("connect.eaas.mongodb.bulk")?;
     let collected = module.getattr("collect_client")?.call1((&arguments.requests,))?;
     let mut bulk = ClientBulk {
@@ -779,13 +796,15 @@ pub(crate) fn bulk_write_client(
     if bulk.operations.is_empty() {
         return Err(invalid_operation(py, "No operations to execute"));
     }
-    let (more, session) = given(py, &context, &arguments.options)?;
     bulk.options.more = more;
     let (collected, ids) = (collected.unbind(), ids.unbind());
     let CallContext { client, namespace, codec, .. } = context;
     let writing = async move { client_bulk_write(&client, &namespace, &bulk, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| {
         let done = raised(py, done)?;
+        if !acknowledged {
+            return pymongo_result(py, "ClientBulkWriteResult", (py.None(), false, false));
+        }
         let document = |document: Document| DEFAULT.decode_value(py, Bson::Document(document));
         let array = |documents: Vec<Document>| {
             codec.decode_value(py, Bson::Array(documents.into_iter().map(Bson::Document).collect()))

@@ -16,7 +16,9 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
 use crate::batch_stream::BatchStream;
+use crate::driver::events::Caller;
 use crate::driver::session::Session;
+use crate::driver::time_limit::Deadline;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::insert_queue::{InsertQueue, SendBatch};
@@ -102,6 +104,10 @@ pub(crate) struct CallContext<C: PooledClient> {
     pub(crate) codec: CodecRef,
     /// Whether inserted documents receive their generated `_id`s.
     pub(crate) add_ids: bool,
+    /// The caller that command events are attributed to.
+    pub(crate) caller: Option<Caller>,
+    /// When the call must end.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl<C: PooledClient> Clone for CallContext<C> {
@@ -112,6 +118,8 @@ impl<C: PooledClient> Clone for CallContext<C> {
             namespace: Arc::clone(&self.namespace),
             codec: self.codec.clone(),
             add_ids: self.add_ids,
+            caller: self.caller.clone(),
+            deadline: self.deadline,
         }
     }
 }

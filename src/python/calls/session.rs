@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use crate::driver::DriverClient;
 use crate::driver::session::Session;
+use crate::driver::time_limit::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::asyncio::call::{Call, Startable, raised, wait};
 use crate::python::asyncio::mode::Mode;
@@ -19,6 +20,7 @@ use crate::python::convert::scope::concerns;
 use crate::python::lifecycle::once::Once;
 use crate::python::lifecycle::pooled::Pooled;
 use crate::python::monitoring::event_context;
+use crate::python::time_limit;
 use crate::runtime::process;
 
 /// The state of a session, in either mode.
@@ -143,9 +145,22 @@ impl SessionCore {
             return Err(invalid_operation(py, "Transaction already in progress"));
         }
         let options = transaction_options(py, read_concern, write_concern, read_preference, max_commit_time_ms)?;
+        if write_concern.is_none() && self.pooled.settings.unacknowledged {
+            // The transaction inherits the client's write concern, unless the session has a default.
+            let defaults = self.options.bind(py).getattr("default_transaction_options")?;
+            if defaults.is_none() || defaults.getattr("write_concern")?.is_none() {
+                let inherited = self.client.getattr(py, "write_concern")?;
+                transaction_options(py, None, Some(&inherited), None, None)?;
+            }
+        }
         self.session.start_transaction(options);
         self.state().transaction = Transaction::Starting;
         Ok(())
+    }
+
+    /// When a call that starts now must end.
+    fn deadline(&self, py: Python<'_>) -> PyResult<Option<Deadline>> {
+        time_limit::deadline(py, self.pooled.settings.time_limits.call)
     }
 
     /// The call of `commit_transaction`.
@@ -168,12 +183,12 @@ impl SessionCore {
         slf.state().transaction = Transaction::Committed;
         let client = slf.pooled.client(py, "the client")?;
         let events = event_context(py, client.listener())?;
-        let session = Arc::clone(&slf.session);
+        let (session, deadline) = (Arc::clone(&slf.session), slf.deadline(py)?);
         let call = Call::new(async move { session.commit(&client).await }, |py, ended: Result<()>| {
             raised(py, ended.map_err(maybe_committed))?;
             Ok(py.None())
         });
-        Ok(call.with_events(events))
+        Ok(call.until(deadline).with_events(events))
     }
 
     /// The call of `abort_transaction`.
@@ -195,13 +210,13 @@ impl SessionCore {
                 slf.state().transaction = Transaction::Aborted;
                 let client = slf.pooled.client(py, "the client")?;
                 let events = event_context(py, client.listener())?;
-                let session = Arc::clone(&slf.session);
+                let (session, deadline) = (Arc::clone(&slf.session), slf.deadline(py)?);
                 let aborting = async move {
                     // The server aborts it by itself after a while.
                     drop(session.abort(&client).await);
                     Ok(())
                 };
-                return Ok(Call::new(aborting, |py, _| Ok(py.None())).with_events(events));
+                return Ok(Call::new(aborting, |py, _| Ok(py.None())).until(deadline).with_events(events));
             }
         };
         Err(invalid_operation(py, wrong))

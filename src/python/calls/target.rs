@@ -69,6 +69,8 @@ impl<C: PooledClient> Target<C> {
             namespace: Arc::clone(&self.namespace),
             codec: self.codec.clone(),
             add_ids: self.add_ids,
+            caller: None,
+            deadline: C::deadline(py, &self.pooled.settings)?,
         })
     }
 
@@ -78,10 +80,11 @@ impl<C: PooledClient> Target<C> {
         py: Python<'_>,
         call: impl FnOnce(Python<'_>, CallContext<C>) -> PyResult<S>,
     ) -> PyResult<S> {
-        let context = self.context(py)?;
+        let mut context = self.context(py)?;
         let events = event_context(py, context.client.listener())?;
-        let client = Arc::clone(&context.client);
-        Ok(call(py, context)?.with_events(events).until_given_up_by(&*client))
+        context.caller = events.as_ref().and_then(|events| events.caller.clone());
+        let (client, deadline) = (Arc::clone(&context.client), context.deadline);
+        Ok(call(py, context)?.until(deadline).with_events(events).until_given_up_by(&*client))
     }
 }
 
@@ -186,12 +189,13 @@ impl<C: CollectionCalls> Calls for Target<C> {
     }
 
     fn save_event(&self, py: Python<'_>, settings: &StoreSettings, event: &Event<'_, '_>) -> PyResult<Insert> {
-        let context = self.context(py)?;
-        let record = settings.record(event.event_type, event.obj, event.task_id, event.installation_id)?;
-        let id = record.id.clone();
-        Ok(Insert::Merged {
-            enqueue: C::save(py, context, record)?,
-            finish: Box::new(move |py, result| saved(py, result, id)),
+        self.make(py, |py, context| {
+            let record = settings.record(event.event_type, event.obj, event.task_id, event.installation_id)?;
+            let id = record.id.clone();
+            Ok(Insert::Merged {
+                enqueue: C::save(py, context, record)?,
+                finish: Box::new(move |py, result| saved(py, result, id)),
+            })
         })
     }
 

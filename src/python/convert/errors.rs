@@ -47,6 +47,7 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         ErrorKind::ServerSelectionTimeout => ("ServerSelectionTimeoutError", None),
         ErrorKind::AutoReconnect => ("AutoReconnect", None),
         ErrorKind::NetworkTimeout => ("NetworkTimeout", None),
+        ErrorKind::WaitQueueTimeout => ("WaitQueueTimeoutError", None),
         ErrorKind::NotPrimary => ("NotPrimaryError", Some((message, details).into_pyobject(py)?)),
         ErrorKind::InvalidOperation => ("InvalidOperation", None),
         ErrorKind::DocumentTooLarge => ("DocumentTooLarge", None),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawBsonRef, RawDocument};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple, PyType};
 
+use crate::codec::MAX_COMMAND_SIZE;
 use crate::codec::writer::BsonWriter;
 use crate::error::{Error, ErrorKind};
 use crate::python::codec::{Codec, DEFAULT, raw_document};
@@ -63,10 +64,20 @@ pub(crate) fn bson_value(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Bs
 
 /// A document in the driver's representation.
 pub(crate) fn document(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<Document> {
+    let raw = raw_of(codec, value)?;
+    Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// A document as BSON.
+fn raw_of(codec: &Codec, value: &Bound<'_, PyAny>) -> PyResult<RawDocumentBuf> {
     let mut out = BsonWriter::default();
     codec.encode(value, &mut out)?;
-    let raw = raw_document(value.py(), out.buf)?;
-    Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))
+    raw_document(value.py(), out.buf)
+}
+
+/// The argument `sort`: as with PyMongo, an empty sort order is none.
+pub(crate) fn none_if_empty(py: Python<'_>, sort: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+    sort.filter(|sort| sort.bind(py).is_truthy().unwrap_or(true))
 }
 
 /// The checks that PyMongo makes when a cursor is created.
@@ -200,37 +211,6 @@ pub(crate) fn keys<'py>(argument: &str, keys: &Bound<'py, PyAny>) -> PyResult<Bo
     Ok(ordered.into_any())
 }
 
-/// Keyword options of a client as connection string options.
-pub(crate) fn uri_options(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
-    let mut query = Vec::new();
-    for (name, value) in options {
-        let name = name.extract::<String>()?;
-        if value.is_none() {
-            continue;
-        }
-        let text = if let Ok(flag) = value.cast::<PyBool>() {
-            flag.is_true().to_string()
-        } else if value.cast::<PyList>().is_ok() || value.cast::<PyTuple>().is_ok() {
-            let parts: Vec<String> =
-                value.try_iter()?.map(|part| Ok(part?.str()?.to_string())).collect::<PyResult<_>>()?;
-            parts.join(",")
-        } else if value.cast::<PyMapping>().is_ok() {
-            let pairs = PyDict::new(value.py());
-            pairs.call_method1("update", (&value,))?;
-            let parts: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-            parts.join(",")
-        } else if value.is_callable() {
-            return Err(PyTypeError::new_err(format!(
-                "{name} must be a number, a text or a bool, as in a connection string"
-            )));
-        } else {
-            value.str()?.to_string()
-        };
-        query.push((name, text));
-    }
-    Ok(query)
-}
-
 /// The value of an optional argument, by the type that PyMongo expects.
 pub(crate) enum Opt {
     /// As it is.
@@ -304,7 +284,9 @@ pub(crate) fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Docu
     document(codec, dict.as_any())
 }
 
-/// `filter` of a write: a query.
+/// `filter` of a write: a query. `bulk.py` asks for it too.
+#[pyfunction]
+#[pyo3(name = "_write_filter", signature = (filter, /))]
 pub(crate) fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if filter.cast::<PyMapping>().is_err() {
         return Err(wrong_type("filter", "an instance of dict, or any other mapping type", filter));
@@ -312,7 +294,9 @@ pub(crate) fn write_filter<'py>(filter: &Bound<'py, PyAny>) -> PyResult<Bound<'p
     Ok(filter.clone())
 }
 
-/// `update`: a document of operators, or a pipeline.
+/// `update`: a document of operators, or a pipeline. `bulk.py` asks for it too.
+#[pyfunction]
+#[pyo3(name = "_update", signature = (update, /))]
 pub(crate) fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(stages) = update.cast::<PyList>() {
         if stages.is_empty() {
@@ -332,7 +316,9 @@ pub(crate) fn update<'py>(update: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyA
     Ok(update.clone())
 }
 
-/// `replacement`: a document without operators.
+/// `replacement`: a document without operators. `bulk.py` asks for it too.
+#[pyfunction]
+#[pyo3(name = "_replacement", signature = (replacement, /))]
 pub(crate) fn replacement<'py>(replacement: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let Ok(mapping) = replacement.cast::<PyMapping>() else {
         return Err(wrong_type("replacement", "an instance of dict, or any other mapping type", replacement));
@@ -352,8 +338,19 @@ fn first_name(mapping: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// `pipeline`: a list of stages.
 pub(crate) fn pipeline(codec: &Codec, pipeline: &Bound<'_, PyAny>) -> PyResult<Vec<Document>> {
+    let py = pipeline.py();
     let stages = pipeline.cast::<PyList>().map_err(|_| wrong_type("pipeline", "an instance of list", pipeline))?;
-    stages.iter().map(|stage| document(codec, &stage)).collect()
+    let mut size = 0;
+    let mut documents = Vec::with_capacity(stages.len());
+    for stage in stages {
+        let raw = raw_of(codec, &stage)?;
+        size += raw.as_bytes().len();
+        if size > MAX_COMMAND_SIZE {
+            return Err(to_py(py, Error::new(ErrorKind::DocumentTooLarge, "aggregate command document too large")));
+        }
+        documents.push(Document::try_from(&raw).map_err(|error| PyValueError::new_err(error.to_string()))?);
+    }
+    Ok(documents)
 }
 
 /// The type that PyMongo expects for a keyword.

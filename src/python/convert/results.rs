@@ -4,7 +4,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::errors::to_py;
+use super::errors::{invalid_operation, to_py};
 use crate::driver::write::Updated;
 use crate::error::{ErrorKind, Result};
 use crate::python::asyncio::call::raised;
@@ -18,15 +18,9 @@ use crate::python::lifecycle::once::Once;
 pub(crate) struct InsertOneResult {
     id: Id,
     made: Once<Py<PyAny>>,
-    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
+    /// Whether MongoDB acknowledged the write: not with the write concern `w=0`.
     #[pyo3(get)]
     acknowledged: bool,
-}
-
-impl InsertOneResult {
-    pub(crate) fn confirmed(id: Id) -> Self {
-        Self { id, made: Once::new(), acknowledged: true }
-    }
 }
 
 #[pymethods]
@@ -61,7 +55,7 @@ pub(crate) struct InsertManyResult {
     /// The `_id`s of the inserted documents, in the order of the documents.
     #[pyo3(get)]
     inserted_ids: Py<PyList>,
-    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
+    /// Whether MongoDB acknowledged the write: not with the write concern `w=0`.
     #[pyo3(get)]
     acknowledged: bool,
 }
@@ -89,87 +83,128 @@ fn python_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 
+/// The error for a property of an unacknowledged write, with PyMongo's message.
+fn unavailable(py: Python<'_>, property: &str) -> PyErr {
+    let message = format!(
+        "A value for {property} is not available when the write is unacknowledged. Check the acknowledged attribute to \
+         avoid this error."
+    );
+    invalid_operation(py, message)
+}
+
+/// The counts and the upserted `_id` of an acknowledged update.
+struct Counts {
+    matched: u64,
+    modified: u64,
+    upserted: Option<Py<PyAny>>,
+}
+
 /// The result of an update or a replacement.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
 pub(crate) struct UpdateResult {
-    /// The number of documents that matched.
-    #[pyo3(get)]
-    matched_count: u64,
-    /// The number of documents that were changed.
-    #[pyo3(get)]
-    modified_count: u64,
-    /// The `_id` of the upserted document, or `None`.
-    #[pyo3(get)]
-    upserted_id: Option<Py<PyAny>>,
-    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
-    #[pyo3(get)]
-    acknowledged: bool,
+    /// `None` if MongoDB did not acknowledge the write.
+    counts: Option<Counts>,
 }
 
 impl UpdateResult {
-    pub(crate) fn new(matched_count: u64, modified_count: u64, upserted_id: Option<Py<PyAny>>) -> Self {
-        Self { matched_count, modified_count, upserted_id, acknowledged: true }
+    fn counts(&self, py: Python<'_>, property: &str) -> PyResult<&Counts> {
+        self.counts.as_ref().ok_or_else(|| unavailable(py, property))
     }
 }
 
 #[pymethods]
 impl UpdateResult {
-    /// Whether a document was upserted.
+    /// The number of documents that matched.
     #[getter]
-    fn did_upsert(&self) -> bool {
-        self.upserted_id.is_some()
+    fn matched_count(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.counts(py, "matched_count")?.matched)
     }
 
-    /// The server's reply.
+    /// The number of documents that were changed.
     #[getter]
-    fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn modified_count(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.counts(py, "modified_count")?.modified)
+    }
+
+    /// The `_id` of the upserted document, or `None`.
+    #[getter]
+    fn upserted_id(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.counts(py, "upserted_id")?.upserted.as_ref().map(|id| id.clone_ref(py)))
+    }
+
+    /// Whether MongoDB acknowledged the write: not with the write concern `w=0`.
+    #[getter]
+    fn acknowledged(&self) -> bool {
+        self.counts.is_some()
+    }
+
+    /// Whether a document was upserted.
+    #[getter]
+    fn did_upsert(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.counts(py, "did_upsert")?.upserted.is_some())
+    }
+
+    /// The server's reply, or `None` if there was none.
+    #[getter]
+    fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(Counts { matched, modified, upserted }) = &self.counts else { return Ok(None) };
         let raw = PyDict::new(py);
-        let upserted = self.upserted_id.as_ref().is_some_and(|id| !id.is_none(py));
-        raw.set_item("n", self.matched_count + u64::from(upserted))?;
-        if let Some(id) = &self.upserted_id {
+        let counted = upserted.as_ref().is_some_and(|id| !id.is_none(py));
+        raw.set_item("n", matched + u64::from(counted))?;
+        if let Some(id) = upserted {
             raw.set_item("upserted", id)?;
         }
-        raw.set_item("nModified", self.modified_count)?;
+        raw.set_item("nModified", modified)?;
         raw.set_item("ok", 1.0)?;
-        raw.set_item("updatedExisting", self.matched_count > 0 && self.upserted_id.is_none())?;
-        Ok(raw)
+        raw.set_item("updatedExisting", *matched > 0 && upserted.is_none())?;
+        Ok(Some(raw))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("UpdateResult({}, acknowledged=True)", self.raw_result(py)?.repr()?))
+        let raw = self.raw_result(py)?.into_pyobject(py)?.repr()?.to_string();
+        Ok(format!("UpdateResult({raw}, acknowledged={})", python_bool(self.acknowledged())))
     }
 }
 
 /// The result of a deletion.
 #[pyclass(module = "connect.eaas.mongodb", frozen)]
 pub(crate) struct DeleteResult {
-    /// The number of documents that were deleted.
-    #[pyo3(get)]
-    deleted_count: u64,
-    /// Whether MongoDB confirmed the write: always, since `w=0` is refused.
-    #[pyo3(get)]
-    acknowledged: bool,
-}
-
-impl DeleteResult {
-    pub(crate) fn new(deleted_count: u64) -> Self {
-        Self { deleted_count, acknowledged: true }
-    }
+    /// The number of documents that were deleted; `None` if MongoDB did not acknowledge the write.
+    deleted: Option<u64>,
 }
 
 #[pymethods]
 impl DeleteResult {
+    /// The number of documents that were deleted.
+    #[getter]
+    fn deleted_count(&self, py: Python<'_>) -> PyResult<u64> {
+        self.deleted.ok_or_else(|| unavailable(py, "deleted_count"))
+    }
+
+    /// Whether MongoDB acknowledged the write: not with the write concern `w=0`.
+    #[getter]
+    fn acknowledged(&self) -> bool {
+        self.deleted.is_some()
+    }
+
     /// The server's reply.
     #[getter]
     fn raw_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let raw = PyDict::new(py);
-        raw.set_item("n", self.deleted_count)?;
-        raw.set_item("ok", 1.0)?;
+        match self.deleted {
+            Some(deleted) => {
+                raw.set_item("n", deleted)?;
+                raw.set_item("ok", 1.0)?;
+            }
+            // As with PyMongo.
+            None => raw.set_item("ok", 1)?,
+        }
         Ok(raw)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("DeleteResult({}, acknowledged=True)", self.raw_result(py)?.repr()?))
+        let raw = self.raw_result(py)?.repr()?.to_string();
+        Ok(format!("DeleteResult({raw}, acknowledged={})", python_bool(self.acknowledged())))
     }
 }
 
@@ -183,9 +218,9 @@ pub(crate) fn pymongo_result<'py>(
 }
 
 /// The result of `insert_one`.
-pub(crate) fn inserted_one(py: Python<'_>, result: Result<()>, id: Id) -> PyResult<Py<PyAny>> {
+pub(crate) fn inserted_one(py: Python<'_>, result: Result<()>, id: Id, acknowledged: bool) -> PyResult<Py<PyAny>> {
     result.map_err(|error| to_py(py, error))?;
-    Ok(Bound::new(py, InsertOneResult::confirmed(id))?.into_any().unbind())
+    Ok(Bound::new(py, InsertOneResult { id, made: Once::new(), acknowledged })?.into_any().unbind())
 }
 
 /// The result of `insert_many`. Its error contains each rejected document, as PyMongo's does.
@@ -194,12 +229,13 @@ pub(crate) fn inserted_many(
     result: Result<()>,
     ids: Vec<Id>,
     documents: &Bound<'_, PyList>,
+    acknowledged: bool,
 ) -> PyResult<Py<PyAny>> {
     let ids = ids.iter().map(|id| id.to_py(py)).collect::<PyResult<Vec<_>>>()?;
     match result {
         Ok(()) => {
             let ids = PyList::new(py, ids)?.unbind();
-            Ok(Bound::new(py, InsertManyResult::new(ids, true))?.into_any().unbind())
+            Ok(Bound::new(py, InsertManyResult::new(ids, acknowledged))?.into_any().unbind())
         }
         Err(error) => {
             let bulk = error.kind == ErrorKind::BulkWrite;
@@ -230,17 +266,27 @@ fn name_refused(details: &Bound<'_, PyAny>, ids: &[Py<PyAny>], documents: &Bound
 }
 
 /// The result of an update or a replacement.
-pub(crate) fn updated(py: Python<'_>, result: Result<Updated>, codec: &Codec) -> PyResult<Py<PyAny>> {
+pub(crate) fn updated(
+    py: Python<'_>,
+    result: Result<Updated>,
+    codec: &Codec,
+    acknowledged: bool,
+) -> PyResult<Py<PyAny>> {
     let Updated { matched, modified, upserted } = raised(py, result)?;
+    if !acknowledged {
+        return Ok(Bound::new(py, UpdateResult { counts: None })?.into_any().unbind());
+    }
     let upserted = upserted.map(|id| codec.decode_value(py, id)).transpose()?;
     // As in PyMongo, an upserted `_id` of `None` counts as no upsert.
     let matched = matched + u64::from(upserted.as_ref().is_some_and(|id| id.is_none(py)));
-    Ok(Bound::new(py, UpdateResult::new(matched, modified, upserted))?.into_any().unbind())
+    let counts = Some(Counts { matched, modified, upserted });
+    Ok(Bound::new(py, UpdateResult { counts })?.into_any().unbind())
 }
 
 /// The result of a deletion.
-pub(crate) fn deleted(py: Python<'_>, result: Result<u64>) -> PyResult<Py<PyAny>> {
-    Ok(Bound::new(py, DeleteResult::new(raised(py, result)?))?.into_any().unbind())
+pub(crate) fn deleted(py: Python<'_>, result: Result<u64>, acknowledged: bool) -> PyResult<Py<PyAny>> {
+    let deleted = Some(raised(py, result)?).filter(|_| acknowledged);
+    Ok(Bound::new(py, DeleteResult { deleted })?.into_any().unbind())
 }
 
 /// The result of `find_one`.

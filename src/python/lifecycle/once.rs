@@ -16,6 +16,11 @@ impl<T: Send + Sync> Once<T> {
         Self(PyOnceLock::new())
     }
 
+    /// The value, if it was created.
+    pub(crate) fn made(&self, py: Python<'_>) -> Option<&T> {
+        self.0.get(py)
+    }
+
     /// The value.
     pub(crate) fn get(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<T>) -> PyResult<&T> {
         if let Some(value) = self.0.get(py) {

@@ -3,11 +3,12 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mongodb::options::ServerApi;
+use mongodb::options::{DriverInfo, ServerApi};
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
 use crate::driver::events::Listener;
+use crate::driver::time_limit::Deadline;
 use crate::python::asyncio::call::{Running, raised};
 use crate::python::convert::errors::invalid_operation;
 use crate::python::lifecycle::exit;
@@ -31,6 +32,9 @@ pub(crate) trait PooledClient: Send + Sync + Sized + 'static {
     /// The listener for the client's events.
     fn listener(&self) -> Option<&Arc<dyn Listener>>;
 
+    /// When a call that starts now must end.
+    fn deadline(py: Python<'_>, settings: &Self::Settings) -> PyResult<Option<Deadline>>;
+
     /// A call that fails when the client gives up.
     fn until_given_up<T: Send + 'static>(&self, call: Running<T>) -> Running<T>;
 
@@ -47,6 +51,8 @@ pub(crate) struct ClientExtras {
     pub(crate) server_api: Option<ServerApi>,
     /// The OIDC callback, if there is one.
     pub(crate) oidc: Oidc,
+    /// What handshakes tell the server about the client.
+    pub(crate) metadata: Arc<Mutex<Vec<DriverInfo>>>,
 }
 
 /// The settings of a client, and the core's client, which the first call
@@ -111,6 +117,11 @@ impl<C: PooledClient> Pooled<C> {
                 Ok(client)
             }
         }
+    }
+
+    /// Adds to what handshakes tell the server about the client.
+    pub(crate) fn append_metadata(&self, info: DriverInfo) {
+        self.extras.metadata.lock().unwrap_or_else(PoisonError::into_inner).push(info);
     }
 
     /// Closes it for good; returns the client, if there is one, to be shut down.

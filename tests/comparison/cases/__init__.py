@@ -25,6 +25,8 @@ MODULES = (
     "database",
     "client",
     "concerns",
+    "unacknowledged",
+    "sizes",
     "codec_options",
     "client_options",
     "sessions",

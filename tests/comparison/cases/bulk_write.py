@@ -224,13 +224,5 @@ table(
         "a document": lambda w: w.client.bulk_write({}),
         "a list of documents": lambda w: w.client.bulk_write([{"a": 1}]),
         "no operator": lambda w: w.client.bulk_write(things(w, lambda ns: UpdateOne({}, {"a": 1}, namespace=ns))),
-        "unacknowledged and verbose": lambda w: w.client.bulk_write(
-            things(w, lambda ns: InsertOne({"_id": 9}, namespace=ns)),
-            write_concern=WriteConcern(w=0),
-            verbose_results=True,
-        ),
-        "unacknowledged and ordered": lambda w: w.client.bulk_write(
-            things(w, lambda ns: InsertOne({"_id": 9}, namespace=ns)), write_concern=WriteConcern(w=0)
-        ),
     },
 )

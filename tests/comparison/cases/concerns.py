@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from bson import (
@@ -18,9 +17,9 @@ from pymongo import (
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import Secondary
 
-from tests.comparison.cases.common import GERMAN, SET, Of, aggregated, case, table
+from tests.comparison.cases.common import Of, aggregated, case, table
 from tests.comparison.cases.count_aggregate import GROUPED
-from tests.comparison.harness import Call, World, outcome
+from tests.comparison.harness import Call, World
 
 
 @case("with_options")
@@ -120,38 +119,6 @@ table(
 )
 
 
-def unacknowledged(call: Of) -> Call:
-    async def written(w: World) -> Any:
-        before = list(w.setup.things.find())
-        given = await outcome(lambda: call(w.collection.with_options(write_concern=WriteConcern(w=0))))
-        # The server does not respond: wait until the write is visible and stable.
-        seen = before
-        for _ in range(10):
-            time.sleep(0.015)
-            last, seen = seen, list(w.setup.things.find())
-            if seen == last != before:
-                break
-        return given
-
-    return written
-
-
-UNACKNOWLEDGED = ("insert_one", "insert_many", "update_one", "update_many", "replace_one", "delete_one", "bulk_write")
-table("unacknowledged", {name: unacknowledged(WRITES[name]) for name in UNACKNOWLEDGED}, once=True)
-table(
-    "unacknowledged, wrong",
-    {
-        "array filters": unacknowledged(
-            lambda c: c.update_one({}, {"$set": {"tags.$[t]": 1}}, array_filters=[{"t": "a"}])
-        ),
-        "a collation": unacknowledged(lambda c: c.delete_one({}, collation=GERMAN)),
-        "a hint": unacknowledged(lambda c: c.update_one({"_id": 1}, SET, hint="_id_")),
-        "a session": unacknowledged(lambda c: c.insert_one({"_id": 9}, session=c.database.client.start_session())),
-        "bypass": unacknowledged(lambda c: c.insert_one({"_id": 9}, bypass_document_validation=True)),
-        "a duplicate": unacknowledged(lambda c: c.insert_one({"_id": 1})),
-    },
-    once=True,
-)
 WRONG_OPTIONS: dict[str, Call] = {
     "codec_options": lambda w: w.collection.with_options(codec_options=5),
     "read_preference": lambda w: w.collection.with_options(read_preference="primary"),

@@ -59,6 +59,7 @@ if hasattr(os, "register_at_fork"):
 
 if TYPE_CHECKING:
     from connect.eaas.mongodb.decorators import drain_store, open_store, store_event
+    from connect.eaas.mongodb.drop_in import install, uninstall
     from connect.eaas.mongodb.errors import DataApiError
     from connect.eaas.mongodb.events import EventValidationError, parse_event
     from connect.eaas.mongodb.store import (
@@ -108,9 +109,11 @@ __all__ = [
     "UpdateResult",
     "__version__",
     "drain_store",
+    "install",
     "open_store",
     "parse_event",
     "store_event",
+    "uninstall",
 ]
 
 
@@ -127,8 +130,10 @@ _LATER = {
     "SaveResult": "store",
     "StoredEvent": "store",
     "drain_store": "decorators",
+    "install": "drop_in",
     "open_store": "decorators",
     "store_event": "decorators",
+    "uninstall": "drop_in",
 }
 
 

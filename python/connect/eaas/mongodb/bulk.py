@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connect.eaas.mongodb._native import _replacement, _update, _write_filter
 from pymongo.errors import ClientBulkWriteException, InvalidOperation
 from pymongo.results import ClientBulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
 
@@ -12,38 +13,14 @@ Statement = tuple[str, Any, bool]
 ClientStatement = tuple[str, str, Any, bool]
 
 
-def _mapping(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be an instance of dict, or any other mapping type, not {type(value)}")
-    return value
-
-
-def _first(document: Mapping[str, Any]) -> str:
-    return str(next(iter(document), ""))
-
-
-def _update(update: Any) -> Any:
-    if not isinstance(update, Mapping | list):
-        raise TypeError(f"update must be a mapping type or a list, not {type(update)}")
-    if not update:
-        raise ValueError("update cannot be empty")
-    if isinstance(update, Mapping) and not _first(update).startswith("$"):
-        raise ValueError("update only works with $ operators")
-    return update
-
-
-def _replacement(replacement: Any) -> Any:
-    if _first(_mapping("replacement", replacement)).startswith("$"):
-        raise ValueError("replacement can not include $ operators")
-    return replacement
+def _document(document: Any) -> Mapping[str, Any]:
+    if not isinstance(document, Mapping):
+        raise TypeError(f"document must be an instance of dict, or any other mapping type, not {type(document)}")
+    return document
 
 
 def _collation(collation: Any) -> Any:
     return collation if collation is None or isinstance(collation, Mapping) else collation.document
-
-
-def _filter(selector: Any) -> Any:
-    return _mapping("filter", selector)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -57,7 +34,7 @@ class _Collector:
         self.statements: list[Statement] = []
 
     def add_insert(self, document: Any) -> bool:
-        self.statements.append(("insert", _mapping("document", document), True))
+        self.statements.append(("insert", _document(document), True))
         return True
 
     def add_update(
@@ -74,7 +51,7 @@ class _Collector:
         more = _given(
             upsert=upsert, collation=_collation(collation), arrayFilters=array_filters, hint=hint, sort=sort or None
         )
-        statement = {"q": _filter(selector), "u": _update(update), "multi": multi, **more}
+        statement = {"q": _write_filter(selector), "u": _update(update), "multi": multi, **more}
         self.statements.append(("update", statement, not multi))
 
     def add_replace(
@@ -87,11 +64,11 @@ class _Collector:
         sort: Any = None,
     ) -> None:
         more = _given(upsert=upsert, collation=_collation(collation), hint=hint, sort=sort or None)
-        statement = {"q": _filter(selector), "u": _replacement(replacement), **more}
+        statement = {"q": _write_filter(selector), "u": _replacement(replacement), **more}
         self.statements.append(("update", statement, True))
 
     def add_delete(self, selector: Any, limit: int, collation: Any = None, hint: Any = None) -> None:
-        statement = {"q": _filter(selector), "limit": limit, **_given(collation=_collation(collation), hint=hint)}
+        statement = {"q": _write_filter(selector), "limit": limit, **_given(collation=_collation(collation), hint=hint)}
         self.statements.append(("delete", statement, limit == 1))
 
 
@@ -105,7 +82,7 @@ class _ClientCollector:
         self.statements.append((kind, namespace, statement, retryable))
 
     def add_insert(self, namespace: str, document: Any) -> None:
-        self._add("insert", namespace, _mapping("document", document), True)
+        self._add("insert", namespace, _document(document), True)
 
     def add_update(
         self,
@@ -122,7 +99,7 @@ class _ClientCollector:
         more = _given(
             upsert=upsert, arrayFilters=array_filters, hint=hint, collation=_collation(collation), sort=sort or None
         )
-        statement = {"filter": _filter(selector), "updateMods": _update(update), "multi": multi, **more}
+        statement = {"filter": _write_filter(selector), "updateMods": _update(update), "multi": multi, **more}
         self._add("update", namespace, statement, not multi)
 
     def add_replace(
@@ -136,12 +113,12 @@ class _ClientCollector:
         sort: Any = None,
     ) -> None:
         more = _given(upsert=upsert, hint=hint, collation=_collation(collation), sort=sort or None)
-        statement = {"filter": _filter(selector), "updateMods": _replacement(replacement), "multi": False, **more}
+        statement = {"filter": _write_filter(selector), "updateMods": _replacement(replacement), "multi": False, **more}
         self._add("update", namespace, statement, True)
 
     def add_delete(self, namespace: str, selector: Any, multi: bool, collation: Any = None, hint: Any = None) -> None:
         more = _given(hint=hint, collation=_collation(collation))
-        self._add("delete", namespace, {"filter": _filter(selector), "multi": multi, **more}, not multi)
+        self._add("delete", namespace, {"filter": _write_filter(selector), "multi": multi, **more}, not multi)
 
 
 def _listed(name: str, requests: Any) -> Sequence[Any]:

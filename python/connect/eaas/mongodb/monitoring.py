@@ -1,16 +1,19 @@
 """Publishes the driver's events to PyMongo's event listeners.
 
 The listeners are PyMongo's own classes (`pymongo.monitoring`), passed to a client as `event_listeners=[…]` or
-registered for all clients with `pymongo.monitoring.register`, as tracing libraries do.
+registered for all clients with `pymongo.monitoring.register`, as tracing libraries do. The events of commands are
+subclasses of PyMongo's, with the contexts of all callers whose calls a command executes.
 """
 
 from __future__ import annotations
 
+import contextvars
 import datetime
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import monitoring
@@ -44,6 +47,78 @@ def check_listeners(listeners: Any) -> list[Any]:
                 f"ServerListener, TopologyListener, or ConnectionPoolListener, not {type(listener)}"
             )
     return list(listeners)
+
+
+class Body(Protocol):
+    """A command or a reply."""
+
+    def decode(self) -> dict[str, Any]:
+        """Return the document."""
+
+
+class CommandStartedEvent(monitoring.CommandStartedEvent):
+    """PyMongo's event, whose command is decoded when it is first read."""
+
+    __slots__ = ("_body", "_document", "callers")
+
+    callers: tuple[contextvars.Context, ...]
+    """The contexts of the callers, in the order of their documents in a merged insert; empty if no call caused the
+    command. The listener runs in a copy of the first."""
+
+    def __init__(self, body: Body, callers: tuple[contextvars.Context, ...], name: str, **common: Any) -> None:
+        """Create the event from the command, which is empty if it contains secrets."""
+        super().__init__({name: 1}, **common)
+        self.callers = callers
+        self._body = body
+        self._document: Mapping[str, Any] | None = None
+
+    @property
+    def command(self) -> Any:
+        """The command document, or an empty one if it contains secrets."""
+        if self._document is None:
+            self._document = self._body.decode()
+        return self._document
+
+
+class CommandSucceededEvent(monitoring.CommandSucceededEvent):
+    """PyMongo's event, whose reply is decoded when it is first read."""
+
+    __slots__ = ("_body", "_document", "callers")
+
+    callers: tuple[contextvars.Context, ...]
+    """The contexts of the callers, as in `CommandStartedEvent`."""
+
+    def __init__(
+        self, body: Body, callers: tuple[contextvars.Context, ...], duration: datetime.timedelta, **common: Any
+    ) -> None:
+        """Create the event from the reply, which is empty if the command contains secrets."""
+        super().__init__(duration, {}, **common)
+        self.callers = callers
+        self._body = body
+        self._document: Mapping[str, Any] | None = None
+
+    @property
+    def reply(self) -> Any:
+        """The reply, or an empty document if the command contains secrets."""
+        if self._document is None:
+            self._document = self._body.decode()
+        return self._document
+
+
+class CommandFailedEvent(monitoring.CommandFailedEvent):
+    """PyMongo's event."""
+
+    __slots__ = ("callers",)
+
+    callers: tuple[contextvars.Context, ...]
+    """The contexts of the callers, as in `CommandStartedEvent`."""
+
+    def __init__(
+        self, callers: tuple[contextvars.Context, ...], duration: datetime.timedelta, failure: Any, **common: Any
+    ) -> None:
+        """Create the event from the server's error."""
+        super().__init__(duration, failure, **common)
+        self.callers = callers
 
 
 def _address(address: Sequence[Any]) -> Any:
@@ -81,8 +156,8 @@ class Publisher:
         registered = getattr(monitoring, "_LISTENERS", None)
         self._listeners = [one for kind in registered or () for one in kind]
         self._listeners += listeners
-        # The databases of commands in progress, by request id, because only the first event has it.
-        self._databases: dict[int, str] = {}
+        # The databases of commands in progress, which only the first event has, and their start, by request id.
+        self._in_progress: dict[int, tuple[dict[str, Any], float]] = {}
 
     def _wants(self, *kinds: type[Any]) -> bool:
         return any(isinstance(listener, kinds) for listener in self._listeners)
@@ -104,7 +179,12 @@ class Publisher:
 
     def publish(self, name: str, fields: dict[str, Any]) -> None:
         """Create the event, and call the listeners of its kind."""
-        kind, method, event = getattr(self, f"_{name}")(fields)
+        if name == "command_interrupted":
+            self._interrupt(fields)
+        else:
+            self._call(*getattr(self, f"_{name}")(fields))
+
+    def _call(self, kind: type[Any], method: str, event: Any) -> None:
         for listener in self._listeners:
             if isinstance(listener, kind):
                 try:
@@ -112,33 +192,46 @@ class Publisher:
                 except Exception:  # As with PyMongo, an error of a listener does not affect the operation.
                     traceback.print_exc()
 
-    def _command(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _command(self, fields: dict[str, Any], database: str) -> dict[str, Any]:
         return {
+            "callers": fields.get("callers", ()),
             "request_id": fields["request_id"],
             "connection_id": _address(fields["connection_id"]),
-            "operation_id": fields["request_id"],
+            # Commands that no call caused have no operation.
+            "operation_id": fields.get("operation_id", fields["request_id"]),
             "service_id": fields["service_id"],
             "server_connection_id": fields["server_connection_id"],
+            "database_name": database,
         }
 
     def _command_started(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
-        self._databases[fields["request_id"]] = fields["database_name"]
-        # The driver omits commands that contain secrets. PyMongo's class empties this one, a `hello` by its field.
-        command = fields["command"] or {fields["command_name"]: 1, "speculativeAuthenticate": None}
-        event = monitoring.CommandStartedEvent(command, fields["database_name"], **self._command(fields))
+        body = fields.pop("body")
+        self._in_progress[fields["request_id"]] = (fields, time.monotonic())
+        common = self._command(fields, fields["database_name"])
+        event = CommandStartedEvent(body, name=fields["command_name"], **common)
         return monitoring.CommandListener, "started", event
 
     def _ended(self, fields: dict[str, Any]) -> dict[str, Any]:
-        database = self._databases.pop(fields["request_id"], "")
-        return {**self._command(fields), "command_name": fields["command_name"], "database_name": database}
+        started, _ = self._in_progress.pop(fields["request_id"], ({}, 0.0))
+        common = self._command(fields, started.get("database_name", ""))
+        return {**common, "command_name": fields["command_name"]}
 
     def _command_succeeded(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
-        event = monitoring.CommandSucceededEvent(_seconds(fields), fields["reply"], **self._ended(fields))
+        event = CommandSucceededEvent(fields["body"], duration=_seconds(fields), **self._ended(fields))
         return monitoring.CommandListener, "succeeded", event
 
     def _command_failed(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
-        event = monitoring.CommandFailedEvent(_seconds(fields), fields["failure"], **self._ended(fields))
+        event = CommandFailedEvent(duration=_seconds(fields), failure=fields["failure"], **self._ended(fields))
         return monitoring.CommandListener, "failed", event
+
+    def _interrupt(self, fields: dict[str, Any]) -> None:
+        """End the commands of an operation that was cancelled, whose end the driver does not report."""
+        operation = fields["operation_id"]
+        interrupted = [one for one in self._in_progress.values() if one[0].get("operation_id") == operation]
+        for started, since in interrupted:
+            failure = {"errmsg": "operation interrupted by CancelledError", "errtype": "CancelledError"}
+            ended = {**started, "duration": time.monotonic() - since, "failure": failure}
+            self._call(*self._command_failed(ended))
 
     def _pool_created(self, fields: dict[str, Any]) -> tuple[type[Any], str, Any]:
         event = monitoring.PoolCreatedEvent(_address(fields["address"]), fields["options"])

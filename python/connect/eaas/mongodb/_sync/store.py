@@ -17,6 +17,7 @@ from connect.eaas.mongodb._native import (
     DataApiCollection,
     MongoClient,
     SaveResult,
+    _check_acknowledged,
     _count_dead_letter,
 )
 
@@ -109,9 +110,11 @@ class EventStore(common.Store):
                 default 90 days): the same for dead letters, 0 for never.
 
         Raises:
-            pymongo.errors.ConfigurationError: a path that cannot be redacted.
+            pymongo.errors.ConfigurationError: a path that cannot be redacted, or a collection with the write
+                concern `w=0`.
         """
         super().__init__(**options)
+        _check_acknowledged(collection)
         self.collection: Collection | DataApiCollection = collection
 
     @classmethod

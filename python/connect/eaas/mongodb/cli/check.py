@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import io
-import ipaddress
 import json
 import os
 import re
@@ -16,16 +14,16 @@ import statistics
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, unquote
 
 import click
 from connect.eaas.mongodb import VARIABLES, Collection, DataApiClient, DataApiCollection, MongoClient
+from connect.eaas.mongodb._native import _check_acknowledged, _data_api_route, _driver_route, _secrets
 from pymongo.errors import (
     ConfigurationError,
     NetworkTimeout,
@@ -34,7 +32,9 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 from pymongo.read_preferences import ReadPreference
-from pymongo.uri_parser import split_hosts
+
+if TYPE_CHECKING:
+    from connect.eaas.mongodb._native import _DataApiRoute, _DriverRoute
 
 T = TypeVar("T")
 PathName: TypeAlias = Literal["driver", "http"]
@@ -46,9 +46,6 @@ OWN_VARIABLES: dict[PathName, tuple[str, ...]] = {
     "http": ("DATA_API_ENDPOINT", "API_KEY", "CLUSTER", "HTTP_COLLECTION"),
 }
 """The variables that belong to one path only."""
-
-SECRET_OPTIONS = ("authmechanismproperties", "proxypassword", "tlscertificatekeyfilepassword")
-"""The connection string options whose values are secret, in lower case."""
 
 UNAUTHENTICATED = (18, 8000)
 """MongoDB's and Atlas' codes for a wrong user or password."""
@@ -157,10 +154,7 @@ class Secrets:
     """Hides secrets in output."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        found = [variables.get("API_KEY", ""), variables.get("DB_PASSWORD", "")]
-        found += _userinfo(variables.get("DB_HOST", ""))
-        found += [value for name, value in _options(variables).items() if name in SECRET_OPTIONS]
-        found += [part for proxy in urllib.request.getproxies().values() for part in _userinfo(proxy)]
+        found = _secrets(variables)
         written = {form for text in found for form in (text.strip(), unquote(text), quote(text, safe=""))}
         longest_first = sorted(filter(None, written), key=len, reverse=True)
         # Hide a short one only as a whole word: a password of one letter must not garble other words.
@@ -170,20 +164,6 @@ class Secrets:
     def hide(self, text: str) -> str:
         """Replace the secrets in `text` with `***`."""
         return self._pattern.sub("***", text) if self._pattern else text
-
-
-def _userinfo(url: str) -> set[str]:
-    """Return the user and the password in a URL, together and separately, even if '/' is not percent-encoded."""
-    rest = url.partition("://")[2] or url
-    found = {text.rpartition("@")[0] for text in (rest, rest.partition("/")[0])}
-    return found | {part for userinfo in found for part in userinfo.split(":", 1)}
-
-
-def _options(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the connection string's options, with names in lower case."""
-    texts = (variables.get("DB_HOST", "").partition("?")[2], variables.get("DB_OPTIONS", "").strip().lstrip("?&"))
-    pairs = [option.partition("=") for text in texts for option in text.split("&")]
-    return {name.lower(): unquote(value) for name, _, value in pairs if name}
 
 
 # Results.
@@ -483,74 +463,77 @@ class Driver:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.variables = variables
-        self.options = _options(variables)
-        self.srv = _is_srv(variables.get("DB_HOST", "").strip())
         self.refusal: Exception | None = None
-        self.client: MongoClient[dict[str, Any]] | None = None
+        self._route: _DriverRoute | None = None
+        self._client: MongoClient[dict[str, Any]] | None = None
 
     def ask(self, seconds: int, patience: int) -> None:
         """Connect, log in and ping."""
         try:
             # First unchanged, so that errors refer to the given variables.
             MongoClient.from_config(self.variables)
-            self.client = MongoClient.from_config(self._bounded(seconds))
+            self._route = _driver_route(self.variables, seconds * 1000)
+            self._client = MongoClient(self._route["uri"])
             _within(patience, self.ping)
         except Exception as error:
             self.refusal = error
 
-    def _bounded(self, seconds: int) -> dict[str, str]:
-        """Return the variables with `seconds` as the timeouts of server selection and connecting."""
-        host, _, query = self.variables["DB_HOST"].strip().partition("?")
-        options = [*query.split("&"), *self.variables.get("DB_OPTIONS", "").strip().lstrip("?&").split("&")]
-        times = ("serverselectiontimeoutms", "connecttimeoutms")
-        kept = [option for option in options if option and option.partition("=")[0].lower() not in times]
-        kept += [f"serverSelectionTimeoutMS={seconds * 1000}", f"connectTimeoutMS={seconds * 1000}"]
-        return {**self.variables, "DB_HOST": host, "DB_OPTIONS": "&".join(kept)}
+    @property
+    def route(self) -> _DriverRoute:
+        """Return how the driver reaches MongoDB; raise the error of the variables."""
+        if self._route is None:
+            raise self.refusal or FaultError("the variables were not read")
+        return self._route
 
     @property
-    def usable(self) -> MongoClient[dict[str, Any]]:
+    def client(self) -> MongoClient[dict[str, Any]]:
         """Return the client; raise the error that prevented its creation."""
-        if self.client is None:
+        if self._client is None:
             raise self.refusal or FaultError("the client was not created")
-        return self.client
+        return self._client
 
     def ping(self) -> None:
         """Ping the server."""
-        self.usable.get_default_database().command("ping")
+        self.client[self.route["database"]].command("ping")
 
     def collection(self) -> Collection[dict[str, Any]]:
         """Return the collection on the primary, so that a write can be read immediately."""
-        return self.usable.get_default_collection().with_options(read_preference=ReadPreference.PRIMARY)
+        collection = self.client[self.route["database"]][self.route["collection"]]
+        return collection.with_options(read_preference=ReadPreference.PRIMARY)
 
     def configured(self) -> str:
         """Return the collection's full name; raise `ConfigurationError` if the variables are invalid."""
         if isinstance(self.refusal, ConfigurationError):
             raise self.refusal
-        return self.usable.get_default_collection().full_name
+        collection = self.collection()
+        _check_acknowledged(collection)
+        return collection.full_name
 
     def members(self) -> set[tuple[str, int | None]]:
         """Return the servers that the client has discovered, from the DNS or from each other."""
-        return set(self.usable.topology_description.server_descriptions())
+        return set(self.client.topology_description.server_descriptions())
 
     def hosts(self) -> list[Host]:
         """Return the servers to check: those in DB_HOST, and those that the client has discovered."""
-        tls = self._tls()
-        seeds = set() if self.srv else _seeds(self.variables["DB_HOST"])
-        hosts = [Host(name, port, "DB_HOST", tls) for name, port in sorted(seeds) if port]
-        source = "the SRV record or the replica set's configuration" if self.srv else "the replica set's configuration"
-        return hosts + [Host(name, port, source, tls) for name, port in sorted(self.members() - seeds) if port]
+        tls, seeds = self.tls(), self.route["seeds"]
+        hosts = [Host(name, port, "DB_HOST", tls) for name, port in sorted(set(seeds))]
+        source = "the replica set's configuration"
+        if self.route["srv"]:
+            source = f"the SRV record or {source}"
+        return hosts + [Host(name, port, source, tls) for name, port in sorted(self.members() - {*seeds}) if port]
 
-    def _tls(self) -> Tls | None:
-        options = self.options
-        if (options.get("tls") or options.get("ssl") or str(self.srv)).lower() != "true":
+    def tls(self) -> Tls | None:
+        """Return the TLS settings, if connections use TLS."""
+        tls = self.route["tls"]
+        if tls is None:
             return None
         system = os.environ.get("SSL_CERT_FILE", "")
         return Tls(
             "set tlsCAFile in DB_OPTIONS, or SSL_CERT_FILE, to the file of its CA certificate",
-            options.get("tlscafile") or (system if Path(system).is_file() else None),
-            options.get("tlscertificatekeyfile"),
-            options.get("tlscertificatekeyfilepassword"),
-            not any(options.get(name) == "true" for name in ("tlsinsecure", "tlsallowinvalidcertificates")),
+            tls["authorities"] or (system if Path(system).is_file() else None),
+            tls["certificate"],
+            tls["password"],
+            tls["strict"],
         )
 
     def found(self) -> str:
@@ -563,7 +546,7 @@ class Driver:
         """Check authentication; return the detail."""
         if self.refusal is not None:
             raise self.refusal
-        if self._has_user():
+        if self.route["authenticates"]:
             return "logged in"
         try:
             self.collection().find_one({"_id": NO_DOCUMENT})
@@ -572,11 +555,6 @@ class Driver:
                 raise
             raise FaultError("MongoDB requires authentication: set DB_USER and DB_PASSWORD") from None
         return "MongoDB does not require authentication"
-
-    def _has_user(self) -> bool:
-        host = self.variables["DB_HOST"]
-        named = "@" in host if "://" in host else bool(self.variables.get("DB_USER", "").strip())
-        return named or "authmechanism" in self.options
 
     def explain(self, error: Exception) -> str:
         """Explain why authentication failed, or why there is no server, and how to fix that."""
@@ -588,35 +566,16 @@ class Driver:
         message = plain(error)
         if not isinstance(error, ServerSelectionTimeoutError):
             return message
-        if "replicaset" in self.options and not self.members():
+        if self.route["replica_set"] and not self.members():
             return "no server is a member of the replica set in the option replicaSet: correct or remove that option"
         broken = re.search("reset|end of file|eof|closed", message, re.IGNORECASE)
-        if not broken or self._tls():
+        if not broken or self.tls():
             return message
         return f"{message}; if MongoDB requires TLS, add tls=true to DB_OPTIONS"
 
     def version(self) -> str:
         """Return the server's version."""
-        return f"MongoDB {self.usable.server_info()['version']}"
-
-
-def _seeds(host: str) -> set[tuple[str, int | None]]:
-    """Return the hosts and ports in a DB_HOST that is not an SRV host name."""
-    authority = re.split("[/?]", host.strip().partition("://")[2] or host.strip())[0].rpartition("@")[2]
-    # Hosts that only the driver accepts are checked once it has discovered them.
-    with contextlib.suppress(PyMongoError, ValueError):
-        return set(split_hosts(authority))
-    return set()
-
-
-def _is_srv(host: str) -> bool:
-    """Return whether the driver resolves it by its SRV record."""
-    if "://" in host:
-        return host.startswith("mongodb+srv://")
-    with contextlib.suppress(ValueError):
-        ipaddress.ip_address(host)
-        return False
-    return "." in host and not any(character in host for character in ":,[")
+        return f"MongoDB {self.client.server_info()['version']}"
 
 
 def _check_driver(report: Report, variables: Mapping[str, str]) -> None:
@@ -626,7 +585,7 @@ def _check_driver(report: Report, variables: Mapping[str, str]) -> None:
     if not report.run("variables", driver.configured, plain):
         _skip(report, *WAY, "authentication", "server version", *rights, "latency")
         return
-    found = not driver.srv or report.run("SRV record", driver.found, plain)
+    found = not driver.route["srv"] or report.run("SRV record", driver.found, plain)
     if not found:
         _skip(report, *WAY)
     ways = [_reach(report, host) for host in driver.hosts()]
@@ -643,34 +602,23 @@ def _check_driver(report: Report, variables: Mapping[str, str]) -> None:
 # The Data API path.
 
 
-def _endpoint(url: str) -> Host:
-    """Return the host of the Data API."""
-    parts = urlsplit(url.strip())
-    tls = Tls("set SSL_CERT_FILE to the file of its CA certificate") if parts.scheme == "https" else None
-    return Host(parts.hostname or "", parts.port or (443 if tls else 80), "DATA_API_ENDPOINT", tls)
+def _first_host(route: _DataApiRoute) -> Host:
+    """Return the proxy that the client uses, or the host of the Data API."""
+    if route["proxy"] is not None:
+        (name, port), variable = route["proxy"]
+        return Host(name, port, variable)
+    tls = Tls("set SSL_CERT_FILE to the file of its CA certificate") if route["tls"] else None
+    return Host(*route["host"], "DATA_API_ENDPOINT", tls)
 
 
-def _proxy(url: str) -> Host | None:
-    """Return the proxy that the client uses for the URL, if any."""
-    parts, proxies = urlsplit(url.strip()), urllib.request.getproxies()
-    variable = next((name for name in (parts.scheme, "all") if name in proxies), None)
-    if variable is None or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    with contextlib.suppress(ValueError):
-        proxy = urlsplit(proxies[variable] if "://" in proxies[variable] else f"http://{proxies[variable]}")
-        port = proxy.port or (443 if proxy.scheme == "https" else 80)
-        return Host(proxy.hostname or "", port, f"{variable.upper()}_PROXY")
-    return None
-
-
-def _data_api_client(variables: Mapping[str, str], seconds: int) -> DataApiClient[dict[str, Any]]:
-    """Return the client of these variables, with `seconds` as its timeouts."""
+def _data_api_client(route: _DataApiRoute, seconds: int) -> DataApiClient[dict[str, Any]]:
+    """Return the client of the variables, with `seconds` as its timeouts."""
     return DataApiClient(
-        variables["DATA_API_ENDPOINT"],
-        api_key=variables["API_KEY"],
-        data_source=variables["CLUSTER"],
-        database=variables["DB"].strip(),
-        collection=variables["HTTP_COLLECTION"].strip(),
+        route["endpoint"],
+        api_key=route["api_key"],
+        data_source=route["data_source"],
+        database=route["database"],
+        collection=route["collection"],
         timeoutMS=seconds * 1000,
         connectTimeoutMS=seconds * 1000,
     )
@@ -685,9 +633,10 @@ def _check_data_api(report: Report, variables: Mapping[str, str]) -> None:
     if not report.run("variables", configured, plain):
         _skip(report, *WAY, "key", *actions, "latency")
         return
-    proxy = _proxy(variables["DATA_API_ENDPOINT"])
-    reached = _reach(report, proxy or _endpoint(variables["DATA_API_ENDPOINT"]))
-    with _data_api_client(variables, report.seconds) as client:
+    route = _data_api_route(variables)
+    first = _first_host(route)
+    reached = _reach(report, first)
+    with _data_api_client(route, report.seconds) as client:
         collection = client.get_default_collection()
 
         def find() -> object:
@@ -699,7 +648,7 @@ def _check_data_api(report: Report, variables: Mapping[str, str]) -> None:
             except PyMongoError as error:
                 if not _knows_key(error):
                     raise
-            return f"accepted, through the proxy {proxy}" if proxy else "accepted"
+            return f"accepted, through the proxy {first}" if route["proxy"] else "accepted"
 
         if not report.run("key", accepted, _explain_key, possible=reached):
             _skip(report, *actions, "latency")

@@ -294,7 +294,9 @@ PORT = click.IntRange(0, 65535)
 
 
 def _database_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-    if not 0 < len(name.encode()) < 64 or any(character in ' .$/\\"\0' for character in name):
+    from connect.eaas.mongodb._native import _is_database_name
+
+    if not _is_database_name(name):
         raise click.BadParameter('a database name has 1 to 63 bytes and contains none of: space . $ / \\ "')
     return name
 
