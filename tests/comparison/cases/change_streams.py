@@ -138,6 +138,15 @@ async def try_next(w: World) -> Any:
 
 
 @case("watch", once=True)
+async def a_comment_of_each_command(w: World) -> Any:
+    for holder in (w.client, w.database, w.collection):
+        async with await holder.watch(comment={"why": 1}, max_await_time_ms=50) as stream:
+            await stream.try_next()
+    sent = [one for one in w.side.recorder.all() if one.name in ("aggregate", "getMore")]
+    return [(one.name, one.body.get("comment"), one.body.get("maxTimeMS")) for one in sent[-6:]]
+
+
+@case("watch", once=True)
 async def closed_stream(w: World) -> Any:
     stream = await w.collection.watch(max_await_time_ms=50)
     await stream.close()

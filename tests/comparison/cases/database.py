@@ -206,10 +206,17 @@ async def run(w: World, *arguments: Any, **options: Any) -> Any:
     return await w.database.command(*arguments, **options)
 
 
+async def is_hello(w: World) -> Any:
+    """Run a command that authenticates: listeners receive nothing of it."""
+    answer = await run(w, {"hello": 1, "speculativeAuthenticate": {"saslStart": 1, "mechanism": "x"}})
+    return answer["ok"], w.side.recorder.all()[-1].body
+
+
 table(
     "command",
     {
         "ping": lambda w: run(w, "ping"),
+        "a hello with credentials": lambda w: is_hello(w),
         "a document": lambda w: run(w, {"ping": 1}),
         "a SON": lambda w: run(w, SON([("count", "things"), ("query", {"n": 2})])),
         "a value": lambda w: run(w, "count", "things"),

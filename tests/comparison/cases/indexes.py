@@ -17,9 +17,15 @@ from pymongo import (
 )
 from pymongo.collation import Collation
 from pymongo.operations import SearchIndexModel
+from pymongo.write_concern import WriteConcern
 
 from tests.comparison.cases.common import case, table
 from tests.comparison.harness import World, outcome
+
+
+def with_concern(w: World) -> Any:
+    return w.collection.with_options(write_concern=WriteConcern("majority"))
+
 
 table(
     "create_index",
@@ -161,6 +167,8 @@ table(
         "create_search_indexes, documents": lambda w: w.collection.create_search_indexes([{"definition": {}}]),
         "update_search_index": lambda w: w.collection.update_search_index("mine", {"mappings": {}}, comment="why"),
         "drop_search_index": lambda w: w.collection.drop_search_index("mine", comment="why"),
+        "drop_search_index, a write concern": lambda w: with_concern(w).drop_search_index("mine"),
+        "update_search_index, a write concern": lambda w: with_concern(w).update_search_index("mine", {}),
         "list_search_indexes": lambda w: w.collection.list_search_indexes(),
         "list_search_indexes, a name": lambda w: w.collection.list_search_indexes("mine", comment="why", batchSize=5),
     },

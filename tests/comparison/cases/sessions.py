@@ -140,6 +140,15 @@ async def its_context(w: World) -> Any:
 
 
 @case("a session")
+async def that_ends_in_a_transaction(w: World) -> Any:
+    session = w.session()
+    await session.start_transaction()
+    await w.collection.insert_one({"_id": 9}, session=session)
+    await session.end_session()
+    return session.has_ended, await w.collection.find_one({"_id": 9})
+
+
+@case("a session")
 async def of_another_client(w: World) -> Any:
     session = w.session(w.open())
     return [

@@ -69,6 +69,7 @@ table(
         ),
         "by place": lambda w: by_place(w),
         "a secondary": lambda w: on_a_secondary(w),
+        "writes with another read preference": lambda w: written_only(w),
         "unacknowledged": in_transaction(SESSION_CALLS["insert_one"], write_concern=WriteConcern(w=0)),
         "a wrong read concern": in_transaction(SESSION_CALLS["find"], read_concern=5),
         "a wrong write concern": in_transaction(SESSION_CALLS["find"], write_concern=5),
@@ -94,6 +95,20 @@ async def by_place(w: World) -> Any:
     await w.collection.insert_one({"_id": 9}, session=session)
     await session.commit_transaction()
     return session.in_transaction
+
+
+async def written_only(w: World) -> Any:
+    session = w.session()
+    await session.start_transaction(read_preference=ReadPreference.NEAREST)
+    seen = [
+        await outcome(lambda: w.collection.insert_one({"_id": 9}, session=session)),
+        await outcome(lambda: w.collection.insert_many([{"_id": 10}], session=session)),
+        await outcome(lambda: w.collection.update_one({"_id": 9}, SET, session=session)),
+        await outcome(lambda: w.collection.find_one_and_delete({"_id": 10}, session=session)),
+        await outcome(lambda: w.database.create_collection("made", session=session)),
+    ]
+    await session.commit_transaction()
+    return seen
 
 
 async def on_a_secondary(w: World) -> Any:
