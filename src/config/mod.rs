@@ -7,7 +7,7 @@ mod names;
 mod variables;
 
 pub use connection_string::{
-    ConnectionDefaults, DriverSettings, uri_with_credentials, uri_with_options, uri_without_options,
+    ConnectionDefaults, DriverSettings, ServerIdentity, uri_with_credentials, uri_with_options, uri_without_options,
 };
 pub use data_api::DataApiSettings;
 pub use names::{collection_name, database_name};

@@ -174,7 +174,9 @@ pub async fn run_command(
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await?;
     let database = connected.client.database(&namespace.database);
-    if let Some(concern) = how.concern(connected) {
+    if let Some(concern) = how.concern(connected)
+        && !command.contains_key("writeConcern")
+    {
         command.insert("writeConcern", concern);
     }
     let mut tried = false;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use mongodb::options::{ServerApi, ServerApiVersion};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
 use super::client::ClientBase;
 use super::cursor::CursorBase;
 use super::driver_database::DriverDatabaseBase;
 use super::{clone_of, listing, usual, usual_and};
-use crate::config::{self, DriverSettings, database_name};
+use crate::config::{self, DriverSettings};
 use crate::driver::watch::Level;
 use crate::driver::{DriverClient, Namespace};
 use crate::python::asyncio::call::{Call, Startable, raised};
@@ -23,6 +23,7 @@ use crate::python::calls::driver_only::{BulkArguments, CommandArguments};
 use crate::python::calls::session::{SessionBase, SessionCore};
 use crate::python::calls::target::{Path, Target};
 use crate::python::codec::DEFAULT;
+use crate::python::convert::classes::class_of;
 use crate::python::convert::errors::{configuration_error, wrong_type};
 use crate::python::convert::options::{self, Opt};
 use crate::python::convert::scope::{CodecRef, Overrides};
@@ -31,7 +32,7 @@ use crate::python::oidc::Oidc;
 
 /// The methods that only the clients of the driver path have. Users see its subclasses.
 #[pyclass(
-    module = "connect.eaas.mongodb._native", name = "DriverClientBase", frozen, subclass, extends = ClientBase
+    module = "connect.eaas.mongodb._native", name = "MongoClient", frozen, subclass, extends = ClientBase
 )]
 pub(crate) struct DriverClientBase {
     /// The client's pool.
@@ -100,6 +101,12 @@ impl DriverClientBase {
     /// The default port.
     #[classattr]
     const PORT: u16 = 27017;
+
+    /// What makes clients equal: the hosts, the replica set and the service of the connection string.
+    fn eq_props<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let (seeds, replica_set, name, service) = slf.get().pooled.settings.identity();
+        (PyTuple::new(slf.py(), seeds)?, replica_set, name, service).into_pyobject(slf.py())
+    }
 
     /// The address of the server that writes go to, `(host, port)`, or `None`.
     #[getter]
@@ -172,7 +179,7 @@ impl DriverClientBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, clone_of(slf.py(), &session), comment)?;
+        let opts = usual_and(kwargs, clone_of(slf.py(), &session), comment);
         let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
             calls::list_databases(py, context, bson::doc! { "listDatabases": 1 }, &opts)
         });
@@ -196,7 +203,7 @@ impl DriverClientBase {
                 let expected = format!("an instance of str or a {}", base.classes().database);
                 return Err(wrong_type("name_or_database", &expected, name_or_database));
             }
-            _ => options::name(name_or_database, "database", database_name)?,
+            _ => name_or_database.extract::<String>()?,
         };
         let opts = usual(session, comment);
         let target = Self::target_of(slf, Namespace::new(name, ""), base.scope.codec());
@@ -348,7 +355,7 @@ impl DriverClientBase {
 }
 
 /// A client of MongoDB. It connects with its first call.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverClientBase)]
 pub(crate) struct AsyncMongoClient;
 
 #[pymethods]
@@ -412,7 +419,7 @@ impl AsyncMongoClient {
 }
 
 /// A client of MongoDB. It connects with its first call.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverClientBase)]
 pub(crate) struct MongoClient;
 
 #[pymethods]
@@ -579,4 +586,20 @@ fn codec_options<'py>(given: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, 
     }
     let class = py.import("bson.codec_options")?.getattr("CodecOptions")?;
     Ok(Some(class.call((), Some(&checked))?))
+}
+
+#[pymethods]
+impl AsyncMongoClient {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.asynchronous.mongo_client", "AsyncMongoClient")
+    }
+}
+
+#[pymethods]
+impl MongoClient {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.synchronous.mongo_client", "MongoClient")
+    }
 }

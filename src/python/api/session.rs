@@ -11,6 +11,7 @@ use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::session::{SessionBase, SessionCore};
 use crate::python::codec::DEFAULT;
+use crate::python::convert::classes::class_of;
 use crate::python::convert::errors::wrong_type;
 use crate::python::convert::options::{document, generic};
 use crate::runtime::process;
@@ -314,5 +315,21 @@ impl TransactionContext {
         let _ = exc_tb;
         let failed = exc_val.is_some() || exc_type.is_some();
         SessionCore::leave(&self.core, py, failed)?.wait(py, raised(py, process().runtime())?)
+    }
+}
+
+#[pymethods]
+impl AsyncClientSession {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.asynchronous.client_session", "AsyncClientSession")
+    }
+}
+
+#[pymethods]
+impl ClientSession {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.synchronous.client_session", "ClientSession")
     }
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from pymongo import common
+from pymongo.collation import validate_collation_or_none
 from pymongo.errors import ClientBulkWriteException, InvalidOperation
 from pymongo.results import ClientBulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
 
@@ -12,38 +14,28 @@ Statement = tuple[str, Any, bool]
 ClientStatement = tuple[str, str, Any, bool]
 
 
-def _mapping(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be an instance of dict, or any other mapping type, not {type(value)}")
-    return value
-
-
-def _first(document: Mapping[str, Any]) -> str:
-    return str(next(iter(document), ""))
+def _document(document: Any) -> Any:
+    common.validate_is_document_type("document", document)
+    return document
 
 
 def _update(update: Any) -> Any:
-    if not isinstance(update, Mapping | list):
-        raise TypeError(f"update must be a mapping type or a list, not {type(update)}")
-    if not update:
-        raise ValueError("update cannot be empty")
-    if isinstance(update, Mapping) and not _first(update).startswith("$"):
-        raise ValueError("update only works with $ operators")
+    common.validate_ok_for_update(update)
     return update
 
 
 def _replacement(replacement: Any) -> Any:
-    if _first(_mapping("replacement", replacement)).startswith("$"):
-        raise ValueError("replacement can not include $ operators")
+    common.validate_ok_for_replace(replacement)
     return replacement
 
 
 def _collation(collation: Any) -> Any:
-    return collation if collation is None or isinstance(collation, Mapping) else collation.document
+    return validate_collation_or_none(collation)
 
 
 def _filter(selector: Any) -> Any:
-    return _mapping("filter", selector)
+    common.validate_is_mapping("filter", selector)
+    return selector
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -57,7 +49,7 @@ class _Collector:
         self.statements: list[Statement] = []
 
     def add_insert(self, document: Any) -> bool:
-        self.statements.append(("insert", _mapping("document", document), True))
+        self.statements.append(("insert", _document(document), True))
         return True
 
     def add_update(
@@ -105,7 +97,7 @@ class _ClientCollector:
         self.statements.append((kind, namespace, statement, retryable))
 
     def add_insert(self, namespace: str, document: Any) -> None:
-        self._add("insert", namespace, _mapping("document", document), True)
+        self._add("insert", namespace, _document(document), True)
 
     def add_update(
         self,
@@ -168,7 +160,9 @@ def collect_client(models: Any) -> list[ClientStatement]:
     collector = _ClientCollector()
     for model in _listed("models", models):
         if getattr(model, "_namespace", "") is None:
-            raise InvalidOperation("MongoClient.bulk_write requires a namespace for each write operation")
+            raise InvalidOperation(
+                "MongoClient.bulk_write requires a namespace to be provided for each write operation"
+            )
         add = getattr(model, "_add_to_client_bulk", None)
         if add is None:
             raise TypeError(f"{model!r} is not a valid request")
