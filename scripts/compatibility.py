@@ -37,10 +37,6 @@ CLASSES: list[tuple[str, Any, Any]] = [
 ]
 
 ABSENT = {
-    "AsyncMongoClient.eq_props": "compare clients with `==`",
-    "AsyncMongoClient.next": "a client is not an iterator",
-    "AsyncDatabase.next": "a database is not an iterator",
-    "AsyncCollection.next": "a collection is not an iterator",
     "AsyncCursor.max_scan": "MongoDB removed `maxScan` in 4.2",
 }
 DIFFERENT = {
@@ -57,8 +53,6 @@ DIFFERENT = {
     "AsyncCursor.address": "`None` if it may be any of several servers, since the driver does not tell",
     "AsyncCommandCursor.address": "`None` if it may be any of several servers, since the driver does not tell",
     "AsyncCommandCursor.batch_size": "has no effect, because the command is sent when the cursor is created",
-    "AsyncCursor.max": "also takes a mapping",
-    "AsyncCursor.min": "also takes a mapping",
 }
 
 NOTES = """## Beyond the members
@@ -87,6 +81,14 @@ NOTES = """## Beyond the members
   ([monitoring](monitoring.md)).
 - **Codec options.** Type registries, document classes, time zones and the other codec options are PyMongo's own, and
   cost what they cost there. `tz_aware` and `uuid_representation` are as fast as the default.
+- **Classes.** Databases and collections are made by their classes, too: `AsyncCollection(database, "name", …)`. The
+  classes of clients, databases and collections can be extended. Objects and results pass `isinstance` for PyMongo's
+  class of the same name: `isinstance(client, pymongo.AsyncMongoClient)` is true. `type(client)` is the package's class,
+  and a type checker sees that class. PyMongo's private attributes, such as `client._topology`, are absent.
+- **Errors about arguments** have PyMongo's classes and messages. The message for a missing, unknown or surplus argument
+  names the blocking class: `Collection.insert_one() missing …` for an `AsyncCollection`, too.
+- **Options that the package does not know**, such as `aggregate(pipeline, newOption=1)`, are sent to the server, which
+  decides about them.
 - **GridFS** is `connect.eaas.mongodb.gridfs`, with PyMongo's classes and, for Motor, `AsyncIOMotorGridFSBucket`.
 - **Motor's spelling** works too: `async with await client.start_session()`, `async with session.start_transaction()`,
   `collection.aggregate(…)`, `list_indexes()` and `watch()` without `await`, `client.close()` without `await`.

@@ -2,7 +2,7 @@
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, NoReturn, TypeAlias, TypedDict, final, type_check_only
+from typing import Any, ClassVar, Final, Generic, NoReturn, TypeAlias, TypedDict, final, type_check_only
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
@@ -163,7 +163,6 @@ class DeleteResult:
     def acknowledged(self) -> bool:
         """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
-@final
 class AsyncMongoClient(Generic[_DocumentT]):
     """An asynchronous MongoDB client (the driver path) with PyMongo's API.
 
@@ -415,16 +414,37 @@ class AsyncMongoClient(Generic[_DocumentT]):
     def read_concern(self) -> ReadConcern:
         """The read concern: which data reads return."""
 
+    def eq_props(self) -> tuple[Any, ...]:
+        """Return what makes clients equal: the hosts, the replica set, and the SRV record and its service."""
+
     def __getitem__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class AsyncDatabase(Generic[_DocumentT]):
     """A database of an `AsyncMongoClient`."""
+
+    def __new__(
+        cls,
+        client: AsyncMongoClient[_DocumentT],
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Self:
+        """Create the object for a database, as `client[name]` does. Options that are not given are the client's."""
 
     @property
     def client(self) -> AsyncMongoClient[_DocumentT]:
@@ -520,7 +540,7 @@ class AsyncDatabase(Generic[_DocumentT]):
     def command(
         self,
         command: str | _Document,
-        value: Any = None,
+        value: Any = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
         read_preference: Any = None,
@@ -550,7 +570,7 @@ class AsyncDatabase(Generic[_DocumentT]):
     def cursor_command(
         self,
         command: str | _Document,
-        value: Any = None,
+        value: Any = 1,
         read_preference: Any = None,
         codec_options: CodecOptions[Any] | None = None,
         session: AsyncClientSession | None = None,
@@ -612,15 +632,40 @@ class AsyncDatabase(Generic[_DocumentT]):
 
     def __getitem__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class AsyncCollection(Generic[_DocumentT]):
     """A collection of an `AsyncMongoClient`."""
+
+    def __new__(
+        cls,
+        database: AsyncDatabase[_DocumentT],
+        name: str,
+        create: bool = False,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        session: AsyncClientSession | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Create the object for a collection, as `database[name]` does. Options that are not given are the database's.
+
+        `create` and keywords, which PyMongo deprecates, are for the blocking class only: they create the collection
+        on the server.
+        """
 
     @property
     def name(self) -> str:
@@ -1109,8 +1154,16 @@ class AsyncCollection(Generic[_DocumentT]):
     ) -> Coroutine[Any, Any, list[SaveResult | Exception]]: ...
     def _drain(self) -> Coroutine[Any, Any, None]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def __getitem__(self, name: str, /) -> Self: ...
-    def __getattr__(self, name: str, /) -> Self: ...
+    def __getitem__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
@@ -1548,7 +1601,6 @@ class AsyncChangeStream(Generic[_DocumentT]):
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 # The Data API classes declare what differs from the driver's. `scripts/unasync.py` adds the members that they share.
-@final
 class AsyncDataApiClient(Generic[_DocumentT]):
     """An asynchronous client of the Data API (MongoDB over HTTP).
 
@@ -1628,11 +1680,14 @@ class AsyncDataApiClient(Generic[_DocumentT]):
             pymongo.errors.ConfigurationError: neither the arguments nor the variables name one.
         """
 
-@final
 class AsyncDataApiDatabase(Generic[_DocumentT]):
     """A database of an `AsyncDataApiClient`."""
 
-@final
+    def __new__(
+        cls, client: AsyncDataApiClient[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
+    ) -> Self:
+        """Create the object for a database, as `client[name]` does."""
+
 class AsyncDataApiCollection(Generic[_DocumentT]):
     """A collection of an `AsyncDataApiClient`.
 
@@ -1640,6 +1695,11 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
     reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
     `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
     """
+
+    def __new__(
+        cls, database: AsyncDataApiDatabase[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
+    ) -> Self:
+        """Create the object for a collection, as `database[name]` does."""
 
     def insert_one(
         self,

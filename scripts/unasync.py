@@ -40,6 +40,7 @@ ASYNC_ONLY = {"__await__", "aclose", "aconnect"}
 COMMON = """
     codec_options read_preference write_concern read_concern
     __getitem__ __getattr__ __eq__ __hash__ __class_getitem__
+    __init__ __copy__ __deepcopy__ __iter__ __next__ next
 """
 DATA_API = {
     "AsyncDataApiClient": ("AsyncMongoClient", f"get_database close __aenter__ __aexit__ {COMMON}"),

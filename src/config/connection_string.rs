@@ -146,6 +146,17 @@ impl fmt::Debug for DriverSettings {
     }
 }
 
+/// The hosts with their ports, the replica set, the name of the SRV record and its service.
+pub type ServerIdentity = (Vec<(String, Option<u16>)>, Option<String>, Option<String>, String);
+
+/// A host and its port; a socket has none.
+fn seed(address: &ServerAddress) -> (String, Option<u16>) {
+    match address {
+        ServerAddress::Tcp { host, port } => (host.to_lowercase(), Some(port.unwrap_or(27017))),
+        other => (other.to_string(), None),
+    }
+}
+
 /// The concerns and the read preference of a connection string, as MongoDB's documents.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionDefaults {
@@ -239,6 +250,19 @@ impl DriverSettings {
             true => Err(Error::new(ErrorKind::Configuration, needs_acknowledgment(user))),
             false => Ok(self),
         }
+    }
+
+    /// Returns what makes two clients equal in PyMongo.
+    pub fn identity(&self) -> ServerIdentity {
+        let Ok(parsed) = ConnectionString::parse(self.uri.expose()) else { return ServerIdentity::default() };
+        let (mut seeds, name) = match &parsed.host_info {
+            HostInfo::HostIdentifiers(hosts) => (hosts.iter().map(seed).collect(), None),
+            HostInfo::DnsRecord(name) => (Vec::new(), Some(name.clone())),
+            _ => (Vec::new(), None),
+        };
+        seeds.sort();
+        let service = parsed.srv_service_name.unwrap_or_else(|| "mongodb".to_owned());
+        (seeds, parsed.replica_set, name, service)
     }
 
     /// Returns the concerns and the read preference of the connection string.

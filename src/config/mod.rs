@@ -8,7 +8,9 @@ mod route;
 mod variables;
 
 pub(crate) use connection_string::needs_acknowledgment;
-pub use connection_string::{ConnectionDefaults, DriverSettings, TimeLimits, uri_with_options, uri_without_options};
+pub use connection_string::{
+    ConnectionDefaults, DriverSettings, ServerIdentity, TimeLimits, uri_with_options, uri_without_options,
+};
 pub use data_api::DataApiSettings;
 pub use names::{collection_name, database_name};
 pub use route::{TlsRoute, secrets, userinfo};

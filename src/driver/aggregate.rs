@@ -3,22 +3,92 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, empty};
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
-use super::bulk::raw;
+use super::bulk::{as_number, raw};
+use super::command::{self, CommandOptions, GetMore, run_command};
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
 use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
 use super::time_limit::max_time;
 use super::write::options;
-use super::{DriverClient, Namespace, unacknowledged};
+use super::{Connected, DriverClient, Namespace, unacknowledged};
 use crate::batch_stream::Batch;
 use crate::concern::write_concern_document;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, excerpt};
+
+/// The options of each operation that the driver has.
+const AGGREGATE_OPTIONS: [&str; 9] = [
+    "allowDiskUse",
+    "batchSize",
+    "bypassDocumentValidation",
+    "collation",
+    "comment",
+    "hint",
+    "let",
+    "maxAwaitTimeMS",
+    "maxTimeMS",
+];
+const COUNT_OPTIONS: [&str; 6] = ["collation", "comment", "hint", "limit", "maxTimeMS", "skip"];
+const ESTIMATED_COUNT_OPTIONS: [&str; 2] = ["comment", "maxTimeMS"];
+const DISTINCT_OPTIONS: [&str; 4] = ["collation", "comment", "hint", "maxTimeMS"];
+
+/// Whether there are options beside those of the driver. The server decides about them.
+fn has_others(given: &Document, known: &[&str]) -> bool {
+    given.keys().any(|name| !known.contains(&name.as_str()))
+}
+
+/// The options of a command that only reads. Adds the read concern to the command, unless the caller gave one or a
+/// transaction has its own.
+fn reading(
+    command: &mut Document,
+    connected: &Connected,
+    namespace: &Namespace,
+    session: Option<Arc<Session>>,
+) -> Result<CommandOptions> {
+    let concern = namespace.concerns.read_concern.as_ref().or(connected.client.read_concern());
+    if let Some(concern) = concern
+        && !session.as_deref().is_some_and(Session::in_transaction)
+        && !command.contains_key("readConcern")
+    {
+        command.insert("readConcern", bson::serialize_to_bson(concern).map_err(invalid)?);
+    }
+    let read_preference =
+        namespace.concerns.read_preference.clone().or_else(|| connected.client.selection_criteria().cloned());
+    Ok(CommandOptions { read_preference, ..CommandOptions::reading(session) })
+}
+
+fn invalid(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Configuration, format!("the options are invalid: {}", excerpt(&error.to_string(), 200)))
+}
+
+/// Runs a command that only reads, with options that the driver does not have.
+async fn read(
+    client: &DriverClient,
+    attempt: &Attempt<'_>,
+    mut command: Document,
+    session: Option<Arc<Session>>,
+) -> Result<RawDocumentBuf> {
+    let namespace = attempt.namespace;
+    let how = reading(&mut command, client.connected(attempt).await?, namespace, session)?;
+    run_command(client, namespace.database.clone(), command, how).await
+}
+
+/// A number in the server's reply.
+fn number(value: Option<RawBsonRef<'_>>) -> u64 {
+    let number = match value {
+        Some(RawBsonRef::Int32(number)) => i64::from(number),
+        Some(RawBsonRef::Int64(number)) => number,
+        #[allow(clippy::cast_possible_truncation)]
+        Some(RawBsonRef::Double(number)) => number as i64,
+        _ => 0,
+    };
+    u64::try_from(number).unwrap_or(0)
+}
 
 /// Returns `maxTimeMS`, which not all of the driver's option types deserialize.
 fn given_max_time(given: &Document) -> Option<Duration> {
@@ -43,12 +113,15 @@ pub async fn aggregate(
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     const DOING: &str = "aggregate in";
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
-    let limit = given_max_time(&given);
     let writes = pipeline.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
     if writes && !client.acknowledges(&namespace, session.as_deref()) {
         send_unacknowledged(&client, &attempt, pipeline, given, session.as_deref()).await?;
         return Ok(empty().boxed());
     }
+    if has_others(&given, &AGGREGATE_OPTIONS) {
+        return command_of(&client, &attempt, pipeline, given, session).await;
+    }
+    let limit = given_max_time(&given);
     let mut given = options::<AggregateOptions>(given)?;
     given.max_time = limit.or(given.max_time);
     let collection = client.collection_in(&namespace, &attempt, session.as_deref()).await?;
@@ -92,6 +165,35 @@ async fn send_unacknowledged(
     unacknowledged::send(client, attempt, &database, raw(&command)?).await.map(drop)
 }
 
+/// An `aggregate` command with options that the driver does not have.
+async fn command_of(
+    client: &Arc<DriverClient>,
+    attempt: &Attempt<'_>,
+    pipeline: Vec<Document>,
+    mut given: Document,
+    session: Option<Arc<Session>>,
+) -> Result<BoxStream<'static, Result<Batch>>> {
+    let namespace = attempt.namespace;
+    let writes = pipeline.last().is_some_and(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
+    let batch_size = given.remove("batchSize").and_then(|size| as_number(&size)).and_then(|n| u32::try_from(n).ok());
+    let max_await_time = given.remove("maxAwaitTimeMS").and_then(|time| as_number(&time));
+    let cursor = match batch_size {
+        Some(size) if !writes => doc! { "batchSize": i64::from(size) },
+        _ => Document::new(),
+    };
+    let comment = given.get("comment").cloned();
+    let mut command = doc! { "aggregate": &namespace.collection, "pipeline": pipeline, "cursor": cursor };
+    command.extend(given);
+    let how = reading(&mut command, client.connected(attempt).await?, namespace, session)?;
+    let how = CommandOptions { reads: !writes, writes, write_concern: namespace.concerns.write_concern.clone(), ..how };
+    let more = GetMore {
+        batch_size,
+        max_await_time: max_await_time.and_then(|time| u64::try_from(time).ok()).map(Duration::from_millis),
+        comment,
+    };
+    command::cursor(Arc::clone(client), namespace.database.clone(), command, how, more).await
+}
+
 /// Returns the number of matching documents.
 ///
 /// # Errors
@@ -104,6 +206,24 @@ pub async fn count(
     session: Option<Arc<Session>>,
 ) -> Result<u64> {
     let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
+    if has_others(&given, &COUNT_OPTIONS) {
+        let mut given = given;
+        let mut pipeline = vec![doc! { "$match": filter }];
+        for (option, stage) in [("skip", "$skip"), ("limit", "$limit")] {
+            pipeline.extend(given.remove(option).map(|value| doc! { stage: value }));
+        }
+        pipeline.push(doc! { "$group": { "_id": 1, "n": { "$sum": 1 } } });
+        let mut command = doc! { "aggregate": &namespace.collection, "pipeline": pipeline, "cursor": {} };
+        command.extend(given);
+        let reply = match read(client, &attempt, command, session).await {
+            // NamespaceNotFound: the collection has no documents.
+            Err(error) if error.code == Some(26) => return Ok(0),
+            reply => reply?,
+        };
+        let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+        let group = batch.ok().and_then(|batch| batch.into_iter().next()?.ok()?.as_document());
+        return Ok(number(group.and_then(|group| group.get("n").ok()?)));
+    }
     let limit = given_max_time(&given);
     let mut given = options::<CountOptions>(given)?;
     given.max_time = limit.or(given.max_time);
@@ -123,6 +243,12 @@ pub async fn count(
 /// Those of any command.
 pub async fn estimated_count(client: &DriverClient, namespace: &Namespace, given: Document) -> Result<u64> {
     let attempt = Attempt { doing: "count in", namespace, settings: client.settings() };
+    if has_others(&given, &ESTIMATED_COUNT_OPTIONS) {
+        let mut command = doc! { "count": &namespace.collection };
+        command.extend(given);
+        let reply = read(client, &attempt, command, None).await?;
+        return Ok(number(reply.get("n").ok().flatten()));
+    }
     let limit = given_max_time(&given);
     let mut given = options::<EstimatedDocumentCountOptions>(given)?;
     given.max_time = limit.or(given.max_time);
@@ -150,6 +276,17 @@ pub async fn distinct(
     session: Option<Arc<Session>>,
 ) -> Result<Vec<Bson>> {
     let attempt = Attempt { doing: "find in", namespace, settings: client.settings() };
+    if has_others(&given, &DISTINCT_OPTIONS) {
+        let mut command = doc! { "distinct": &namespace.collection, "key": field, "query": filter };
+        command.extend(given);
+        let reply = read(client, &attempt, command, session).await?;
+        let values = reply.get_array("values").map_err(invalid)?;
+        return values
+            .into_iter()
+            .map(|value| Bson::try_from(value?))
+            .collect::<bson::error::Result<_>>()
+            .map_err(invalid);
+    }
     let limit = given_max_time(&given);
     let mut given = options::<DistinctOptions>(given)?;
     given.max_time = limit.or(given.max_time);

@@ -223,9 +223,12 @@ pub async fn find_one_and(
         }
     }
     head.extend(given);
+    let has_concern = head.contains_key("writeConcern");
     let body = |concern: Option<Document>, transaction: Option<i64>| {
         let mut tail = Document::new();
-        tail.extend(concern.map(|concern| ("writeConcern".to_owned(), Bson::Document(concern))));
+        tail.extend(
+            concern.filter(|_| !has_concern).map(|concern| ("writeConcern".to_owned(), Bson::Document(concern))),
+        );
         tail.extend(transaction.map(|number| ("txnNumber".to_owned(), Bson::Int64(number))));
         match &replacement {
             Some(replacement) => with_document(&raw(&head)?, "update", replacement, &raw(&tail)?),

@@ -18,7 +18,7 @@ mod oidc;
 mod time_limit;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyMapping, PyWeakrefReference};
+use pyo3::types::{PyDict, PyList, PyMapping, PyModule, PyType, PyWeakrefReference};
 
 use crate::config::VARIABLES;
 
@@ -64,11 +64,42 @@ pub mod _native {
     // thread imports a module could not import it.
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        super::name_classes(module)?;
         super::warm_up(module.py())
     }
 
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+}
+
+/// Makes Python's own messages name a class as those of a class in Python do: `'AsyncCollection' object is not
+/// iterable`. A native class is called by its module too, until its name is set.
+fn name_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    for member in module.dict().values() {
+        if let Ok(class) = member.cast::<PyType>() {
+            class.setattr("__name__", class.name()?)?;
+        }
+    }
+    // Errors about arguments name the class of a method, for which the bases have the public names. The classes
+    // themselves have names of their own.
+    let py = module.py();
+    for (base, name) in [
+        (py.get_type::<api::client::ClientBase>(), "ClientBase"),
+        (py.get_type::<api::driver_client::DriverClientBase>(), "DriverClientBase"),
+        (py.get_type::<api::database::DatabaseBase>(), "DatabaseBase"),
+        (py.get_type::<api::driver_database::DriverDatabaseBase>(), "DriverDatabaseBase"),
+        (py.get_type::<api::collection::CollectionBase>(), "CollectionBase"),
+        (py.get_type::<api::driver_collection::DriverCollectionBase>(), "DriverCollectionBase"),
+        (py.get_type::<api::cursor::CursorBase>(), "CursorBase"),
+        (py.get_type::<api::cursor::AwaitedCursorBase>(), "AwaitedCursorBase"),
+        (py.get_type::<api::cursor::BlockingCursorBase>(), "BlockingCursorBase"),
+        (py.get_type::<api::change_stream::ChangeStreamBase>(), "ChangeStreamBase"),
+        (py.get_type::<calls::session::SessionBase>(), "SessionBase"),
+    ] {
+        base.setattr("__name__", name)?;
+        base.setattr("__qualname__", name)?;
+    }
+    Ok(())
 }
 
 /// Creates the objects that pyo3 would create on demand with the GIL released

@@ -114,8 +114,10 @@ class _Word(str):
 class Names:
     """Numbers for what has another value in every run, in order of appearance."""
 
-    def __init__(self) -> None:
+    def __init__(self, messages: bool = False) -> None:
         self._numbers: dict[tuple[str, Any], int] = {}
+        self.messages = messages
+        """Whether the messages of errors are compared."""
 
     def word(self, kind: str, value: Any) -> _Word:
         numbers = self._numbers
@@ -204,10 +206,12 @@ def _result_shape(value: Any, names: Names) -> Any:
 
 
 def error_shape(error: BaseException, names: Names) -> Any:
-    """An error: its class, and what PyMongo's errors carry. Messages may differ."""
+    """An error: its class, and what PyMongo's errors carry. Messages may differ, except where a case compares them."""
     kind = type(error)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     shaped: dict[Any, Any] = {}
+    if names.messages and not isinstance(error, OperationFailure):
+        shaped["message"] = str(error)
     if isinstance(error, PyMongoError):
         shaped["timeout"] = error.timeout
         shaped["labels"] = [label for label in LABELS if error.has_error_label(label)]
@@ -436,6 +440,8 @@ class Case:
     """Commands that repeat the one before are left out: polls, of which the clock says how many."""
     commands: bool = True
     """Whether the commands are compared."""
+    messages: bool = False
+    """Whether the messages of errors are compared: those about arguments."""
     awaited: bool = True
     """Whether it is for the awaited client, of which PyMongo's has not all that the blocking one has."""
 
@@ -443,7 +449,7 @@ class Case:
 class World:
     """What a case works with: a library's client, and a database and collections of its own."""
 
-    def __init__(self, side: Side, setup: Any) -> None:
+    def __init__(self, side: Side, setup: Any, messages: bool = False) -> None:
         self.side = side
         self.client = side.client
         self.database = self.client[setup.name]
@@ -451,7 +457,7 @@ class World:
         self.other = self.database["other"]
         self.setup = setup
         """The database by PyMongo, which blocks and is not recorded."""
-        self.names = Names()
+        self.names = Names(messages)
         self._sessions: list[Any] = []
         self._session_ids: list[bytes] = []
         self._clients: list[Any] = []
@@ -525,7 +531,7 @@ async def run(case: Case, side: Side, setup: Any) -> Record:
             setup["things"].insert_many(case.documents)
         if case.prepare is not None:
             case.prepare(setup)
-        world = World(side, setup)
+        world = World(side, setup, case.messages)
         before = len(side.recorder.all())
         try:
             result: Any = {"result": shape(await awaited(case.call(world)), world.names)}

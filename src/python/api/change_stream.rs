@@ -18,6 +18,7 @@ use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::session::session_of;
 use crate::python::calls::target::Target;
 use crate::python::codec::DEFAULT;
+use crate::python::convert::classes::class_of;
 use crate::python::convert::options::{self, Opt};
 use crate::python::monitoring::event_context;
 use crate::runtime::process;
@@ -265,7 +266,7 @@ fn batch_size(size: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
 }
 
 /// The methods that both kinds of change stream have. Users see its subclasses.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "ChangeStreamBase", frozen, weakref, subclass)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "ChangeStream", frozen, weakref, subclass)]
 pub(crate) struct ChangeStreamBase {
     core: Arc<ChangeStreamCore>,
     mode: Mode,
@@ -413,5 +414,21 @@ impl ChangeStream {
     ) -> PyResult<Py<PyAny>> {
         let _ = (exc_type, exc_val, exc_tb);
         slf.as_super().get().close(slf.py())
+    }
+}
+
+#[pymethods]
+impl AsyncChangeStream {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.asynchronous.change_stream", "AsyncChangeStream")
+    }
+}
+
+#[pymethods]
+impl ChangeStream {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.synchronous.change_stream", "ChangeStream")
     }
 }

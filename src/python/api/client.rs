@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::collection::CollectionBase;
 use super::database::DatabaseBase;
 use super::driver_client::{AsyncMongoClient, DriverClientBase, MongoClient};
-use super::{driver_only, hash_of, private};
+use super::{driver_only, equality, hash_of, not_iterable, private};
 use crate::config::{
     DataApiSettings, VARIABLES, Value, collection_name, data_api_settings, database_name, driver_settings,
 };
@@ -37,7 +38,7 @@ pub(crate) struct Classes {
 }
 
 /// The methods that the clients of both paths have. Users see its subclasses.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "ClientBase", frozen, weakref, subclass)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "MongoClient", frozen, dict, weakref, subclass)]
 pub(crate) struct ClientBase {
     /// Its path, with its pool.
     pub(crate) path: Path,
@@ -76,6 +77,11 @@ impl ClientBase {
         }
     }
 
+    /// Whether another client is of the same servers.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.path == other.path || self.path.identity() == other.path.identity()
+    }
+
     /// A method's name, for awaitables.
     pub(crate) fn method(&self, method: &'static str) -> MethodName {
         MethodName { class: self.classes().client, method }
@@ -84,6 +90,10 @@ impl ClientBase {
     /// The client of a public class for the values of the variables.
     fn of_variables(class: &Bound<'_, PyType>, values: &[Value]) -> PyResult<Py<PyAny>> {
         let py = class.py();
+        if class.module()? != "connect.eaas.mongodb" {
+            let message = format!("{} shares no client: call from_config of the class that it extends", class.name()?);
+            return Err(PyTypeError::new_err(message));
+        }
         let lookup = |name: &str| {
             let place = VARIABLES.iter().position(|variable| variable.name == name);
             place.and_then(|place| values.get(place).cloned()).unwrap_or(Value::Absent)
@@ -117,7 +127,7 @@ fn default_database(
 ) -> PyResult<String> {
     match (configured, default) {
         (Some(name), _) => Ok(name.clone()),
-        (None, Some(default)) => options::name(default, "database", database_name),
+        (None, Some(default)) => options::database_name(default),
         (None, None) => Err(configuration_error(py, "No default database name defined or provided.")),
     }
 }
@@ -145,7 +155,7 @@ impl ClientBase {
     ) -> PyResult<Py<PyAny>> {
         let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
         let name = match name {
-            Some(name) => options::name(name, "database", database_name)?,
+            Some(name) => options::database_name(name)?,
             None => default_database(slf.py(), slf.get().path.defaults().0, None)?,
         };
         let scope = slf.get().path.scope_with(slf.py(), &slf.get().scope, &overrides)?;
@@ -189,13 +199,13 @@ impl ClientBase {
     }
 
     fn __getitem__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let name = options::name(name, "database", database_name)?;
+        let name = options::database_name(name)?;
         DatabaseBase::new(slf.clone().unbind(), name, Arc::new(slf.get().scope.clone())).into_object(slf.py())
     }
 
     fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
         if name.to_str()?.starts_with('_') {
-            return Err(private(slf.get().classes().client, name.to_str()?));
+            return Err(private(slf, name, "database", name.to_str()?, "client")?);
         }
         if let Some(member) = driver_only::<AsyncMongoClient>(slf.py(), &slf.get().path, name)? {
             return Ok(member);
@@ -232,16 +242,50 @@ impl ClientBase {
         self.scope.read_concern(py)
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().path == self.path)
+    /// A client has no elements, although `client[name]` is a database.
+    #[classattr]
+    fn __iter__(py: Python<'_>) -> Py<PyAny> {
+        py.None()
+    }
+
+    fn __next__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_iterable(self.classes().client))
+    }
+
+    /// Raise `TypeError`: a client is not iterable, and has no database of this name as an attribute.
+    fn next(&self) -> PyResult<Py<PyAny>> {
+        self.__next__()
+    }
+
+    /// It does not change, so it is its own copy.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        slf
+    }
+
+    /// A subclass may call it with the arguments of the constructor, which has read them.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __init__(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) {
+        let _ = (args, kwargs);
+    }
+
+    /// Clients are equal if they are of the same servers, whatever their other options.
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> Py<PyAny> {
+        let same_class = |other: &&Self| other.classes().client == self.classes().client;
+        let equal = other.cast::<Self>().ok().map(Bound::get).filter(same_class).map(|other| self.is_same(other));
+        equality(other.py(), equal)
     }
 
     fn __hash__(&self) -> u64 {
-        hash_of(self.path.address())
+        hash_of(self.path.identity())
     }
 
-    pub(crate) fn __repr__(&self) -> String {
-        format!("{}({})", self.classes().client, self.path.shown())
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!("{}({})", slf.get_type().name()?, slf.get().path.shown()))
     }
 }
 
@@ -262,7 +306,7 @@ impl ClientBase {
 }
 
 /// A client of a Data API. It connects with its first call.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = ClientBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = ClientBase)]
 pub(crate) struct AsyncDataApiClient;
 
 #[pymethods]
@@ -318,7 +362,7 @@ impl AsyncDataApiClient {
 }
 
 /// A client of a Data API. It connects with its first call.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = ClientBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = ClientBase)]
 pub(crate) struct DataApiClient;
 
 #[pymethods]

@@ -11,8 +11,7 @@ use super::client::ClientBase;
 use super::cursor::{CursorBase, CursorCore, Open};
 use super::database::DatabaseBase;
 use super::driver_collection::{AsyncCollection, Collection, DriverCollectionBase};
-use super::{driver_only, hash_of, no_truth, private};
-use crate::config::collection_name;
+use super::{driver_only, equality, hash_of, no_truth, not_iterable, private, required_but_given};
 use crate::driver::Namespace;
 use crate::python::asyncio::awaitable::Backpressure;
 use crate::python::asyncio::call::Startable;
@@ -20,7 +19,6 @@ use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::FindArguments;
 use crate::python::calls::target::{AnyTarget, Calls, Event, Path, Target};
 use crate::python::calls::{Change, ChangeArguments, InsertManyArguments, InsertOneArguments};
-use crate::python::convert::errors::wrong_type;
 use crate::python::convert::options::{self, Opt, Opts};
 use crate::python::convert::scope::{CodecRef, Overrides, Scope};
 use crate::python::event_store::StoreSettings;
@@ -63,13 +61,13 @@ fn delete_options(
         ("collation", Opt::Collation(collation)),
         ("hint", Opt::Index(hint)),
         ("session", Opt::Session(session)),
-        ("let", Opt::Mapping(let_vars)),
+        ("let", Opt::Document(let_vars)),
         ("comment", Opt::Value(comment)),
     ]
 }
 
 /// The methods that the collections of both paths have. Users see its subclasses.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "CollectionBase", frozen, subclass)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "Collection", frozen, dict, weakref, subclass)]
 pub(crate) struct CollectionBase {
     /// The client.
     pub(crate) client: Py<ClientBase>,
@@ -84,6 +82,23 @@ impl CollectionBase {
         let concerns = Arc::clone(&scope.concerns);
         let namespace = Namespace { concerns, ..Namespace::new(database, collection) };
         Self { client, namespace: Arc::new(namespace), scope }
+    }
+
+    /// A collection of a database of the class `required`, for the constructors.
+    pub(crate) fn of(
+        database: &Bound<'_, PyAny>,
+        required: &str,
+        name: &Bound<'_, PyAny>,
+        overrides: &Overrides<'_, '_>,
+    ) -> PyResult<Self> {
+        let py = database.py();
+        let name = options::collection_name(name)?;
+        let database = match database.cast::<DatabaseBase>().map(Bound::get) {
+            Ok(database) if database.class() == required => database,
+            _ => return Err(required_but_given(required, database)?),
+        };
+        let scope = database.client.get().path.scope_with(py, &database.scope, overrides)?;
+        Ok(Self::new(database.client.clone_ref(py), &database.name, &name, Arc::new(scope)))
     }
 
     /// The object that users see, of the class for the client's path and mode.
@@ -220,14 +235,14 @@ impl CollectionBase {
         py: Python<'_>,
         filter: Option<Py<PyAny>>,
         projection: Option<Py<PyAny>>,
-        #[pyo3(from_py_with = options::count)] skip: u64,
-        limit: i64,
-        no_cursor_timeout: bool,
+        #[pyo3(from_py_with = options::skip)] skip: u64,
+        #[pyo3(from_py_with = options::limit)] limit: i64,
+        #[pyo3(from_py_with = options::no_cursor_timeout)] no_cursor_timeout: bool,
         cursor_type: i64,
         sort: Option<Py<PyAny>>,
-        allow_partial_results: bool,
-        oplog_replay: bool,
-        #[pyo3(from_py_with = options::count)] batch_size: u64,
+        #[pyo3(from_py_with = options::allow_partial_results)] allow_partial_results: bool,
+        #[pyo3(from_py_with = options::oplog_replay)] oplog_replay: bool,
+        #[pyo3(from_py_with = options::batch_size)] batch_size: u64,
         collation: Option<Py<PyAny>>,
         hint: Option<Py<PyAny>>,
         max_scan: Option<Py<PyAny>>,
@@ -239,7 +254,7 @@ impl CollectionBase {
         snapshot: Option<Py<PyAny>>,
         comment: Option<Py<PyAny>>,
         session: Option<Py<PyAny>>,
-        allow_disk_use: Option<bool>,
+        #[pyo3(from_py_with = options::allow_disk_use)] allow_disk_use: Option<bool>,
         r#let: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         options::not_supported([
@@ -247,79 +262,7 @@ impl CollectionBase {
             ("max_scan", max_scan.is_some()),
             ("snapshot", snapshot.is_some()),
         ])?;
-        let arguments = FindArguments {
-            filter,
-            projection,
-            skip,
-            limit,
-            no_cursor_timeout,
-            sort: options::none_if_empty(py, sort),
-            allow_partial_results,
-            batch_size: u32::try_from(batch_size).unwrap_or(u32::MAX),
-            collation,
-            hint,
-            max_time_ms,
-            max,
-            min,
-            return_key,
-            show_record_id,
-            comment,
-            session,
-            allow_disk_use,
-            let_vars: r#let,
-            cursor_type,
-            exhaust: false,
-            max_await_time_ms: None,
-        }
-        .of_one(py)?;
-        self.run(py, "find_one", move |py, target| target.find_one(py, &arguments))
-    }
-
-    /// Return a cursor over all documents that match. The query is sent when
-    /// the cursor is first read.
-    #[pyo3(signature = (
-                filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
-                cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
-                batch_size = 0, collation = None, hint = None, max_scan = None, max_time_ms = None,
-                max = None, min = None, return_key = None, show_record_id = None, snapshot = None,
-                comment = None, session = None, allow_disk_use = None, r#let = None
-            ))]
-    #[allow(clippy::too_many_arguments)]
-    fn find(
-        slf: &Bound<'_, Self>,
-        filter: Option<Py<PyAny>>,
-        projection: Option<Py<PyAny>>,
-        #[pyo3(from_py_with = options::count)] skip: u64,
-        limit: i64,
-        no_cursor_timeout: bool,
-        cursor_type: i64,
-        sort: Option<Py<PyAny>>,
-        allow_partial_results: bool,
-        oplog_replay: bool,
-        #[pyo3(from_py_with = options::count)] batch_size: u64,
-        collation: Option<Py<PyAny>>,
-        hint: Option<Py<PyAny>>,
-        max_scan: Option<Py<PyAny>>,
-        max_time_ms: Option<u64>,
-        max: Option<Py<PyAny>>,
-        min: Option<Py<PyAny>>,
-        return_key: Option<bool>,
-        show_record_id: Option<bool>,
-        snapshot: Option<Py<PyAny>>,
-        comment: Option<Py<PyAny>>,
-        session: Option<Py<PyAny>>,
-        allow_disk_use: Option<bool>,
-        r#let: Option<Py<PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
-        options::not_supported([
-            ("oplog_replay", oplog_replay),
-            ("max_scan", max_scan.is_some()),
-            ("snapshot", snapshot.is_some()),
-        ])?;
-        let py = slf.py();
-        let sort = options::none_if_empty(py, sort);
-        options::find_arguments(py, filter.as_ref(), projection.as_ref(), sort.as_ref())?;
-        let arguments = FindArguments {
+        let mut arguments = FindArguments {
             filter,
             projection,
             skip,
@@ -342,8 +285,81 @@ impl CollectionBase {
             cursor_type,
             exhaust: false,
             max_await_time_ms: None,
-        }
-        .of_cursor(py)?;
+        };
+        self.run(py, "find_one", move |py, target| {
+            arguments.filter = arguments.filter.map(|filter| options::filter(py, filter)).transpose()?;
+            arguments.check_one(py)?;
+            target.find_one(py, &arguments)
+        })
+    }
+
+    /// Return a cursor over all documents that match. The query is sent when
+    /// the cursor is first read.
+    #[pyo3(signature = (
+                filter = None, projection = None, skip = 0, limit = 0, no_cursor_timeout = false,
+                cursor_type = 0, sort = None, allow_partial_results = false, oplog_replay = false,
+                batch_size = 0, collation = None, hint = None, max_scan = None, max_time_ms = None,
+                max = None, min = None, return_key = None, show_record_id = None, snapshot = None,
+                comment = None, session = None, allow_disk_use = None, r#let = None
+            ))]
+    #[allow(clippy::too_many_arguments)]
+    fn find(
+        slf: &Bound<'_, Self>,
+        filter: Option<Py<PyAny>>,
+        projection: Option<Py<PyAny>>,
+        #[pyo3(from_py_with = options::skip)] skip: u64,
+        #[pyo3(from_py_with = options::limit)] limit: i64,
+        #[pyo3(from_py_with = options::no_cursor_timeout)] no_cursor_timeout: bool,
+        cursor_type: i64,
+        sort: Option<Py<PyAny>>,
+        #[pyo3(from_py_with = options::allow_partial_results)] allow_partial_results: bool,
+        #[pyo3(from_py_with = options::oplog_replay)] oplog_replay: bool,
+        #[pyo3(from_py_with = options::batch_size)] batch_size: u64,
+        collation: Option<Py<PyAny>>,
+        hint: Option<Py<PyAny>>,
+        max_scan: Option<Py<PyAny>>,
+        max_time_ms: Option<u64>,
+        max: Option<Py<PyAny>>,
+        min: Option<Py<PyAny>>,
+        return_key: Option<bool>,
+        show_record_id: Option<bool>,
+        snapshot: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        #[pyo3(from_py_with = options::allow_disk_use)] allow_disk_use: Option<bool>,
+        r#let: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        options::not_supported([
+            ("oplog_replay", oplog_replay),
+            ("max_scan", max_scan.is_some()),
+            ("snapshot", snapshot.is_some()),
+        ])?;
+        let py = slf.py();
+        let mut arguments = FindArguments {
+            filter,
+            projection,
+            skip,
+            limit,
+            no_cursor_timeout,
+            sort,
+            allow_partial_results,
+            batch_size: u32::try_from(batch_size).unwrap_or(u32::MAX),
+            collation,
+            hint,
+            max_time_ms,
+            max,
+            min,
+            return_key,
+            show_record_id,
+            comment,
+            session,
+            allow_disk_use,
+            let_vars: r#let,
+            cursor_type,
+            exhaust: false,
+            max_await_time_ms: None,
+        };
+        arguments.check(py)?;
         let core = query(slf.clone().into_any(), slf.get().target(), arguments);
         CursorBase::create(py, slf.get().mode(), core)
     }
@@ -359,7 +375,7 @@ impl CollectionBase {
         py: Python<'_>,
         filter: Py<PyAny>,
         update: Py<PyAny>,
-        upsert: bool,
+        #[pyo3(from_py_with = options::upsert)] upsert: bool,
         bypass_document_validation: Option<bool>,
         collation: Option<Py<PyAny>>,
         array_filters: Option<Py<PyAny>>,
@@ -377,7 +393,7 @@ impl CollectionBase {
             ("hint", Opt::Index(hint)),
             ("session", Opt::Session(session)),
             ("let", Opt::Mapping(r#let)),
-            ("sort", Opt::Keys(sort)),
+            ("sort", Opt::Mapping(sort)),
             ("comment", Opt::Value(comment)),
         ];
         let arguments = ChangeArguments { filter, change: update, options };
@@ -395,7 +411,7 @@ impl CollectionBase {
         py: Python<'_>,
         filter: Py<PyAny>,
         update: Py<PyAny>,
-        upsert: bool,
+        #[pyo3(from_py_with = options::upsert)] upsert: bool,
         array_filters: Option<Py<PyAny>>,
         bypass_document_validation: Option<bool>,
         collation: Option<Py<PyAny>>,
@@ -429,7 +445,7 @@ impl CollectionBase {
         py: Python<'_>,
         filter: Py<PyAny>,
         replacement: Py<PyAny>,
-        upsert: bool,
+        #[pyo3(from_py_with = options::upsert)] upsert: bool,
         bypass_document_validation: Option<bool>,
         collation: Option<Py<PyAny>>,
         hint: Option<Py<PyAny>>,
@@ -445,7 +461,7 @@ impl CollectionBase {
             ("hint", Opt::Index(hint)),
             ("session", Opt::Session(session)),
             ("let", Opt::Mapping(r#let)),
-            ("sort", Opt::Keys(sort)),
+            ("sort", Opt::Mapping(sort)),
             ("comment", Opt::Value(comment)),
         ];
         let arguments = ChangeArguments { filter, change: replacement, options };
@@ -496,7 +512,7 @@ impl CollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let mut options = options::aggregation(kwargs)?;
+        let mut options = options::aggregation(kwargs, slf.get().client.get().classes().database)?;
         options.extend([
             ("session", Opt::Session(session)),
             ("let", Opt::Mapping(r#let)),
@@ -607,58 +623,136 @@ impl CollectionBase {
     }
 
     fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let name = name.cast::<PyString>().map_err(|_| wrong_type("name", "an instance of str", name))?;
-        let full = PyString::new(py, &format!("{}.{}", self.namespace.collection, name.to_str()?));
-        let collection = options::name(full.as_any(), "collection", collection_name)?;
+        let full = PyString::new(py, &format!("{}.{}", self.namespace.collection, name.str()?));
+        let collection = options::collection_name(full.as_any())?;
         let scope = Arc::clone(&self.scope);
         Self::new(self.client.clone_ref(py), &self.namespace.database, &collection, scope).into_object(py)
     }
 
-    fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+    fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+        let (py, collection) = (slf.py(), slf.get());
         if name.to_str()?.starts_with('_') {
-            return Err(private(self.class(), name.to_str()?));
+            let full = format!("{}.{name}", collection.namespace.collection);
+            return Err(private(slf, name, "collection", &full, "database")?);
         }
-        if let Some(member) = driver_only::<AsyncCollection>(py, &self.client.get().path, name)? {
+        if let Some(member) = driver_only::<AsyncCollection>(py, &collection.client.get().path, name)? {
             return Ok(member);
         }
-        self.__getitem__(py, name)
+        collection.__getitem__(py, name)
     }
 
     #[pyo3(signature = (*args, **kwargs))]
-    fn __call__(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn __call__(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
         let _ = (args, kwargs);
-        let method = self.namespace.collection.rsplit('.').next().unwrap_or_default();
+        let (class, collection) = (slf.get_type(), slf.get());
+        let class = class.name()?;
+        let (owner, method) = match collection.namespace.collection.rsplit_once('.') {
+            Some((_, method)) => (format!("a '{class}'"), method),
+            None => {
+                let database = collection.client.get().classes().database;
+                let article = if database.starts_with('A') { "an" } else { "a" };
+                (format!("{article} '{database}'"), collection.name())
+            }
+        };
         Err(PyTypeError::new_err(format!(
-            "'{}' object is not callable. If you meant to call the '{method}' method, it is failing because no \
-             such method exists.",
-            self.class()
+            "'{class}' object is not callable. If you meant to call the '{method}' method on {owner} object it is \
+             failing because no such method exists."
         )))
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| {
-            let other = other.get();
-            other.client.get().path == self.client.get().path && other.namespace.is_named_as(&self.namespace)
-        })
+    /// A collection has no elements, although `collection[name]` is a collection.
+    #[classattr]
+    fn __iter__(py: Python<'_>) -> Py<PyAny> {
+        py.None()
+    }
+
+    fn __next__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_iterable(self.class()))
+    }
+
+    /// Raise `TypeError`: a collection is not iterable, and has no collection of this name as an attribute.
+    fn next(&self) -> PyResult<Py<PyAny>> {
+        self.__next__()
+    }
+
+    /// It does not change, so it is its own copy.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        slf
+    }
+
+    /// A subclass may call it with the arguments of the constructor, which has read them.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __init__(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) {
+        let _ = (args, kwargs);
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> Py<PyAny> {
+        let equal =
+            other.cast::<Self>().ok().map(Bound::get).filter(|other| other.class() == self.class()).map(|other| {
+                other.client.get().is_same(self.client.get()) && other.namespace.is_named_as(&self.namespace)
+            });
+        equality(other.py(), equal)
     }
 
     fn __hash__(&self) -> u64 {
-        hash_of((self.client.get().path.address(), self.namespace.to_string()))
+        hash_of((self.client.get().path.identity(), self.namespace.to_string()))
     }
 
-    fn __bool__(&self) -> PyResult<bool> {
-        Err(no_truth(self.class()))
+    fn __bool__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Err(no_truth(slf, "collection")?)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
-        format!("{}({}, '{}')", self.class(), self.database_base(py).__repr__(), self.namespace.collection)
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (py, class, collection) = (slf.py(), slf.get_type(), slf.get());
+        let database = collection.database(py)?;
+        let name = PyString::new(py, collection.name());
+        Ok(format!("{}({}, {})", class.name()?, database.bind(py).repr()?, name.repr()?))
     }
 }
 
 /// A collection of a Data API.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = CollectionBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = CollectionBase)]
 pub(crate) struct AsyncDataApiCollection;
 
+#[pymethods]
+impl AsyncDataApiCollection {
+    #[new]
+    #[pyo3(signature = (database, name, codec_options = None))]
+    fn new(
+        database: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        codec_options: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, ..Overrides::default() };
+        let base = CollectionBase::of(database, "AsyncDataApiDatabase", name, &overrides)?;
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+}
+
 /// A collection of a Data API.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = CollectionBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = CollectionBase)]
 pub(crate) struct DataApiCollection;
+
+#[pymethods]
+impl DataApiCollection {
+    #[new]
+    #[pyo3(signature = (database, name, codec_options = None))]
+    fn new(
+        database: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        codec_options: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, ..Overrides::default() };
+        let base = CollectionBase::of(database, "DataApiDatabase", name, &overrides)?;
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+}

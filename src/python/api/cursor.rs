@@ -8,7 +8,7 @@ use pyo3::exceptions::{
 };
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyString, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyType};
 
 use crate::batch_stream::{Batch, BatchStream};
 use crate::driver::time_limit::Deadline;
@@ -19,7 +19,8 @@ use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::target::Located;
 use crate::python::calls::{FindArguments, Opening};
 use crate::python::codec::DEFAULT;
-use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
+use crate::python::convert::classes::class_of;
+use crate::python::convert::errors::{invalid_operation, to_py};
 use crate::python::convert::options::{self, Count};
 use crate::python::convert::scope::CodecRef;
 use crate::python::time_limit;
@@ -327,25 +328,21 @@ const EXHAUST: i64 = 64;
 const LIMITED: &str = "Can't use limit and exhaust together.";
 
 impl FindArguments {
-    /// The arguments of `find`, with PyMongo's checks of the cursor's type. An empty sort order is none.
-    pub(crate) fn of_cursor(mut self, py: Python<'_>) -> PyResult<Self> {
-        if let Some(sort) = &self.sort
-            && !sort.bind(py).is_truthy()?
-        {
-            self.sort = None;
-        }
+    /// Checks the arguments of a cursor, and recognizes an exhaust cursor.
+    pub(crate) fn check_cursor_type(&mut self, py: Python<'_>) -> PyResult<()> {
         match self.cursor_type {
-            0 | 2 | 34 => Ok(self),
-            EXHAUST if self.limit != 0 => Err(invalid_operation(py, LIMITED)),
-            EXHAUST => Ok(Self { cursor_type: 0, exhaust: true, ..self }),
-            _ => Err(PyValueError::new_err("not a valid value for cursor_type: use pymongo.cursor.CursorType")),
+            0 | 2 | 34 => {}
+            EXHAUST if self.limit != 0 => return Err(invalid_operation(py, LIMITED)),
+            EXHAUST => (self.cursor_type, self.exhaust) = (0, true),
+            _ => return Err(PyValueError::new_err("not a valid value for cursor_type")),
         }
+        Ok(())
     }
 
-    /// The arguments of `find_one`, which limits the cursor.
-    pub(crate) fn of_one(self, py: Python<'_>) -> PyResult<Self> {
-        let arguments = self.of_cursor(py)?;
-        if arguments.exhaust { Err(invalid_operation(py, LIMITED)) } else { Ok(arguments) }
+    /// Makes the checks that PyMongo makes for `find_one`, which limits the cursor.
+    pub(crate) fn check_one(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.check(py)?;
+        if self.exhaust { Err(invalid_operation(py, LIMITED)) } else { Ok(()) }
     }
 
     /// Sets or unsets the options of the wire protocol's flags. Returns false if they contradict the limit.
@@ -398,7 +395,7 @@ impl Drop for CollectorPaused {
 }
 
 /// The methods that all cursors have. Users see its subclasses.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "CursorBase", frozen, weakref, subclass)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "Cursor", frozen, weakref, subclass)]
 pub(crate) struct CursorBase {
     core: Arc<CursorCore>,
     mode: Mode,
@@ -568,17 +565,20 @@ impl CursorBase {
         key_or_list: Bound<'py, PyAny>,
         direction: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
-        let sort = options::sort(&key_or_list, direction.as_ref())?.unbind();
+        let sort = options::sort(&key_or_list, direction.as_ref())?.into_any().unbind();
         Self::set(slf, |arguments| arguments.sort = Some(sort))
     }
 
     /// Set the number of documents to skip.
-    fn skip(slf: Bound<'_, Self>, skip: Count) -> PyResult<Bound<'_, Self>> {
-        Self::set(slf, |arguments| arguments.skip = skip.0)
+    fn skip(slf: Bound<'_, Self>, #[pyo3(from_py_with = options::cursor_skip)] skip: u64) -> PyResult<Bound<'_, Self>> {
+        Self::set(slf, |arguments| arguments.skip = skip)
     }
 
     /// Set the maximum number of documents to return; 0 means no limit.
-    fn limit(slf: Bound<'_, Self>, limit: i64) -> PyResult<Bound<'_, Self>> {
+    fn limit(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = options::cursor_limit)] limit: i64,
+    ) -> PyResult<Bound<'_, Self>> {
         if slf.get().core.state().arguments.exhaust {
             return Err(invalid_operation(slf.py(), LIMITED));
         }
@@ -586,8 +586,11 @@ impl CursorBase {
     }
 
     /// Set the maximum number of documents in a batch; 0 means the server's default.
-    fn batch_size(slf: Bound<'_, Self>, batch_size: Count) -> PyResult<Bound<'_, Self>> {
-        let batch_size = u32::try_from(batch_size.0).unwrap_or(u32::MAX);
+    fn batch_size(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = options::batch_size)] batch_size: u64,
+    ) -> PyResult<Bound<'_, Self>> {
+        let batch_size = u32::try_from(batch_size).unwrap_or(u32::MAX);
         if slf.get().core.sends_when_awaited {
             // PyMongo allows this at any time for a command's cursor. Here the size of its batches does not change.
             return Ok(slf);
@@ -597,52 +600,69 @@ impl CursorBase {
 
     /// Set the index to use.
     fn hint<'py>(slf: Bound<'py, Self>, index: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
-        Self::set(slf, |arguments| arguments.hint = index.map(Bound::unbind))
+        let hint = index.map(|index| options::hint(&index)).transpose()?.flatten();
+        Self::set(slf, |arguments| arguments.hint = hint.map(Bound::unbind))
     }
 
     /// Set the collation.
     fn collation<'py>(slf: Bound<'py, Self>, collation: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+        let collation = collation.map(|collation| options::collation(&collation)).transpose()?;
         Self::set(slf, |arguments| arguments.collation = collation.map(Bound::unbind))
     }
 
     /// Set a comment, which the server's log and profiler show.
     fn comment<'py>(slf: Bound<'py, Self>, comment: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        Self::set(slf, |arguments| arguments.comment = Some(comment.unbind()))
+        let comment = if comment.is_truthy()? { Some(comment.unbind()) } else { None };
+        Self::set(slf, |arguments| arguments.comment = comment)
     }
 
     /// Set the time limit of the query on the server, in milliseconds.
-    fn max_time_ms(slf: Bound<'_, Self>, max_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
+    fn max_time_ms(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = options::max_time_ms)] max_time_ms: Option<u64>,
+    ) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.max_time_ms = max_time_ms)
     }
 
     /// Set whether the server may write temporary files to disk while it sorts.
-    fn allow_disk_use(slf: Bound<'_, Self>, allow_disk_use: bool) -> PyResult<Bound<'_, Self>> {
+    fn allow_disk_use(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = options::cursor_allow_disk_use)] allow_disk_use: bool,
+    ) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.allow_disk_use = Some(allow_disk_use))
     }
 
     /// Set the exclusive upper bound in the index of `hint`.
     fn max<'py>(slf: Bound<'py, Self>, spec: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        Self::set(slf, |arguments| arguments.max = Some(spec.unbind()))
+        let spec = options::cursor_bounds(&spec)?;
+        Self::set(slf, |arguments| arguments.max = spec.map(Bound::unbind))
     }
 
     /// Set the inclusive lower bound in the index of `hint`.
     fn min<'py>(slf: Bound<'py, Self>, spec: Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        Self::set(slf, |arguments| arguments.min = Some(spec.unbind()))
+        let spec = options::cursor_bounds(&spec)?;
+        Self::set(slf, |arguments| arguments.min = spec.map(Bound::unbind))
     }
 
     /// Set how long the server waits for new documents, in milliseconds, for a
     /// cursor of type `TAILABLE_AWAIT`.
-    fn max_await_time_ms(slf: Bound<'_, Self>, max_await_time_ms: Option<u64>) -> PyResult<Bound<'_, Self>> {
+    fn max_await_time_ms(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = options::max_await_time_ms)] max_await_time_ms: Option<u64>,
+    ) -> PyResult<Bound<'_, Self>> {
         Self::set(slf, |arguments| arguments.max_await_time_ms = max_await_time_ms)
     }
 
     /// Set flags of the query, as in `CursorType` and the wire protocol.
-    fn add_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
+    fn add_option(slf: Bound<'_, Self>, #[pyo3(from_py_with = options::mask)] mask: i64) -> PyResult<Bound<'_, Self>> {
         Self::set_flags(slf, mask, true)
     }
 
     /// Unset flags of the query.
-    fn remove_option(slf: Bound<'_, Self>, mask: i64) -> PyResult<Bound<'_, Self>> {
+    fn remove_option(
+        slf: Bound<'_, Self>,
+        #[pyo3(from_py_with = options::mask)] mask: i64,
+    ) -> PyResult<Bound<'_, Self>> {
         Self::set_flags(slf, mask, false)
     }
 
@@ -653,8 +673,7 @@ impl CursorBase {
         let class = py.import("bson.code")?.getattr("Code")?;
         let code = match code.is_instance(&class)? {
             true => code,
-            false if code.cast::<PyString>().is_ok() => class.call1((code,))?,
-            false => return Err(wrong_type("code", "an instance of str or Code", &code)),
+            false => class.call1((code,))?,
         };
         let filter = PyDict::new(py);
         if let Some(given) = &slf.get().core.state().arguments.filter {
@@ -718,13 +737,17 @@ impl CursorBase {
 
     fn __getitem__<'py>(slf: Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let Ok(slice) = index.cast::<PySlice>() else {
-            if let (Ok(place), true) = (index.extract::<i64>(), slf.get().mode == Mode::Blocking) {
-                return Self::at(slf, place);
+            if slf.get().mode == Mode::Awaited {
+                return Err(PyIndexError::new_err("AsyncCursor does not support indexing"));
             }
-            return Err(PyTypeError::new_err(format!(
-                "index {index} cannot be applied to {} instances",
-                slf.get().name()
-            )));
+            return match index.extract::<i64>() {
+                Ok(place) => Self::at(slf, place),
+                Err(_) => Err(PyTypeError::new_err(format!(
+                    "index {} cannot be applied to {} instances",
+                    index.repr()?,
+                    slf.get().name()
+                ))),
+            };
         };
         let bound = |name: &str| slice.getattr(name)?.extract::<Option<i64>>();
         if !slice.getattr("step")?.is_none() {
@@ -739,7 +762,8 @@ impl CursorBase {
         };
         let limit = match stop {
             Some(stop) if stop < start => {
-                return Err(PyIndexError::new_err("stop index must be greater than start index for slice"));
+                let message = format!("stop index must be greater than start index for slice {}", index.repr()?);
+                return Err(PyIndexError::new_err(message));
             }
             Some(stop) => stop - start,
             None => 0,
@@ -758,7 +782,7 @@ impl CursorBase {
 }
 
 /// The methods that only awaited cursors have.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "AwaitedCursorBase", frozen, subclass, extends = CursorBase)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "AsyncCursor", frozen, subclass, extends = CursorBase)]
 pub(crate) struct AwaitedCursorBase;
 
 #[pymethods]
@@ -823,7 +847,7 @@ impl AwaitedCursorBase {
 }
 
 /// The methods that only blocking cursors have.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "BlockingCursorBase", frozen, subclass, extends = CursorBase)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "Cursor", frozen, subclass, extends = CursorBase)]
 pub(crate) struct BlockingCursorBase;
 
 #[pymethods]
@@ -889,3 +913,51 @@ pub(crate) struct Cursor;
 /// The documents of a query, as they arrive.
 #[pyclass(module = "connect.eaas.mongodb", frozen, extends = BlockingCursorBase)]
 pub(crate) struct RawBatchCursor;
+
+#[pymethods]
+impl AsyncCursor {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (module, name) = match slf.as_super().as_super().get().core.sends_when_awaited {
+            true => ("pymongo.asynchronous.command_cursor", "AsyncCommandCursor"),
+            false => ("pymongo.asynchronous.cursor", "AsyncCursor"),
+        };
+        class_of(slf, &slf.py().get_type::<Self>(), module, name)
+    }
+}
+
+#[pymethods]
+impl AsyncRawBatchCursor {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (module, name) = match slf.as_super().as_super().get().core.sends_when_awaited {
+            true => ("pymongo.asynchronous.command_cursor", "AsyncRawBatchCommandCursor"),
+            false => ("pymongo.asynchronous.cursor", "AsyncRawBatchCursor"),
+        };
+        class_of(slf, &slf.py().get_type::<Self>(), module, name)
+    }
+}
+
+#[pymethods]
+impl Cursor {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (module, name) = match slf.as_super().as_super().get().core.sends_when_awaited {
+            true => ("pymongo.synchronous.command_cursor", "CommandCursor"),
+            false => ("pymongo.synchronous.cursor", "Cursor"),
+        };
+        class_of(slf, &slf.py().get_type::<Self>(), module, name)
+    }
+}
+
+#[pymethods]
+impl RawBatchCursor {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (module, name) = match slf.as_super().as_super().get().core.sends_when_awaited {
+            true => ("pymongo.synchronous.command_cursor", "RawBatchCommandCursor"),
+            false => ("pymongo.synchronous.cursor", "RawBatchCursor"),
+        };
+        class_of(slf, &slf.py().get_type::<Self>(), module, name)
+    }
+}

@@ -4,20 +4,19 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::client::ClientBase;
 use super::collection::CollectionBase;
 use super::driver_database::{AsyncDatabase, Database, DriverDatabaseBase};
-use super::{driver_only, hash_of, no_truth, private};
-use crate::config::collection_name;
+use super::{driver_only, equality, hash_of, no_truth, not_iterable, private, required_but_given};
 use crate::python::asyncio::mode::Mode;
 use crate::python::calls::target::Path;
 use crate::python::convert::options;
 use crate::python::convert::scope::{Overrides, Scope};
 
 /// The methods that the databases of both paths have. Users see its subclasses.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "DatabaseBase", frozen, subclass)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "Database", frozen, dict, weakref, subclass)]
 pub(crate) struct DatabaseBase {
     /// The client.
     pub(crate) client: Py<ClientBase>,
@@ -32,6 +31,22 @@ impl DatabaseBase {
     /// A database of a client's, which is not a Python object yet.
     pub(crate) fn new(client: Py<ClientBase>, name: String, scope: Arc<Scope>) -> Self {
         Self { client, name, scope }
+    }
+
+    /// A database of a client of the class `required`, for the constructors.
+    pub(crate) fn of(
+        client: &Bound<'_, PyAny>,
+        required: &str,
+        name: &Bound<'_, PyAny>,
+        overrides: &Overrides<'_, '_>,
+    ) -> PyResult<Self> {
+        let name = options::database_name(name)?;
+        let client = match client.cast::<ClientBase>() {
+            Ok(client) if client.get().classes().client == required => client,
+            _ => return Err(required_but_given(required, client)?),
+        };
+        let scope = client.get().path.scope_with(client.py(), &client.get().scope, overrides)?;
+        Ok(Self::new(client.clone().unbind(), name, Arc::new(scope)))
     }
 
     /// The object that users see, of the class for the client's path and mode.
@@ -81,7 +96,7 @@ impl DatabaseBase {
         write_concern: Option<&Bound<'_, PyAny>>,
         read_concern: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let name = options::name(name, "collection", collection_name)?;
+        let name = options::collection_name(name)?;
         let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
         let scope = Arc::new(self.client.get().path.scope_with(py, &self.scope, &overrides)?);
         CollectionBase::new(self.client.clone_ref(py), &self.name, &name, scope).into_object(py)
@@ -134,45 +149,112 @@ impl DatabaseBase {
     }
 
     fn __getitem__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let name = options::name(name, "collection", collection_name)?;
+        let name = options::collection_name(name)?;
         let scope = Arc::clone(&self.scope);
         CollectionBase::new(self.client.clone_ref(py), &self.name, &name, scope).into_object(py)
     }
 
-    fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+    fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+        let (py, database) = (slf.py(), slf.get());
         if name.to_str()?.starts_with('_') {
-            return Err(private(self.class(), name.to_str()?));
+            return Err(private(slf, name, "collection", name.to_str()?, "database")?);
         }
-        if let Some(member) = driver_only::<AsyncDatabase>(py, &self.client.get().path, name)? {
+        if let Some(member) = driver_only::<AsyncDatabase>(py, &database.client.get().path, name)? {
             return Ok(member);
         }
-        self.__getitem__(py, name)
+        database.__getitem__(py, name)
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| {
-            let other = other.get();
-            other.client.get().path == self.client.get().path && other.name == self.name
-        })
+    /// A database has no elements, although `database[name]` is a collection.
+    #[classattr]
+    fn __iter__(py: Python<'_>) -> Py<PyAny> {
+        py.None()
+    }
+
+    fn __next__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_iterable(self.class()))
+    }
+
+    /// Raise `TypeError`: a database is not iterable, and has no collection of this name as an attribute.
+    fn next(&self) -> PyResult<Py<PyAny>> {
+        self.__next__()
+    }
+
+    /// It does not change, so it is its own copy.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        slf
+    }
+
+    /// A subclass may call it with the arguments of the constructor, which has read them.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __init__(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) {
+        let _ = (args, kwargs);
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> Py<PyAny> {
+        let equal = other
+            .cast::<Self>()
+            .ok()
+            .map(Bound::get)
+            .filter(|other| other.class() == self.class())
+            .map(|other| other.client.get().is_same(self.client.get()) && other.name == self.name);
+        equality(other.py(), equal)
     }
 
     fn __hash__(&self) -> u64 {
-        hash_of((self.client.get().path.address(), &self.name))
+        hash_of((self.client.get().path.identity(), &self.name))
     }
 
-    fn __bool__(&self) -> PyResult<bool> {
-        Err(no_truth(self.class()))
+    fn __bool__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Err(no_truth(slf, "database")?)
     }
 
-    pub(crate) fn __repr__(&self) -> String {
-        format!("{}({}, '{}')", self.class(), self.client.get().__repr__(), self.name)
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (py, class, database) = (slf.py(), slf.get_type(), slf.get());
+        let (client, name) = (database.client.bind(py).repr()?, PyString::new(py, &database.name));
+        Ok(format!("{}({client}, {})", class.name()?, name.repr()?))
     }
 }
 
 /// A database of a Data API.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DatabaseBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DatabaseBase)]
 pub(crate) struct AsyncDataApiDatabase;
 
+#[pymethods]
+impl AsyncDataApiDatabase {
+    #[new]
+    #[pyo3(signature = (client, name, codec_options = None))]
+    fn new(
+        client: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        codec_options: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, ..Overrides::default() };
+        let base = DatabaseBase::of(client, "AsyncDataApiClient", name, &overrides)?;
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+}
+
 /// A database of a Data API.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DatabaseBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DatabaseBase)]
 pub(crate) struct DataApiDatabase;
+
+#[pymethods]
+impl DataApiDatabase {
+    #[new]
+    #[pyo3(signature = (client, name, codec_options = None))]
+    fn new(
+        client: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        codec_options: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, ..Overrides::default() };
+        let base = DatabaseBase::of(client, "DataApiClient", name, &overrides)?;
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+}

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
 use super::client::ClientBase;
 use super::cursor::CursorBase;
 use super::driver_database::DriverDatabaseBase;
 use super::{clone_of, listing, usual, usual_and};
-use crate::config::database_name;
 use crate::driver::watch::Level;
 use crate::driver::{DriverClient, Namespace};
 use crate::python::asyncio::call::{Call, Startable, raised};
@@ -21,16 +20,17 @@ use crate::python::calls::driver_only::{BulkArguments, CommandArguments};
 use crate::python::calls::session::{SessionBase, SessionCore};
 use crate::python::calls::target::{Path, Target};
 use crate::python::codec::DEFAULT;
+use crate::python::convert::classes::class_of;
 use crate::python::convert::client_options::{self, client_options, described};
 use crate::python::convert::errors::wrong_type;
-use crate::python::convert::options::{self, Opt};
+use crate::python::convert::options::Opt;
 use crate::python::convert::scope::{CodecRef, Overrides};
 use crate::python::lifecycle::once::Once;
 use crate::python::lifecycle::pooled::Pooled;
 
 /// The methods that only the clients of the driver path have. Users see its subclasses.
 #[pyclass(
-    module = "connect.eaas.mongodb._native", name = "DriverClientBase", frozen, subclass, extends = ClientBase
+    module = "connect.eaas.mongodb._native", name = "MongoClient", frozen, subclass, extends = ClientBase
 )]
 pub(crate) struct DriverClientBase {
     /// The client's pool.
@@ -124,6 +124,12 @@ impl DriverClientBase {
         raised(slf.py(), client.refresh_metadata())
     }
 
+    /// What makes clients equal: the hosts, the replica set and the service of the connection string.
+    fn eq_props<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let (seeds, replica_set, name, service) = slf.get().pooled.settings.identity();
+        (PyTuple::new(slf.py(), seeds)?, replica_set, name, service).into_pyobject(slf.py())
+    }
+
     /// The address of the server that writes go to, `(host, port)`, or `None`.
     #[getter]
     fn address(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
@@ -193,7 +199,7 @@ impl DriverClientBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, clone_of(slf.py(), &session), comment)?;
+        let opts = usual_and(kwargs, clone_of(slf.py(), &session), comment);
         let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
             calls::list_databases(py, context, bson::doc! { "listDatabases": 1 }, &opts)
         });
@@ -217,7 +223,7 @@ impl DriverClientBase {
                 let expected = format!("an instance of str or a {}", base.classes().database);
                 return Err(wrong_type("name_or_database", &expected, name_or_database));
             }
-            _ => options::name(name_or_database, "database", database_name)?,
+            _ => name_or_database.extract::<String>()?,
         };
         let opts = usual(session, comment);
         let target = Self::target_of(slf, Namespace::new(name, ""), base.scope.codec());
@@ -375,7 +381,7 @@ impl DriverClientBase {
 }
 
 /// A client of MongoDB. It connects with its first call.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverClientBase)]
 pub(crate) struct AsyncMongoClient;
 
 #[pymethods]
@@ -438,7 +444,7 @@ impl AsyncMongoClient {
 }
 
 /// A client of MongoDB. It connects with its first call.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverClientBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverClientBase)]
 pub(crate) struct MongoClient;
 
 #[pymethods]
@@ -479,5 +485,21 @@ impl MongoClient {
     ) -> PyResult<Py<PyAny>> {
         let _ = (exc_type, exc_val, exc_tb);
         slf.as_super().as_super().get().close(slf.py())
+    }
+}
+
+#[pymethods]
+impl AsyncMongoClient {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.asynchronous.mongo_client", "AsyncMongoClient")
+    }
+}
+
+#[pymethods]
+impl MongoClient {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.synchronous.mongo_client", "MongoClient")
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::{PyDeprecationWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use super::change_stream::{ChangeStreamBase, ChangeStreamCore, WatchArguments};
 use super::collection::{CollectionBase, aggregation, query};
@@ -16,14 +17,16 @@ use crate::python::asyncio::mode::Mode;
 use crate::python::calls::CallContext;
 use crate::python::calls::driver_only as calls;
 use crate::python::calls::driver_only::{BulkArguments, Changing};
-use crate::python::calls::target::Target;
+use crate::python::calls::target::{Path, Target};
+use crate::python::convert::classes::class_of;
 use crate::python::convert::errors::{configuration_error, wrong_type};
 use crate::python::convert::options::{self, Form, Opt};
+use crate::python::convert::scope::Overrides;
 use crate::python::lifecycle::pooled::Pooled;
 
 /// The methods that only the collections of the driver path have. Users see its subclasses.
 #[pyclass(
-    module = "connect.eaas.mongodb._native", name = "DriverCollectionBase", frozen, subclass, extends = CollectionBase
+    module = "connect.eaas.mongodb._native", name = "Collection", frozen, subclass, extends = CollectionBase
 )]
 pub(crate) struct DriverCollectionBase {
     /// The client's pool.
@@ -114,6 +117,14 @@ impl DriverCollectionBase {
         let Ok(key) = key.extract::<String>() else {
             return Err(wrong_type("key", "an instance of str", &key));
         };
+        let mut filter = filter;
+        if let Some(query) = kwargs.map(|kwargs| kwargs.get_item("query")).transpose()?.flatten() {
+            if filter.is_some() {
+                return Err(configuration_error(slf.py(), "can't pass both filter and query"));
+            }
+            filter = Some(query.unbind());
+            kwargs.map(|kwargs| kwargs.del_item("query")).transpose()?;
+        }
         let mut opts = options::more(kwargs, &[("maxTimeMS", Form::Value), ("collation", Form::Collation)])?;
         opts.extend(usual(session, comment));
         opts.push(("hint", Opt::Index(hint)));
@@ -134,8 +145,8 @@ impl DriverCollectionBase {
         update: Py<PyAny>,
         projection: Option<Py<PyAny>>,
         sort: Option<Py<PyAny>>,
-        upsert: bool,
-        return_document: bool,
+        #[pyo3(from_py_with = options::upsert)] upsert: bool,
+        #[pyo3(from_py_with = options::return_document)] return_document: bool,
         array_filters: Option<Py<PyAny>>,
         hint: Option<Py<PyAny>>,
         session: Option<Py<PyAny>>,
@@ -171,8 +182,8 @@ impl DriverCollectionBase {
         replacement: Py<PyAny>,
         projection: Option<Py<PyAny>>,
         sort: Option<Py<PyAny>>,
-        upsert: bool,
-        return_document: bool,
+        #[pyo3(from_py_with = options::upsert)] upsert: bool,
+        #[pyo3(from_py_with = options::return_document)] return_document: bool,
         hint: Option<Py<PyAny>>,
         session: Option<Py<PyAny>>,
         r#let: Option<Py<PyAny>>,
@@ -269,7 +280,7 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let mut opts = options::aggregation(kwargs)?;
+        let mut opts = options::aggregation(kwargs, slf.as_super().get().client.get().classes().database)?;
         opts.extend(usual(session, comment));
         let core = aggregation(slf.clone().into_any(), slf.as_super().get().target(), pipeline, opts);
         CursorBase::of_command(slf.py(), mode(slf), core.of_raw_batches())
@@ -329,9 +340,9 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, session, comment)?;
+        let opts = usual_and(kwargs, session, comment);
         Self::run(slf, "create_indexes", move |py, context| {
-            let indexes = calls::models(indexes.bind(py), "IndexModel", "indexes")?;
+            let indexes = calls::models(options::list("indexes", indexes.bind(py))?.as_any(), "IndexModel")?;
             calls::create_indexes(py, context, indexes, &opts, false)
         })
     }
@@ -345,13 +356,9 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, session, comment)?;
+        let opts = usual_and(kwargs, session, comment);
         Self::run(slf, "drop_index", move |py, context| {
-            let index = index_or_name.bind(py);
-            let name = match index.cast::<PyString>() {
-                Ok(name) => name.to_str()?.to_owned(),
-                Err(_) => options::index(index, None)?.get_str("name").unwrap_or_default().to_owned(),
-            };
+            let name = options::index_or_name(index_or_name.bind(py))?;
             let command = bson::doc! { "dropIndexes": context.namespace.collection.clone(), "index": name };
             // NamespaceNotFound: the collection has no indexes.
             calls::quiet(py, context, command, &opts, Some(26))
@@ -366,7 +373,7 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, session, comment)?;
+        let opts = usual_and(kwargs, session, comment);
         Self::run(slf, "drop_indexes", move |py, context| {
             let command = bson::doc! { "dropIndexes": context.namespace.collection.clone(), "index": "*" };
             // NamespaceNotFound: the collection has no indexes.
@@ -383,7 +390,7 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, session, comment)?;
+        let opts = usual_and(kwargs, session, comment);
         Self::run(slf, "create_search_index", move |py, context| {
             let index = calls::search_index(model.bind(py))?;
             calls::create_search_indexes(py, context, vec![index], &opts, true)
@@ -399,9 +406,9 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, session, comment)?;
+        let opts = usual_and(kwargs, session, comment);
         Self::run(slf, "create_search_indexes", move |py, context| {
-            let models = calls::models(models.bind(py), "SearchIndexModel", "models")?;
+            let models = calls::models(models.bind(py), "SearchIndexModel")?;
             calls::create_search_indexes(py, context, models, &opts, false)
         })
     }
@@ -415,7 +422,7 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, session, comment)?;
+        let opts = usual_and(kwargs, session, comment);
         Self::run(slf, "drop_search_index", move |py, context| {
             let command = bson::doc! { "dropSearchIndex": context.namespace.collection.clone(), "name": name };
             calls::search_index_command(py, context, command, &opts, Some(26))
@@ -432,7 +439,7 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let mut opts = usual_and(kwargs, session, comment)?;
+        let mut opts = usual_and(kwargs, session, comment);
         opts.push(("definition", Opt::Value(Some(definition))));
         Self::run(slf, "update_search_index", move |py, context| {
             let command = bson::doc! { "updateSearchIndex": context.namespace.collection.clone(), "name": name };
@@ -455,7 +462,7 @@ impl DriverCollectionBase {
             which.set_item("name", name)?;
         }
         stage.set_item("$listSearchIndexes", which)?;
-        let mut opts = options::aggregation(kwargs)?;
+        let mut opts = options::aggregation(kwargs, slf.as_super().get().client.get().classes().database)?;
         opts.extend(usual(session, comment));
         let pipeline = PyList::new(py, [stage])?.into_any().unbind();
         let core = aggregation(slf.clone().into_any(), slf.as_super().get().target(), pipeline, opts);
@@ -471,7 +478,7 @@ impl DriverCollectionBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let opts = usual_and(kwargs, session, comment)?;
+        let opts = usual_and(kwargs, session, comment);
         Self::run(slf, "rename", move |py, context| calls::rename(py, context, new_name.bind(py), &opts))
     }
 
@@ -541,10 +548,131 @@ impl DriverCollectionBase {
     }
 }
 
-/// A collection.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverCollectionBase)]
-pub(crate) struct AsyncCollection;
+impl DriverCollectionBase {
+    /// The part of a collection that only the driver path has.
+    fn above(base: CollectionBase) -> PyResult<PyClassInitializer<Self>> {
+        let Path::Driver(pooled) = &base.client.get().path else {
+            return Err(PyTypeError::new_err("a collection of the driver path required"));
+        };
+        let driver = Self { pooled: Arc::clone(pooled) };
+        Ok(PyClassInitializer::from(base).add_subclass(driver))
+    }
+}
 
 /// A collection.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverCollectionBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverCollectionBase)]
+pub(crate) struct AsyncCollection;
+
+#[pymethods]
+impl AsyncCollection {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (
+        database, name, create = false, codec_options = None, read_preference = None, write_concern = None,
+        read_concern = None, session = None, **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        cls: &Bound<'_, PyType>,
+        database: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = options::truth)] create: bool,
+        codec_options: Option<&Bound<'_, PyAny>>,
+        read_preference: Option<&Bound<'_, PyAny>>,
+        write_concern: Option<&Bound<'_, PyAny>>,
+        read_concern: Option<&Bound<'_, PyAny>>,
+        session: Option<&Bound<'_, PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+        let base = CollectionBase::of(database, "AsyncDatabase", name, &overrides)?;
+        let _ = session;
+        // Other keywords of a subclass are for its `__init__`.
+        if create || (kwargs.is_some() && cls.is(cls.py().get_type::<Self>())) {
+            let message = "AsyncCollection does not support the `create` or `kwargs` arguments.";
+            return Err(PyValueError::new_err(message));
+        }
+        Ok(DriverCollectionBase::above(base)?.add_subclass(Self))
+    }
+}
+
+/// A collection.
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverCollectionBase)]
 pub(crate) struct Collection;
+
+#[pymethods]
+impl Collection {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (
+        database, name, create = false, codec_options = None, read_preference = None, write_concern = None,
+        read_concern = None, session = None, **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        cls: &Bound<'_, PyType>,
+        database: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = options::truth)] create: bool,
+        codec_options: Option<&Bound<'_, PyAny>>,
+        read_preference: Option<&Bound<'_, PyAny>>,
+        write_concern: Option<&Bound<'_, PyAny>>,
+        read_concern: Option<&Bound<'_, PyAny>>,
+        session: Option<&Bound<'_, PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+        let base = CollectionBase::of(database, "Database", name, &overrides)?;
+        // Other keywords of a subclass are for its `__init__`.
+        let kwargs = kwargs.filter(|_| cls.is(cls.py().get_type::<Self>()));
+        if create || kwargs.is_some() {
+            create_now(database, name, &overrides, session, kwargs)?;
+        }
+        Ok(DriverCollectionBase::above(base)?.add_subclass(Self))
+    }
+}
+
+/// Creates a collection on the server, as PyMongo's deprecated `create` does.
+fn create_now(
+    database: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyAny>,
+    overrides: &Overrides<'_, '_>,
+    session: Option<&Bound<'_, PyAny>>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<()> {
+    let py = database.py();
+    let message =
+        c"The `create` and `kwargs` arguments to Collection are deprecated and will be removed in PyMongo 5.0";
+    PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
+    let keywords = match kwargs {
+        Some(kwargs) => kwargs.copy()?,
+        None => PyDict::new(py),
+    };
+    for (option, value) in [
+        ("codec_options", overrides.codec_options),
+        ("read_preference", overrides.read_preference),
+        ("write_concern", overrides.write_concern),
+        ("read_concern", overrides.read_concern),
+        ("session", session),
+    ] {
+        keywords.set_item(option, value)?;
+    }
+    keywords.set_item("check_exists", false)?;
+    database.call_method("create_collection", (name,), Some(&keywords)).map(drop)
+}
+
+#[pymethods]
+impl AsyncCollection {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.asynchronous.collection", "AsyncCollection")
+    }
+}
+
+#[pymethods]
+impl Collection {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.synchronous.collection", "Collection")
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -13,7 +13,6 @@ use super::cursor::CursorBase;
 use super::database::DatabaseBase;
 use super::driver_collection::DriverCollectionBase;
 use super::{clone_of, listing, no_encryption, usual, usual_and};
-use crate::config::collection_name;
 use crate::driver::command::GetMore;
 use crate::driver::watch::Level;
 use crate::driver::{DriverClient, Namespace};
@@ -22,16 +21,17 @@ use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::CallContext;
 use crate::python::calls::driver_only as calls;
 use crate::python::calls::driver_only::CommandArguments;
-use crate::python::calls::target::Target;
+use crate::python::calls::target::{Path, Target};
 use crate::python::codec::DEFAULT;
+use crate::python::convert::classes::class_of;
 use crate::python::convert::errors::wrong_type;
-use crate::python::convert::options::{self, Opt};
+use crate::python::convert::options::{self, Given, Opt};
 use crate::python::convert::scope::{CodecRef, Overrides};
 use crate::python::lifecycle::pooled::Pooled;
 
 /// The methods that only the databases of the driver path have. Users see its subclasses.
 #[pyclass(
-    module = "connect.eaas.mongodb._native", name = "DriverDatabaseBase", frozen, subclass, extends = DatabaseBase
+    module = "connect.eaas.mongodb._native", name = "Database", frozen, subclass, extends = DatabaseBase
 )]
 pub(crate) struct DriverDatabaseBase {
     /// The client's pool.
@@ -55,7 +55,7 @@ fn collection_of(
         _ if name_or_collection.cast::<PyString>().is_err() => {
             Err(wrong_type("name_or_collection", expected, name_or_collection))
         }
-        _ => options::name(name_or_collection, "collection", collection_name),
+        _ => Ok(name_or_collection.extract::<String>()?),
     }
 }
 
@@ -122,7 +122,7 @@ impl DriverDatabaseBase {
         comment: Option<Py<PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let mut opts = usual_and(kwargs, session, comment)?;
+        let mut opts = usual_and(kwargs, session, comment);
         opts.push(("filter", Opt::Mapping(filter)));
         Self::run(slf, "list_collection_names", move |py, context| calls::list_collection_names(py, context, &opts))
     }
@@ -137,8 +137,8 @@ impl DriverDatabaseBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let mut opts = usual_and(kwargs, clone_of(py, &session), comment)?;
-        opts.push(("filter", Opt::Mapping(filter)));
+        let mut opts = usual_and(kwargs, clone_of(py, &session), comment);
+        opts.push(("filter", Opt::Value(filter)));
         let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
             calls::list_collections(py, context, &opts)
         });
@@ -163,7 +163,7 @@ impl DriverDatabaseBase {
         kwargs: Option<Py<PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let name = options::name(name, "collection", collection_name)?;
+        let name = options::collection_name(name)?;
         let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
         let base = slf.as_super().get();
         let scope = Arc::new(base.scope.with(py, &overrides)?);
@@ -212,16 +212,14 @@ impl DriverDatabaseBase {
         scandata: bool,
         full: bool,
         session: Option<Py<PyAny>>,
-        background: Option<bool>,
+        background: Option<Py<PyAny>>,
         comment: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let class = slf.as_super().get().client.get().classes().collection;
         let name = collection_of(slf, name_or_collection, &format!("an instance of str or {class}"))?;
-        let mut command = bson::doc! { "validate": name.clone(), "scandata": scandata, "full": full };
-        if let Some(background) = background {
-            command.insert("background", background);
-        }
-        let opts = usual(session, comment);
+        let command = bson::doc! { "validate": name.clone(), "scandata": scandata, "full": full };
+        let mut opts = usual(session, comment);
+        opts.push(("background", Opt::Value(background)));
         Self::run_on(slf, "validate_collection", Self::target_of(slf, name), move |py, context| {
             calls::validate_collection(py, context, command, &opts)
         })
@@ -238,12 +236,14 @@ impl DriverDatabaseBase {
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         if !dbref.is_instance(&py.import("bson.dbref")?.getattr("DBRef")?)? {
-            return Err(wrong_type("dbref", "an instance of bson.dbref.DBRef", dbref));
+            return Err(PyTypeError::new_err(format!("cannot dereference a {}", dbref.get_type())));
         }
         let (database, own) = (dbref.getattr("database")?, &slf.as_super().get().name);
         if !database.is_none() && !database.eq(own)? {
             return Err(PyValueError::new_err(format!(
-                "trying to dereference a DBRef that points to another database ({database:?} not {own:?})"
+                "trying to dereference a DBRef that points to another database ({} not {})",
+                database.repr()?,
+                PyString::new(py, own).repr()?
             )));
         }
         let filter = PyDict::new(py);
@@ -260,14 +260,15 @@ impl DriverDatabaseBase {
 
     /// Run a command, and return the server's reply.
     #[pyo3(signature = (
-        command, value = None, check = true, allowable_errors = None, read_preference = None,
+        command, value = Given::default(), check = true, allowable_errors = None, read_preference = None,
         codec_options = None, session = None, comment = None, **kwargs
-    ))]
+    ), text_signature = "($self, command, value=1, check=True, allowable_errors=None, read_preference=None, \
+        codec_options=None, session=None, comment=None, **kwargs)")]
     #[allow(clippy::too_many_arguments)]
     fn command(
         slf: &Bound<'_, Self>,
         command: Py<PyAny>,
-        value: Option<Py<PyAny>>,
+        value: Given,
         check: bool,
         allowable_errors: Option<Py<PyAny>>,
         read_preference: Option<Py<PyAny>>,
@@ -279,6 +280,7 @@ impl DriverDatabaseBase {
         let py = slf.py();
         let kwargs = with_comment(py, kwargs, comment)?;
         let arguments = CommandArguments { check, allowable_errors, read_preference, codec_options, session };
+        let value = value.value();
         Self::run(slf, "command", move |py, context| {
             let (value, kwargs) = (value.as_ref().map(|v| v.bind(py)), kwargs.as_ref().map(|k| k.bind(py)));
             calls::command(py, context, command.bind(py), value, kwargs, &arguments)
@@ -287,14 +289,15 @@ impl DriverDatabaseBase {
 
     /// Run a command that replies with a cursor, and return the cursor. An awaited cursor may be awaited first.
     #[pyo3(signature = (
-        command, value = None, read_preference = None, codec_options = None, session = None, comment = None,
-        max_await_time_ms = None, **kwargs
-    ))]
+        command, value = Given::default(), read_preference = None, codec_options = None, session = None,
+        comment = None, max_await_time_ms = None, **kwargs
+    ), text_signature = "($self, command, value=1, read_preference=None, codec_options=None, session=None, \
+        comment=None, max_await_time_ms=None, **kwargs)")]
     #[allow(clippy::too_many_arguments)]
     fn cursor_command(
         slf: &Bound<'_, Self>,
         command: Py<PyAny>,
-        value: Option<Py<PyAny>>,
+        value: Given,
         read_preference: Option<Py<PyAny>>,
         codec_options: Option<Py<PyAny>>,
         session: Option<Py<PyAny>>,
@@ -302,7 +305,7 @@ impl DriverDatabaseBase {
         max_await_time_ms: Option<u64>,
         kwargs: Option<Py<PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let py = slf.py();
+        let (py, value) = (slf.py(), value.value());
         let more = GetMore {
             max_await_time: max_await_time_ms.map(Duration::from_millis),
             comment: comment.map(|comment| options::bson_value(&DEFAULT, comment.bind(py))).transpose()?,
@@ -338,7 +341,7 @@ impl DriverDatabaseBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let mut opts = options::aggregation(kwargs)?;
+        let mut opts = options::aggregation(kwargs, slf.as_super().get().class())?;
         opts.extend(usual(clone_of(py, &session), comment));
         opts.push(("let", Opt::Mapping(r#let)));
         let core = listing(slf.clone().into_any(), Self::target(slf), session, move |py, context| {
@@ -389,10 +392,77 @@ impl DriverDatabaseBase {
     }
 }
 
-/// A database.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverDatabaseBase)]
-pub(crate) struct AsyncDatabase;
+impl DriverDatabaseBase {
+    /// The part of a database that only the driver path has.
+    fn above(base: DatabaseBase) -> PyResult<PyClassInitializer<Self>> {
+        let Path::Driver(pooled) = &base.client.get().path else {
+            return Err(PyTypeError::new_err("a database of the driver path required"));
+        };
+        let driver = Self { pooled: Arc::clone(pooled) };
+        Ok(PyClassInitializer::from(base).add_subclass(driver))
+    }
+}
 
 /// A database.
-#[pyclass(module = "connect.eaas.mongodb", frozen, extends = DriverDatabaseBase)]
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverDatabaseBase)]
+pub(crate) struct AsyncDatabase;
+
+#[pymethods]
+impl AsyncDatabase {
+    #[new]
+    #[pyo3(signature = (
+        client, name, codec_options = None, read_preference = None, write_concern = None, read_concern = None
+    ))]
+    fn new(
+        client: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        codec_options: Option<&Bound<'_, PyAny>>,
+        read_preference: Option<&Bound<'_, PyAny>>,
+        write_concern: Option<&Bound<'_, PyAny>>,
+        read_concern: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+        let base = DatabaseBase::of(client, "AsyncMongoClient", name, &overrides)?;
+        Ok(DriverDatabaseBase::above(base)?.add_subclass(Self))
+    }
+}
+
+/// A database.
+#[pyclass(module = "connect.eaas.mongodb", frozen, subclass, extends = DriverDatabaseBase)]
 pub(crate) struct Database;
+
+#[pymethods]
+impl Database {
+    #[new]
+    #[pyo3(signature = (
+        client, name, codec_options = None, read_preference = None, write_concern = None, read_concern = None
+    ))]
+    fn new(
+        client: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
+        codec_options: Option<&Bound<'_, PyAny>>,
+        read_preference: Option<&Bound<'_, PyAny>>,
+        write_concern: Option<&Bound<'_, PyAny>>,
+        read_concern: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let overrides = Overrides { codec_options, read_preference, write_concern, read_concern };
+        let base = DatabaseBase::of(client, "MongoClient", name, &overrides)?;
+        Ok(DriverDatabaseBase::above(base)?.add_subclass(Self))
+    }
+}
+
+#[pymethods]
+impl AsyncDatabase {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.asynchronous.database", "AsyncDatabase")
+    }
+}
+
+#[pymethods]
+impl Database {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.synchronous.database", "Database")
+    }
+}

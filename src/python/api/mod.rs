@@ -17,9 +17,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use pyo3::PyTypeInfo;
-use pyo3::exceptions::{PyAttributeError, PyNotImplementedError};
+use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use crate::driver::DriverClient;
 use crate::python::calls::CallContext;
@@ -34,14 +34,10 @@ fn usual(session: Option<Py<PyAny>>, comment: Option<Py<PyAny>>) -> Opts {
 }
 
 /// The options `session` and `comment`, and keywords of any name.
-fn usual_and(
-    kwargs: Option<&Bound<'_, PyDict>>,
-    session: Option<Py<PyAny>>,
-    comment: Option<Py<PyAny>>,
-) -> PyResult<Opts> {
-    let mut opts = options::any(kwargs)?;
+fn usual_and(kwargs: Option<&Bound<'_, PyDict>>, session: Option<Py<PyAny>>, comment: Option<Py<PyAny>>) -> Opts {
+    let mut opts = options::any(kwargs);
     opts.extend(usual(session, comment));
-    Ok(opts)
+    opts
 }
 
 /// The cursor of a command.
@@ -102,14 +98,46 @@ fn hash_of(value: impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn private(class: &str, name: &str) -> PyErr {
-    PyAttributeError::new_err(format!(
-        "{class} has no attribute '{name}'. To access a database or collection of that name, use ['{name}']"
-    ))
+/// The error for an attribute with a leading underscore, which names no database and no collection.
+fn private(
+    object: &Bound<'_, PyAny>,
+    attribute: &Bound<'_, PyString>,
+    what: &str,
+    name: &str,
+    access: &str,
+) -> PyResult<PyErr> {
+    let (class, quoted) = (object.get_type(), PyString::new(object.py(), name));
+    Ok(PyAttributeError::new_err(format!(
+        "{} has no attribute {}. To access the {name} {what}, use {access}[{}].",
+        class.name()?,
+        attribute.repr()?,
+        quoted.repr()?
+    )))
 }
 
-fn no_truth(class: &str) -> PyErr {
-    PyNotImplementedError::new_err(format!(
-        "{class} objects do not implement truth value testing or bool(). Please compare with None instead"
-    ))
+fn no_truth(object: &Bound<'_, PyAny>, name: &str) -> PyResult<PyErr> {
+    let class = object.get_type();
+    Ok(PyNotImplementedError::new_err(format!(
+        "{} objects do not implement truth value testing or bool(). Please compare with None instead: {name} is not \
+         None",
+        class.name()?
+    )))
+}
+
+/// The error for an object in the place of one of the class `required`.
+fn required_but_given(required: &str, given: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    Ok(PyTypeError::new_err(format!("{required} required but given {}", given.get_type().name()?)))
+}
+
+/// The error of iterating over an object that has no elements.
+fn not_iterable(class: &str) -> PyErr {
+    PyTypeError::new_err(format!("'{class}' object is not iterable"))
+}
+
+/// The result of `__eq__`; `None` if the other object is of another class.
+fn equality(py: Python<'_>, equal: Option<bool>) -> Py<PyAny> {
+    match equal {
+        Some(equal) => PyBool::new(py, equal).to_owned().into_any().unbind(),
+        None => py.NotImplemented(),
+    }
 }

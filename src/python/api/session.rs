@@ -11,6 +11,7 @@ use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::session::{Binding, SessionBase, SessionCore};
 use crate::python::codec::DEFAULT;
+use crate::python::convert::classes::class_of;
 use crate::python::convert::errors::wrong_type;
 use crate::python::convert::options::{document, generic};
 use crate::runtime::process;
@@ -372,5 +373,21 @@ impl BoundSessionContext {
     ) -> PyResult<Py<PyAny>> {
         let _ = (exc_type, exc_val, exc_tb);
         self.binding.leave(py)?.wait(py, raised(py, process().runtime())?)
+    }
+}
+
+#[pymethods]
+impl AsyncClientSession {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.asynchronous.client_session", "AsyncClientSession")
+    }
+}
+
+#[pymethods]
+impl ClientSession {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.synchronous.client_session", "ClientSession")
     }
 }

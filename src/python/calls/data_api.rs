@@ -29,7 +29,7 @@ use crate::python::calls::{FindArguments, Opening};
 use crate::python::codec::{DEFAULT, Id};
 use crate::python::convert::errors::to_py;
 use crate::python::convert::options::documents;
-use crate::python::convert::options::{self, Opts};
+use crate::python::convert::options::{self, Opt, Opts};
 use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, updated};
 use crate::python::event_store::wrapper_in_event;
 use crate::python::lifecycle::pooled::{ClientExtras, Pooled, PooledClient};
@@ -154,7 +154,7 @@ impl CollectionCalls for DataApiClient {
         which: Change,
         arguments: &ChangeArguments,
     ) -> PyResult<Call<Updated>> {
-        let upsert = only_upsert(&arguments.options)?;
+        let upsert = only_upsert(py, &arguments.options)?;
         let CallContext { client, namespace, codec, .. } = context;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
@@ -183,13 +183,13 @@ impl CollectionCalls for DataApiClient {
     }
 
     fn delete(
-        _py: Python<'_>,
+        py: Python<'_>,
         context: CallContext<Self>,
         many: bool,
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>> {
-        only_upsert(options)?;
+        only_upsert(py, options)?;
         let CallContext { client, namespace, codec, .. } = context;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
@@ -201,12 +201,12 @@ impl CollectionCalls for DataApiClient {
     }
 
     fn aggregate(
-        _py: Python<'_>,
+        py: Python<'_>,
         context: CallContext<Self>,
         pipeline: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Opening> {
-        only_upsert(options)?;
+        only_upsert(py, options)?;
         let stages = options::pipeline(&context.codec, pipeline)?;
         // A pipeline that writes must not be sent twice.
         let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
@@ -275,7 +275,10 @@ fn query(py: Python<'_>, context: &CallContext<DataApiClient>, arguments: &FindA
     let codec = &*context.codec;
     let mut out = EjsonWriter { buf: context.client.request_prefix(&context.namespace) };
     out.buf.extend_from_slice(br#""filter":"#);
-    codec.encode(&options::filter(py, arguments.filter.as_ref().map(|filter| filter.bind(py)))?, &mut out)?;
+    match &arguments.filter {
+        Some(filter) => codec.encode(filter.bind(py), &mut out)?,
+        None => out.buf.extend_from_slice(b"{}"),
+    }
     if let Some(projection) = &arguments.projection
         && let Some(names) = options::projection(projection.bind(py))?
     {
@@ -284,7 +287,7 @@ fn query(py: Python<'_>, context: &CallContext<DataApiClient>, arguments: &FindA
     }
     if let Some(sort) = &arguments.sort {
         out.buf.extend_from_slice(br#","sort":"#);
-        codec.encode(&options::keys("sort", sort.bind(py))?, &mut out)?;
+        codec.encode(sort.bind(py), &mut out)?;
     }
     for (name, number) in [("skip", i64::try_from(arguments.skip).unwrap_or(i64::MAX)), ("limit", arguments.limit)] {
         if number > 0 {
@@ -305,13 +308,17 @@ fn driver_path_only<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()
 }
 
 /// The option `upsert`, which is the only option of a write that the Data API has.
-fn only_upsert(options: &Opts) -> PyResult<bool> {
+fn only_upsert(py: Python<'_>, options: &Opts) -> PyResult<bool> {
     let mut upsert = false;
     for (name, option) in options {
-        if *name == "upsert" {
-            upsert = option.is_given();
-        } else {
-            driver_path_only([(*name, option.is_given())])?;
+        match option {
+            Opt::More(keywords) => {
+                for name in keywords.bind(py).keys() {
+                    driver_path_only([(name.extract::<&str>()?, true)])?;
+                }
+            }
+            _ if *name == "upsert" => upsert = option.is_given(),
+            _ => driver_path_only([(*name, option.is_given())])?,
         }
     }
     Ok(upsert)

@@ -25,7 +25,7 @@ use crate::insert_queue::{Flush, InsertQueue};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
 use crate::python::calls::session::session_of;
 use crate::python::calls::{
-    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments,
+    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, encoded,
 };
 use crate::python::calls::{FindArguments, Opening};
 use crate::python::codec::{Codec, Encoded, raw_document};
@@ -87,7 +87,7 @@ impl CollectionCalls for DriverClient {
             session: session_of(py, arguments.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
         };
         let document = arguments.document.bind(py);
-        let Encoded { bytes, id } = context.codec.encode_for_insert(document)?;
+        let Encoded { bytes, id } = encoded(&context.codec, document)?;
         context.add_id(document, &id)?;
         let document = raw_document(py, bytes)?;
         let CallContext { client, namespace, caller, deadline, .. } = context;
@@ -124,7 +124,7 @@ impl CollectionCalls for DriverClient {
         let mut ids = Vec::with_capacity(given.len());
         let mut documents = Vec::with_capacity(given.len());
         for document in given.iter() {
-            let Encoded { bytes, id } = context.codec.encode_for_insert(&document)?;
+            let Encoded { bytes, id } = encoded(&context.codec, &document)?;
             context.add_id(&document, &id)?;
             documents.push(raw_document(py, bytes)?);
             ids.push(id);
@@ -269,16 +269,13 @@ fn query(py: Python<'_>, context: &CallContext<DriverClient>, arguments: &FindAr
     }
     let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
     let given = |value: &Option<Py<PyAny>>| bound(value).map(|value| document(codec, &value)).transpose();
-    let keys = |name: &str, value: &Option<Py<PyAny>>| {
-        bound(value).map(|value| document(codec, &options::keys(name, &value)?)).transpose()
-    };
     Ok(Find {
-        filter: document(codec, &options::filter(py, bound(&arguments.filter).as_ref())?)?,
+        filter: given(&arguments.filter)?.unwrap_or_default(),
         projection: match bound(&arguments.projection) {
             Some(projection) => options::projection(&projection)?.map(|names| document(codec, &names)).transpose()?,
             None => None,
         },
-        sort: keys("sort", &arguments.sort)?,
+        sort: given(&arguments.sort)?,
         skip: (arguments.skip > 0).then_some(arguments.skip),
         limit: (arguments.limit != 0).then_some(arguments.limit),
         batch_size: (arguments.batch_size > 0).then_some(arguments.batch_size),
@@ -289,8 +286,8 @@ fn query(py: Python<'_>, context: &CallContext<DriverClient>, arguments: &FindAr
             .map(|collation| document(codec, &options::collation(&collation)?))
             .transpose()?,
         let_vars: given(&arguments.let_vars)?,
-        max: keys("max", &arguments.max)?,
-        min: keys("min", &arguments.min)?,
+        max: given(&arguments.max)?,
+        min: given(&arguments.min)?,
         allow_disk_use: arguments.allow_disk_use,
         allow_partial_results: arguments.allow_partial_results.then_some(true),
         no_cursor_timeout: arguments.no_cursor_timeout.then_some(true),
@@ -300,7 +297,7 @@ fn query(py: Python<'_>, context: &CallContext<DriverClient>, arguments: &FindAr
             0 => None,
             2 => Some(CursorType::Tailable),
             34 => Some(CursorType::TailableAwait),
-            _ => return Err(PyValueError::new_err("not a valid value for cursor_type: use pymongo.cursor.CursorType")),
+            _ => return Err(PyValueError::new_err("not a valid value for cursor_type")),
         },
         max_await_time: arguments.max_await_time_ms.map(Duration::from_millis),
         session: session_of(py, bound(&arguments.session).as_ref(), &context.pooled)?,
@@ -310,6 +307,6 @@ fn query(py: Python<'_>, context: &CallContext<DriverClient>, arguments: &FindAr
 fn index_hint(codec: &Codec, hint: &Bound<'_, PyAny>) -> PyResult<bson::Bson> {
     match hint.extract::<String>() {
         Ok(name) => Ok(bson::Bson::String(name)),
-        Err(_) => Ok(bson::Bson::Document(document(codec, &options::keys("hint", hint)?)?)),
+        Err(_) => Ok(bson::Bson::Document(document(codec, hint)?)),
     }
 }

@@ -8,11 +8,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyMapping, PyString};
 
 use crate::batch_stream::{Batch, BatchStream, Batches};
 use crate::codec::writer::BsonWriter;
-use crate::config::collection_name;
 use crate::driver::aggregate;
 use crate::driver::bulk::{BulkOptions, ClientBulk, Statement, StatementKind, bulk_write, client_bulk_write};
 use crate::driver::command::{self, CommandOptions, GetMore, list, run_command};
@@ -22,8 +21,7 @@ use crate::driver::write::{FindOneAnd, Modification, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::asyncio::call::{Call, raised};
-use crate::python::calls::CallContext;
-use crate::python::calls::Opening;
+use crate::python::calls::{CallContext, Opening, encoded};
 use crate::python::codec::{Codec, DEFAULT, Encoded, raw_document};
 use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
 use crate::python::convert::options::{self, Opt, Opts, document};
@@ -281,17 +279,14 @@ pub(crate) fn create_indexes(
 }
 
 /// The documents of PyMongo's models of indexes.
-pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str, name: &str) -> PyResult<Vec<Document>> {
-    let wrong = || wrong_type(name, &format!("a list of {class}"), models);
-    if models.cast::<PyList>().is_err() && models.cast::<PyTuple>().is_err() {
-        return Err(wrong());
-    }
+pub(crate) fn models(models: &Bound<'_, PyAny>, class: &str) -> PyResult<Vec<Document>> {
     let mut documents = Vec::new();
     for model in models.try_iter()? {
         let model = model?;
-        let given = model
-            .getattr("document")
-            .map_err(|_| PyTypeError::new_err(format!("{model:?} is not an instance of pymongo.operations.{class}")))?;
+        let given = model.getattr("document").map_err(|_| {
+            let shown = model.repr().map(|shown| shown.to_string()).unwrap_or_default();
+            PyTypeError::new_err(format!("{shown} is not an instance of pymongo.operations.{class}"))
+        })?;
         documents.push(document(&DEFAULT, &given)?);
     }
     Ok(documents)
@@ -337,7 +332,7 @@ pub(crate) fn rename(
     new_name: &Bound<'_, PyAny>,
     opts: &Opts,
 ) -> PyResult<Call<RawDocumentBuf>> {
-    let name = options::name(new_name, "collection", collection_name)?;
+    let name = options::new_collection_name(new_name)?;
     let to = format!("{}.{name}", context.namespace.database);
     let mut command = doc! { "renameCollection": context.namespace.to_string(), "to": to };
     let (more, session) = given(py, &context, opts)?;
@@ -597,11 +592,13 @@ pub(crate) fn aggregate_database(
 ) -> PyResult<Opening> {
     let stages = options::pipeline(&context.codec, pipeline)?;
     let (mut more, session) = given(py, &context, opts)?;
-    let batch_size = match more.remove("batchSize") {
-        Some(Bson::Int32(size)) => u32::try_from(size).ok(),
-        Some(Bson::Int64(size)) => u32::try_from(size).ok(),
+    let number = |value: Option<Bson>| match value {
+        Some(Bson::Int32(number)) => u64::try_from(number).ok(),
+        Some(Bson::Int64(number)) => u64::try_from(number).ok(),
         _ => None,
     };
+    let batch_size = number(more.remove("batchSize")).and_then(|size| u32::try_from(size).ok());
+    let max_await_time = number(more.remove("maxAwaitTimeMS")).map(Duration::from_millis);
     let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
     let mut cursor = Document::new();
     if let Some(size) = batch_size
@@ -616,6 +613,7 @@ pub(crate) fn aggregate_database(
     let in_transaction = session.as_deref().is_some_and(Session::in_transaction);
     if let Some(concern) = &concerns.read_concern
         && !in_transaction
+        && !command.contains_key("readConcern")
     {
         let concern = bson::serialize_to_document(concern).map_err(|error| PyValueError::new_err(error.to_string()))?;
         command.insert("readConcern", concern);
@@ -628,7 +626,7 @@ pub(crate) fn aggregate_database(
         write_concern: concerns.write_concern.clone(),
     };
     let database = context.namespace.database.clone();
-    command_cursor(py, context, database, command, how, GetMore { batch_size, comment, ..GetMore::default() })
+    command_cursor(py, context, database, command, how, GetMore { batch_size, max_await_time, comment })
 }
 
 /// `list_databases`, as a cursor, or the names.
@@ -720,7 +718,7 @@ fn statement(
         _ => StatementKind::Delete,
     };
     let bytes = if kind == StatementKind::Insert {
-        let Encoded { bytes, id } = context.codec.encode_for_insert(given)?;
+        let Encoded { bytes, id } = encoded(&context.codec, given)?;
         context.add_id(given, &id)?;
         bytes
     } else {
@@ -777,7 +775,7 @@ pub(crate) fn bulk_write_client(
         let mut operation = RawDocumentBuf::new();
         operation.append(c_string(&kind)?, i32::try_from(place).unwrap_or(i32::MAX));
         if kind == "insert" {
-            let Encoded { bytes, id } = context.codec.encode_for_insert(&given)?;
+            let Encoded { bytes, id } = encoded(&context.codec, &given)?;
             context.add_id(&given, &id)?;
             operation.append(c_string("document")?, raw_document(py, bytes)?);
             ids.append(id.to_py(py)?)?;

@@ -12,6 +12,7 @@ use session::session_of;
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
@@ -23,9 +24,10 @@ use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::insert_queue::{InsertQueue, SendBatch};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running};
-use crate::python::codec::Id;
-use crate::python::convert::options::{Opt, Opts};
+use crate::python::codec::{Codec, Encoded, Id};
+use crate::python::convert::options::{self, Opt, Opts};
 use crate::python::convert::scope::CodecRef;
+use crate::python::lifecycle::once::intern;
 use crate::python::lifecycle::pooled::{Pooled, PooledClient};
 use crate::store::Record;
 
@@ -73,6 +75,82 @@ pub(crate) struct FindArguments {
     /// PyMongo's `CursorType.EXHAUST`. The server is asked for each batch, ahead of its use.
     pub(crate) exhaust: bool,
     pub(crate) max_await_time_ms: Option<u64>,
+}
+
+impl FindArguments {
+    /// Takes the parts of a query `{"$query": …, "$orderby": …}`, which older servers had for options, as PyMongo does.
+    fn split(&mut self, whole: &Bound<'_, PyAny>) -> PyResult<()> {
+        for item in whole.call_method0("items")?.try_iter()? {
+            let (name, value) = item?.extract::<(String, Bound<'_, PyAny>)>()?;
+            match name.as_str() {
+                "$query" => self.filter = Some(value.unbind()),
+                "$orderby" => self.sort = Some(value.unbind()),
+                "$hint" => self.hint = Some(value.unbind()),
+                "$comment" => self.comment = Some(value.unbind()),
+                "$max" => self.max = Some(value.unbind()),
+                "$min" => self.min = Some(value.unbind()),
+                "$maxTimeMS" => self.max_time_ms = value.extract()?,
+                "$returnKey" => self.return_key = value.extract()?,
+                "$showRecordId" | "$showDiskLoc" => self.show_record_id = value.extract()?,
+                "$explain" | "$readPreference" => {}
+                _ => {
+                    let message = format!("{name} beside $query is not supported: use the argument of find");
+                    return Err(PyNotImplementedError::new_err(message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the checks that PyMongo makes when a cursor is created. An empty filter or sort is none.
+    pub(crate) fn check(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.check_cursor_type(py)?;
+        let is_empty = |value: &Option<Py<PyAny>>| match value {
+            Some(value) => value.bind(py).is_truthy().map(|truthy| !truthy),
+            None => Ok(false),
+        };
+        let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
+        if let Some(variables) = bound(&self.let_vars) {
+            options::document_type("let", &variables)?;
+        }
+        for optional in [&mut self.filter, &mut self.sort, &mut self.let_vars, &mut self.comment] {
+            if is_empty(optional)? {
+                *optional = None;
+            }
+        }
+        if let Some(filter) = bound(&self.filter) {
+            options::mapping("filter", &filter)?;
+            if filter.contains(intern!(py, "$query"))? {
+                self.split(&filter)?;
+            }
+        }
+        if let Some(projection) = bound(&self.projection) {
+            options::projection(&projection)?;
+        }
+        if let Some(sort) = bound(&self.sort) {
+            self.sort = Some(options::index_document(&sort)?.into_any().unbind());
+        }
+        if let Some(collation) = bound(&self.collation) {
+            options::collation(&collation)?;
+        }
+        if let Some(hint) = bound(&self.hint) {
+            self.hint = options::hint(&hint)?.map(Bound::unbind);
+        }
+        for spec in [&mut self.min, &mut self.max] {
+            if let Some(given) = spec.take() {
+                *spec = options::bounds(given.bind(py))?.map(Bound::unbind);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Encodes a document for an insert. What cannot be a document has PyMongo's error.
+fn encoded(codec: &Codec, document: &Bound<'_, PyAny>) -> PyResult<Encoded> {
+    codec.encode_for_insert(document).map_err(|error| match options::document_type("document", document) {
+        Ok(()) => error,
+        Err(wrong) => wrong,
+    })
 }
 
 /// Starts a query.

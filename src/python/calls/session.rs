@@ -400,7 +400,7 @@ impl Binding {
 }
 
 /// The base class of sessions, whose methods are in `api::session`. It is here because calls accept sessions.
-#[pyclass(module = "connect.eaas.mongodb._native", name = "SessionBase", frozen, weakref, subclass)]
+#[pyclass(module = "connect.eaas.mongodb._native", name = "ClientSession", frozen, weakref, subclass)]
 pub(crate) struct SessionBase {
     pub(crate) core: Arc<SessionCore>,
     pub(crate) mode: Mode,

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::config::{DataApiSettings, DriverSettings};
+use crate::config::{DataApiSettings, DriverSettings, ServerIdentity};
 use crate::data_api::client::DataApiClient;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
@@ -310,6 +310,17 @@ impl Path {
         match self {
             Self::Driver(pooled) => Arc::as_ptr(pooled) as usize,
             Self::DataApi(pooled) => Arc::as_ptr(pooled) as usize,
+        }
+    }
+
+    /// The servers that the path leads to. Equal clients have equal ones.
+    pub(crate) fn identity(&self) -> (Option<ServerIdentity>, Option<(&str, &str)>) {
+        match self {
+            Self::Driver(pooled) => (Some(pooled.settings.identity()), None),
+            Self::DataApi(pooled) => {
+                let DataApiSettings { endpoint, data_source, .. } = &pooled.settings;
+                (None, Some((endpoint, data_source)))
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use super::decode::decode;
 use super::encode::{self, Encoded, Id};
 use super::types::BsonTypes;
 use crate::codec::writer::{BsonWriter, Sink};
-use crate::python::convert::errors::wrong_type;
 use crate::python::lifecycle::once::intern;
+use pyo3::exceptions::PyTypeError;
 
 /// `bson.codec_options.CodecOptions`, and which of its options this codec implements itself.
 pub(crate) struct Codec {
@@ -32,7 +32,8 @@ impl Codec {
         let py = options.py();
         let class = py.import(intern!(py, "bson.codec_options"))?.getattr(intern!(py, "CodecOptions"))?;
         if !options.is_instance(&class)? {
-            return Err(wrong_type("codec_options", "an instance of bson.codec_options.CodecOptions", options));
+            let message = "codec_options must be an instance of bson.codec_options.CodecOptions";
+            return Err(PyTypeError::new_err(message));
         }
         let registry = options.getattr("type_registry")?;
         let has = |name: &str| -> PyResult<bool> { registry.getattr(name)?.is_truthy() };

@@ -4,6 +4,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::classes::class_of;
 use super::errors::{invalid_operation, to_py};
 use crate::driver::write::Updated;
 use crate::error::{ErrorKind, Result};
@@ -298,5 +299,37 @@ pub(crate) fn found(
     match result.map_err(|error| to_py(py, error))? {
         Some(document) => codec.decode(py, document.as_bytes()),
         None => Ok(py.None()),
+    }
+}
+
+#[pymethods]
+impl InsertOneResult {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.results", "InsertOneResult")
+    }
+}
+
+#[pymethods]
+impl InsertManyResult {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.results", "InsertManyResult")
+    }
+}
+
+#[pymethods]
+impl UpdateResult {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.results", "UpdateResult")
+    }
+}
+
+#[pymethods]
+impl DeleteResult {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(slf, &slf.py().get_type::<Self>(), "pymongo.results", "DeleteResult")
     }
 }

@@ -42,6 +42,23 @@ pub(crate) struct Overrides<'a, 'py> {
     pub(crate) read_concern: Option<&'a Bound<'py, PyAny>>,
 }
 
+impl Overrides<'_, '_> {
+    /// The options that are given. As with PyMongo, an empty value is none.
+    fn given(&self) -> PyResult<Self> {
+        let mut given = Self { ..*self };
+        for option in
+            [&mut given.codec_options, &mut given.read_preference, &mut given.write_concern, &mut given.read_concern]
+        {
+            if let Some(value) = option
+                && !value.is_truthy()?
+            {
+                *option = None;
+            }
+        }
+        Ok(given)
+    }
+}
+
 /// The codec of a call.
 #[derive(Clone)]
 pub(crate) struct CodecRef(Option<Arc<Codec>>);
@@ -77,6 +94,7 @@ impl Scope {
 
     /// A scope with some options replaced.
     pub(crate) fn with(&self, py: Python<'_>, overrides: &Overrides<'_, '_>) -> PyResult<Self> {
+        let overrides = overrides.given()?;
         let codec = match overrides.codec_options {
             Some(options) => Some(Arc::new(Codec::new(options)?)),
             None => self.codec.clone(),
@@ -96,7 +114,10 @@ impl Scope {
         if let Some(preference) = overrides.read_preference
             && !preference.hasattr("document")?
         {
-            return Err(PyTypeError::new_err(format!("{preference:?} is not a read preference")));
+            return Err(PyTypeError::new_err(format!(
+                "{} is not valid for read_preference. See pymongo.read_preferences for valid options.",
+                preference.repr()?
+            )));
         }
         if overrides.read_preference.is_none() && overrides.write_concern.is_none() && overrides.read_concern.is_none()
         {

@@ -32,6 +32,7 @@ MODULES = (
     "sessions",
     "transactions",
     "change_streams",
+    "shapes",
 )
 
 for _name in MODULES:

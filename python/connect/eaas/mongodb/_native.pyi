@@ -2,7 +2,7 @@
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, TypeAlias, TypedDict, final, type_check_only
+from typing import Any, ClassVar, Final, Generic, NoReturn, TypeAlias, TypedDict, final, type_check_only
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
@@ -162,7 +162,6 @@ class DeleteResult:
     def acknowledged(self) -> bool:
         """Whether MongoDB acknowledged the write: `False` with the write concern `w=0`."""
 
-@final
 class AsyncMongoClient(Generic[_DocumentT]):
     """An asynchronous MongoDB client (the driver path) with PyMongo's API.
 
@@ -384,14 +383,22 @@ class AsyncMongoClient(Generic[_DocumentT]):
     @property
     def read_concern(self) -> ReadConcern:
         """The read concern: which data reads return."""
+    def eq_props(self) -> tuple[Any, ...]:
+        """Return what makes clients equal: the hosts, the replica set, and the SRV record and its service."""
     def __getitem__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> AsyncDatabase[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class MongoClient(Generic[_DocumentT]):
     """A blocking MongoDB client (the driver path) with PyMongo's API.
 
@@ -607,16 +614,34 @@ class MongoClient(Generic[_DocumentT]):
     @property
     def read_concern(self) -> ReadConcern:
         """The read concern: which data reads return."""
+    def eq_props(self) -> tuple[Any, ...]:
+        """Return what makes clients equal: the hosts, the replica set, and the SRV record and its service."""
     def __getitem__(self, name: str, /) -> Database[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> Database[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class AsyncDatabase(Generic[_DocumentT]):
     """A database of an `AsyncMongoClient`."""
+    def __new__(
+        cls,
+        client: AsyncMongoClient[_DocumentT],
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Self:
+        """Create the object for a database, as `client[name]` does. Options that are not given are the client's."""
     @property
     def client(self) -> AsyncMongoClient[_DocumentT]:
         """The client of the database."""
@@ -699,7 +724,7 @@ class AsyncDatabase(Generic[_DocumentT]):
     def command(
         self,
         command: str | _Document,
-        value: Any = None,
+        value: Any = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
         read_preference: Any = None,
@@ -728,7 +753,7 @@ class AsyncDatabase(Generic[_DocumentT]):
     def cursor_command(
         self,
         command: str | _Document,
-        value: Any = None,
+        value: Any = 1,
         read_preference: Any = None,
         codec_options: CodecOptions[Any] | None = None,
         session: AsyncClientSession | None = None,
@@ -785,15 +810,31 @@ class AsyncDatabase(Generic[_DocumentT]):
         """
     def __getitem__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class Database(Generic[_DocumentT]):
     """A database of an `MongoClient`."""
+    def __new__(
+        cls,
+        client: MongoClient[_DocumentT],
+        name: str,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+    ) -> Self:
+        """Create the object for a database, as `client[name]` does. Options that are not given are the client's."""
     @property
     def client(self) -> MongoClient[_DocumentT]:
         """The client of the database."""
@@ -876,7 +917,7 @@ class Database(Generic[_DocumentT]):
     def command(
         self,
         command: str | _Document,
-        value: Any = None,
+        value: Any = 1,
         check: bool = True,
         allowable_errors: Sequence[str | int] | None = None,
         read_preference: Any = None,
@@ -905,7 +946,7 @@ class Database(Generic[_DocumentT]):
     def cursor_command(
         self,
         command: str | _Document,
-        value: Any = None,
+        value: Any = 1,
         read_preference: Any = None,
         codec_options: CodecOptions[Any] | None = None,
         session: ClientSession | None = None,
@@ -962,15 +1003,38 @@ class Database(Generic[_DocumentT]):
         """
     def __getitem__(self, name: str, /) -> Collection[_DocumentT]: ...
     def __getattr__(self, name: str, /) -> Collection[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class AsyncCollection(Generic[_DocumentT]):
     """A collection of an `AsyncMongoClient`."""
+    def __new__(
+        cls,
+        database: AsyncDatabase[_DocumentT],
+        name: str,
+        create: bool = False,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        session: AsyncClientSession | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Create the object for a collection, as `database[name]` does. Options that are not given are the database's.
+
+        `create` and keywords, which PyMongo deprecates, are for the blocking class only: they create the collection
+        on the server.
+        """
     @property
     def name(self) -> str:
         """The collection's name."""
@@ -1416,17 +1480,40 @@ class AsyncCollection(Generic[_DocumentT]):
     ) -> Coroutine[Any, Any, list[SaveResult | Exception]]: ...
     def _drain(self) -> Coroutine[Any, Any, None]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def __getitem__(self, name: str, /) -> Self: ...
-    def __getattr__(self, name: str, /) -> Self: ...
+    def __getitem__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> AsyncCollection[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class Collection(Generic[_DocumentT]):
     """A collection of an `MongoClient`."""
+    def __new__(
+        cls,
+        database: Database[_DocumentT],
+        name: str,
+        create: bool = False,
+        codec_options: CodecOptions[Any] | None = None,
+        read_preference: Any = None,
+        write_concern: WriteConcern | None = None,
+        read_concern: ReadConcern | None = None,
+        session: ClientSession | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Create the object for a collection, as `database[name]` does. Options that are not given are the database's.
+
+        `create` and keywords, which PyMongo deprecates, are for the blocking class only: they create the collection
+        on the server.
+        """
     @property
     def name(self) -> str:
         """The collection's name."""
@@ -1864,8 +1951,15 @@ class Collection(Generic[_DocumentT]):
     ) -> list[SaveResult | Exception]: ...
     def _drain(self) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def __getitem__(self, name: str, /) -> Self: ...
-    def __getattr__(self, name: str, /) -> Self: ...
+    def __getitem__(self, name: str, /) -> Collection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> Collection[_DocumentT]: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __bool__(self) -> bool: ...
@@ -2559,7 +2653,6 @@ class ChangeStream(Generic[_DocumentT]):
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
-@final
 class AsyncDataApiClient(Generic[_DocumentT]):
     """An asynchronous client of the Data API (MongoDB over HTTP).
 
@@ -2679,8 +2772,14 @@ class AsyncDataApiClient(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
 
-@final
 class DataApiClient(Generic[_DocumentT]):
     """A blocking client of the Data API (MongoDB over HTTP).
 
@@ -2800,10 +2899,20 @@ class DataApiClient(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
 
-@final
 class AsyncDataApiDatabase(Generic[_DocumentT]):
     """A database of an `AsyncDataApiClient`."""
+    def __new__(
+        cls, client: AsyncDataApiClient[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
+    ) -> Self:
+        """Create the object for a database, as `client[name]` does."""
     @property
     def client(self) -> AsyncDataApiClient[_DocumentT]:
         """The client of the database."""
@@ -2850,10 +2959,20 @@ class AsyncDataApiDatabase(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
 
-@final
 class DataApiDatabase(Generic[_DocumentT]):
     """A database of an `DataApiClient`."""
+    def __new__(
+        cls, client: DataApiClient[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
+    ) -> Self:
+        """Create the object for a database, as `client[name]` does."""
     @property
     def client(self) -> DataApiClient[_DocumentT]:
         """The client of the database."""
@@ -2900,8 +3019,14 @@ class DataApiDatabase(Generic[_DocumentT]):
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
 
-@final
 class AsyncDataApiCollection(Generic[_DocumentT]):
     """A collection of an `AsyncDataApiClient`.
 
@@ -2909,6 +3034,10 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
     reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
     `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
     """
+    def __new__(
+        cls, database: AsyncDataApiDatabase[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
+    ) -> Self:
+        """Create the object for a collection, as `database[name]` does."""
     def insert_one(
         self,
         document: _Document,
@@ -2966,12 +3095,19 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
     @property
     def read_concern(self) -> ReadConcern:
         """The read concern: which data reads return."""
-    def __getitem__(self, name: str, /) -> Self: ...
-    def __getattr__(self, name: str, /) -> Self: ...
+    def __getitem__(self, name: str, /) -> AsyncDataApiCollection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> AsyncDataApiCollection[_DocumentT]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def insert_many(
         self,
         documents: Iterable[_Document],
@@ -3170,7 +3306,6 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
     ) -> Coroutine[Any, Any, list[SaveResult | Exception]]: ...
     def _drain(self) -> Coroutine[Any, Any, None]: ...
 
-@final
 class DataApiCollection(Generic[_DocumentT]):
     """A collection of an `DataApiClient`.
 
@@ -3178,6 +3313,10 @@ class DataApiCollection(Generic[_DocumentT]):
     reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
     `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
     """
+    def __new__(
+        cls, database: DataApiDatabase[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
+    ) -> Self:
+        """Create the object for a collection, as `database[name]` does."""
     def insert_one(
         self,
         document: _Document,
@@ -3235,12 +3374,19 @@ class DataApiCollection(Generic[_DocumentT]):
     @property
     def read_concern(self) -> ReadConcern:
         """The read concern: which data reads return."""
-    def __getitem__(self, name: str, /) -> Self: ...
-    def __getattr__(self, name: str, /) -> Self: ...
+    def __getitem__(self, name: str, /) -> DataApiCollection[_DocumentT]: ...
+    def __getattr__(self, name: str, /) -> DataApiCollection[_DocumentT]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+    __iter__: ClassVar[None] = None
+    def __next__(self) -> NoReturn: ...
+    def next(self) -> NoReturn:
+        """Raise `TypeError`: the object is not iterable."""
     def insert_many(
         self,
         documents: Iterable[_Document],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from connect.eaas.mongodb._native import _replacement, _update, _write_filter
+from pymongo import common
+from pymongo.collation import validate_collation_or_none
 from pymongo.errors import ClientBulkWriteException, InvalidOperation
 from pymongo.results import ClientBulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
 
@@ -13,14 +15,13 @@ Statement = tuple[str, Any, bool]
 ClientStatement = tuple[str, str, Any, bool]
 
 
-def _document(document: Any) -> Mapping[str, Any]:
-    if not isinstance(document, Mapping):
-        raise TypeError(f"document must be an instance of dict, or any other mapping type, not {type(document)}")
+def _document(document: Any) -> Any:
+    common.validate_is_document_type("document", document)
     return document
 
 
 def _collation(collation: Any) -> Any:
-    return collation if collation is None or isinstance(collation, Mapping) else collation.document
+    return validate_collation_or_none(collation)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -145,7 +146,9 @@ def collect_client(models: Any) -> list[ClientStatement]:
     collector = _ClientCollector()
     for model in _listed("models", models):
         if getattr(model, "_namespace", "") is None:
-            raise InvalidOperation("MongoClient.bulk_write requires a namespace for each write operation")
+            raise InvalidOperation(
+                "MongoClient.bulk_write requires a namespace to be provided for each write operation"
+            )
         add = getattr(model, "_add_to_client_bulk", None)
         if add is None:
             raise TypeError(f"{model!r} is not a valid request")
