@@ -80,6 +80,11 @@ fn failure(error: &DriverError) -> Document {
     }
 }
 
+/// Empties a `hello` that authenticates, or its reply. The driver empties the other commands with credentials.
+fn without_credentials(message: Document) -> Document {
+    if message.contains_key("speculativeAuthenticate") { Document::new() } else { message }
+}
+
 fn command_event(event: CommandEvent) -> Option<DriverEvent> {
     let common = |name: String, request: i32, connection: &ConnectionInfo| {
         doc! {
@@ -94,13 +99,13 @@ fn command_event(event: CommandEvent) -> Option<DriverEvent> {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("database_name", event.db);
-            DriverEvent { body: Some(event.command), ..driver_event("command_started", fields) }
+            DriverEvent { body: Some(without_credentials(event.command)), ..driver_event("command_started", fields) }
         }
         CommandEvent::Succeeded(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
             fields.insert("service_id", event.service_id);
             fields.insert("duration", seconds(event.duration));
-            DriverEvent { body: Some(event.reply), ..driver_event("command_succeeded", fields) }
+            DriverEvent { body: Some(without_credentials(event.reply)), ..driver_event("command_succeeded", fields) }
         }
         CommandEvent::Failed(event) => {
             let mut fields = common(event.command_name, event.request_id, &event.connection);
