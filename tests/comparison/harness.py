@@ -385,7 +385,9 @@ def command_shape(sent: Sent, names: Names, sessions: Sequence[bytes]) -> Any:
         body["endSessions"] = "any"
     if "txnNumber" in body:
         body["txnNumber"] = "any"
-    if any(0 <= one - body.get("maxTimeMS", 0) < max(60, one // 100) for one in (TIMEOUT_MS, SHORT_TIMEOUT_MS)):
+    limit = body.get("maxTimeMS", 0)
+    # Limits that calls are given are neither as short nor as long.
+    if 0 < limit <= SHORT_TIMEOUT_MS or TIMEOUT_MS // 2 < limit <= TIMEOUT_MS:
         body["maxTimeMS"] = "what is left"
     _accept(sent.name, body)
     first = {sent.name: body.pop(sent.name, None)}
