@@ -210,7 +210,7 @@ def test_find_one_takes_its_options(config: dict[str, str], reader: Any) -> None
     reader.create_index("a")
     collection = MongoClient.from_config(config).get_default_collection()
     assert collection.find_one({"a": 1}, sort=[("_id", -1)]) == {"_id": 5, "a": 1}
-    assert collection.find_one({"a": 1}, sort="_id", skip=1) == {"_id": 3, "a": 1}
+    assert collection.find_one({"a": 1}, sort=["_id"], skip=1) == {"_id": 3, "a": 1}
     assert collection.find_one({"a": 0}, hint="a_1", max_time_ms=5000, comment="c") is not None
     assert collection.find_one({"a": 0}, hint=[("a", 1)], sort={"_id": 1}) == {"_id": 0, "a": 0}
     with pytest.raises(OperationFailure):

@@ -146,7 +146,10 @@ async def test_options_reach_mongodb(driver_collection: Any, numbers: list[dict[
     reader.create_index("n")
     assert len(await result(find({}, batch_size=7).to_list())) == 500
     assert len(await result(find({}, limit=-5).to_list())) == 5
-    assert [d["n"] for d in await result(find().hint("n_1").min([("n", 490)]).max([("n", 492)]).to_list())] == [490, 491]
+    assert [d["n"] for d in await result(find().hint("n_1").min([("n", 490)]).max([("n", 492)]).to_list())] == [
+        490,
+        491,
+    ]
     with pytest.raises(OperationFailure):
         await result(find().hint("no_such_index").to_list())
     reader.insert_many([{"_id": "a", "word": "b"}, {"_id": "b", "word": "A"}])

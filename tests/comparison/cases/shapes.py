@@ -18,7 +18,7 @@ from pymongo.write_concern import WriteConcern
 
 from tests.comparison.blocking import plain
 from tests.comparison.cases.common import DOCUMENTS, Of, case, pymongo_document, table
-from tests.comparison.harness import World, outcome
+from tests.comparison.harness import Call, World, outcome
 
 Objects = tuple[Any, Any, Any]
 
@@ -49,6 +49,20 @@ def of_all(call: Any) -> Any:
 def looped(one: Any) -> None:
     for _ in one:
         break
+
+
+def replaced(one: Any, name: str, value: Any) -> Any:
+    setattr(one, name, value)
+    return getattr(one, name)
+
+
+def of_the_collection(calls: dict[str, Of]) -> dict[str, Call]:
+    """Calls with the case's collection."""
+
+    def given(call: Of) -> Call:
+        return lambda w: call(w.collection)
+
+    return {name: given(call) for name, call in calls.items()}
 
 
 # Objects of which a case gives only what is true of both libraries.
@@ -87,9 +101,9 @@ table(
         "equal to itself": of_each(lambda one: one == one),
         "equal to another thing": of_each(lambda one: (one == 1, one != 1, one == "x", one is None)),
         "equal to anything": of_each(lambda one: one == mock.ANY),
-        "an attribute set": of_each(lambda one: (setattr(one, "extra", 1), one.extra)),
+        "an attribute set": of_each(lambda one: replaced(one, "extra", 1)),
         "a method replaced": of_all(
-            lambda client, database, collection: (setattr(collection, "find", lambda: "found"), collection.find())
+            lambda client, database, collection: replaced(collection, "find", lambda: "found")()
         ),
         "referred to weakly": of_each(lambda one: weakref.ref(one)() is one),
         "copied": of_all(lambda client, database, collection: copy.copy(database) == database),
@@ -245,7 +259,7 @@ def options_of(one: Any) -> Any:
 
 
 def extended(cls: Any, database: Any) -> Any:
-    class Things(cls):
+    class Things(cls):  # type: ignore[misc]
         def __init__(self, database: Any, name: str, extra: str = "none") -> None:
             super().__init__(database, name)
             self.extra = extra
@@ -380,10 +394,14 @@ def read(find: Of) -> Any:
     return documents
 
 
+def of_a_cursor(call: Of) -> Of:
+    return lambda collection: call(collection.find())
+
+
 table("odd arguments, find", {name: read(call) for name, call in FINDS.items()}, messages=True)
 table(
     "odd arguments, cursor",
-    {name: read(lambda c, call=call: call(c.find())) for name, call in CURSORS.items()},
+    {name: read(of_a_cursor(call)) for name, call in CURSORS.items()},
     messages=True,
 )
 MESSAGES: dict[str, Of] = {
@@ -426,7 +444,7 @@ MESSAGES: dict[str, Of] = {
     "bulk_write, a tuple": lambda c: c.bulk_write((InsertOne({}),)),
     "bulk_write, numbers": lambda c: c.bulk_write([5]),
     "bulk_write, nothing": lambda c: c.bulk_write([]),
-    "bulk_write, a number for an update": lambda c: c.bulk_write([UpdateOne({}, 5)]),
+    "bulk_write, a number for an update": lambda c: c.bulk_write([UpdateOne({}, 5)]),  # type: ignore[arg-type]
     "bulk_write, a number for a document": lambda c: c.bulk_write([InsertOne(5)]),  # type: ignore[type-var]
     "aggregate, a tuple": lambda c: c.aggregate(({"$match": {}},)),
     "aggregate, a dict": lambda c: c.aggregate({}),
@@ -466,7 +484,7 @@ MESSAGES: dict[str, Of] = {
     "create_collection, one that exists": lambda c: c.database.create_collection("things"),
     "drop_database, a number": lambda c: c.database.client.drop_database(5),
 }
-table("messages", {name: (lambda w, call=call: call(w.collection)) for name, call in MESSAGES.items()}, messages=True)
+table("messages", of_the_collection(MESSAGES), messages=True)
 
 # Forms that mean something.
 FORMS: dict[str, Of] = {
@@ -485,7 +503,7 @@ FORMS: dict[str, Of] = {
     "update_one, a SON": lambda c: c.update_one(SON(), SON([("$set", {"a": 1})])),
     "replace_one, a raw document": lambda c: c.replace_one(pymongo_document(n=1), pymongo_document(n=2)),
 }
-table("forms", {name: (lambda w, call=call: call(w.collection)) for name, call in FORMS.items()}, messages=True)
+table("forms", of_the_collection(FORMS), messages=True)
 
 # Options that no client knows: the server decides.
 OTHERS: dict[str, Of] = {
@@ -511,7 +529,7 @@ OTHERS: dict[str, Of] = {
     "command, no value": lambda c: c.database.command("ping", None),
     "command, a value": lambda c: c.database.command("count", "things", query={"n": 1}),
 }
-table("options of the server", {name: (lambda w, call=call: call(w.collection)) for name, call in OTHERS.items()})
+table("options of the server", of_the_collection(OTHERS))
 READ: dict[str, Of] = {
     "aggregate, an unknown one": lambda c: c.aggregate([], nonsense=1),
     "aggregate, a batch": lambda c: c.aggregate([], batchSize="2"),
