@@ -34,7 +34,8 @@ def used(drivers: Drivers, journal: Journal) -> None:
         else:
             message.ack()
 
-    with Connection(f"{drivers.uri}{drivers.database}", transport_options=options) as connection:
+    servers, _, uri_options = drivers.uri.partition("?")
+    with Connection(f"{servers}{drivers.database}?{uri_options}", transport_options=options) as connection:
         channel = connection.channel()
         producer = Producer(channel)
         for number, priority in enumerate((1, 9, 5)):
