@@ -730,6 +730,7 @@ impl SendBatch for DataApiClient {
         in_flight: 4,
         large: 32 * 1024,
         large_in_flight: 32,
+        large_bytes: 16 * 1024 * 1024,
         worthwhile: 32,
     };
 
