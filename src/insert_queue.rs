@@ -34,8 +34,8 @@ pub struct Limits {
     pub large: usize,
     /// The maximum number of commands in flight for one collection while large documents are queued.
     pub large_in_flight: usize,
-    /// The size of the documents in flight from which large documents, too, are limited by `in_flight`. Each command needs
-    /// a few times the memory of its documents.
+    /// The maximum number of bytes of large documents in flight for one collection, unless `in_flight` documents exceed it.
+    /// A command needs a few times the memory of its documents.
     pub large_bytes: usize,
     /// The number of documents that are sent before an event loop's iteration has finished.
     pub worthwhile: usize,
@@ -105,27 +105,29 @@ struct Queue<D> {
     bytes: usize,
     /// The number of commands in flight.
     in_flight: usize,
-    /// The size of the documents in flight.
-    in_flight_bytes: usize,
     /// Whether the queued inserts wait only because too many commands are in flight.
     due: bool,
 }
 
 impl<D> Queue<D> {
-    fn is_large(&self, limits: &Limits) -> bool {
-        !self.queued.is_empty() && self.bytes / self.queued.len() >= limits.large
+    /// Returns the average size of the queued documents.
+    fn average(&self) -> usize {
+        self.bytes / self.queued.len().max(1)
     }
 
     /// Returns how many more commands may be sent at the same time.
     fn free(&self, limits: &Limits) -> usize {
-        let in_parallel = self.is_large(limits) && self.in_flight_bytes < limits.large_bytes;
-        let most = if in_parallel { limits.large_in_flight } else { limits.in_flight };
+        let average = self.average();
+        let most = match average >= limits.large {
+            true => (limits.large_bytes / average).clamp(limits.in_flight, limits.large_in_flight),
+            false => limits.in_flight,
+        };
         most.saturating_sub(self.in_flight)
     }
 
     /// Returns the maximum number of bytes in the next command.
     fn command_bytes(&self, limits: &Limits) -> usize {
-        if self.is_large(limits) {
+        if self.average() >= limits.large {
             return limits.parallel_bytes;
         }
         // This command and those that could still be sent share what is queued.
@@ -137,8 +139,6 @@ impl<D> Queue<D> {
 struct Batch<D> {
     documents: Vec<D>,
     callers: Vec<Box<dyn Completion>>,
-    /// The size of the documents.
-    bytes: usize,
     /// The sequence number of the last insert when the command was sent.
     submitted: u64,
 }
@@ -185,7 +185,7 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
         state.submitted += 1;
         let number = state.submitted;
         if !state.queues.contains_key(namespace) {
-            let queue = Queue { queued: VecDeque::new(), bytes: 0, in_flight: 0, in_flight_bytes: 0, due: false };
+            let queue = Queue { queued: VecDeque::new(), bytes: 0, in_flight: 0, due: false };
             state.queues.insert(Arc::clone(namespace), queue);
         }
         let Some(queue) = state.queues.get_mut(namespace) else { return false };
@@ -273,8 +273,8 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
 
     /// Sends commands until the queue is empty.
     async fn send_all(client: Arc<C>, namespace: Arc<Namespace>) {
-        let mut next = (*client).as_ref().next_batch(&namespace, 0);
-        while let Some(Batch { documents, mut callers, bytes, submitted }) = next {
+        let mut next = (*client).as_ref().next_batch(&namespace);
+        while let Some(Batch { documents, mut callers, submitted }) = next {
             // Without this, a panic would block the queue, and its callers would wait forever.
             let sending = std::panic::AssertUnwindSafe(client.send(&namespace, documents));
             let outcome = futures_util::FutureExt::catch_unwind(sending).await.unwrap_or_else(|_| {
@@ -287,16 +287,14 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
             }
             (*client).as_ref().state.lock().unwrap_or_else(PoisonError::into_inner).finished += 1;
             // Send the next command first: callers that are notified may submit their next insert.
-            next = (*client).as_ref().next_batch(&namespace, bytes);
+            next = (*client).as_ref().next_batch(&namespace);
             complete_all(callers, outcome);
         }
     }
 
-    /// Returns the next command of a sender, whose last command had `finished` bytes of documents.
-    fn next_batch(&self, namespace: &Namespace, finished: usize) -> Option<Batch<C::Document>> {
+    fn next_batch(&self, namespace: &Namespace) -> Option<Batch<C::Document>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = state.queues.get_mut(namespace)?;
-        queue.in_flight_bytes -= finished;
         let (mut documents, mut callers) = (Vec::new(), Vec::new());
         let (mut bytes, mut freed) = (0, 0);
         let mut dropped = Vec::new();
@@ -318,7 +316,6 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
             }
         }
         queue.due &= !queue.queued.is_empty();
-        queue.in_flight_bytes += bytes;
         if documents.is_empty() {
             queue.in_flight -= 1;
             if queue.in_flight == 0 && queue.queued.is_empty() {
@@ -327,7 +324,7 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
         }
         let submitted = state.submitted;
         self.free(state, freed);
-        (!documents.is_empty()).then_some(Batch { documents, callers, bytes, submitted })
+        (!documents.is_empty()).then_some(Batch { documents, callers, submitted })
     }
 
     /// Removes the inserts with sequence numbers up to `submitted`. If the server was not found, or
@@ -438,7 +435,7 @@ mod tests {
             in_flight: 2,
             large: 200,
             large_in_flight: 3,
-            large_bytes: 800,
+            large_bytes: 1000,
             worthwhile: 5,
         };
 
