@@ -67,6 +67,10 @@ test-rust: ## The core's tests, without Python
 test-python: $(RUNNER)/.installed ## pytest, the real runner included: make test-python [WORKERS=4] [TEST_MONGODB_URI=…]
 	$(PYTEST) $(PYTEST_ARGS)
 
+.PHONY: test-nx
+test-nx: $(VENV)/.installed ## The comparison with PyMongo on nx-27017, a second server, as far as it is able to
+	TEST_SERVER=nx-27017 $(PYTEST) tests/comparison/test_second_server.py $(PYTEST_ARGS)
+
 .PHONY: test-example
 test-example: $(RUNNER)/.installed ## The example's tests, and store_event's, in the runner's environment
 	$(BIN)/python -m tests.example

@@ -35,23 +35,17 @@ from pymongo.uri_parser import parse_uri
 # `connect-mongodb dev` starts its servers in the same way as the tests.
 __all__ = ["START_SECONDS", "STOP_SECONDS", "DevelopmentError", "Server", "free_port", "gateway", "mongodb"]
 __all__ += ["new_api_key", "secantusdb_command"]
-__all__ += ["GIVEN_URI", "SERVER", "SERVERS", "Canned", "Namespace", "Relay", "answered", "canned", "needs_secantusdb"]
+__all__ += ["GIVEN_URI", "Canned", "Namespace", "Relay", "answered", "canned", "needs_secantusdb"]
 __all__ += ["network_namespace", "nx_27017", "plain_address", "relay", "secantusdb", "silent", "with_options"]
 
 GIVEN_URI = os.environ.get("TEST_MONGODB_URI")
 """The MongoDB to test with, in place of a server that the tests start."""
 
-SERVERS = ("SecantusDB", "nx-27017")
-SERVER = os.environ.get("TEST_SERVER", SERVERS[0])
-"""The server that the tests start, if `GIVEN_URI` does not name one."""
-
 
 def needs_secantusdb() -> None:
-    """Skip the test where the tests use another server."""
+    """Skip the test where `TEST_MONGODB_URI` names the MongoDB to test with."""
     if GIVEN_URI:
         pytest.skip("needs a SecantusDB of its own, and TEST_MONGODB_URI names another server")
-    if SERVER != "SecantusDB":
-        pytest.skip(f"needs a SecantusDB of its own, and TEST_SERVER is {SERVER}")
 
 
 def plain_address(uri: str) -> tuple[str, int] | None:
@@ -65,11 +59,12 @@ def plain_address(uri: str) -> tuple[str, int] | None:
     return (host, port) if host in ("127.0.0.1", "localhost") and port else None
 
 
-def with_options(uri: str, **options: str) -> str:
-    """A connection string with more options."""
+def with_options(uri: str, database: str = "", **options: str) -> str:
+    """A connection string with a database, and with more options."""
     head, _, query = uri.partition("?")
-    if "/" not in head.partition("://")[2]:
-        head += "/"
+    scheme, _, rest = head.partition("://")
+    hosts, _, path = rest.partition("/")
+    head = f"{scheme}://{hosts}/{database or path}"
     more = [f"{name}={quote(value, safe='')}" for name, value in options.items()]
     return f"{head}?{'&'.join([*filter(None, query.split('&')), *more])}"
 
@@ -78,7 +73,7 @@ def with_options(uri: str, **options: str) -> str:
 def secantusdb(port: int = 0, data_dir: str | None = None, *arguments: str) -> Iterator[tuple[Server, int]]:
     """Run a SecantusDB of the test's own: one with users, TLS or fail points, or one that is stopped.
 
-    Skip the test where the tests use another server.
+    Skip the test where `TEST_MONGODB_URI` names the MongoDB to test with.
     """
     needs_secantusdb()
     with mongodb(port, data_dir, *arguments) as (server, at):

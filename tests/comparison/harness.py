@@ -100,6 +100,8 @@ ACCEPTED: list[Accepted] = [
 ]
 # Ours fetches the next batch while one is read: it may ask for one more, and let go of it then.
 NEXT_BATCHES = {"getMore", "killCursors"}
+# Of a new connection, if there are users: how many there are is the pools' matter.
+LOGIN = {"saslStart", "saslContinue"}
 
 
 class _Word(str):
@@ -492,7 +494,7 @@ class World:
             if one.name == "killCursors" and cursors.isdisjoint(one.body["cursors"]):
                 # That of a case before: cursors that were let go are ended at leisure.
                 continue
-            if one.name in NEXT_BATCHES:
+            if one.name in NEXT_BATCHES | LOGIN:
                 continue
             command = command_shape(one, self.names, self._session_ids)
             into = killed if one.name == "killCursors" else shaped

@@ -10,6 +10,7 @@ from pymongo import (
 
 from tests.comparison.cases.common import case, table
 from tests.comparison.harness import TIMEOUT_MS, World, outcome
+from tests.servers import with_options
 
 table(
     "a client's options",
@@ -59,7 +60,7 @@ async def with_client(world: World, **options: Any) -> Any:
 
 @case("a client's options")
 async def a_default_database(w: World) -> Any:
-    client = w.open(f"{w.side.uri}{w.database.name}?w=1")
+    client = w.open(with_options(w.side.uri, w.database.name, w="1"))
     return [
         client.get_default_database().name == w.database.name,
         client.get_database().name == w.database.name,
