@@ -44,9 +44,9 @@ def is_of_tests(database: str) -> bool:
 # servers and processes of their own in most tests. Property tests are left out too.
 SLOW = ["comparison", "test_apps.py", "test_check.py", "test_cli.py", "test_driver.py", "test_end_to_end.py"]
 SLOW += ["test_gateway_contract.py", "test_gateway_operation.py", "test_gridfs.py", "test_processes.py"]
-SLOW += ["test_drop_in.py", "test_tracing.py"]
-SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_idle.py", "test_real_objects.py"]
-SLOW += ["test_libraries.py"]
+SLOW += ["test_drop_in.py", "test_tracing.py", "test_libraries.py"]
+SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_frameworks.py", "test_idle.py"]
+SLOW += ["test_real_objects.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

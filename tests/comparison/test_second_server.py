@@ -19,13 +19,15 @@ from bson import Decimal128
 from tests.comparison import harness
 from tests.comparison.blocking import drive
 from tests.comparison.cases import CASES
-from tests.comparison.differences import DIFFERENT, NX_DIFFERENT, NX_UNABLE, differing
+from tests.comparison.differences import DIFFERENT, MAY_DIFFER, NX_DIFFERENT, NX_UNABLE, differing
 from tests.servers import GIVEN_URI, nx_27017
+
+Both = tuple[harness.Side, harness.Side]
 
 COMPLETE = os.environ.get("TEST_SERVER") == "nx-27017"
 ABLE = [name for name in CASES if name not in NX_UNABLE and name.partition(":")[0] not in NX_UNABLE]
 # Differences from PyMongo on purpose are shown on SecantusDB.
-COMPARED = [name for name in ABLE if name not in DIFFERENT and name not in NX_DIFFERENT]
+COMPARED = [name for name in ABLE if name not in {*DIFFERENT, *NX_DIFFERENT, *MAY_DIFFER}]
 DOCUMENTS = (
     "insert_",
     "update_",
@@ -58,14 +60,14 @@ def nx_setup(nx_uri: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def nx_blocking(nx_uri: str) -> Iterator[tuple[harness.Side, harness.Side]]:
+def nx_blocking(nx_uri: str) -> Iterator[Both]:
     opened = harness.opened(harness.sides(nx_uri, blocking=True))
     yield drive(opened.__aenter__())
     drive(opened.__aexit__(None, None, None))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def nx_awaited(nx_uri: str) -> AsyncIterator[tuple[harness.Side, harness.Side]]:
+async def nx_awaited(nx_uri: str) -> AsyncIterator[Both]:
     async with harness.opened(harness.sides(nx_uri)) as both:
         yield both
 
@@ -85,18 +87,18 @@ def case_of(name: str) -> harness.Case:
 
 
 @pytest.mark.parametrize("name", COMPARED if COMPLETE else FAST)
-def test_a_call_does_what_pymongos_does(name: str, nx_blocking: Any, nx_setup: Any) -> None:
+def test_a_call_does_what_pymongos_does(name: str, nx_blocking: Both, nx_setup: Any) -> None:
     drive(harness.compare(case_of(name), *nx_blocking, nx_setup))
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", [name for name in COMPARED if COMPLETE and CASES[name].awaited])
-async def test_an_awaited_call_does_what_pymongos_does(name: str, nx_awaited: Any, nx_setup: Any) -> None:
+async def test_an_awaited_call_does_what_pymongos_does(name: str, nx_awaited: Both, nx_setup: Any) -> None:
     await asyncio.wait_for(harness.compare(case_of(name), *nx_awaited, nx_setup), harness.CASE_SECONDS)
 
 
 @pytest.mark.parametrize("name", NX_DIFFERENT if COMPLETE else [])
-def test_what_the_server_does_differently_still_differs(name: str, nx_blocking: Any, nx_setup: Any) -> None:
+def test_what_the_server_does_differently_still_differs(name: str, nx_blocking: Both, nx_setup: Any) -> None:
     """What has come to be the same is taken out of the list."""
     with differing(name, NX_DIFFERENT):
         drive(harness.compare(case_of(name), *nx_blocking, nx_setup))
