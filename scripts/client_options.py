@@ -45,8 +45,7 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     ),
     "sockettimeoutms": (
         DIFFERENT,
-        "does not apply while a change stream waits for a change; the driver has no such limit, so this package drops "
-        "the command, and the driver closes its connection",
+        "the driver has no such limit, so this package drops the command, and the driver closes its connection",
     ),
     "srv_host_validator": (REFUSED, "the driver resolves the DNS seed list: list the hosts in a `mongodb://` string"),
     "srvallowedhostssuffix": (REFUSED, "as `srv_host_validator`"),

@@ -281,6 +281,12 @@ def add_of_client(
     CASES[name] = Case(name, faulted(command, data, times, of_a_client(call, **options)), DOCUMENTS)
 
 
+async def next_change(c: Any) -> Any:
+    async with await c.watch(max_await_time_ms=50) as stream:
+        await c.insert_one({"_id": 9})
+        return (await stream.next())["documentKey"]
+
+
 INSERT: Callable[[Any], Any] = lambda c: c.insert_one({"_id": 9})  # noqa: E731
 FIND: Callable[[Any], Any] = lambda c: c.find_one({"_id": 1})  # noqa: E731
 for told, data in (("91", SHUTTING_DOWN), ("closed", CLOSED), ("10107", STEPPED_DOWN)):
@@ -290,6 +296,7 @@ SLOW: Mapping[str, Any] = {"blockConnection": True, "blockTimeMS": 400}
 for times in (1, 2):
     add_of_client(f"a slow find_one, {times}", "find", SLOW, times, FIND, socketTimeoutMS=200)
     add_of_client(f"a slow insert_one, {times}", "insert", SLOW, times, INSERT, socketTimeoutMS=200)
+add_of_client("a slow change stream", "getMore", SLOW, 1, next_change, socketTimeoutMS=200)
 add_of_client("a slow find_one, no retries", "find", SLOW, 1, FIND, socketTimeoutMS=200, retryReads=False)
 add_of_client("a slow insert_one, no retries", "insert", SLOW, 1, INSERT, socketTimeoutMS=200, retryWrites=False)
 add_of_client("a slow find_one, timeoutMS", "find", SLOW, 1, FIND, timeoutMS=SHORT_TIMEOUT_MS)
