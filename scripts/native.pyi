@@ -2,7 +2,7 @@
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import GenericAlias, TracebackType
-from typing import Any, Final, Generic, NoReturn, TypeAlias, TypedDict, final, type_check_only
+from typing import Any, Final, Generic, TypeAlias, TypedDict, final, type_check_only
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
