@@ -85,7 +85,7 @@ class Observer(monitoring.CommandListener):
     def _observe(self, event: Any) -> None:
         if type(event).__name__.lower() in self._kinds and event.command_name.lower() not in self._ignored:
             with self._lock:
-                self._events.append(copy.deepcopy(event))
+                self._events.append(event)
 
     started = succeeded = failed = _observe
 
