@@ -2,11 +2,7 @@
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import GenericAlias, TracebackType
-<<<<<<< HEAD
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeAlias, TypedDict, final, type_check_only
-=======
-from typing import Any, Final, Generic, TypeAlias, TypedDict, final, type_check_only
->>>>>>> fb519d222a2a2a00d489688501e8f41b6135462f
 
 from bson.codec_options import CodecOptions, TypeRegistry
 from bson.dbref import DBRef
