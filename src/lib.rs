@@ -6,11 +6,6 @@
 //! with Python, which uses everything.
 #![cfg_attr(not(feature = "python"), allow(dead_code, unused_imports))]
 
-// Batches and large documents need buffers of megabytes for each call. glibc returns their memory to the system each
-// time; mimalloc keeps it for a moment. It serves only this library, not the process.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 mod batch_stream;
 pub mod codec;
 mod concern;
