@@ -121,8 +121,13 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
     )?;
     drop(call.cast::<PyMapping>());
     drop(PyWeakrefReference::new(&call)?);
+    drop(Bound::new(py, WithDict)?);
     Ok(())
 }
+
+/// For the first object with a `__dict__`, pyo3 looks up Python's version.
+#[pyclass(module = "connect.eaas.mongodb._native", dict, frozen)]
+struct WithDict;
 
 /// Reset the process-wide state in a forked child. Python calls it after `fork`.
 #[pyfunction]

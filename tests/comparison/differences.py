@@ -116,100 +116,14 @@ DIFFERENT_FAULTS: dict[str, str] = {
 # `test_second_server.py` checks it.
 NX_NO_CODE = "nx-27017 sends errors without a code: the driver takes them for malformed replies"
 NX_COUNTS_OPTIONS = "nx-27017 inserts an option that is a document, and counts it: a reply to more than was sent"
-NX_KEEPS_ORDER = "nx-27017 keeps the order of fields, and ours sends the _id first"
-NX_NO_VALIDATION = "nx-27017 does not say what it validated, which PyMongo reads"
-NX_FIRST_WRITE = "ours numbers the first write of a client, since it does not know yet that the server is standalone"
-NX_CURSOR_CLASS = "ours returns a cursor of another class, which only shows if the call succeeds"
-
-NX_DIFFERENT: dict[str, str] = {
-    "insert_one: a comment that is a document": NX_COUNTS_OPTIONS,
-    "find_one: an unknown operator": NX_NO_CODE,
-    "find: a slice in the projection": NX_NO_CODE,
-    "find: elemMatch in the projection": NX_NO_CODE,
-    "find: an unknown operator": NX_NO_CODE,
-    "find: a where": NX_NO_CODE,
-    "find: a where that is code": NX_NO_CODE,
-    "find: a regex": NX_NO_CODE,
-    "cursor: a wrong query and again": NX_NO_CODE,
-    "find_raw_batches: a wrong query": NX_NO_CODE,
-    "find_one_and_update: a pipeline": NX_NO_CODE,
-    "counts: count_documents, an unknown operator": NX_NO_CODE,
-    "aggregate: out": NX_NO_CODE,
-    "aggregate: out and a concern": NX_NO_CODE,
-    "aggregate: out, batchSize": NX_NO_CODE,
-    "aggregate: an unknown stage": NX_NO_CODE,
-    "aggregate: of a database": NX_NO_CODE,
-    "aggregate: of a database, options": NX_NO_CODE,
-    "aggregate: of a database, wrong": NX_NO_CODE,
-    "client.bulk_write: no ids": NX_KEEPS_ORDER,
-    "create_index: wildcard": NX_NO_CODE,
-    "create_index: unique, refused": NX_NO_CODE,
-    "create_index: twice": NX_NO_CODE,
-    "create_indexes: refused": NX_NO_CODE,
-    "indexes, there are some: drop_index, keys": NX_NO_CODE,
-    "search indexes: create_search_index": NX_NO_CODE,
-    "search indexes: create_search_indexes": NX_NO_CODE,
-    "search indexes: list_search_indexes": NX_CURSOR_CLASS,
-    "search indexes: list_search_indexes, a name": NX_CURSOR_CLASS,
-    "renaming and dropping: rename of nothing": NX_NO_CODE,
-    "renaming and dropping: drop of nothing": NX_NO_CODE,
-    "renaming and dropping: drop_collection of nothing": NX_NO_CODE,
-    "validate_collection: a name": NX_NO_VALIDATION,
-    "validate_collection: a collection": NX_NO_VALIDATION,
-    "validate_collection: options": NX_NO_VALIDATION,
-    "validate_collection: full": NX_NO_VALIDATION,
-    "validate_collection: background": NX_NO_VALIDATION,
-    "cursor_command: an unknown command": NX_NO_CODE,
-    "a write concern: aggregate": NX_NO_CODE,
-    "a client's options: read and write concern": NX_FIRST_WRITE,
-    "a client's options: journal": NX_FIRST_WRITE,
-    "a client's options: a read preference": NX_FIRST_WRITE,
-    "a client's options: an appname and pools": NX_FIRST_WRITE,
-    "a client's options: compressors": NX_FIRST_WRITE,
-    "a client's options: a direct connection": NX_FIRST_WRITE,
-    "a session: aggregate with out": NX_NO_CODE,
-    "a session: validate_collection": NX_NO_VALIDATION,
-    "a session: list_search_indexes": NX_CURSOR_CLASS,
-    "a transaction: count_documents": NX_NO_CODE,
-    "a transaction: distinct": NX_NO_CODE,
-    "a transaction: aggregate": NX_NO_CODE,
-    "a transaction: command": NX_NO_CODE,
-    "a transaction: create_index": NX_NO_CODE,
-    "a transaction: create_collection": NX_NO_CODE,
-    "a transaction: aggregate with out": NX_NO_CODE,
-    "a transaction: list_collection_names": NX_NO_CODE,
-    "a transaction: drop": NX_NO_CODE,
-    "a transaction's options: concerns": NX_COUNTS_OPTIONS,
-    "a transaction's options: by place": NX_COUNTS_OPTIONS,
-    "a transaction: committed": NX_NO_CODE,
-    "a transaction: in conflict with another": NX_NO_CODE,
-    "a transaction: two after another": NX_COUNTS_OPTIONS,
-    "with_transaction: with options": NX_COUNTS_OPTIONS,
-}
-
-NX_NO_STREAMS = "its change streams send events in another shape and order, and some never end"
-NX_NO_SET = "it is no member of a replica set"
-NX_HANGS = "it closes its connection, or never answers"
-
-# Groups of cases, by what comes before the colon, and cases.
-NX_UNABLE: dict[str, str] = {
-    "watch": NX_NO_STREAMS,
-    "watch, wrong": NX_NO_STREAMS,
-    "watch, with images": NX_NO_STREAMS,
-    "a client's options: the set's name": NX_NO_SET,
-    "a session: database.aggregate": NX_HANGS,
-}
-
-# On the second server, nx-27017: where the libraries differ because of what it sends, and what it cannot do at all.
-# `test_second_server.py` checks it.
-NX_NO_CODE = "nx-27017 sends errors without a code: the driver takes them for malformed replies"
-NX_COUNTS_OPTIONS = "nx-27017 inserts an option that is a document, and counts it: a reply to more than was sent"
+NX_NO_LIMIT = "nx-27017 stores what is too large for MongoDB, but not each time in the same way"
 NX_KEEPS_ORDER = "nx-27017 keeps the order of fields, and ours sends the _id first"
 NX_NO_VALIDATION = "nx-27017 does not say what it validated, which PyMongo reads"
 NX_CURSOR_CLASS = "ours returns a cursor of another class, which only shows if the call succeeds"
 
 NX_DIFFERENT: dict[str, str] = {
     "insert_one: a comment that is a document": NX_COUNTS_OPTIONS,
+    "insert_one: too large": NX_NO_LIMIT,
     "find_one: an unknown operator": NX_NO_CODE,
     "find: a slice in the projection": NX_NO_CODE,
     "find: elemMatch in the projection": NX_NO_CODE,
