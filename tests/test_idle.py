@@ -25,6 +25,8 @@ PyMongoClient: Any = UntypedPyMongoClient
 # How many connections wait in the pool when they are closed.
 POOL = 6
 # How long an answer takes meanwhile, so that calls at once need a connection each.
+# On a busy machine, some calls may be done before others have begun.
+TRIES = 20
 DELAY_SECONDS = 0.15
 
 # HTTP connections are dropped by a task of the client's, which has to have seen the end.
@@ -83,17 +85,23 @@ def reset(request: pytest.FixtureRequest) -> bool:
 
 def fill(server: Proxy, client: Any) -> None:
     """Have a blocking client's pool hold connections."""
-    server.delay(DELAY_SECONDS)
     with ThreadPoolExecutor(POOL) as threads:
-        list(threads.map(lambda _: client.admin.command("ping"), range(POOL)))
-    server.delay(0)
+        for _ in range(TRIES):
+            server.delay(DELAY_SECONDS)
+            list(threads.map(lambda _: client.admin.command("ping"), range(POOL)))
+            server.delay(0)
+            if server.idle() >= POOL:
+                return
 
 
 async def fill_async(server: Proxy, client: Any) -> None:
     """Have an awaited client's pool hold connections."""
-    server.delay(DELAY_SECONDS)
-    await asyncio.gather(*(client.admin.command("ping") for _ in range(POOL)))
-    server.delay(0)
+    for _ in range(TRIES):
+        server.delay(DELAY_SECONDS)
+        await asyncio.gather(*(client.admin.command("ping") for _ in range(POOL)))
+        server.delay(0)
+        if server.idle() >= POOL:
+            return
 
 
 def close(server: Proxy, reset: bool) -> None:
