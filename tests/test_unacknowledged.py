@@ -163,11 +163,10 @@ async def test_a_failed_login_is_an_error(client_class: Any, tmp_path: Path) -> 
             client.admin.command("createUser", "writer", pwd="right", roles=["root"])
     with secantusdb(0, str(tmp_path), "--auth") as (_, port):
         ours = client_class(f"mongodb://writer:wrong@127.0.0.1:{port}/?w=0")
+        # SecantusDB delays each further login by ten seconds.
         calls: list[Callable[[], Any]] = [
             lambda: ours.d.c.insert_one({}),
-            lambda: ours.d.c.insert_many([{}, {}]),
             lambda: ours.d.c.bulk_write([InsertOne({}), DeleteOne({})], ordered=False),
-            lambda: ours.d.c.create_index("a"),
         ]
         for call in calls:
             with pytest.raises(OperationFailure) as refused:
