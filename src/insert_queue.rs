@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::eager::spawn_eagerly;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::DRAIN_TIME;
 use crate::mailbox::Wakeup;
@@ -196,14 +195,8 @@ impl<C: SendBatch + AsRef<InsertQueue<C>>> InsertQueue<C> {
         queue.due |= submission == Submission::Blocking || idle || is_worthwhile;
         if queue.due && queue.free(&C::LIMITS) > 0 {
             queue.in_flight += 1;
-            let is_alone = queue.in_flight == 1 && queue.queued.len() == 1 && size < C::LIMITS.large;
             drop(state);
-            let sending = Self::send_all(Arc::clone(client), Arc::clone(namespace));
-            if is_alone {
-                drop(spawn_eagerly(runtime, Box::pin(sending)));
-            } else {
-                runtime.spawn(sending);
-            }
+            runtime.spawn(Self::send_all(Arc::clone(client), Arc::clone(namespace)));
             return false;
         }
         submission != Submission::Blocking

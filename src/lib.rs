@@ -12,7 +12,6 @@ mod concern;
 mod config;
 mod data_api;
 mod driver;
-mod eager;
 mod error;
 mod events;
 pub mod gateway;

@@ -2,7 +2,7 @@
 //! first use. A forked child creates its own: threads do not survive a fork, so the parent's
 //! state is leaked in the child, not dropped.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,8 +21,6 @@ pub const WORKER_THREADS_VARIABLE: &str = "CONNECT_MONGODB_WORKER_THREADS";
 pub struct Process {
     /// The process ID.
     pub pid: u32,
-    /// The number of awaited calls in progress.
-    pub calls_in_progress: AtomicUsize,
     runtime: OnceLock<std::result::Result<Runtime, String>>,
     object_ids: ObjectIds,
 }
@@ -37,12 +35,7 @@ pub fn process() -> &'static Process {
     let mut current = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     current.get_or_insert_with(|| {
         let pid = std::process::id();
-        Box::leak(Box::new(Process {
-            pid,
-            calls_in_progress: AtomicUsize::new(0),
-            runtime: OnceLock::new(),
-            object_ids: ObjectIds::new(),
-        }))
+        Box::leak(Box::new(Process { pid, runtime: OnceLock::new(), object_ids: ObjectIds::new() }))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -13,13 +13,11 @@ use tokio::task::AbortHandle;
 
 use crate::driver::events::{EventContext, Listener};
 use crate::driver::time_limit::Deadline;
-use crate::eager::{EagerTask, spawn_eagerly};
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Completion, Flush, Submission, awaited};
 use crate::mailbox::Wakeup;
 use crate::python::convert::errors::to_py;
 use crate::python::lifecycle::pooled::PooledClient;
-use crate::runtime::process;
 
 /// Work of the core.
 pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
@@ -282,25 +280,19 @@ struct PendingCall<T> {
     running: Option<Running<T>>,
     finish: Option<Finish<T>>,
     result: Arc<Mutex<Option<Result<T>>>>,
-    task: Option<Task>,
+    task: Option<AbortHandle>,
 }
 
 impl<T: Send + 'static> Pending for PendingCall<T> {
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, _submission: Submission) -> Option<Arc<dyn Flush>> {
         let running = self.running.take()?;
         let result = Arc::clone(&self.result);
-        let (in_progress, is_alone) = InProgress::new();
-        let work = async move {
+        let task = runtime.spawn(async move {
             let ended = running.await;
-            drop(in_progress);
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
             wakeup.fire();
-        };
-        self.task = Some(if is_alone {
-            Task::Eager(spawn_eagerly(runtime, Box::pin(work)))
-        } else {
-            Task::Spawned(runtime.spawn(work).abort_handle())
         });
+        self.task = Some(task.abort_handle());
         None
     }
 
@@ -312,37 +304,7 @@ impl<T: Send + 'static> Pending for PendingCall<T> {
 
     fn cancel(&mut self) {
         if let Some(task) = self.task.take() {
-            match task {
-                Task::Eager(task) => task.abort(),
-                Task::Spawned(task) => task.abort(),
-            }
+            task.abort();
         }
-    }
-}
-
-/// A running call.
-enum Task {
-    /// It was started in the thread of its event loop.
-    Eager(Arc<EagerTask>),
-    /// It was started on the runtime.
-    Spawned(AbortHandle),
-}
-
-/// A call in progress. While there is one, others are not started in the thread of their event loop, which would
-/// then do all the sending.
-struct InProgress(&'static AtomicUsize);
-
-impl InProgress {
-    /// Counts a call that starts. Also returns whether it is the only one.
-    fn new() -> (Self, bool) {
-        let count = &process().calls_in_progress;
-        let others = count.fetch_add(1, Ordering::Relaxed);
-        (Self(count), others == 0)
-    }
-}
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
