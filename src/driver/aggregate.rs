@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
-use futures_util::StreamExt as _;
-use futures_util::stream::{BoxStream, empty};
+use futures_util::stream::BoxStream;
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
-use super::bulk::{as_number, raw};
+use super::bulk::as_number;
 use super::command::{self, CommandOptions, GetMore, run_command};
 use super::error::{Attempt, Attempted};
 use super::reply_check::CursorCheck;
@@ -16,9 +15,8 @@ use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
 use super::time_limit::max_time;
 use super::write::options;
-use super::{Connected, DriverClient, Namespace, unacknowledged};
+use super::{Connected, DriverClient, Namespace};
 use crate::batch_stream::Batch;
-use crate::concern::write_concern_document;
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// The options of each operation that the driver has.
@@ -80,14 +78,8 @@ async fn read(
 
 /// A number in the server's reply.
 fn number(value: Option<RawBsonRef<'_>>) -> u64 {
-    let number = match value {
-        Some(RawBsonRef::Int32(number)) => i64::from(number),
-        Some(RawBsonRef::Int64(number)) => number,
-        #[allow(clippy::cast_possible_truncation)]
-        Some(RawBsonRef::Double(number)) => number as i64,
-        _ => 0,
-    };
-    u64::try_from(number).unwrap_or(0)
+    let number = value.and_then(|value| as_number(&Bson::try_from(value).ok()?));
+    number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
 }
 
 /// Returns `maxTimeMS`, which not all of the driver's option types deserialize.
@@ -114,12 +106,9 @@ pub async fn aggregate(
     const DOING: &str = "aggregate in";
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
     let writes = pipeline.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
-    if writes && !client.acknowledges(&namespace, session.as_deref()) {
-        send_unacknowledged(&client, &attempt, pipeline, given, session.as_deref()).await?;
-        return Ok(empty().boxed());
-    }
-    if has_others(&given, &AGGREGATE_OPTIONS) {
-        return command_of(&client, &attempt, pipeline, given, session).await;
+    let is_unacknowledged = writes && !client.acknowledges(&namespace, session.as_deref());
+    if is_unacknowledged || has_others(&given, &AGGREGATE_OPTIONS) {
+        return command_of(&client, &attempt, pipeline, writes, given, session).await;
     }
     let limit = given_max_time(&given);
     let mut given = options::<AggregateOptions>(given)?;
@@ -139,42 +128,16 @@ pub async fn aggregate(
     Ok(batches(Arc::clone(&client), Arc::clone(&namespace), DOING, source, cursor))
 }
 
-/// Runs a pipeline that writes, without the server's acknowledgment.
-async fn send_unacknowledged(
-    client: &DriverClient,
-    attempt: &Attempt<'_>,
-    pipeline: Vec<Document>,
-    given: Document,
-    session: Option<&Session>,
-) -> Result<()> {
-    let namespace = attempt.namespace;
-    let connected = client.connected(attempt).await?;
-    let concern = connected.write_concern_of(namespace);
-    unacknowledged::check_session(session, concern)?;
-    if given.contains_key("collation") {
-        return Err(unacknowledged::unsupported("Collation"));
-    }
-    let mut command = doc! { "aggregate": &namespace.collection, "pipeline": pipeline, "cursor": {} };
-    command.extend(given.into_iter().filter(|(name, _)| !["batchSize", "maxAwaitTimeMS"].contains(&name.as_str())));
-    if let Some(concern) = &namespace.concerns.read_concern {
-        let unreadable = |error: bson::error::Error| Error::new(ErrorKind::InvalidBson, error.to_string());
-        command.insert("readConcern", bson::serialize_to_document(concern).map_err(unreadable)?);
-    }
-    command.extend(concern.and_then(write_concern_document).map(|concern| ("writeConcern".to_owned(), concern.into())));
-    let database = connected.client.database(&namespace.database);
-    unacknowledged::send(client, attempt, &database, raw(&command)?).await.map(drop)
-}
-
-/// An `aggregate` command with options that the driver does not have.
+/// An `aggregate` command that the driver cannot send: with options that it does not have, or unacknowledged.
 async fn command_of(
     client: &Arc<DriverClient>,
     attempt: &Attempt<'_>,
     pipeline: Vec<Document>,
+    writes: bool,
     mut given: Document,
     session: Option<Arc<Session>>,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
     let namespace = attempt.namespace;
-    let writes = pipeline.last().is_some_and(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
     let batch_size = given.remove("batchSize").and_then(|size| as_number(&size)).and_then(|n| u32::try_from(n).ok());
     let max_await_time = given.remove("maxAwaitTimeMS").and_then(|time| as_number(&time));
     let cursor = match batch_size {
