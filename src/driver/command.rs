@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::raw::cstr;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -15,7 +14,7 @@ use super::reply_check::CursorCheck;
 use super::retryable::{PRIMARY, UnsentRetry, is_retryable_read};
 use super::session::{Session, batches, opened, send};
 use super::size::within;
-use super::time_limit::{Deadline, max_time_ms, without_wtimeout};
+use super::time_limit::{Deadline, timed, without_wtimeout};
 use super::{DriverClient, Namespace, unacknowledged};
 use crate::batch_stream::Batch;
 use crate::codec::MAX_COMMAND_SIZE;
@@ -90,17 +89,6 @@ impl CommandOptions {
             && !self.session.as_deref().is_some_and(Session::in_transaction)
             && !Deadline::current().is_some_and(Deadline::is_over)
     }
-}
-
-/// The command with the time limit of the current call.
-fn timed(command: &RawDocumentBuf) -> RawDocumentBuf {
-    let Some(time) = max_time_ms() else { return command.clone() };
-    let mut timed = RawDocumentBuf::new();
-    for (name, value) in command.iter().flatten().filter(|(name, _)| name.as_str() != "maxTimeMS") {
-        timed.append(name, value);
-    }
-    timed.append(cstr!("maxTimeMS"), time);
-    timed
 }
 
 const DOING: &str = "run the command";
@@ -184,7 +172,7 @@ async fn open(
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
     let database = connected.client.database(&namespace.database);
     let action = || {
-        let mut action = database.run_raw_cursor_command(timed(command));
+        let mut action = database.run_raw_cursor_command(timed(command.clone()));
         if let Some(criteria) = &how.read_preference {
             action = action.selection_criteria(criteria.clone());
         }
@@ -233,7 +221,7 @@ pub async fn run_command(
     let mut tried = false;
     let reply = loop {
         let action = || {
-            let action = database.run_raw_command(timed(&command));
+            let action = database.run_raw_command(timed(command.clone()));
             match &how.read_preference {
                 Some(criteria) => action.selection_criteria(criteria.clone()),
                 None if how.writes => action.selection_criteria(PRIMARY),

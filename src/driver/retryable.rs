@@ -49,7 +49,7 @@ use super::error::{Attempt, Attempted, is_network_error, is_selection_timeout};
 use super::reply_check::{Change, Expected, time_of};
 use super::session::Session;
 use super::size::within;
-use super::time_limit::{Deadline, TimedOut, max_time_ms, without_wtimeout};
+use super::time_limit::{Deadline, TimedOut, timed, without_wtimeout};
 use super::{DriverClient, Namespace, unacknowledged};
 use crate::concern::write_concern_document;
 use crate::error::{Error, ErrorKind, Result};
@@ -351,14 +351,6 @@ impl RetryableWrite<'_> {
             }
         }
     }
-}
-
-/// Adds the time limit of the current call to a command.
-fn timed(mut command: RawDocumentBuf) -> RawDocumentBuf {
-    if let Some(time) = max_time_ms() {
-        command.append(bson::cstr!("maxTimeMS"), time);
-    }
-    command
 }
 
 fn reply_is_retryable(reply: &mongodb::error::Result<Document>) -> bool {

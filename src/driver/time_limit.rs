@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use bson::{Document, doc};
+use bson::raw::{CStr, cstr};
+use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::event::cmap::CmapEvent;
 use mongodb::event::command::CommandEvent;
@@ -95,10 +96,19 @@ pub(super) fn max_time(given: Option<Duration>) -> Option<Duration> {
     Deadline::current().map(Deadline::max_time).or(given)
 }
 
-/// [`max_time`] for a command, as `maxTimeMS`.
-pub(super) fn max_time_ms() -> Option<i64> {
-    let time = Deadline::current()?.max_time();
-    Some(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+/// A command with the time limit of the current call as `maxTimeMS`.
+pub(super) fn timed(mut command: RawDocumentBuf) -> RawDocumentBuf {
+    const NAME: &CStr = cstr!("maxTimeMS");
+    let Some(deadline) = Deadline::current() else { return command };
+    if command.get(NAME).is_ok_and(|given| given.is_some()) {
+        let mut rest = RawDocumentBuf::new();
+        for (name, value) in command.iter().flatten().filter(|(name, _)| *name != NAME) {
+            rest.append(name, value);
+        }
+        command = rest;
+    }
+    command.append(NAME, i64::try_from(deadline.max_time().as_millis()).unwrap_or(i64::MAX));
+    command
 }
 
 /// A write concern for a command that is sent now: a call's deadline replaces `wtimeout`.
