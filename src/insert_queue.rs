@@ -40,6 +40,22 @@ pub struct Limits {
     pub worthwhile: usize,
 }
 
+impl Limits {
+    /// The limits of a client whose commands have up to so many bytes.
+    pub const fn of_commands(bytes: usize) -> Self {
+        Self {
+            documents: 1_000,
+            bytes,
+            parallel_bytes: 128 * 1024,
+            in_flight: 4,
+            large: 32 * 1024,
+            large_in_flight: 32,
+            large_bytes: 16 * 1024 * 1024,
+            worthwhile: 32,
+        }
+    }
+}
+
 /// How an insert is submitted: in an iteration of an event loop, in which more inserts may follow, or by a
 /// caller that waits for its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -723,16 +723,7 @@ impl AsRef<InsertQueue<Self>> for DataApiClient {
 /// batch can be resent one by one.
 impl SendBatch for DataApiClient {
     type Document = EjsonInsert;
-    const LIMITS: Limits = Limits {
-        documents: 1_000,
-        bytes: 2 * 1024 * 1024,
-        parallel_bytes: 128 * 1024,
-        in_flight: 4,
-        large: 32 * 1024,
-        large_in_flight: 32,
-        large_bytes: 16 * 1024 * 1024,
-        worthwhile: 32,
-    };
+    const LIMITS: Limits = Limits::of_commands(2 * 1024 * 1024);
 
     fn size(document: &EjsonInsert) -> usize {
         document.ejson.len()

@@ -43,16 +43,7 @@ pub struct BsonInsert {
 /// Sends merged inserts, all of which have the default options.
 impl SendBatch for DriverClient {
     type Document = BsonInsert;
-    const LIMITS: Limits = Limits {
-        documents: 1_000,
-        bytes: 8 * 1024 * 1024,
-        parallel_bytes: 128 * 1024,
-        in_flight: 4,
-        large: 32 * 1024,
-        large_in_flight: 32,
-        large_bytes: 16 * 1024 * 1024,
-        worthwhile: 32,
-    };
+    const LIMITS: Limits = Limits::of_commands(8 * 1024 * 1024);
 
     fn size(document: &BsonInsert) -> usize {
         document.document.as_bytes().len()
