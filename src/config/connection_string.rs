@@ -40,6 +40,8 @@ pub struct DriverSettings {
     pub time_limits: TimeLimits,
     /// Whether the write concern of the connection string is `w=0`.
     pub(crate) unacknowledged: bool,
+    /// What makes two clients equal in PyMongo.
+    pub identity: ServerIdentity,
     /// The passwords in the connection string, which messages must not contain.
     passwords: Vec<Secret>,
 }
@@ -149,6 +151,17 @@ impl fmt::Debug for DriverSettings {
 /// The hosts with their ports, the replica set, the name of the SRV record and its service.
 pub type ServerIdentity = (Vec<(String, Option<u16>)>, Option<String>, Option<String>, String);
 
+fn identity(parsed: &ConnectionString) -> ServerIdentity {
+    let (mut seeds, name) = match &parsed.host_info {
+        HostInfo::HostIdentifiers(hosts) => (hosts.iter().map(seed).collect(), None),
+        HostInfo::DnsRecord(name) => (Vec::new(), Some(name.clone())),
+        _ => (Vec::new(), None),
+    };
+    seeds.sort();
+    let service = parsed.srv_service_name.clone().unwrap_or_else(|| "mongodb".to_owned());
+    (seeds, parsed.replica_set.clone(), name, service)
+}
+
 /// A host and its port; a socket has none.
 fn seed(address: &ServerAddress) -> (String, Option<u16>) {
     match address {
@@ -220,6 +233,7 @@ impl DriverSettings {
         }
         check_oidc(parsed.credential.as_ref(), has_callback)?;
         Ok(Self {
+            identity: identity(&parsed),
             uri: Secret::new(uri),
             complete_uri,
             hosts,
@@ -250,19 +264,6 @@ impl DriverSettings {
             true => Err(Error::new(ErrorKind::Configuration, needs_acknowledgment(user))),
             false => Ok(self),
         }
-    }
-
-    /// Returns what makes two clients equal in PyMongo.
-    pub fn identity(&self) -> ServerIdentity {
-        let Ok(parsed) = ConnectionString::parse(self.uri.expose()) else { return ServerIdentity::default() };
-        let (mut seeds, name) = match &parsed.host_info {
-            HostInfo::HostIdentifiers(hosts) => (hosts.iter().map(seed).collect(), None),
-            HostInfo::DnsRecord(name) => (Vec::new(), Some(name.clone())),
-            _ => (Vec::new(), None),
-        };
-        seeds.sort();
-        let service = parsed.srv_service_name.unwrap_or_else(|| "mongodb".to_owned());
-        (seeds, parsed.replica_set, name, service)
     }
 
     /// Returns the concerns and the read preference of the connection string.

@@ -126,7 +126,7 @@ impl DriverClientBase {
 
     /// What makes clients equal: the hosts, the replica set and the service of the connection string.
     fn eq_props<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
-        let (seeds, replica_set, name, service) = slf.get().pooled.settings.identity();
+        let (seeds, replica_set, name, service) = &slf.get().pooled.settings.identity;
         (PyTuple::new(slf.py(), seeds)?, replica_set, name, service).into_pyobject(slf.py())
     }
 

@@ -314,9 +314,9 @@ impl Path {
     }
 
     /// The servers that the path leads to. Equal clients have equal ones.
-    pub(crate) fn identity(&self) -> (Option<ServerIdentity>, Option<(&str, &str)>) {
+    pub(crate) fn identity(&self) -> (Option<&ServerIdentity>, Option<(&str, &str)>) {
         match self {
-            Self::Driver(pooled) => (Some(pooled.settings.identity()), None),
+            Self::Driver(pooled) => (Some(&pooled.settings.identity), None),
             Self::DataApi(pooled) => {
                 let DataApiSettings { endpoint, data_source, .. } = &pooled.settings;
                 (None, Some((endpoint, data_source)))
