@@ -215,10 +215,6 @@ class PyMongoThreads(Peer):
         return self.collection.insert_one(dict(self.document))
 
 
-class PyMongoBlocking(PyMongoThreads):
-    """The same."""
-
-
 class Mongojet(Peer):
     """mongojet: the Rust driver through PyO3."""
 
@@ -334,10 +330,6 @@ class OursDriverThreads(Peer):
         return self.collection.insert_one(self.document)
 
 
-class OursDriverBlocking(OursDriverThreads):
-    """The same."""
-
-
 class OursEventStore(Peer):
     """This library's event store. Each event has another content, and so another `_id`."""
 
@@ -392,12 +384,10 @@ PEERS: dict[str, type[Peer]] = {
     "Motor": Motor,
     "PyMongo async": PyMongoAsync,
     "PyMongo threads": PyMongoThreads,
-    "PyMongo blocking": PyMongoBlocking,
     "mongojet": Mongojet,
     "ours": OursDriver,
     "ours unmerged": OursDriverUnmerged,
     "ours threads": OursDriverThreads,
-    "ours blocking": OursDriverBlocking,
     "ours store": OursEventStore,
     "tutorial (httpx per event)": HttpxPerEvent,
     "httpx": Httpx,

@@ -276,7 +276,7 @@ def write(report: Report, folder: Path) -> Path:
             cells = [report.sizes[path, size, at].get(name, {}).get("per_second") for size, at in columns]
             lines.append(f"| {name} | " + " | ".join("–" if cell is None else f"{cell:,.0f}" for cell in cells) + " |")
         lines.append("")
-    lines += ["## Reads and batches, calls/s", ""]
+    lines += ["## Reads, calls/s", ""]
     for name, figures in report.reads.items():
         lines.append(f"- {name}: " + ", ".join(f"{peer} {one['per_second']:,.0f}" for peer, one in figures.items()))
     lines += ["", "## How the figures scale", ""]

@@ -228,14 +228,13 @@ class Benchmark:
                         if size != "3 kB":
                             for concurrency in (1, 64) if self.quick else CONCURRENCY:
                                 report.sizes[path, size, concurrency] = self.measure(running, null, size, concurrency)
-            print("reads and batches, null server", flush=True)
+            print("reads, null server", flush=True)
             with peers(("Motor", "PyMongo async", "mongojet", "ours")) as running:
                 report.reads["find_one by _id, 64 at once"] = self.measure(running, null, work="find_one")
             with peers(("Motor", "PyMongo async", "ours")) as running:
-                for what, work in (("find of 1,000", "find"), ("insert_many of 1,000", "insert_many")):
-                    report.reads[f"{what}, 1 at once"] = self.measure(
-                        running, null, concurrency=1, work=work, rounds=self.rounds
-                    )
+                report.reads["find of 1,000, 1 at once"] = self.measure(
+                    running, null, concurrency=1, work="find", rounds=self.rounds
+                )
             print("batches, sizes, distance, concurrency, collections", flush=True)
             scaling = Scaling(self, RELEASE)
             scaling.run(null)

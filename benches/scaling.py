@@ -25,7 +25,7 @@ LARGE_BYTES = (3_000, 10_000, 30_000, 100_000, 330_000, 1_000_000, 4_000_000, 15
 LARGE = ("PyMongo async", "mongojet", "ours unmerged", "ours")
 TASKS = (1, 10, 100, 1_000, 10_000)
 COLLECTIONS = (1, 10, 100, 1_000)
-BATCHES = ("PyMongo async", "mongojet", "ours")
+BATCHES = ("Motor", "PyMongo async", "mongojet", "ours")
 
 
 @dataclass
@@ -139,10 +139,10 @@ class Scaling:
         """One call at a time, and the event store."""
         from benches.run import peers
 
-        with peers(("PyMongo blocking", "ours blocking")) as running:
+        with peers(("PyMongo threads", "ours threads")) as running:
             found = self.benchmark.measure(running, servers, concurrency=1, rounds=self.benchmark.rounds)
         what = "blocking insert_one, one thread: against PyMongo's blocking client"
-        self.targets += _ratio(what, 2.2, found.get("ours blocking"), found.get("PyMongo blocking"))
+        self.targets += _ratio(what, 2.2, found.get("ours threads"), found.get("PyMongo threads"))
         names = ("ours", "ours store")
         with peers(names) as running:
             stored = self.benchmark.measure(running, servers, concurrency=64, rounds=self.benchmark.rounds)
