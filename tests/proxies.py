@@ -169,6 +169,10 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
             await turns()
+        # asyncio still accepts the connections that the system had accepted.
+        while accepting := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.gather(*accepting, return_exceptions=True)
+            await turns()
 
 
 def _command(data: bytes) -> str | None:
