@@ -73,7 +73,7 @@ impl SendBatch for DriverClient {
             {
                 let stored = match error.message.contains(&id) {
                     true => Ok(true),
-                    false => for_callers(self, &[caller], is_stored(self, namespace, id)).await,
+                    false => for_callers(self, &[caller], Box::pin(is_stored(self, namespace, id))).await,
                 };
                 match stored {
                     Ok(true) => error.kind = ErrorKind::DuplicateId,
@@ -112,7 +112,9 @@ async fn send(
     let statements = inserts(documents);
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
-    match for_callers(client, callers, insert_once(client, namespace, &statements, &options, None)).await {
+    // Each future that takes another one holds it twice. A box keeps the task that sends small.
+    let sending = insert_once(client, namespace, &statements, &options, None);
+    match for_callers(client, callers, Box::pin(sending)).await {
         Ok(reply) => match attempt.inserted_each(statements.len(), &reply) {
             Some(results) => SendOutcome::Each(results),
             None => SendOutcome::Same(Ok(())),
@@ -123,7 +125,7 @@ async fn send(
             let mut results = Vec::with_capacity(statements.len());
             for (statement, caller) in statements.into_iter().zip(callers) {
                 let inserting = insert_one(client, namespace, statement.document, InsertOptions::default());
-                results.push(for_callers(client, std::slice::from_ref(caller), inserting).await);
+                results.push(for_callers(client, std::slice::from_ref(caller), Box::pin(inserting)).await);
             }
             SendOutcome::Each(results)
         }
