@@ -51,9 +51,12 @@ impl Started {
     fn new(py: Python<'_>, mut call: Box<dyn Pending>) -> PyResult<Self> {
         let runtime = process().runtime().map_err(|error| to_py(py, error))?;
         let (bridge, event_loop) = LoopBridge::of_running_loop(py)?;
-        let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
-        let (token, wakeup) = bridge.get().expect(future.clone_ref(py));
-        if let Some(flush) = call.start(runtime, wakeup, bridge.get().submission()) {
+        let (token, wakeup) = bridge.get().next_call();
+        let flush = call.start(runtime, wakeup, bridge.get().submission());
+        // The runtime begins meanwhile. The call cannot end before this thread takes its result.
+        let future = event_loop.call_method0(intern!(py, "create_future")).inspect_err(|_| call.cancel())?.unbind();
+        bridge.get().expect(token, future.clone_ref(py));
+        if let Some(flush) = flush {
             LoopBridge::flush_after_turn(&bridge, &event_loop, flush)?;
         }
         Ok(Self { call, bridge, token, future })
