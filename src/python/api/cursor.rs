@@ -24,7 +24,6 @@ use crate::python::convert::errors::{invalid_operation, to_py};
 use crate::python::convert::options::{self, Count};
 use crate::python::convert::scope::CodecRef;
 use crate::python::time_limit;
-use crate::runtime::process;
 
 impl FindArguments {
     fn clone_ref(&self, py: Python<'_>) -> Self {
@@ -197,8 +196,10 @@ impl CursorCore {
         };
         // Encoding may run Python code, so the lock is not held.
         let opening = (self.open)(py, &arguments)?;
-        let runtime = raised(py, process().runtime())?;
-        let fetching = Arc::new(opening(runtime));
+        let runtime = self.located.mode().waiting(py)?;
+        // It fetches ahead between calls.
+        runtime.attend();
+        let fetching = Arc::new(opening(runtime.handle()));
         let mut state = self.state();
         Ok(Some(Arc::clone(state.fetching.get_or_insert(fetching))))
     }
@@ -411,7 +412,7 @@ impl CursorBase {
     pub(crate) fn of_command(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
         let core = Arc::new(core.of_command());
         if mode == Mode::Blocking {
-            CursorCore::fetch(&core, py, 1, |py, _| Ok(py.None()))?.wait(py, raised(py, process().runtime())?)?;
+            CursorCore::fetch(&core, py, 1, |py, _| Ok(py.None()))?.wait(py, Mode::Blocking.waiting(py)?)?;
         }
         Self::object(py, mode, core)
     }
@@ -861,7 +862,7 @@ impl BlockingCursorBase {
         if let Some(document) = base.core.next_received(py) {
             return document;
         }
-        let runtime = raised(py, process().runtime())?;
+        let runtime = Mode::Blocking.waiting(py)?;
         let next = CursorCore::fetch(&base.core, py, 1, |py, core| {
             core.next_received(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
         })?;
@@ -871,7 +872,7 @@ impl BlockingCursorBase {
     /// Return the next document, or `None` if there is none now.
     fn try_next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, base) = (slf.py(), slf.as_super().get());
-        let runtime = raised(py, process().runtime())?;
+        let runtime = Mode::Blocking.waiting(py)?;
         let next =
             CursorCore::fetch(&base.core, py, 1, |py, core| core.next_received(py).unwrap_or_else(|| Ok(py.None())))?;
         next.wait(py, runtime)

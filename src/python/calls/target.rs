@@ -14,7 +14,8 @@ use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{InsertQueue, Submission, awaited};
-use crate::python::asyncio::call::{Call, Insert, Running, Startable, raised};
+use crate::python::asyncio::call::{Call, Insert, Running, Startable};
+use crate::python::asyncio::mode::Mode;
 use crate::python::calls::{
     CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, backpressure,
 };
@@ -24,7 +25,6 @@ use crate::python::convert::scope::{CodecRef, Overrides, Scope};
 use crate::python::event_store::{StoreSettings, pairs, saved};
 use crate::python::lifecycle::pooled::{Pooled, PooledClient};
 use crate::python::monitoring::event_context;
-use crate::runtime::process;
 
 /// The target of a call, before the call is made. Making the first call of a
 /// process makes the client.
@@ -92,6 +92,8 @@ impl<C: PooledClient> Target<C> {
 pub(crate) trait Located: Send + Sync {
     /// The host and the port of the server that answers its reads, if there is only one.
     fn server(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>>;
+    /// How its calls return their results.
+    fn mode(&self) -> Mode;
 }
 
 impl Located for Target<DriverClient> {
@@ -101,6 +103,10 @@ impl Located for Target<DriverClient> {
         // A closed client has no servers.
         Ok(client.ok().and_then(|client| client.reading_server(preference)))
     }
+
+    fn mode(&self) -> Mode {
+        self.pooled.mode
+    }
 }
 
 impl Located for AnyTarget {
@@ -108,6 +114,13 @@ impl Located for AnyTarget {
         match self {
             Self::Driver(target) => target.server(py),
             Self::DataApi(_) => Ok(None),
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        match self {
+            Self::Driver(target) => target.mode(),
+            Self::DataApi(target) => target.pooled.mode,
         }
     }
 }
@@ -206,7 +219,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
         events: &Bound<'_, PyAny>,
     ) -> PyResult<Call<Vec<Result<()>>>> {
         self.make(py, |py, context| {
-            let runtime = raised(py, process().runtime())?;
+            let runtime = self.pooled.mode.runtime(py)?;
             // For each event the id of its record, if its insert was enqueued, or why it was not.
             let mut outcomes = Vec::new();
             let mut calls = Vec::new();
@@ -305,6 +318,14 @@ impl PartialEq for Path {
 }
 
 impl Path {
+    /// How the client's calls return their results.
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Self::Driver(pooled) => pooled.mode,
+            Self::DataApi(pooled) => pooled.mode,
+        }
+    }
+
     /// The address of the pool, which identifies it.
     pub(crate) fn address(&self) -> usize {
         match self {
