@@ -679,12 +679,18 @@ pub async fn insert_many(
 mod tests {
     use super::*;
 
-    fn statement(kind: StatementKind, size: usize) -> Statement {
-        Statement { kind, document: bson::rawdoc! { "t": "x".repeat(size) }, retryable: true }
+    fn statements(each: &[(StatementKind, usize)]) -> Statements {
+        let mut statements = Statements::with_capacity(each.len());
+        for (kind, size) in each {
+            let document = bson::rawdoc! { "t": "x".repeat(*size) };
+            assert!(statements.push(*kind, true, |out| out.root_document(&document, None)).is_ok());
+        }
+        statements
     }
 
-    fn shape(statements: &[Statement<'_>], ordered: bool) -> Vec<(StatementKind, Vec<usize>)> {
-        batches(statements, ordered).into_iter().map(|batch| (batch.kind, batch.positions)).collect()
+    fn shape(statements: &Statements, ordered: bool) -> Vec<(StatementKind, Vec<usize>)> {
+        let statements = statements.get().unwrap_or_default();
+        batches(&statements, ordered).into_iter().map(|batch| (batch.kind, batch.positions)).collect()
     }
 
     #[test]
@@ -738,7 +744,7 @@ mod tests {
             command.ok().and_then(|command| Document::try_from(&command).ok()),
             Some(doc! { "insert": "c", "ordered": true, "documents": expected })
         );
-        let empty = with_array(&RawDocumentBuf::new(), "ops", [].iter());
+        let empty = with_array(&RawDocumentBuf::new(), "ops", std::iter::empty());
         assert_eq!(empty.ok(), Some(bson::rawdoc! { "ops": [] }));
     }
 
