@@ -27,3 +27,4 @@ mod redact;
 mod runtime;
 mod secret;
 mod store;
+mod tls;
