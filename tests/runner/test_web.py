@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bson.errors import InvalidDocument
 from connect.client import ClientError
 from connect.eaas.core.decorators import router, variables, web_app
 from connect.eaas.core.extension import WebApplicationBase
@@ -112,6 +114,9 @@ RAISED: dict[str, Exception] = {
     "client": ClientError(status_code=422, error_code="VAL_001", errors=["of the endpoint"]),
     "other": ValueError("of the endpoint"),
     "not implemented": NotImplementedError("of the endpoint"),
+    "object": InvalidDocument("cannot encode object of type: <class 'object'>"),
+    "overflow": OverflowError("of the endpoint"),
+    "unicode": UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range(128)"),
 }
 
 CONFIG = {
@@ -292,6 +297,33 @@ def test_errors_of_the_endpoint_are_not_changed(client: WebAppTestClient) -> Non
         client.get("/api/raises/not implemented", config=CONFIG)
 
 
+@STYLES
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (2**70, "an integer exceeds 64 bits"),
+        ("\ud800", "a text is not valid Unicode"),
+        ({"a\0b": 1}, "a key is not valid"),
+    ],
+    ids=["integer", "text", "key"],
+)
+def test_json_that_bson_cannot_represent_is_the_caller_s_error(
+    client: WebAppTestClient, value: Any, named: str, style: str
+) -> None:
+    # With escapes: the test client cannot send the text otherwise.
+    content, headers = json.dumps({"value": value}), {"Content-Type": "application/json"}
+    response = client.post(f"/api/{style}/orders", content=content, headers=headers, config=CONFIG)
+    assert response.status_code == 400
+    assert response.json()["error_code"] == "MONGODB_VALIDATION"
+    assert named in response.text
+
+
+@pytest.mark.parametrize("error", ["object", "overflow", "unicode"])
+def test_other_errors_of_these_types_are_not_changed(client: WebAppTestClient, error: str) -> None:
+    with pytest.raises(type(RAISED[error])):
+        client.get(f"/api/raises/{error}", config=CONFIG)
+
+
 def with_code(code: int) -> errors.OperationFailure:
     return errors.OperationFailure("host.internal: a document", code)
 
@@ -388,6 +420,13 @@ def test_a_dependency_that_is_not_called_says_what_to_write(client: WebAppTestCl
 def test_an_invalid_path_is_an_error_where_it_is_written(module: Any, name: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="path must be 'driver' or 'data_api'"):
         getattr(module, name)(path="http")
+
+
+@pytest.mark.parametrize("module", [asynchronous, synchronous])
+@pytest.mark.parametrize("name", ["collection", "database"])
+def test_a_name_is_a_text(module: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"the name of a {name} must be a str, not int"):
+        getattr(module, name)(1)
 
 
 def test_the_variables_are_those_of_the_application() -> None:
