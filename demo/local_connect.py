@@ -145,7 +145,8 @@ class LocalConnect:
         await self.connected(kind="webapp")
         content = "" if json_content is None else base64.encodebytes(json.dumps(json_content).encode()).decode()
         correlation_id = next(self._correlation_ids)
-        response = self._web_responses[correlation_id] = asyncio.get_running_loop().create_future()
+        response: asyncio.Future[WebResponse] = asyncio.get_running_loop().create_future()
+        self._web_responses[correlation_id] = response
         options = {
             "correlation_id": correlation_id,
             "reply_to": "local",
