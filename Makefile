@@ -138,7 +138,7 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict python/connect demo tests scripts
-	$(BIN)/python -m mypy.stubtest --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
 
 .PHONY: build
 build: $(VENV)/.ready ## A release wheel, into dist/
