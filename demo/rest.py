@@ -45,11 +45,13 @@ class Collections:
     hidden: frozenset[str] = frozenset()
     """Top-level fields that lists leave out."""
     refused: frozenset[str] = frozenset()
-    """Fields that cannot be filtered by."""
+    """Fields that cannot be filtered and ordered by."""
+    current: web.Request | None = None
+    """The request that is being answered."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request for a collection or an object."""
-        path = request.match_info["path"]
+        self.current, path = request, request.match_info["path"]
         self.requests.append(f"{path}?{unquote(request.query_string)}")
         if self.before is not None:
             response = await self.before(path, len(self.requests))
@@ -77,6 +79,8 @@ class Collections:
                     parameters[name] = value
                 elif match := re.fullmatch(r"ordering\((.*)\)", term):
                     ordering += match[1].split(",")
+                    if self.refused.intersection(ordering):
+                        raise RqlError(term)
                 elif term:
                     tests.append(self._test(term))
             limit, offset = int(parameters["limit"]), int(parameters["offset"])

@@ -64,6 +64,8 @@ class AsyncBackfill:
         self._by = plan.kind.created[0]
         self._each = plan.fetch == "each"
         self._has_read = False
+        self._is_claimed = False
+        self._from: datetime.datetime | None = None
         self._edge: set[Any] = set()
 
     async def run(self) -> BackfillProgress:
@@ -82,8 +84,7 @@ class AsyncBackfill:
         except BackfillError as error:
             await self._end("failed", str(error))
             raise
-        if not self._plan.dry_run:
-            await self._end(self._now.state)
+        await self._end(self._now.state)
         self._now.note = ""
         self._tell()
         return self._now
@@ -91,14 +92,12 @@ class AsyncBackfill:
     async def _begin(self) -> datetime.datetime | None:
         """Claim the checkpoint; return where to begin, or `None` if there is nothing to read."""
         plan, now = self._plan, self._now
-        low = plan.since
+        low = self._from = plan.since
         known = await self._try(self._checkpoints.find_one, {"_id": self._checkpoint_id})
-        if plan.resume and known and known.get("position"):
-            low = common.in_utc(known["position"])
-            now.resumed = True
-            if known.get("state") == "finished":
-                low -= common.OVERLAP
-                low = low if plan.since is None else max(low, plan.since)
+        done = common.done_before(known, plan.since) if plan.resume else None
+        if known and done is not None:
+            low, now.resumed = done, True
+            self._from = common.in_utc(known["since"]) if known["since"] else None
         if low is not None and low >= plan.until:
             now.total, now.position = 0, low
             return None
@@ -166,25 +165,44 @@ class AsyncBackfill:
     async def _tied(self, low: datetime.datetime, end: datetime.datetime, found: set[Any]) -> None:
         """Read objects that were created at the same time, more than a page of them.
 
-        Nothing orders them, so they are read until all are found. `found` are the ids of the first page.
+        They are ordered by their ids if Connect does so, and else read until all are found.
+        `found` are the ids of the first page.
         """
-        for _ in range(common.TIED_PASSES):
+        order = f"{self._by},id"
+        passes = 0
+        while True:
             before, offset = len(found), 0
-            while True:
-                rows, total = await self._list(low, end, offset=offset)
-                await self._save([row for row in rows if row.get("id") not in found])
-                found |= {row.get("id") for row in rows}
-                offset += len(rows)
-                if not rows or (offset >= total if total is not None else len(rows) < PAGE):
-                    break
-            if len(found) == before or (total is not None and len(found) >= total):
+            try:
+                while True:
+                    rows, total = await self._list(low, end, offset=offset, order=order)
+                    await self._save([row for row in rows if row.get("id") not in found])
+                    found |= {row.get("id") for row in rows}
+                    offset += len(rows)
+                    if not rows or (offset >= total if total is not None else len(rows) < PAGE):
+                        break
+            except RefusedError:
+                if order == self._by:
+                    raise
+                order = self._by
+                continue
+            passes += 1
+            if len(found) == before if total is None else len(found) >= total:
                 return
+            if passes == common.TIED_PASSES:
+                raise BackfillError(f"Connect does not return all {total} objects created at {low.isoformat()}")
 
     async def _list(
-        self, low: datetime.datetime | None, end: datetime.datetime, *, limit: int = PAGE, offset: int = 0
+        self,
+        low: datetime.datetime | None,
+        end: datetime.datetime,
+        *,
+        limit: int = PAGE,
+        offset: int = 0,
+        order: str | None = None,
     ) -> tuple[list[dict[str, Any]], int | None]:
         """Return a page of what was created from `low` to before `end`, and the number of all that was."""
-        rows, headers = await self._get(self._plan.query(self._by, low, end, limit, offset), list)
+        url = self._plan.query(self._by, low, end, order or self._by)
+        rows, headers = await self._get(f"{url}&limit={limit}&offset={offset}", list)
         return rows, common.total_of(headers)
 
     async def _get(self, url: str, expected: type) -> tuple[Any, Any]:
@@ -281,13 +299,14 @@ class AsyncBackfill:
             "selection": self._plan.selection(),
             "run": now.run,
             "state": "running",
-            "since": now.since,
+            "since": self._from,
             "until": now.until,
             "position": now.position,
             "started_at": datetime.datetime.now(datetime.timezone.utc),
         }
         update = {"$set": fields, "$unset": {"error": ""}}
         await self._try(self._checkpoints.update_one, {"_id": self._checkpoint_id}, update, upsert=True)
+        self._is_claimed = True
 
     async def _at(self, position: datetime.datetime) -> None:
         """Record that everything created before a time is stored."""
@@ -307,7 +326,7 @@ class AsyncBackfill:
 
     async def _end(self, state: str, error: str | None = None) -> None:
         """Record how the run has ended, if its checkpoint is still its own."""
-        if self._plan.dry_run or self._now.position is None:
+        if not self._is_claimed:
             return
         try:
             await self._checkpoint({"state": state} | ({"error": error} if error else {}))

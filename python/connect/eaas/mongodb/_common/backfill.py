@@ -48,8 +48,8 @@ FIRST_RETRIES: Final = 3
 """The same before anything was read: what fails then is likely to be misconfigured."""
 
 MAX_DELAY_SECONDS: Final = 60.0
-TIED_PASSES: Final = 10
-"""How often objects created at the same time are read until nothing new is found."""
+TIED_PASSES: Final = 50
+"""How often objects created at the same time are read until all are found."""
 
 CREATED: Final = ("events.created.at", "created", "created.at", "created_at")
 """Where Connect's objects have the time of their creation, and the names that its filters have for it."""
@@ -303,8 +303,8 @@ class Plan:
             one_of("status", plan.status, statuses_of(known) or plan.status)
         return plan
 
-    def query(self, by: str, low: datetime.datetime | None, end: datetime.datetime, limit: int, offset: int) -> str:
-        """Return the path and the query of a page of what was created from `low` to before `end`."""
+    def query(self, by: str, low: datetime.datetime | None, end: datetime.datetime, order: str) -> str:
+        """Return the path and the query of what was created from `low` to before `end`."""
         from connect.client import R
 
         conditions = R().n(by).lt(rql_time(end))
@@ -315,7 +315,7 @@ class Plan:
                 conditions &= R().n(getattr(self.kind, name)).oneof(values)
         if self.rql:
             conditions &= R(_expr=self.rql)
-        return f"{self.kind.path}?{conditions}&ordering({by})&limit={limit}&offset={offset}"
+        return f"{self.kind.path}?{conditions}&ordering({order})"
 
     def checkpoint_id(self, client: Any) -> str:
         """Return the `_id` of the checkpoint: the same for the same selection of the same account."""
@@ -329,7 +329,6 @@ class Plan:
         """Return what identifies the objects, for the checkpoint."""
         return {
             "kind": self.kind.name,
-            "since": self.since.isoformat() if self.since else None,
             "status": list(self.status),
             "product": list(self.product),
             "marketplace": list(self.marketplace),
@@ -347,6 +346,19 @@ def statuses_of(kind: Kind) -> list[str]:
         if pattern.fullmatch(event_type.name):
             known |= dict.fromkeys(event_type.statuses)
     return list(known)
+
+
+def done_before(checkpoint: Mapping[str, Any] | None, since: datetime.datetime | None) -> datetime.datetime | None:
+    """Return the creation time before which everything from `since` on is stored, or `None` if nothing is."""
+    if not checkpoint or not checkpoint.get("position"):
+        return None
+    begun = checkpoint.get("since")
+    if begun is not None and (since is None or since < in_utc(begun)):
+        return None
+    position = in_utc(checkpoint["position"])
+    if checkpoint.get("state") == "finished":
+        position -= OVERLAP
+    return position if since is None or since < position else None
 
 
 def new_run() -> str:

@@ -335,8 +335,8 @@ class EventStore(common.Store):
             product: the products to read, one or several.
             marketplace: the marketplaces to read, one or several.
             rql: another condition, such as `eq(asset.connection.type,production)`.
-            resume: whether to continue an earlier run with the same conditions and `since`; after
-                one that has finished, to read what was created since its end.
+            resume: whether to continue an earlier run with the same conditions; after one that
+                has finished, to read what was created since its end.
             dry_run: whether to count the objects, and store nothing.
             fetch: `list` stores objects as Connect lists them; `each` fetches each object by
                 itself, as the runner does; `auto` does so if the two differ.

@@ -28,13 +28,15 @@ DEFAULT_ENDPOINT: Final = "https://api.connect.cloudblue.com/public/v1"
 
 @click.command(short_help="Store what Connect already has.")
 @click.argument("kinds", nargs=-1, required=True, metavar="KIND...")
-@click.option("--since", type=MOMENT, metavar="TIME", help="First creation time: 2024-01-31T12:00:00Z, or 90d ago.")
+@click.option(
+    "--since", type=MOMENT, metavar="TIME", help="First creation time: 2024-01-31T12:00:00Z, or 90d (days ago)."
+)
 @click.option("--until", type=MOMENT, metavar="TIME", help="Creation time to stop before. Default: the present.")
 @click.option("--status", multiple=True, metavar="STATUS", help="Status or state. Repeatable.")
 @click.option("--product", multiple=True, metavar="ID", help="Product, PRD-... Repeatable.")
 @click.option("--marketplace", multiple=True, metavar="ID", help="Marketplace, MP-... Repeatable.")
 @click.option("--filter", "rql", metavar="RQL", help="Another condition: 'eq(asset.connection.type,production)'.")
-@click.option("--resume", is_flag=True, help="Continue an earlier run with the same options, or what is new since.")
+@click.option("--resume", is_flag=True, help="Continue an earlier run with the same filters, or read what is new.")
 @click.option("--dry-run", is_flag=True, help="Count the objects and store nothing.")
 @click.option(
     "--fetch",
