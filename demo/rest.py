@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import operator
 import random
@@ -155,7 +156,13 @@ def at(row: Any, path: str) -> Any:
 
 def comparable(value: Any) -> Any:
     """Return a time for its text, and any other value as it is."""
-    if isinstance(value, str) and len(value) >= 19 and value[4] == value[7] == "-" and value[10] == "T":
+    return of_text(value) if isinstance(value, str) else value
+
+
+@functools.lru_cache(maxsize=100_000)
+def of_text(value: str) -> Any:
+    """Return a time, or the text if it is none."""
+    if len(value) >= 19 and value[4] == value[7] == "-" and value[10] == "T":
         try:
             time = datetime.fromisoformat(value.replace("Z", "+00:00"))
         except ValueError:

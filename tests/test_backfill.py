@@ -13,20 +13,25 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from click.testing import CliRunner
 from connect.client import AsyncConnectClient, ConnectClient
 from connect.eaas.mongodb import AsyncEventStore, EventStore
 from connect.eaas.mongodb._common import backfill as common
 from connect.eaas.mongodb.backfill import KINDS, BackfillError, BackfillProgress
+from connect.eaas.mongodb.cli import main
 
+from demo.job import alive
 from demo.local_connect import LocalConnect, local_connect
 from demo.purchase_requests import purchase_requests
 from demo.rest import Collections, Row, failure
+from demo.runner import ROOT, RUNNER_ENVIRONMENT, cextrun
 from tests.test_cli import COMMAND
 
 KEY = "ApiKey SU-000-000-001:a-secret-of-the-key"
@@ -214,13 +219,18 @@ async def test_what_changes_while_it_is_read_shifts_nothing(
     rows = connect.collections.rows["requests"] = requests(3000)
     for row in rows:
         row["status"] = "pending"
-    lasting, added = ids(rows[1::3]), []
+    early, lasting, late, added = rows[::3], rows[1::3], rows[2::3], []
+    first = rows[0]
 
     async def before(path: str, number: int) -> None:
         # With each request, some of what was read and of what was not leave the selection, and old ones come.
-        for row in rows[::3][number * 40 : number * 40 + 40] + rows[2::3][-number * 20 : -number * 20 + 20]:
+        for row in early[number * 40 : number * 40 + 40] + late[-number * 20 : -number * 20 + 20]:
             row["status"] = "approved"
-        old = {**rows[1], "id": f"PR-0000-0000-0000-{number:03}", "created": rows[0]["created"]}
+        old = {
+            **first,
+            "status": "pending",
+            "id": f"PR-0000-0000-0000-{number:03}",
+        }
         added.append(old)
         rows.insert(0, old)
 
@@ -228,7 +238,7 @@ async def test_what_changes_while_it_is_read_shifts_nothing(
     result = await store.backfill(client_of(connect), "requests", status="pending", fetch="list")
     assert result.state == "finished"
     assert len(added) > 5
-    assert set(lasting) <= set(stored_ids(reader))
+    assert set(ids(lasting)) <= set(stored_ids(reader))
     assert result.stored == reader.count_documents({})
 
 
@@ -432,13 +442,18 @@ async def test_resume_reads_what_is_new_and_what_was_not_asked_for_before(
     async def resume(since: datetime.datetime | None, until: datetime.datetime | None) -> BackfillProgress:
         return await store.backfill(client_of(connect), "requests", since=since, until=until, resume=True)
 
+    def between(since: datetime.datetime, until: datetime.datetime) -> int:
+        return sum(since.isoformat() <= row["created"] < until.isoformat() for row in rows)
+
     first = await resume(FIRST + day / 4, FIRST + day / 3)
-    assert (first.resumed, first.stored, first.duplicates) == (False, 118, 0)
-    later = await resume(FIRST + day / 4, FIRST + day / 2)
+    assert (first.resumed, first.stored) == (False, between(FIRST + day / 4, FIRST + day / 3))
+    later = await resume(FIRST + day / 4, FIRST + day / 2.5)
     # Five minutes are read again.
-    assert (later.resumed, later.stored, later.duplicates) == (True, 118, 5)
+    assert later.resumed
+    assert later.stored == between(FIRST + day / 3, FIRST + day / 2.5)
+    assert later.duplicates == between(FIRST + day / 3 - common.OVERLAP, FIRST + day / 3)
     moved = await resume(FIRST + day / 3.5, None)
-    assert (moved.resumed, moved.stored + moved.duplicates) == (True, 600 - 709 + 118 + 5 + 5)
+    assert (moved.resumed, moved.stored) == (True, between(FIRST + day / 2.5, FIRST + day))
     earlier = await resume(None, None)
     assert (earlier.resumed, earlier.read) == (False, 600)
     assert stored_ids(reader) == ids(rows)
@@ -494,6 +509,60 @@ async def test_the_client_must_fit_the_store(store: AsyncEventStore, config: dic
         await store.backfill(ConnectClient(KEY), "requests")
     with pytest.raises(TypeError, match="must be an ConnectClient, not AsyncConnectClient"):
         EventStore.from_config(config).backfill(AsyncConnectClient(KEY), "requests")
+
+
+# The schedule.
+
+
+@pytest.mark.skipif(
+    not (RUNNER_ENVIRONMENT / "bin" / "cextrun").exists(), reason="the runner's environment is not set up"
+)
+async def test_a_schedule_backfills_in_the_real_runner(tmp_path: Path, config: dict[str, str], reader: Any) -> None:
+    metadata = tmp_path / "scheduled_backfill-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: scheduled-backfill\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[connect.eaas.ext]\neventsapp = scheduled_backfill:EventsApplication\n")
+    variables = {name: config[name] for name in ("DB", "DB_HOST", "DRIVER_COLLECTION")}
+    async with local_connect(variables, tmp_path) as connect:
+        rows = connect.collections.rows["requests"] = requests(700)
+        for row in rows:
+            row["status"] = "pending"
+        approved = connect.collections.rows["requests"][::70]
+        for row in approved:
+            row["status"] = "approved"
+        path = f"{tmp_path}:{ROOT / 'tests' / 'runner'}"
+        with cextrun(connect, tmp_path, environment={"PYTHONPATH": path}) as runner:
+
+            async def run(task_id: str, method: str, parameter: Any = None) -> dict[str, Any]:
+                schedule = {"id": f"EFS-{task_id}", "method": method, "parameter": parameter, "status": "enabled"}
+                task = await alive(
+                    connect.send_task(task_id, schedule, "scheduled_execution", category="scheduled"), runner
+                )
+                return await alive(task.result, runner)  # type: ignore[no-any-return]
+
+            # Both are clients that the runner has made, with its own settings.
+            assert (await run("TQ-1", "backfill_blocking"))["result"] == "success"
+            assert stored_ids(reader) == ids(approved)
+            assert (await run("TQ-2", "backfill", {"since": "2024-01-01T00:00:00Z"}))["result"] == "success"
+            assert stored_ids(reader) == ids(rows)
+            # What is delivered now is known.
+            delivered = await alive(connect.send_task("TQ-3", rows[1]), runner)
+            assert (await alive(delivered.result, runner))["result"] == "success"
+            assert reader.count_documents({}) == 700
+            before = len(connect.collections.requests)
+            again = {"kinds": "requests", "since": "2024-01-01T00:00:00Z"}
+            assert (await run("TQ-4", "backfill", again))["result"] == "success"
+            assert len(connect.collections.requests) - before < 10
+            for parameter, says in (
+                ({"kinds": ["invoices"]}, "unknown kind invoices"),
+                ({"kind": "requests"}, "unknown in the schedule's parameter: kind; known are kinds, since"),
+                ({"since": "2024-01-01"}, "since must be a datetime with a time zone"),
+                ({"since": "yesterday"}, "since in the schedule's parameter must be like 2024-01-31T00:00:00Z"),
+                (["requests"], "the schedule's parameter must be an object"),
+            ):
+                output = await run(f"TQ-{says[:20]}", "backfill", parameter)
+                assert (output["result"], says in output["message"]) == ("fail", True), output
+            runner.kill()
 
 
 # The command.
@@ -612,7 +681,7 @@ async def test_the_command_prints_lines_elsewhere(connect: LocalConnect, config:
     assert status == 0
     assert out.splitlines() == [
         "requests: 600 objects created since 2024-01-01T00:00:00Z would be read",
-        "usage-files: 0 objects created would be read",
+        "usage-files: 0 objects would be read",
     ]
     assert reader.count_documents({}) == 0
     status, out, err = await run([*command, "--path", "driver"], environment(connect, config))
@@ -660,22 +729,28 @@ async def test_a_failed_command_says_how_to_continue(connect: LocalConnect, conf
         (["requests"], {"CONNECT_API_KEY": ""}, "the variable CONNECT_API_KEY is not set"),
         (["requests"], {"CONNECT_API_KEY": "ApiKey SU-1:hunter2\u00fc"}, "contains characters that no key has"),
         (["requests", "--endpoint", "connect.example"], {}, "must be a URL"),
-        (["requests"], {"DB": ""}, "DB is missing"),
+        (["requests"], {"DB": ""}, "DB is empty"),
         (["requests", "--env-file", "/nowhere"], {}, "the file /nowhere cannot be read"),
         ([], {}, "Missing argument 'KIND...'"),
     ],
     ids=lambda value: "-".join(value) if not isinstance(value, str) else "",
 )
-async def test_what_is_misconfigured_is_one_line_and_status_2(
+def test_what_is_misconfigured_is_one_line_and_status_2(
     arguments: list[str], variables: dict[str, str], says: str, config: dict[str, str]
 ) -> None:
-    known = {**os.environ, **config, "CONNECT_API_KEY": KEY, **variables}
-    known.pop("API_KEY")
-    status, out, err = await run([*COMMAND, "backfill", *arguments], known)
-    assert (status, out) == (2, "")
-    assert len(err.splitlines()) == 1
-    assert says in err
-    assert "hunter2" not in err
+    known = {**config, "API_KEY": None, "CONNECT_API_KEY": KEY, **variables}
+    ended = CliRunner().invoke(main, ["backfill", *arguments], env=known)
+    assert ended.exit_code == 2
+    assert len(ended.output.splitlines()) == 1
+    assert says in ended.output
+    assert "hunter2" not in ended.output
+
+
+def test_a_missing_client_is_named(monkeypatch: pytest.MonkeyPatch, config: dict[str, str]) -> None:
+    monkeypatch.setitem(sys.modules, "connect.client", None)
+    ended = CliRunner().invoke(main, ["backfill", "requests"], env={**config, "CONNECT_API_KEY": KEY})
+    assert ended.exit_code == 2
+    assert "pip install 'connect-eaas-mongodb[backfill]'" in ended.output
 
 
 def test_times_are_read_with_their_precision() -> None:

@@ -145,9 +145,9 @@ def _stopping() -> Iterator[_Stopped]:
 def _summary(result: BackfillProgress, until: datetime.datetime | None) -> str:
     if result.state == "dry run":
         count = "an unknown number of" if result.total is None else f"{result.total:,}"
-        start = f"created since {_time(result.position)}" if result.position else "created"
-        end = f" and before {_time(result.until)}" if until else ""
-        return f"{result.kind}: {count} objects {start}{end} would be read"
+        start = f" created since {_time(result.position)}" if result.total else ""
+        end = f" and before {_time(result.until)}" if result.total and until else ""
+        return f"{result.kind}: {count} objects{start}{end} would be read"
     counts = [f"{result.read:,} objects read", f"{result.stored:,} stored", f"{result.duplicates:,} already stored"]
     if result.dead_letters:
         counts.append(f"{result.dead_letters:,} kept as dead letters")

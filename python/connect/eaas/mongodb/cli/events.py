@@ -372,8 +372,8 @@ def _reading(command: str) -> Iterator[None]:
     except PyMongoError as error:
         fail_midway(f"events {command}: {_reason(error)}")
     except BrokenPipeError:
-        # The reader, such as `head`, has read enough.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        # The reader, such as `head`, has read enough. What is left in buffers goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 
