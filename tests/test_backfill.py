@@ -445,6 +445,9 @@ async def test_resume_reads_what_is_new_and_what_was_not_asked_for_before(
     def between(since: datetime.datetime, until: datetime.datetime) -> int:
         return sum(since.isoformat() <= row["created"] < until.isoformat() for row in rows)
 
+    # What is before the first object takes no requests.
+    none = await store.backfill(client_of(connect), "requests", since=FIRST - 9999 * day, until=FIRST + day / 1000)
+    assert (none.stored, len(connect.collections.requests)) == (2, 3)
     first = await resume(FIRST + day / 4, FIRST + day / 3)
     assert (first.resumed, first.stored) == (False, between(FIRST + day / 4, FIRST + day / 3))
     later = await resume(FIRST + day / 4, FIRST + day / 2.5)

@@ -434,6 +434,16 @@ def created_in_order(rows: list[dict[str, Any]], plan: Plan, by: str) -> list[Cr
     return times
 
 
+def ids_of(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the ids of the objects that have one."""
+    return {row["id"] for row in rows if isinstance(row.get("id"), str)}
+
+
+def without(rows: list[dict[str, Any]], seen: set[str]) -> list[dict[str, Any]]:
+    """Return the objects whose ids have not been seen."""
+    return [row for row in rows if not isinstance(row.get("id"), str) or row["id"] not in seen]
+
+
 def next_width(width: datetime.timedelta, count: int) -> datetime.timedelta:
     """Return the width of the next window: the wider, the fewer objects the last one had."""
     if count < PAGE // 2:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from connect.eaas.mongodb._common import backfill as common
 from connect.eaas.mongodb._common.backfill import (
@@ -67,7 +68,7 @@ class Backfill:
         self._has_read = False
         self._is_claimed = False
         self._from: datetime.datetime | None = None
-        self._edge: set[Any] = set()
+        self._edge: set[str] = set()
 
     def run(self) -> BackfillProgress:
         """Run the backfill.
@@ -106,10 +107,10 @@ class Backfill:
         if not rows:
             now.total, now.position = 0, plan.until
             low = None
-        elif low is None:
-            low = common.created_in_order(rows, plan, self._by)[0].at
-        if low is not None:
-            now.position = low
+        else:
+            # Nothing is there to read before the first object.
+            first = common.created_in_order(rows, plan, self._by)[0].at
+            now.position = low = first if low is None else max(low, first)
         if not plan.dry_run:
             self._claim()
             self._tell()
@@ -146,16 +147,16 @@ class Backfill:
             if not rows:
                 break
             created = common.created_in_order(rows, self._plan, self._by)
-            self._save([row for row in rows if row.get("id") not in self._edge])
+            self._save(common.without(rows, self._edge))
             if len(rows) >= total if total is not None else len(rows) < PAGE:
                 break
             last, tick = max(created)
             if last > low:
                 # The next page begins with those created at the same time as the last one of this page.
-                self._edge = {row.get("id") for row, one in zip(rows, created, strict=True) if one.at >= last}
+                self._edge = common.ids_of(row for row, one in zip(rows, created, strict=True) if one.at >= last)
                 low = last
             elif last + tick > low:
-                self._tied(low, last + tick, {row.get("id") for row in rows})
+                self._tied(low, last + tick, common.ids_of(rows))
                 self._edge = set()
                 low = last + tick
             else:
@@ -163,7 +164,7 @@ class Backfill:
             self._at(low)
         return max(low, end), size or 0
 
-    def _tied(self, low: datetime.datetime, end: datetime.datetime, found: set[Any]) -> None:
+    def _tied(self, low: datetime.datetime, end: datetime.datetime, found: set[str]) -> None:
         """Read objects that were created at the same time, more than a page of them.
 
         They are ordered by their ids if Connect does so, and else read until all are found.
@@ -176,8 +177,8 @@ class Backfill:
             try:
                 while True:
                     rows, total = self._list(low, end, offset=offset, order=order)
-                    self._save([row for row in rows if row.get("id") not in found])
-                    found |= {row.get("id") for row in rows}
+                    self._save(common.without(rows, found))
+                    found |= common.ids_of(rows)
                     offset += len(rows)
                     if not rows or (offset >= total if total is not None else len(rows) < PAGE):
                         break
@@ -290,7 +291,8 @@ class Backfill:
         """Fetch an object by its id, as the runner does; return `None` if it was deleted."""
         if not isinstance(row.get("id"), str):
             return row
-        body: dict[str, Any] | None = (self._get(f"{self._plan.kind.path}/{row['id']}", dict))[0]
+        url = f"{self._plan.kind.path}/{quote(row['id'], safe='')}"
+        body: dict[str, Any] | None = (self._get(url, dict))[0]
         return body
 
     def _claim(self) -> None:
