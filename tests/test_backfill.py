@@ -508,9 +508,9 @@ async def test_arguments_are_checked(options: dict[str, Any], says: str, store: 
 
 
 async def test_the_client_must_fit_the_store(store: AsyncEventStore, config: dict[str, str]) -> None:
-    with pytest.raises(TypeError, match="must be an AsyncConnectClient, not ConnectClient"):
+    with pytest.raises(TypeError, match="class must be AsyncConnectClient, not ConnectClient"):
         await store.backfill(ConnectClient(KEY), "requests")
-    with pytest.raises(TypeError, match="must be an ConnectClient, not AsyncConnectClient"):
+    with pytest.raises(TypeError, match="class must be ConnectClient, not AsyncConnectClient"):
         EventStore.from_config(config).backfill(AsyncConnectClient(KEY), "requests")
 
 

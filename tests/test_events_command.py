@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from connect.eaas.mongodb.cli import main
 from connect.eaas.mongodb.cli.events import Difference, differences
 
 from demo.purchase_requests import purchase_requests, sample
+from tests.test_cli import COMMAND
 
 PURCHASE = "asset_purchase_request_processing"
 PATHS = ["driver", "http"]
@@ -229,6 +232,19 @@ def test_bad_input_is_one_line_and_status_2(
     assert result.exit_code == 2
     assert says in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_reader_may_end_before_the_export(config: dict[str, str]) -> None:
+    EventStore.from_config(config).save_many((PURCHASE, request) for request in purchase_requests(100))
+    with subprocess.Popen(
+        [*COMMAND, "events", "export"], env={**os.environ, **config}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(8) == b'{"_id": '
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_a_mongodb_that_is_not_there_is_one_line_and_status_1(config: dict[str, str]) -> None:

@@ -52,7 +52,7 @@ class AsyncBackfill:
         from connect.client import AsyncConnectClient
 
         if not isinstance(client, AsyncConnectClient):
-            raise TypeError(f"the client must be an AsyncConnectClient, not {type(client).__name__}")
+            raise TypeError(f"the client's class must be AsyncConnectClient, not {type(client).__name__}")
         self._store = store
         self._client: Any = common.without_retries(client)
         self._plan = plan

@@ -53,7 +53,7 @@ class Backfill:
         from connect.client import ConnectClient
 
         if not isinstance(client, ConnectClient):
-            raise TypeError(f"the client must be an ConnectClient, not {type(client).__name__}")
+            raise TypeError(f"the client's class must be ConnectClient, not {type(client).__name__}")
         self._store = store
         self._client: Any = common.without_retries(client)
         self._plan = plan
