@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import datetime
 import email.utils
+import gc
 import inspect
 import json
+import math
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -463,6 +466,48 @@ async def test_resume_reads_what_is_new_and_what_was_not_asked_for_before(
     # Another account has a checkpoint of its own.
     other = AsyncConnectClient("ApiKey SU-000-000-002:other", endpoint=connect.http_url)
     assert not (await store.backfill(other, "requests", resume=True)).resumed
+
+
+class Source(AsyncConnectClient):  # type: ignore[misc]
+    """A client that makes up its objects, one each minute, without a server."""
+
+    count = 10_000
+
+    async def get(self, url: str, **options: Any) -> list[Row]:
+        def number(condition: str, missing: int) -> int:
+            match = re.search(rf"{condition}\(created,([^)]*)Z\)", url)
+            if match is None:
+                return missing
+            time = datetime.datetime.fromisoformat(match[1]).replace(tzinfo=datetime.timezone.utc)
+            return min(max(math.ceil((time - FIRST).total_seconds() / 60), 0), self.count)
+
+        low, end = number("ge", 0), number("lt", self.count)
+        limit = re.search(r"limit=(\d+)", url)
+        assert limit is not None
+        rows = [
+            {"id": f"PR-{place:06}", "created": (FIRST + datetime.timedelta(minutes=place)).isoformat()}
+            for place in range(low, min(end, low + int(limit[1])))
+        ]
+        self.response = web.Response(headers={"Content-Range": f"items 0-{max(len(rows) - 1, 0)}/{end - low}"})
+        return rows
+
+
+async def test_memory_does_not_grow_with_what_is_read(store: AsyncEventStore, reader: Any) -> None:
+    sizes: list[int] = []
+
+    def progress(now: BackfillProgress) -> None:
+        gc.collect()
+        sizes.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    try:
+        result = await store.backfill(Source(KEY), "requests", fetch="list", progress=progress)
+    finally:
+        tracemalloc.stop()
+    assert (result.stored, len(sizes) > 20) == (10_000, True)
+    # A page of these objects takes some 200 kB.
+    assert max(sizes[5:]) - sizes[4] < 100_000
+    assert reader.count_documents({}) == 10_000
 
 
 async def test_a_second_run_takes_over(connect: LocalConnect, store: AsyncEventStore) -> None:
