@@ -72,6 +72,8 @@ class StoredEvent:
     """The object's id, if it has one."""
     deviations: tuple[Deviation, ...] = ()
     """How the object differs from its model: at most 50 deviations."""
+    backfill: str | None = None
+    """The run of the backfill that stored the object, if it was not delivered as an event."""
 
     @property
     def event(self) -> Model:
@@ -106,6 +108,7 @@ class StoredEvent:
             deviations=tuple(
                 Deviation(one["path"], one["expected"], one["actual"]) for one in known.get("deviations", ())
             ),
+            backfill=known.get("backfill"),
         )
 
 
