@@ -27,3 +27,7 @@ mod redact;
 mod runtime;
 mod secret;
 mod store;
+
+#[cfg(all(unix, not(target_env = "musl")))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

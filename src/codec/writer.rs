@@ -189,6 +189,11 @@ impl BsonWriter {
         self.set_length(mark);
     }
 
+    /// Begins an embedded document whose bytes, from its length on, are written next.
+    pub fn embedded(&mut self, key: Key<'_>) {
+        self.key(ElementType::EmbeddedDocument as u8, key);
+    }
+
     /// Writes the elements of a document without its length and terminator.
     ///
     /// # Errors
