@@ -24,6 +24,7 @@ import jwt
 import pytest
 import trustme
 
+from tests.faults import LOSSES, every, faulty
 from tests.gateways import Gateway, at_once, create_key, gateway, trusting, until
 from tests.servers import Server, free_port, secantusdb, with_options
 from tests.wiretap import wiretap
@@ -316,6 +317,24 @@ def test_concurrent_inserts_are_one_command_and_each_has_its_result(
         assert sum(len(command["documents"]) for command in commands) == 41
         assert len(commands) < 12
         assert [len(command["documents"]) for command in commands if "comment" in command] == [1]
+
+
+@pytest.mark.parametrize("action", ["findOne", "find", "aggregate"])
+def test_a_read_whose_answer_is_lost_is_retried_once(mongodb_port: int, tmp_path: Path, action: str) -> None:
+    key = create_key(tmp_path, "k")
+    command = "aggregate" if action == "aggregate" else "find"
+    body = TARGET | ({"pipeline": [{"$match": {"a": 1}}]} if action == "aggregate" else {"filter": {"a": 1}})
+    plan = every(2, LOSSES, 7, command)
+    with (
+        faulty(mongodb_port, plan) as proxy,
+        gateway(tmp_path, configured(proxy.uri)) as running,
+        running.client(key) as client,
+    ):
+        for number in range(1, 7):
+            # The comment tells a command from others.
+            traced = {"traceparent": f"00-{number:032x}-b7ad6b7169203331-01"}
+            assert client.post(action, json=body, headers=traced).status_code == 200
+        assert proxy.met(command, LOSSES) >= 3
 
 
 def test_a_client_that_disconnects_is_counted(stopped: tuple[Server, str], tmp_path: Path) -> None:
