@@ -1,6 +1,7 @@
 //! The handlers of the routes.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -101,8 +102,9 @@ where
     reservation.grow(&gateway.memory, operation.memory()?)?;
     let authorized = policy.authorize(operation)?;
     let context = ActionContext { gateway, action, client, target: &target, style, comment: record.comment() };
-    let running = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, actions::run(&context, &authorized));
-    let result = running.await.map_err(|_| {
+    // Pinned here, so that it is not moved.
+    let running = pin!(actions::run(&context, &authorized));
+    let result = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {
         let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
         let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
         ApiError::new(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", message)
