@@ -84,6 +84,8 @@ pub struct ExtraClientOptions {
     pub authentication: Authentication,
     /// What handshakes tell the server about the client, after the names of the driver and this package.
     pub metadata: Arc<Mutex<Vec<DriverInfo>>>,
+    /// How long a command with merged inserts may take, if its callers do not wait any longer.
+    pub merged_insert_time: Option<Duration>,
 }
 
 /// Authentication options that a connection string cannot contain.
