@@ -58,10 +58,7 @@ impl Signal {
     /// Returns how often it was raised.
     fn clear(&self) -> u64 {
         let mut count = [0; 8];
-        match (&self.0).read(&mut count) {
-            Ok(_) => u64::from_ne_bytes(count),
-            Err(_) => 0,
-        }
+        (&self.0).read_exact(&mut count).map_or(0, |()| u64::from_ne_bytes(count))
     }
 }
 
