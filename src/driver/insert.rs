@@ -117,7 +117,7 @@ async fn send(
     documents: Vec<RawDocumentBuf>,
     callers: &[Option<Caller>],
 ) -> SendOutcome {
-    let statements = inserts(documents);
+    let statements = inserts(&documents);
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
     match for_callers(client, callers, insert_once(client, namespace, &statements, &options, None)).await {
@@ -129,8 +129,8 @@ async fn send(
         // document alone, so that the others are stored.
         Err(error) if statements.len() > 1 && is_malformed_command(&error) => {
             let mut results = Vec::with_capacity(statements.len());
-            for (statement, caller) in statements.into_iter().zip(callers) {
-                let inserting = insert_one(client, namespace, statement.document, InsertOptions::default());
+            for (document, caller) in documents.into_iter().zip(callers) {
+                let inserting = insert_one(client, namespace, document, InsertOptions::default());
                 results.push(for_callers(client, std::slice::from_ref(caller), inserting).await);
             }
             SendOutcome::Each(results)
@@ -165,6 +165,6 @@ pub async fn insert_one(
     }
     let bulk = BulkOptions { ordered: true, more };
     let reply =
-        insert_once(client, namespace, &[Statement::insert(document)], &bulk, options.session.as_deref()).await?;
+        insert_once(client, namespace, &[Statement::insert(&document)], &bulk, options.session.as_deref()).await?;
     attempt.written(&reply)
 }

@@ -6,6 +6,7 @@ pub mod command;
 pub mod error;
 pub mod events;
 pub mod find;
+mod identity;
 mod idle;
 pub mod insert;
 mod reply_check;
@@ -360,6 +361,7 @@ impl Authentication {
         if let Some(hosts) = &self.allowed_hosts {
             credential.mechanism_properties.get_or_insert_default().insert("ALLOWED_HOSTS", hosts.clone());
         }
+        identity::use_metadata_service(credential);
     }
 }
 

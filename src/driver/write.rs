@@ -69,7 +69,7 @@ async fn statement(
         head.extend(concern.map(|concern| ("writeConcern".to_owned(), Bson::Document(concern))));
         head.extend(options.clone());
         head.extend(transaction.map(|number| ("txnNumber".to_owned(), Bson::Int64(number))));
-        with_array(&raw(&head)?, field, std::iter::once(&statement))
+        with_array(&raw(&head)?, field, std::iter::once(&*statement))
     };
     let command = WriteCommand { body: &body, retryable, expected, limit: MAX_COMMAND_SIZE };
     let reply = retryable::write(client, attempt.namespace, attempt, session.as_deref(), command).await?;

@@ -7,7 +7,7 @@ use super::{ActionContext, ActionResponse, decode};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, Sink};
-use crate::driver::bulk::{BulkOptions, insert_many};
+use crate::driver::bulk::{BulkOptions, insert_many, inserts};
 use crate::driver::insert::{InsertOptions, insert_one};
 use crate::driver::write::{Updated, delete, replace, update};
 use crate::gateway::api_error::{ApiError, ApiResult};
@@ -38,7 +38,7 @@ impl ActionContext<'_> {
         }
         body.extend_from_slice(b"]}");
         let options = BulkOptions { ordered, more: self.command_options() };
-        let inserted = insert_many(self.client, &self.target.namespace, documents, &options, None).await;
+        let inserted = insert_many(self.client, &self.target.namespace, &inserts(&documents), &options, None).await;
         inserted.map_err(|error| self.error_response(&error))?;
         Ok(ActionResponse::Complete(StatusCode::CREATED, body))
     }
