@@ -93,7 +93,7 @@ def run(
 
     async def main() -> None:
         async with local_connect(extension_variables(mongodb_uri, gateway_url, API_KEY, DATABASE), folder) as connect:
-            with cextrun(connect, folder) as runner:
+            async with cextrun(connect, folder) as runner:
 
                 def until(awaitable: Awaitable[Any]) -> Any:
                     return alive(awaitable, runner)
