@@ -163,11 +163,12 @@ clean: ## Remove all that was built
 	rm -rf $(VENV) target dist
 
 # The development environment.
-$(VENV)/.ready: requirements/dev.txt requirements/frameworks.txt requirements/apscheduler4.txt
+$(VENV)/.ready: requirements/dev.txt requirements/frameworks.txt requirements/apscheduler4.txt requirements/connect.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make PYTHON=python3.x"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) -r $<
 	$(BIN)/$(PIP) --no-deps --upgrade --target $(VENV)/apscheduler4 -r requirements/apscheduler4.txt
+	$(BIN)/$(PIP) --no-deps -r requirements/connect.txt
 	@touch $@
 
 # The package, as a wheel of the dev profile.

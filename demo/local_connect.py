@@ -18,6 +18,8 @@ import trustme
 from aiohttp import WSMsgType, web
 from connect.eaas.mongodb.events import EVENT_TYPES
 
+from demo.rest import Collections
+
 EVENT_TYPE = "asset_purchase_request_processing"
 SERVICE = "SRVC-0000-0000"
 
@@ -60,8 +62,12 @@ class LocalConnect:
     packages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the package index says of packages, by name: the core metadata of the newest release."""
     setup_requests: list[dict[str, Any]] = field(default_factory=list)
+    collections: Collections = field(default_factory=Collections)
+    """The collections of the REST API, at `http_url`."""
     ws_port: int = 0
     rest_port: int = 0
+    http_url: str = ""
+    """The REST API without TLS, for clients that do not know the certificate."""
     ca_file: Path = Path()
 
     def __post_init__(self) -> None:
@@ -253,8 +259,11 @@ class LocalConnect:
             },
         }
 
-    async def _count(self, request: web.Request) -> web.Response:
+    async def _count(self, request: web.Request) -> web.StreamResponse:
         """Answer `…/requests?and(eq(id,…),in(status,(…)))&limit=0`."""
+        if "requests" in self.collections.rows:
+            request.match_info["path"] = "requests"
+            return await self.collections.handle(request)
         query = request.query_string
         object_id = re.search(r"eq\(id,([^)]+)\)", query)
         statuses = re.search(r"in\((\w+),\(([^)]*)\)\)", query)
@@ -262,8 +271,11 @@ class LocalConnect:
         found = int(obj is not None and (statuses is None or obj[statuses[1]] in statuses[2].split(",")))
         return web.json_response([], headers={"Content-Range": f"items 0-{max(found - 1, 0)}/{found}"})
 
-    async def _object(self, request: web.Request) -> web.Response:
+    async def _object(self, request: web.Request) -> web.StreamResponse:
         obj = self.objects.get(request.match_info["pk"])
+        if obj is None and "requests" in self.collections.rows:
+            request.match_info["path"] = f"requests/{request.match_info['pk']}"
+            return await self.collections.handle(request)
         if obj is None:
             return web.json_response({"error_code": "NOT_FOUND", "errors": ["Not found."]}, status=404)
         return web.json_response(obj)
@@ -333,6 +345,7 @@ async def local_connect(variables: dict[str, str], folder: Path) -> AsyncIterato
     rest.router.add_put("/public/v1/{stream}/requests/{pk}", connect._transformed)
     rest.router.add_post("/public/v1/{stream}/requests/{pk}/{step}", connect._transformed)
     rest.router.add_post("/public/v1/conversations/{pk}/messages", connect._transformed)
+    rest.router.add_get("/public/v1/{path:.+}", connect.collections.handle)
     runners = [
         web.AppRunner(sockets, access_log=None, shutdown_timeout=1),
         web.AppRunner(rest, access_log=None, shutdown_timeout=1),
@@ -344,8 +357,11 @@ async def local_connect(variables: dict[str, str], folder: Path) -> AsyncIterato
         rest_site = web.TCPSite(runners[1], "127.0.0.1", 0, ssl_context=tls)
         await ws_site.start()
         await rest_site.start()
+        http_site = web.TCPSite(runners[1], "127.0.0.1", 0)
+        await http_site.start()
         connect.ws_port = runners[0].addresses[0][1]
         connect.rest_port = runners[1].addresses[0][1]
+        connect.http_url = f"http://127.0.0.1:{runners[1].addresses[1][1]}/public/v1"
         yield connect
     finally:
         for runner in runners:

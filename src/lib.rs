@@ -27,6 +27,7 @@ mod redact;
 mod runtime;
 mod secret;
 mod store;
+mod tls;
 
 #[cfg(all(unix, not(target_env = "musl")))]
 #[global_allocator]

@@ -12,8 +12,8 @@ use super::find::{Find, find_one};
 use super::session::Session;
 use super::time_limit::Deadline;
 use super::{DriverClient, Namespace};
-use crate::error::{ErrorKind, Result};
-use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome};
+use crate::error::{Error, ErrorKind, Result};
+use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome, Submission, awaited};
 use crate::listener::{Caller, attributed};
 
 /// The options of an insert.
@@ -61,7 +61,14 @@ impl SendBatch for DriverClient {
         let timeout = self.settings().time_limits.call;
         let deadline = timeout.map(|timeout| Deadline::after(timeout, timeout));
         let sending = Deadline::scope(deadline, async { Ok(send(self, namespace, documents, &callers).await) });
-        let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| SendOutcome::Same(Err(error)));
+        let sending = self.until_given_up(sending);
+        let outcome = match self.beyond.merged_insert_time {
+            None => sending.await,
+            Some(time) => tokio::time::timeout(time, sending).await.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::NetworkTimeout, format!("an insert into {namespace} did not end in time")))
+            }),
+        };
+        let mut outcome = outcome.unwrap_or_else(|error| SendOutcome::Same(Err(error)));
         let results = match &mut outcome {
             SendOutcome::Each(results) => results.as_mut_slice(),
             SendOutcome::Same(result) if ids.len() == 1 => std::slice::from_mut(result),
@@ -159,4 +166,21 @@ pub async fn insert_one(
     let reply =
         insert_once(client, namespace, &[Statement::insert(&document)], &bulk, options.session.as_deref()).await?;
     attempt.written(&reply)
+}
+
+/// Inserts one document, if possible in one command with other inserts into the collection. Its write is acknowledged
+/// and has no options.
+///
+/// # Errors
+/// As [`insert_one`].
+pub async fn insert_merged(
+    client: &Arc<DriverClient>,
+    namespace: &Arc<Namespace>,
+    document: RawDocumentBuf,
+) -> Result<()> {
+    let (caller, finished) = awaited();
+    client.insert_queue.room().await;
+    let insert = BsonInsert { document, content_id: None, caller: None };
+    InsertQueue::insert(client, &client.runtime, namespace, insert, caller, Submission::Blocking);
+    finished.await
 }

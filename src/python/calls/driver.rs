@@ -56,6 +56,7 @@ impl PooledClient for DriverClient {
                 server_api: extras.server_api.clone(),
                 authentication,
                 metadata: Arc::clone(&extras.metadata),
+                merged_insert_time: None,
             },
         )
     }

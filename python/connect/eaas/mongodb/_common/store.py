@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,6 +72,8 @@ class StoredEvent:
     """The object's id, if it has one."""
     deviations: tuple[Deviation, ...] = ()
     """How the object differs from its model: at most 50 deviations."""
+    backfill: str | None = None
+    """The run of the backfill that stored the object, if it was not delivered as an event."""
 
     @property
     def event(self) -> Model:
@@ -108,12 +108,15 @@ class StoredEvent:
             deviations=tuple(
                 Deviation(one["path"], one["expected"], one["actual"]) for one in known.get("deviations", ())
             ),
+            backfill=known.get("backfill"),
         )
 
 
 def payload_of(stored: dict[str, Any], known: dict[str, Any]) -> Any:
     """Return what Connect sent: the record holds it as JSON, in `_connect`, or as its fields."""
     if "json" in known:
+        import json
+
         return json.loads(known["json"])
     if "payload" in known:
         return known["payload"]
@@ -159,6 +162,8 @@ class DeadLetter:
     @property
     def payload(self) -> Any:
         """The payload, parsed from `data`."""
+        import json
+
         return json.loads(self.data)
 
     @classmethod
@@ -276,6 +281,9 @@ def letter_documents(
     installation_id: str | None,
 ) -> list[dict[str, Any]]:
     """Return the documents of a dead letter. The first is to be inserted last: it completes the letter."""
+    import hashlib
+    import json
+
     data, object_id = settings.dead_letter(event_type, obj)
     event_type = event_type if isinstance(event_type, str) else None
     key = hashlib.sha256(json.dumps([event_type, task_id, data]).encode()).hexdigest()[:32]
