@@ -408,6 +408,17 @@ def test_dependencies_with_the_same_arguments_are_equal(client: WebAppTestClient
     assert client.get("/api/async/orders/1", config=CONFIG).json() == {"replaced": {"_id": "1"}}
 
 
+def test_outside_of_a_request() -> None:
+    get_orders = synchronous.collection("orders")
+    orders = get_orders.from_config({"DB": CONFIG["DB"], "DB_HOST": CONFIG["DB_HOST"]})
+    assert orders.full_name == f"{CONFIG['DB']}.orders"
+    orders.insert_one({"_id": "outside of a request"})
+    assert synchronous.database().from_config(CONFIG)["orders"].find_one("outside of a request") is not None
+    assert synchronous.event_store().from_config(CONFIG).collection.name == CONFIG["DRIVER_COLLECTION"]
+    with pytest.raises(errors.ConfigurationError, match="DB is missing"):
+        get_orders.from_config({"DB_HOST": CONFIG["DB_HOST"]})
+
+
 def test_a_dependency_that_is_not_called_says_what_to_write(client: WebAppTestClient) -> None:
     with pytest.raises(AttributeError, match=r"write Depends\(collection\(…\)\), not Depends\(collection\)"):
         client.get("/api/not-called", config=CONFIG)

@@ -1,7 +1,7 @@
 """What the dependencies for awaited and for blocking endpoints have in common."""
 
 # FastAPI reads the annotations of `__call__`, which therefore must not be strings.
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 from connect.eaas.core.inject.common import get_config
@@ -58,6 +58,14 @@ class Dependency:
     def _open(self, config: dict[str, Any], ids: dict[str, str]) -> Any:
         """Return the object, for the extension's variables; does no I/O."""
         raise NotImplementedError
+
+    def from_config(self, config: Mapping[str, Any]) -> Any:
+        """Return the object outside of a request, for the extension's variables, as in `on_startup`.
+
+        Raises:
+            pymongo.errors.ConfigurationError: variables are missing or invalid; the message names each.
+        """
+        return self._open(dict(config), {})
 
     async def __call__(
         self,
