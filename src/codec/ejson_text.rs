@@ -146,7 +146,7 @@ fn write_other(out: &mut Vec<u8>, kind: ElementType, value: &[u8], style: Style,
 
 /// Writes a JSON string.
 fn write_utf8(out: &mut Vec<u8>, text: &[u8]) -> Result<()> {
-    let plain = |byte: u8| (byte >= b' ') & (byte < 0x80) & (byte != b'"') & (byte != b'\\');
+    let plain = |byte: u8| (b' '..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\');
     if text.iter().fold(true, |all, byte| all & plain(*byte)) {
         quote(out, text);
     } else {
