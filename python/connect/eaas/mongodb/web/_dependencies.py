@@ -4,10 +4,11 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
+from connect.client import ClientError
 from connect.eaas.core.inject.common import get_config
 from connect.eaas.mongodb._common.store import Path, path_of, text_of
 from connect.eaas.mongodb.web.errors import client_errors
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 from pymongo.errors import ConfigurationError
 
 
@@ -36,6 +37,18 @@ class Clients:
         # The same placeholder for all dependencies, so that they share one client.
         placeholders = {variable: "unnamed" for variable in unused if not text_of(config, variable)}
         return self._by_path[path].from_config({**config, **placeholders})
+
+
+def _check_headers(request: Request) -> None:
+    """Refuse a request whose caller has set a header of the runner, which carry the variables and the caller's ids.
+
+    Raises:
+        ClientError: a header `X-Connect-…` has several values.
+    """
+    for name in {name for name in request.headers if name.startswith("x-connect-")}:
+        if len(set(request.headers.getlist(name))) > 1:
+            message = f"The request has several headers {name}, which only Connect may set."
+            raise ClientError(message=message, status_code=403, error_code="AUTH_003", errors=[message])
 
 
 class Dependency:
@@ -69,11 +82,13 @@ class Dependency:
 
     async def __call__(
         self,
+        request: Request,
         config: dict[str, Any] = Depends(get_config),  # noqa: B008
         x_connect_extension_id: str | None = Header(None),
         x_connect_environment_id: str | None = Header(None),
     ) -> AsyncIterator[Any]:
         """Give the object to the endpoint, and raise its errors of MongoDB as `ClientError`."""
+        _check_headers(request)
         ids = {"extension_id": x_connect_extension_id, "environment_id": x_connect_environment_id}
         with client_errors():
             yield self._open(config, {name: value for name, value in ids.items() if value})
