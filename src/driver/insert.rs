@@ -15,6 +15,7 @@ use super::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome, Submission, awaited};
 use crate::listener::{Caller, attributed};
+use crate::store::Seal;
 
 /// The options of an insert.
 #[derive(Clone, Default)]
@@ -33,9 +34,9 @@ const DOING: &str = "insert into";
 pub struct BsonInsert {
     /// The document.
     pub document: RawDocumentBuf,
-    /// Its `_id`, if that is a digest of the content. A duplicate of the `_id` is then reported as
-    /// `DuplicateId`, any other duplicate as `DuplicateKey`.
-    pub content_id: Option<String>,
+    /// What completes its `_id`, if that is a digest of the content. A duplicate of the `_id` is then
+    /// reported as `DuplicateId`, any other duplicate as `DuplicateKey`.
+    pub seal: Option<Seal>,
     /// The caller that command events are attributed to.
     pub caller: Option<Caller>,
 }
@@ -53,9 +54,16 @@ impl SendBatch for DriverClient {
         let count = inserts.len();
         let (mut documents, mut ids, mut callers) =
             (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
-        for BsonInsert { document, content_id, caller } in inserts {
+        for BsonInsert { document, seal, caller } in inserts {
+            let (document, id) = match seal {
+                None => (document, None),
+                Some(seal) => match seal.complete(document) {
+                    Ok((document, id)) => (document, Some(id)),
+                    Err(error) => return SendOutcome::Same(Err(error)),
+                },
+            };
             documents.push(document);
-            ids.push(content_id);
+            ids.push(id);
             callers.push(caller);
         }
         let timeout = self.settings().time_limits.call;
@@ -182,7 +190,7 @@ pub async fn insert_merged(
 ) -> Result<()> {
     let (caller, finished) = awaited();
     client.insert_queue.room().await;
-    let insert = BsonInsert { document, content_id: None, caller: None };
+    let insert = BsonInsert { document, seal: None, caller: None };
     InsertQueue::insert(client, &client.runtime, namespace, insert, caller, Submission::Blocking);
     finished.await
 }

@@ -7,18 +7,20 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from bson.errors import InvalidDocument
 from connect.client import ClientError
 from connect.eaas.core.decorators import router, variables, web_app
 from connect.eaas.core.extension import WebApplicationBase
+from connect.eaas.core.inject.models import Context
 from connect.eaas.core.testing import WebAppTestClient
 from connect.eaas.mongodb import STORE_VARIABLES, VARIABLES, DataApiError, MongoClient
 from connect.eaas.mongodb.events import EventValidationError
 from connect.eaas.mongodb.web import asynchronous, client_error, client_errors, collection, synchronous
 from fastapi import Depends, HTTPException
+from fastapi.testclient import TestClient
 from pymongo import errors
 
 numbers = itertools.count()
@@ -56,6 +58,10 @@ class Shop(WebApplicationBase):
         await store.save("asset_purchase_request_processing", obj)
         found = await store.latest(obj["id"])
         return [found.document, found.extension_id, found.environment_id]
+
+    @router.get("/annotated/orders/{order_id}")
+    async def annotated_order(self, order_id: str, orders: Annotated[Any, Depends(collection("orders"))]) -> Any:
+        return await orders.find_one({"_id": order_id})
 
     @router.get("/async/index")
     async def index(self, orders: Any = Depends(collection("orders"))) -> Any:
@@ -204,6 +210,12 @@ def test_the_next_request_uses_changed_variables(client: WebAppTestClient) -> No
     changed = {**CONFIG, "DB": CONFIG["DB"] + "_changed"}
     assert client.get(f"/api/async/orders/{order['_id']}", config=changed).json() is None
     assert client.get(f"/api/async/orders/{order['_id']}", config=CONFIG).json() == order
+
+
+def test_a_dependency_in_an_annotation(client: WebAppTestClient) -> None:
+    order = {"_id": f"order {next(numbers)}"}
+    client.post("/api/async/orders", json=order, config=CONFIG)
+    assert client.get(f"/api/annotated/orders/{order['_id']}", config=CONFIG).json() == order
 
 
 @STYLES
@@ -406,6 +418,48 @@ def test_dependencies_with_the_same_arguments_are_equal(client: WebAppTestClient
     assert collection("orders") not in different
     client.app.dependency_overrides[collection("orders")] = Orders
     assert client.get("/api/async/orders/1", config=CONFIG).json() == {"replaced": {"_id": "1"}}
+
+
+@STYLES
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-connect-config", json.dumps({"DB": "elsewhere", "DB_HOST": "evil.example:1"})),
+        ("X-CONNECT-CONFIG", json.dumps({"DB": "elsewhere", "DB_HOST": "evil.example:1"})),
+        ("x-connect-call-type", "admin"),
+        ("x-connect-account-id", "VA-999"),
+    ],
+)
+def test_a_caller_cannot_set_the_headers_of_the_runner(
+    client: WebAppTestClient, name: str, value: str, style: str
+) -> None:
+    runners = client._populate_internal_headers({}, context=Context(**client._generate_call_context(None)))
+    runners["X-Connect-Config"] = json.dumps(CONFIG)
+    # Beside the runner's, each as it is spelled.
+    headers = [(name, value), *runners.items()]
+    response = httpx_client(client).get(f"/api/{style}/orders/none", headers=headers)
+    assert response.status_code == 403
+    assert response.json()["error_code"] == "AUTH_003"
+    assert "evil.example" not in response.text
+    # The same value twice decides nothing.
+    headers = [*runners.items(), *runners.items()]
+    assert httpx_client(client).get(f"/api/{style}/orders/none", headers=headers).json() is None
+
+
+def httpx_client(client: WebAppTestClient) -> TestClient:
+    """A client that sends the headers that it is given."""
+    return TestClient(client.app, base_url="http://localhost")
+
+
+def test_outside_of_a_request() -> None:
+    get_orders = synchronous.collection("orders")
+    orders = get_orders.from_config({"DB": CONFIG["DB"], "DB_HOST": CONFIG["DB_HOST"]})
+    assert orders.full_name == f"{CONFIG['DB']}.orders"
+    orders.insert_one({"_id": "outside of a request"})
+    assert synchronous.database().from_config(CONFIG)["orders"].find_one("outside of a request") is not None
+    assert synchronous.event_store().from_config(CONFIG).collection.name == CONFIG["DRIVER_COLLECTION"]
+    with pytest.raises(errors.ConfigurationError, match="DB is missing"):
+        get_orders.from_config({"DB_HOST": CONFIG["DB_HOST"]})
 
 
 def test_a_dependency_that_is_not_called_says_what_to_write(client: WebAppTestClient) -> None:

@@ -127,7 +127,11 @@ impl Awaitable {
             self.replace(State::Queued { backpressure, unmade });
             return Ok(yielded);
         }
-        let call = Started::new(py, (unmade.prepare)(py)?)?;
+        let mut call = (unmade.prepare)(py)?;
+        if let Some(result) = call.immediate() {
+            return Err(PyStopIteration::new_err((result,)));
+        }
+        let call = Started::new(py, call)?;
         let yielded = call.yielded(py)?;
         self.replace(State::Running(call));
         Ok(yielded)

@@ -274,10 +274,56 @@ pub(crate) trait Pending: Send {
     /// Starts the call; `wakeup` fires once its result is available. Returns the
     /// client to flush at the end of the loop's turn, if the call waits for that.
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, submission: Submission) -> Option<Arc<dyn Flush>>;
+    /// Its result, if the call has nothing to wait for and need not be started.
+    fn immediate(&mut self) -> Option<Py<PyAny>> {
+        None
+    }
     /// Its result, once `wakeup` has been fired.
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
     /// Cancels it.
     fn cancel(&mut self);
+}
+
+/// A result that there is already.
+pub(crate) struct Immediate(pub(crate) Py<PyAny>);
+
+impl Startable for Immediate {
+    fn pending(self) -> Box<dyn Pending> {
+        Box::new(Some(self))
+    }
+
+    fn wait(self, _py: Python<'_>, _runtime: BlockingRuntime) -> PyResult<Py<PyAny>> {
+        Ok(self.0)
+    }
+
+    fn with_events(self, _events: Option<EventContext>) -> Self {
+        self
+    }
+
+    fn until(self, _deadline: Option<Deadline>) -> Self {
+        self
+    }
+
+    fn until_given_up_by(self, _client: &impl PooledClient) -> Self {
+        self
+    }
+}
+
+impl Pending for Option<Immediate> {
+    fn start(&mut self, _runtime: &Handle, wakeup: Wakeup, _submission: Submission) -> Option<Arc<dyn Flush>> {
+        wakeup.fire();
+        None
+    }
+
+    fn immediate(&mut self) -> Option<Py<PyAny>> {
+        self.take().map(|Immediate(result)| result)
+    }
+
+    fn take(&mut self, _py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        self.immediate().map(Ok)
+    }
+
+    fn cancel(&mut self) {}
 }
 
 /// A [`Call`] whose result another thread takes.

@@ -204,10 +204,10 @@ impl<C: CollectionCalls> Calls for Target<C> {
     fn save_event(&self, py: Python<'_>, settings: &StoreSettings, event: &Event<'_, '_>) -> PyResult<Insert> {
         self.make(py, |py, context| {
             let record = settings.record(event.event_type, event.obj, event.task_id, event.installation_id)?;
-            let id = record.id.clone();
+            let id = record.seal.id();
             Ok(Insert::Merged {
                 enqueue: C::save(py, context, record)?,
-                finish: Box::new(move |py, result| saved(py, result, id)),
+                finish: Box::new(move |py, result| saved(py, result, &id)),
             })
         })
     }
@@ -225,7 +225,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
             let mut calls = Vec::new();
             for (event_type, obj) in pairs(events)? {
                 let insert = settings.record(&event_type, &obj, None, None).and_then(|record| {
-                    let id = record.id.clone();
+                    let id = record.seal.id();
                     Ok((C::save(py, context.clone(), record)?, id))
                 });
                 match insert {
@@ -244,7 +244,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
                 let list = PyList::empty(py);
                 for outcome in outcomes {
                     let lost = || Err(Error::new(ErrorKind::InvalidOperation, "the outcome was lost"));
-                    let saved = outcome.and_then(|id| saved(py, results.next().unwrap_or_else(lost), id));
+                    let saved = outcome.and_then(|id| saved(py, results.next().unwrap_or_else(lost), &id));
                     list.append(saved.unwrap_or_else(|error| error.into_value(py).into_any()))?;
                 }
                 Ok(list.into_any().unbind())
