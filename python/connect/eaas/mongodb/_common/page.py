@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from connect.eaas.mongodb._common.store import (
@@ -21,6 +21,11 @@ from connect.eaas.mongodb._common.store import (
 DEFAULT_LIMIT: Final = 10
 MAX_LIMIT: Final = 100
 MAX_OFFSET: Final = 2**31 - 1
+
+MANY: Final = 1000
+"""From how many events on a list is read from the newest events."""
+
+LATEST: Final = datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
 
 PERIODS: Final = {"day": 1, "week": 7, "month": 30}
 """The days of each period that events are counted for."""
@@ -136,6 +141,19 @@ class Window(NamedTuple):
             return f"items 0-0/{total}"
         # Events may arrive between the count and the list.
         return f"items {self.offset}-{self.offset + count - 1}/{max(total, self.offset + count)}"
+
+
+def recent(wanted: dict[str, Any], window: Window, total: int) -> Iterator[dict[str, Any]]:
+    """Return the filters for the newest events: those of the last hour, of the last day, and of all time.
+
+    A server that takes the order from an index reads no more than the list, whatever the filters. Others read and sort
+    all that match, but read a range of time from an index, and most lists end within it.
+    """
+    if "since" not in wanted and total > MANY and window.offset + window.limit <= MANY:
+        before = min(wanted.get("until", LATEST), datetime.datetime.now(datetime.timezone.utc))
+        for hours in (1, 24):
+            yield {**wanted, "since": before - datetime.timedelta(hours=hours)}
+    yield wanted
 
 
 class Query:

@@ -20,7 +20,6 @@ from connect.eaas.mongodb._native import Collection
 from connect.eaas.mongodb._sync.store import EventStore
 
 NEWEST_FIRST = [(RECEIVED_AT, -1), (RECEIPT, -1)]
-OLDEST_FIRST = [(RECEIVED_AT, 1), (RECEIPT, 1)]
 
 
 class EventsPage:
@@ -89,23 +88,27 @@ class EventsPage:
     def events(self, pairs: Iterable[tuple[str, str]]) -> Answer:
         """List events, the newest first."""
         query = Query(pairs, (*common.EVENT_FILTERS, *common.TIMES, *common.PAGES))
-        return self._list(query, query.filters(common.EVENT_FILTERS), NEWEST_FIRST, "events")
+        return self._list(query, query.filters(common.EVENT_FILTERS), "events")
 
     def history(self, object_id: str, pairs: Iterable[tuple[str, str]]) -> Answer:
-        """List the records of an object, the oldest first."""
+        """List the records of an object, the newest first."""
         query = Query(pairs, common.PAGES)
-        answer = self._list(query, {"object_id": object_id}, OLDEST_FIRST, "records")
+        answer = self._list(query, {"object_id": object_id}, "records")
         if answer.content_range == "items 0-0/0":
             raise common.not_found(f"no event of the object {object_id[:100]} is stored")
         return answer
 
-    def _list(self, query: Query, filters: dict[str, Any], order: list[tuple[str, int]], what: str) -> Answer:
+    def _list(self, query: Query, filters: dict[str, Any], what: str) -> Answer:
         window = query.window()
         wanted = self._access.limit(filters)
         total = self._store.count(**wanted)
         window.check(total, what)
-        cursor = self._store.collection.find(event_query(**wanted), common.SUMMARY)
-        found = cursor.sort(order).skip(window.offset).limit(window.limit).to_list()
+        found: list[dict[str, Any]] = []
+        for recent in common.recent(wanted, window, total):
+            cursor = self._store.collection.find(event_query(**recent), common.SUMMARY)
+            found = cursor.sort(NEWEST_FIRST).skip(window.offset).limit(window.limit).to_list()
+            if len(found) == window.limit:
+                break
         body = json_of([common.summary_of(stored, self._access) for stored in found])
         return Answer(body, window.content_range(len(found), total))
 

@@ -1,0 +1,141 @@
+// The frame of the page: which view the address names, live refresh, and the host.
+
+import createApp, { Card } from "./connect-ui-toolkit.js";
+import { address } from "./address.js";
+import { get } from "./api.js";
+import { announce, failure, h, loading } from "./dom.js";
+import { eventsView } from "./events.js";
+import { lettersView, letterView } from "./letters.js";
+import { numbersView } from "./numbers.js";
+import { objectView, recordView } from "./object.js";
+
+const POLL_MILLISECONDS = 5000;
+
+const content = document.getElementById("content");
+const live = document.getElementById("live");
+const updated = document.getElementById("updated");
+
+/** The view that is shown: `refresh()` loads its data again, `signal` ends with it. */
+let view = null;
+let context = null;
+
+function make(path, parameters) {
+  const [name, ...rest] = path;
+  const id = rest.join("/");
+  if (name === "objects" && id) return objectView(id, parameters);
+  if (name === "events" && id) return recordView(id);
+  if (name === "events") return eventsView(parameters, context);
+  if (name === "numbers") return numbersView(parameters);
+  if (name === "dead-letters" && id) return letterView(id);
+  if (name === "dead-letters") return lettersView(parameters, context);
+  return null;
+}
+
+async function show() {
+  const { path, parameters } = address();
+  view?.controller.abort();
+  view = null;
+  const next = make(path, parameters);
+  if (next === null) {
+    location.replace("#/events");
+    return;
+  }
+  const controller = new AbortController();
+  view = { ...next, key: path.join("/"), controller };
+  for (const link of document.querySelectorAll("#views a")) {
+    const current = link.getAttribute("href") === `#/${path[0] === "objects" ? "events" : path[0]}`;
+    if (current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${next.title} – Stored events`;
+  // A view that only gets other parameters keeps its elements, and with them the focus.
+  if (content.dataset.key !== view.key || !next.reuse?.(content)) {
+    content.replaceChildren(loading());
+    if (content.dataset.key !== undefined && content.dataset.key !== view.key) content.focus({ preventScroll: true });
+    content.dataset.key = view.key;
+  }
+  await refresh({ first: true });
+}
+
+/** Loads the data of the view. A failure replaces the view when it is opened, and is noted while it is open. */
+async function refresh({ first = false } = {}) {
+  const current = view;
+  if (current === null) return;
+  try {
+    await current.load(content, current.controller.signal, first);
+    if (view !== current) return;
+    updated.textContent = `Updated ${new Date().toLocaleTimeString()}`;
+    updated.classList.remove("bad");
+  } catch (error) {
+    if (error.name === "AbortError" || view !== current) return;
+    if (first) {
+      content.replaceChildren(failure(error, () => show()));
+      delete content.dataset.key;
+    } else {
+      updated.textContent = error.title || "The refresh failed.";
+      updated.classList.add("bad");
+    }
+    if (!(error.errors)) console.error(error);
+  }
+}
+
+let polling = Promise.resolve();
+
+function isLive() {
+  return live.getAttribute("aria-pressed") === "true" && document.visibilityState === "visible";
+}
+
+/** One refresh at a time, and none while the page is in the background. */
+function poll() {
+  if (!isLive() || !view?.live) return;
+  polling = polling.then(() => (isLive() ? refresh() : undefined));
+}
+
+function notices() {
+  const found = [];
+  if (context.path === "data_api") {
+    found.push("Events are read through the Data API, which cannot tell whether the indexes exist. Create them once on the driver path, with ensure_indexes().");
+  }
+  if (context.missing_indexes?.length) {
+    found.push(`Indexes are missing, so lists of many events take long: ${context.missing_indexes.join(", ")}. Call ensure_indexes(), or open_store() in on_startup.`);
+  }
+  document.getElementById("notices").replaceChildren(...found.map((text) => h("p", { class: "notice" }, text)));
+}
+
+function start() {
+  const isInside = window.top !== window;
+  const host = createApp({ "ui-card": Card }, { disableAutoResizing: true });
+  if (isInside) {
+    document.documentElement.classList.add("inside");
+    host.then((app) => {
+      const report = () => app.emit("$size", { width: document.body.scrollWidth, height: document.body.scrollHeight });
+      new ResizeObserver(report).observe(document.body);
+      report();
+    });
+  }
+  document.getElementById("skip").addEventListener("click", () => content.focus());
+  live.addEventListener("click", () => {
+    const pressed = live.getAttribute("aria-pressed") !== "true";
+    live.setAttribute("aria-pressed", String(pressed));
+    announce(pressed ? "The page refreshes itself." : "The page no longer refreshes itself.");
+    if (pressed) poll();
+  });
+  document.addEventListener("visibilitychange", () => poll());
+  setInterval(poll, POLL_MILLISECONDS);
+  window.addEventListener("hashchange", show);
+}
+
+/** Who the caller is decides what the views offer; the server decides what they get. */
+async function open() {
+  try {
+    context = (await get(["context"])).body;
+  } catch (error) {
+    content.replaceChildren(failure(error, open));
+    return;
+  }
+  notices();
+  await show();
+}
+
+start();
+open();
