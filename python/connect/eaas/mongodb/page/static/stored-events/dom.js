@@ -33,7 +33,7 @@ export function card(title, subtitle, ...children) {
   );
 }
 
-export const loading = () => h("p", { class: "state", "aria-busy": "true" }, h("span", { class: "spinner" }), "Loading…");
+export const loading = () => h("p", { class: "state" }, h("span", { class: "spinner" }), "Loading…");
 
 export const empty = (text, ...more) => h("div", { class: "state" }, h("p", {}, text), ...more);
 

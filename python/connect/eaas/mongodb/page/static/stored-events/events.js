@@ -137,19 +137,29 @@ export function eventsView(parameters, context) {
         return;
       }
       const arrived = list.body.filter((event) => !rows.has(event.id)).length;
-      const body = h("tbody", {}, list.body.map((event) => row(event, context, rows, isNew)));
-      let table = results.querySelector("table");
-      if (table === null) {
-        table = h("table", { class: "events" }, heading(context), body);
+      if (!results.querySelector("table")) {
+        const table = h("table", { class: "events" }, heading(context), h("tbody"));
         results.replaceChildren(h("div", { class: "scroll" }, table), h("div"));
-      } else {
-        // The rows that stay are the same elements, so that the focus stays too.
-        table.tBodies[0].replaceChildren(...body.children);
       }
+      arrange(results.querySelector("tbody"), list.body.map((event) => row(event, context, rows, isNew)));
       results.lastElementChild.replaceWith(pager(list, limit, "events"));
       if (isNew && arrived) announce(plural(arrived, "new event"));
     },
   };
+}
+
+/** Makes `wanted` the children of an element. Those that stay are not moved, so that the focus stays where it is. */
+function arrange(parent, wanted) {
+  let next = parent.firstChild;
+  for (const child of wanted) {
+    if (child === next) next = next.nextSibling;
+    else parent.insertBefore(child, next);
+  }
+  while (next) {
+    const last = next;
+    next = next.nextSibling;
+    last.remove();
+  }
 }
 
 function scope(context) {

@@ -54,7 +54,9 @@ async function show() {
     if (content.dataset.key !== undefined && content.dataset.key !== view.key) content.focus({ preventScroll: true });
     content.dataset.key = view.key;
   }
+  content.setAttribute("aria-busy", "true");
   await refresh({ first: true });
+  if (view?.controller === controller) content.setAttribute("aria-busy", "false");
 }
 
 /** Loads the data of the view. A failure replaces the view when it is opened, and is noted while it is open. */
