@@ -8,16 +8,21 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv
 RUNNER := $(VENV)/runner
+CCLI := $(VENV)/ccli
 BIN := $(VENV)/bin
 WHEELS := target/wheels-dev
 
-# The runner does not run on Python 3.13 and later.
-RUNNER_PYTHON ?= $(shell for p in $(PYTHON) python3.12 python3.11 python3.10; do \
-	$$p -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+# The runner does not run on Python 3.13 and later, and Connect's command line not on 3.15 and later.
+RUNNER_PYTHON ?= $(call PYTHON_BELOW,13,$(PYTHON) python3.12 python3.11 python3.10)
+CCLI_PYTHON ?= $(call PYTHON_BELOW,15,$(PYTHON) python3.14 python3.13 python3.12 python3.11 python3.10)
+
+# $(1): the minor version that is too new; $(2): the commands to try.
+PYTHON_BELOW = $(shell for p in $(2); do \
+	$$p -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, $(1)))' 2>/dev/null && echo $$p && break; done)
 
 RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 PACKAGE := pyproject.toml README.md $(shell find python -name '*.py' -o -name '*.pyi')
-EXAMPLE := $(shell find examples -type f -not -path '*/.*' -not -name '*.pyc')
+EXAMPLE := $(shell find examples -type f -not -path '*/.*' -not -path '*/htmlcov/*' -not -name '*.pyc' -not -name coverage.xml)
 PIP := pip install --quiet --disable-pip-version-check
 
 .PHONY: help
@@ -37,7 +42,7 @@ TEST_LOG := target/test-beside-python.log
 
 # All is built first, one build after the other. What pytest leaves of the processor runs the rest.
 .PHONY: test
-test: $(RUNNER)/.installed ## All tests: Rust, a little fuzzing, Python, and the example's own
+test: $(RUNNER)/.installed $(CCLI)/.installed ## All tests: Rust, a little fuzzing, Python, and the example's own
 	cargo test --quiet --locked --no-default-features --no-run
 	@$(MAKE) --no-print-directory fuzz-build
 	@$(MAKE) --no-print-directory -j2 test-python test-beside-python
@@ -64,7 +69,7 @@ test-rust: ## The core's tests, without Python
 	cargo test --locked --no-default-features
 
 .PHONY: test-python
-test-python: $(RUNNER)/.installed ## pytest, the real runner included: make test-python [WORKERS=4] [TEST_MONGODB_URI=…]
+test-python: $(RUNNER)/.installed $(CCLI)/.installed ## pytest, the real runner included: make test-python [WORKERS=4] [TEST_MONGODB_URI=…]
 	$(PYTEST) $(PYTEST_ARGS)
 
 .PHONY: test-nx
@@ -72,7 +77,7 @@ test-nx: $(VENV)/.installed ## The comparison with PyMongo on nx-27017, a second
 	TEST_SERVER=nx-27017 $(PYTEST) tests/comparison/test_second_server.py $(PYTEST_ARGS)
 
 .PHONY: test-example
-test-example: $(RUNNER)/.installed ## The example's tests, and store_event's, in the runner's environment
+test-example: $(RUNNER)/.installed $(CCLI)/.installed ## The example's tests, and those of what uses Connect's libraries, with both generations of them
 	$(BIN)/python -m tests.example
 
 # A machine without a C++ compiler can run all other tests. No chance and no corpus of earlier runs: a seed and a
@@ -133,7 +138,7 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict python/connect demo tests scripts
-	$(BIN)/python -m mypy.stubtest --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
 
 .PHONY: build
 build: $(VENV)/.ready ## A release wheel, into dist/
@@ -145,7 +150,7 @@ bench: $(VENV)/bench/.installed ## The benchmark against the peers, into docs/: 
 	$(VENV)/bench/bin/python -m benches.run $(if $(QUICK),--quick --out target/bench)
 
 .PHONY: setup
-setup: $(RUNNER)/.installed ## Both environments, with the package built and installed
+setup: $(RUNNER)/.installed $(CCLI)/.installed ## All environments, with the package built and installed
 
 .PHONY: format
 format: $(VENV)/.ready ## Format all code
@@ -158,11 +163,12 @@ clean: ## Remove all that was built
 	rm -rf $(VENV) target dist
 
 # The development environment.
-$(VENV)/.ready: requirements/dev.txt requirements/frameworks.txt requirements/apscheduler4.txt
+$(VENV)/.ready: requirements/dev.txt requirements/frameworks.txt requirements/apscheduler4.txt requirements/connect.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed: make PYTHON=python3.x"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) -r $<
 	$(BIN)/$(PIP) --no-deps --upgrade --target $(VENV)/apscheduler4 -r requirements/apscheduler4.txt
+	$(BIN)/$(PIP) --no-deps -r requirements/connect.txt
 	@touch $@
 
 # The package, as a wheel of the dev profile.
@@ -184,14 +190,21 @@ $(VENV)/bench/.installed: $(VENV)/.ready requirements/bench.txt $(RUST) $(PACKAG
 	$(VENV)/bench/bin/$(PIP) --force-reinstall --no-deps target/wheels-release/*.whl
 	@touch $@
 
-# The runner's environment, with the package and the example as Connect would install them.
-$(RUNNER)/.ready: $(VENV)/.ready requirements/runner.txt
+# The environments of Connect's libraries, with the package and the example as Connect would install them: the runner's,
+# with connect-eaas-core 37, and that of Connect's command line, with connect-eaas-core 38.
+$(RUNNER)/.ready: $(VENV)/.ready requirements/runner.txt requirements/extension.txt
 	@test -n "$(RUNNER_PYTHON)" || { echo "The Connect runner needs a Python from 3.10 to 3.12: make RUNNER_PYTHON=…"; exit 1; }
 	$(RUNNER_PYTHON) -m venv $(RUNNER)
 	$(RUNNER)/bin/$(PIP) -r requirements/runner.txt
 	@touch $@
 
-$(RUNNER)/.installed: $(VENV)/.installed $(RUNNER)/.ready $(EXAMPLE)
-	$(RUNNER)/bin/$(PIP) --force-reinstall --no-deps $(WHEELS)/*.whl
-	$(RUNNER)/bin/$(PIP) --force-reinstall --no-deps --no-build-isolation ./examples/connect-extension-mongodb
+$(CCLI)/.ready: $(VENV)/.ready requirements/ccli.txt requirements/extension.txt
+	@test -n "$(CCLI_PYTHON)" || { echo "Connect's command line needs a Python from 3.10 to 3.14: make CCLI_PYTHON=…"; exit 1; }
+	$(CCLI_PYTHON) -m venv $(CCLI)
+	$(CCLI)/bin/$(PIP) -r requirements/ccli.txt
+	@touch $@
+
+$(RUNNER)/.installed $(CCLI)/.installed: $(VENV)/%/.installed: $(VENV)/.installed $(VENV)/%/.ready $(EXAMPLE)
+	$(VENV)/$*/bin/$(PIP) --force-reinstall --no-deps $(WHEELS)/*.whl
+	$(VENV)/$*/bin/$(PIP) --force-reinstall --no-deps --no-build-isolation ./examples/connect-extension-mongodb
 	@touch $@

@@ -152,7 +152,7 @@ class Comparison:
                     assert answer == {"document": self.request}, (server.name, answer)
 
     def measure(self, load: Load, action: str, connections: int, seconds: float, rounds: int) -> Figures:
-        """The medians of some rounds, by server."""
+        """The medians of some rounds, by server, and the least ratio of ours to the peer in a round."""
         runs: dict[str, list[dict[str, float]]] = {server.name: [] for server in self.servers}
         for _ in range(rounds):
             for server in self.servers:
@@ -165,10 +165,15 @@ class Comparison:
                     "seconds": seconds,
                 }
                 runs[server.name].append(load.run(order))
-        return {
+        medians = {
             name: {figure: statistics.median(run[figure] for run in measured) for figure in measured[0]}
             for name, measured in runs.items()
         }
+        pairs = zip(runs["ours"], runs.get("Express", []), strict=False)
+        ratios = [ours["per_second"] / peer["per_second"] for ours, peer in pairs]
+        if ratios:
+            medians["ours"]["least_ratio"] = min(ratios)
+        return medians
 
 
 def compare(

@@ -26,6 +26,7 @@ class Report:
     growth: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     imports: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     codec: dict[str, float] = field(default_factory=dict)
     models: dict[str, float] = field(default_factory=dict)
     gateway: dict[tuple[str, int], Figures] = field(default_factory=dict)
@@ -109,13 +110,13 @@ def targets(report: Report) -> list[Target]:
     served = [figures for (_, connections), figures in report.gateway.items() if connections == 64]
     if served:
         ratio(
-            "gateway, 64 connections: throughput against Express, the lesser of its actions",
-            5.0,
-            lambda: min(figures["ours"]["per_second"] / figures["Express"]["per_second"] for figures in served),
+            "gateway, 64 connections: throughput against Express, the least round of its actions",
+            6.0,
+            lambda: min(figures["ours"]["least_ratio"] for figures in served),
         )
         used = max(figures["ours"]["cpu_us"] for figures in served)
         what = "gateway, 64 connections: its CPU per request, the greater of its actions"
-        found.append(Target(what, "≤ 60 µs", f"{used:.1f} µs", used <= 60))
+        found.append(Target(what, "≤ 35 µs", f"{used:.1f} µs", used <= 35))
     codec = report.codec
     ratio("encode against bson's C extension", 2.5, lambda: codec["bson.encode"] / codec["ours encode"])
     ratio("EJSON encode against json.dumps", 6.0, lambda: codec["json.dumps"] / codec["ours EJSON encode"])
@@ -135,6 +136,11 @@ def targets(report: Report) -> list[Target]:
     grown = report.growth["growth"] / 2**20
     inserts = f"memory over {report.growth['inserts']:,.0f} inserts"
     found.append(Target(inserts, "< 5 MB", f"{grown:.1f} MB", grown < 5))
+    first = report.first["ours"]
+    what = "a new process's first stored event, beyond starting Python"
+    found.append(Target(what, "≤ 50 ms", f"{first:.1f} ms", first <= 50))
+    weight = report.weights["connect-eaas-mongodb"]
+    found.append(Target("the wheel", "≤ 6.5 MB", f"{weight:.1f} MB", weight <= 6.5))
     ratio(
         "import against import bson",
         1.3,
@@ -290,7 +296,12 @@ def write(report: Report, folder: Path) -> Path:
     lines += [f"| a purchase request into a model: {name} | {took:.2f} |" for name, took in report.models.items()]
     lines += ["", "| what | ms |", "| --- | ---: |"]
     lines += [f"| {name}, beyond starting Python | {took:.1f} |" for name, took in report.imports.items()]
-    lines += [f"| a new process's first stored event, {name} | {took:.0f} |" for name, took in report.first.items()]
+    lines += [
+        f"| a new process's first stored event, beyond starting Python: {name} | {took:.1f} |"
+        for name, took in report.first.items()
+    ]
+    lines += ["", "| wheel, compressed | MB |", "| --- | ---: |"]
+    lines += [f"| {name} | {weight:.1f} |" for name, weight in report.weights.items()]
     growth = report.growth
     lines += [
         "",

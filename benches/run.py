@@ -30,6 +30,7 @@ from benches.gateway import compare
 from benches.models import models
 from benches.report import Report, write
 from benches.scaling import Scaling
+from benches.start import first_event, imports, weights
 
 ROOT = Path(__file__).parent.parent
 RELEASE = ROOT / "target" / "release"
@@ -255,11 +256,12 @@ class Benchmark:
                     rounds, seconds = (1, 0.5) if self.quick else (3, 1.0)
                     report.real[path] |= self.measure(running, real, rounds=rounds, seconds=seconds)
         with real_servers() as real:
-            report.first = first_event(real)
+            report.first = first_event(real.mongodb, SAMPLE, 5 if self.quick else 21)
         print("codec and imports", flush=True)
         report.codec = codec(self.request)
         report.models = models(self.request)
-        report.imports = imports()
+        report.imports = imports(5 if self.quick else 21)
+        report.weights = weights()
         return report
 
 
@@ -283,46 +285,6 @@ async def main():
 uvloop.run(main())
 """
     return dict(json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout))
-
-
-def first_event(servers: Servers) -> dict[str, float]:
-    """The time from a new process's start to its first stored event, in milliseconds."""
-    programs = {
-        "ours": "from connect.eaas.mongodb import AsyncMongoClient as C",
-        "PyMongo async": "from pymongo import AsyncMongoClient as C",
-        "Motor": "from motor.motor_asyncio import AsyncIOMotorClient as C",
-    }
-    took = {}
-    for name, head in programs.items():
-        program = f"""
-import asyncio
-{head}
-async def main():
-    await C({servers.mongodb!r}).db.coll.insert_one({{"a": 1}})
-asyncio.run(main())
-"""
-        runs = []
-        for _ in range(5):
-            begun = time.perf_counter()
-            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-            runs.append((time.perf_counter() - begun) * 1e3)
-        took[name] = statistics.median(runs)
-    return took
-
-
-def imports() -> dict[str, float]:
-    """What an import adds to starting Python, in milliseconds."""
-
-    def took(program: str) -> float:
-        runs = []
-        for _ in range(15):
-            begun = time.perf_counter()
-            subprocess.run([sys.executable, "-c", program], check=True)
-            runs.append((time.perf_counter() - begun) * 1e3)
-        return statistics.median(runs)
-
-    nothing = took("pass")
-    return {f"import {name}": took(f"import {name}") - nothing for name in ("connect.eaas.mongodb", "bson", "pymongo")}
 
 
 def codec(request: dict[str, Any]) -> dict[str, float]:

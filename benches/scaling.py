@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 DELAYS_MS = (1, 5, 20)
 DISTANT = ("PyMongo async", "mongojet", "ours unmerged", "ours")
-LARGE_BYTES = (3_000, 10_000, 30_000, 100_000, 330_000, 1_000_000, 4_000_000, 15_000_000)
+LARGE_BYTES = (100, 3_000, 10_000, 30_000, 100_000, 330_000, 1_000_000, 4_000_000, 15_000_000)
 LARGE = ("PyMongo async", "mongojet", "ours unmerged", "ours")
 TASKS = (1, 10, 100, 1_000, 10_000)
+MEMORY = ("PyMongo async", "ours")
 COLLECTIONS = (1, 10, 100, 1_000)
+LIFE = 10_000_000
 BATCHES = ("Motor", "PyMongo async", "mongojet", "ours")
 
 
@@ -77,6 +79,11 @@ def _ratio(what: str, wanted: float, ours: dict[str, float] | None, other: dict[
     return [Target(what, f"≥ {wanted:g} ×", f"{value:.2f} ×", value >= wanted)]
 
 
+def _times(figures: list[dict[str, float]], figure: str) -> float:
+    """How many times as high the last figure is as the first."""
+    return figures[-1][figure] / figures[0][figure]
+
+
 class Scaling:
     """The tables, and the targets that they serve."""
 
@@ -94,6 +101,11 @@ class Scaling:
         self.distance(servers)
         self.concurrency(servers)
         self.collections(servers)
+        self.life(servers)
+
+    def bytes_of(self, size: int) -> int:
+        """The actual size of the document of this size, as BSON."""
+        return Path(self.benchmark.file(size)["bson"]).stat().st_size
 
     def batches(self, servers: Servers) -> None:
         """`insert_many` of a thousand documents, one and eight at once."""
@@ -121,19 +133,32 @@ class Scaling:
         from benches.run import peers
 
         rows = []
-        with peers(LARGE) as running:
-            for size in LARGE_BYTES[:5] if self.benchmark.quick else LARGE_BYTES:
-                rounds = 1 if size > 1_000_000 else self.benchmark.rounds
+        ours = []
+        measured = LARGE_BYTES[:7] if self.benchmark.quick else LARGE_BYTES
+        for size in measured:
+            rounds = 1 if size > 1_000_000 else self.benchmark.rounds
+            # New processes, since the memory is the peak of the process.
+            with peers(LARGE) as running:
                 found = self.benchmark.measure(running, servers, size=size, concurrency=16, rounds=rounds)
-                rows.append([f"{size / 1000:,.0f} kB", *_cells(found, LARGE, "per_second", "{:,.0f}")])
-                if size in (30_000, 100_000, 330_000):
-                    what = f"insert_one of {size // 1000} kB, 16 at once: merged against unmerged"
-                    self.targets += _ratio(what, 1.0, found.get("ours"), found.get("ours unmerged"))
-                if size == 330_000:
-                    what = "insert_one of 330 kB, 16 at once: against PyMongo async"
-                    self.targets += _ratio(what, 3.0, found.get("ours"), found.get("PyMongo async"))
-        text = "`insert_one`, 16 at once, inserts/s, by the size of the document."
-        self.tables.append(Table("Document sizes", text, ["document", *LARGE], rows))
+            ours.append(found["ours"])
+            memory = _cells(found, MEMORY, "rss_mb", "{:,.0f} MB")
+            rows.append(
+                [f"{self.bytes_of(size) / 1000:,.3g} kB", *_cells(found, LARGE, "per_second", "{:,.0f}"), *memory]
+            )
+            if size in (30_000, 100_000, 330_000):
+                what = f"insert_one of {size // 1000} kB, 16 at once: merged against unmerged"
+                self.targets += _ratio(what, 1.0, found.get("ours"), found.get("ours unmerged"))
+            if size == 330_000:
+                what = "insert_one of 330 kB, 16 at once: against PyMongo async"
+                self.targets += _ratio(what, 3.0, found.get("ours"), found.get("PyMongo async"))
+        grown = self.bytes_of(measured[-1]) / self.bytes_of(measured[0])
+        text = (
+            "`insert_one`, 16 at once, inserts/s, by the size of the document, and the peak resident memory of the "
+            f"client. While the documents grow by {grown:,.0f} times, the time per document grows by "
+            f"{1 / _times(ours, 'per_second'):,.0f} times, and the memory by {_times(ours, 'rss_mb'):.1f} times."
+        )
+        header = ["document", *LARGE, *(f"{name}, memory" for name in MEMORY)]
+        self.tables.append(Table("Document sizes", text, header, rows))
 
     def alone(self, servers: Servers) -> None:
         """One call at a time, and the event store."""
@@ -185,15 +210,21 @@ class Scaling:
         from benches.run import peers
 
         rows = []
-        names = ("PyMongo async", "ours")
+        ours = []
+        names = MEMORY
         for tasks in TASKS[:-1] if self.benchmark.quick else TASKS:
             with peers(names) as running:
                 found = self.benchmark.measure(
                     running, servers, concurrency=tasks, seconds=max(self.benchmark.seconds, tasks / 5_000)
                 )
+            ours.append(found["ours"])
             cells = [*_cells(found, names, "per_second", "{:,.0f}"), *_cells(found, names, "rss_mb", "{:,.0f} MB")]
             rows.append([f"{tasks:,}", *cells])
-        text = "`insert_one` of 3 kB, inserts/s and the peak resident memory of the client, by the number of tasks."
+        text = (
+            "`insert_one` of 3 kB, inserts/s and the peak resident memory of the client, by the number of tasks. From "
+            f"one task to the last number, the throughput grows by {_times(ours, 'per_second'):.1f} times, and the "
+            f"memory by {_times(ours, 'rss_mb'):.1f} times."
+        )
         header = ["tasks", *names, *(f"{name}, memory" for name in names)]
         self.tables.append(Table("Concurrency", text, header, rows))
 
@@ -202,13 +233,43 @@ class Scaling:
         from benches.run import peers
 
         rows = []
+        ours = []
         names = ("PyMongo async", "ours unmerged", "ours")
         for count in COLLECTIONS:
             with peers(names) as running:
                 found = self.benchmark.measure(running, servers, concurrency=64, work="call", collections=count)
-            rows.append([f"{count:,}", *_cells(found, names, "per_second", "{:,.0f}")])
-        text = "`insert_one` of 3 kB, 64 at once, inserts/s; the tasks use the collections in turn."
-        self.tables.append(Table("Collections", text, ["collections", *names], rows))
+            ours.append(found["ours"])
+            memory = _cells(found, MEMORY, "rss_mb", "{:,.0f} MB")
+            rows.append([f"{count:,}", *_cells(found, names, "per_second", "{:,.0f}"), *memory])
+        text = (
+            "`insert_one` of 3 kB, 64 at once, inserts/s; the tasks use the collections in turn. From one collection, "
+            "whose inserts are merged, to the last number, where each insert is a command of its own, the throughput "
+            f"changes to {_times(ours, 'per_second'):.2f} of the first, and the memory to {_times(ours, 'rss_mb'):.2f}."
+        )
+        header = ["collections", *names, *(f"{name}, memory" for name in MEMORY)]
+        self.tables.append(Table("Collections", text, header, rows))
+
+    def life(self, servers: Servers) -> None:
+        """One process that stores ten million documents."""
+        from benches.run import peers
+
+        rows = []
+        calls, stored, wanted = 0.0, [], LIFE // 10 if self.benchmark.quick else LIFE
+        with peers(("ours",)) as running:
+            while calls < wanted:
+                found = self.benchmark.measure(running, servers, size=100, seconds=max(self.benchmark.seconds, 2.0))[
+                    "ours"
+                ]
+                calls += found["calls"]
+                stored.append(found)
+                if calls >= wanted * (len(rows) + 1) / 10:
+                    rows.append([f"{calls / 1e6:,.1f}", f"{found['per_second']:,.0f}", f"{found['rss_mb']:,.1f} MB"])
+        text = (
+            "One process that stores small documents, 64 at once: the inserts so far in millions, inserts/s, and the "
+            f"peak resident memory so far. From the first to the last part, the throughput changes to "
+            f"{_times(stored, 'per_second'):.2f} of the first, and the memory to {_times(stored, 'rss_mb'):.3f}."
+        )
+        self.tables.append(Table("Life of a process", text, ["million inserts", "inserts/s", "memory"], rows))
 
 
 def main() -> None:

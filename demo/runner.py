@@ -17,6 +17,8 @@ from demo.local_connect import LocalConnect
 
 ROOT = Path(__file__).parent.parent
 RUNNER_ENVIRONMENT = Path(os.environ.get("RUNNER_VENV", ROOT / ".venv" / "runner"))
+CCLI_ENVIRONMENT = Path(os.environ.get("CCLI_VENV", ROOT / ".venv" / "ccli"))
+"""The environment of Connect's command line, with the next generation of Connect's libraries."""
 EXAMPLE = ROOT / "examples" / "connect-extension-mongodb"
 
 STOP_SECONDS = 20
@@ -99,7 +101,7 @@ def _kill_session(process: subprocess.Popen[bytes]) -> None:
 
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (\S+) [A-Z]+ PID_\d+ (.*)$", re.MULTILINE)
-_INVOKE = re.compile(r"invoke method handle_purchase for task (\S+)")
+_INVOKE = re.compile(r"invoke method handle_asset_purchase_request_processing for task (\S+)")
 _RESULT = re.compile(r"the event is stored in (\S+): SaveResult\(id='([^']+)', (?:stored|duplicate)=True\)")
 
 

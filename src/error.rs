@@ -128,6 +128,20 @@ pub fn excerpt(text: &str, limit: usize) -> String {
     out
 }
 
+/// Returns the causes of an HTTP client's error, whose own text is not informative.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        cause = error.source();
+    }
+    if texts.is_empty() { "unknown cause".to_owned() } else { excerpt(&texts.join(": "), 300) }
+}
+
 // `details` may contain the user's document, which must not appear in logs.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

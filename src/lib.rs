@@ -27,3 +27,8 @@ mod redact;
 mod runtime;
 mod secret;
 mod store;
+mod tls;
+
+#[cfg(all(unix, not(target_env = "musl")))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -55,8 +55,23 @@ pub struct Wanted {
     pub commands: bool,
     /// Events of connections and connection pools.
     pub pools: bool,
+    /// Changes of the number of connections, without the events' details.
+    pub connections: bool,
     /// Events of servers, heartbeats and topologies.
     pub servers: bool,
+}
+
+/// A change of a pool's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionChange {
+    /// A connection was created.
+    Created,
+    /// A connection was closed.
+    Closed,
+    /// A connection was taken for a command.
+    CheckedOut,
+    /// A connection was returned.
+    CheckedIn,
 }
 
 /// Receives events.
@@ -65,6 +80,8 @@ pub trait Listener: Send + Sync {
     fn wanted(&self) -> Wanted;
     /// Receives an event. It must not block.
     fn notify(&self, event: DriverEvent);
+    /// Receives a change of a pool's connections. It must not block.
+    fn connection_changed(&self, _change: ConnectionChange) {}
     /// Waits until all received events are processed. Called when a call's result is read.
     fn drain(&self);
 }

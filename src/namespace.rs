@@ -1,7 +1,7 @@
 //! The collection that a call addresses.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::concern::Concerns;
 
@@ -19,7 +19,8 @@ pub struct Namespace {
 impl Namespace {
     /// Creates a namespace with the client's concerns and read preference.
     pub fn new(database: impl Into<String>, collection: impl Into<String>) -> Self {
-        Self { database: database.into(), collection: collection.into(), concerns: Arc::default() }
+        static OF_CLIENT: LazyLock<Arc<Concerns>> = LazyLock::new(Arc::default);
+        Self { database: database.into(), collection: collection.into(), concerns: Arc::clone(&OF_CLIENT) }
     }
 
     /// Returns the same namespace with the server's default write concern.

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import h2.config
 import h2.connection
@@ -22,8 +24,10 @@ import jwt
 import pytest
 import trustme
 
+from tests.faults import LOSSES, every, faulty
 from tests.gateways import Gateway, at_once, create_key, gateway, trusting, until
 from tests.servers import Server, free_port, secantusdb, with_options
+from tests.wiretap import wiretap
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "operation"}
 
@@ -280,6 +284,57 @@ def test_metrics_count_requests_and_have_bounded_labels(mongodb_uri: str, tmp_pa
         more = {line.rsplit(" ", 1)[0] for line in running.get("/metrics").text.splitlines()} - names
         assert not any("nonsense" in name or "c2" in name or "d2" in name for name in more)
         assert len(more) < 40
+
+
+def test_concurrent_inserts_are_one_command_and_each_has_its_result(
+    stopped: tuple[Server, str], tmp_path: Path
+) -> None:
+    (mongodb, uri), key = stopped, create_key(tmp_path, "k")
+    target = TARGET | {"collection": "merged"}
+    traced = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    port = urlsplit(uri).port
+    assert port is not None
+    with wiretap(port) as tap, gateway(tmp_path, configured(tap.uri)) as running:
+
+        def insert(number: int, **headers: str) -> int:
+            document = {"_id": number, "text": "x" * 1000}
+            return running.post("insertOne", target | {"document": document}, key, **headers).status_code
+
+        assert insert(0) == 201
+        assert len(tap.commands("insert")) == 1
+        mongodb.process.send_signal(signal.SIGSTOP)
+        with ThreadPoolExecutor(41) as threads:
+            inserting = [threads.submit(insert, number) for number in [*range(30), *range(10)]]
+            inserting.append(threads.submit(insert, 30, traceparent=traced))
+            until(lambda: metric(running, "requests_under_way") == 41)
+            mongodb.process.send_signal(signal.SIGCONT)
+            statuses = [one.result() for one in inserting]
+        # Of two equal documents, either is stored.
+        assert sorted(statuses) == [201] * 30 + [400] * 11
+        assert sorted([statuses[1], statuses[31]]) == [201, 400]
+        assert statuses[10:30] == [201] * 20
+        commands = tap.commands("insert")[1:]
+        assert sum(len(command["documents"]) for command in commands) == 41
+        assert len(commands) < 12
+        assert [len(command["documents"]) for command in commands if "comment" in command] == [1]
+
+
+@pytest.mark.parametrize("action", ["findOne", "find", "aggregate"])
+def test_a_read_whose_answer_is_lost_is_retried_once(mongodb_port: int, tmp_path: Path, action: str) -> None:
+    key = create_key(tmp_path, "k")
+    command = "aggregate" if action == "aggregate" else "find"
+    body = TARGET | ({"pipeline": [{"$match": {"a": 1}}]} if action == "aggregate" else {"filter": {"a": 1}})
+    plan = every(2, LOSSES, 7, command)
+    with (
+        faulty(mongodb_port, plan) as proxy,
+        gateway(tmp_path, configured(proxy.uri)) as running,
+        running.client(key) as client,
+    ):
+        for number in range(1, 7):
+            # The comment tells a command from others.
+            traced = {"traceparent": f"00-{number:032x}-b7ad6b7169203331-01"}
+            assert client.post(action, json=body, headers=traced).status_code == 200
+        assert proxy.met(command, LOSSES) >= 3
 
 
 def test_a_client_that_disconnects_is_counted(stopped: tuple[Server, str], tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_the_list_has_pages_and_filters_that_the_address_keeps(opened: Opened, s
 
 
 @pytest.mark.parametrize(
-    "opened", [("--installation", "EIN-1"), ("--path", "data_api")], ids=["user", "data_api"], indirect=True
+    "opened", [("--installation", "EIN-1"), ("--path", "http")], ids=["user", "data_api"], indirect=True
 )
 def test_the_list_tells_whose_events_it_shows(opened: Opened, store: EventStore) -> None:
     for number in range(2):

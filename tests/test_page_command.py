@@ -170,7 +170,7 @@ def test_serve_shows_what_one_installation_sees(config: dict[str, str], tmp_path
     store = EventStore.from_config(config)
     for number in (1, 2):
         store.save("asset_purchase_request_processing", {"id": f"PR-{number}"}, installation_id=f"EIN-{number}")
-    with served(config, tmp_path, "--installation", "EIN-2", "--path", "data_api") as (_, url):
+    with served(config, tmp_path, "--installation", "EIN-2", "--path", "http") as (_, url):
         browser = Browser(url)
         context: dict[str, Any] = json.loads(browser.get("/api/stored-events/context")[2])
         assert (context["owner"], context["installation"], context["path"]) == (False, "EIN-2", "data_api")

@@ -41,12 +41,80 @@ def test_importing_does_nothing() -> None:
         from connect.eaas.mongodb import VARIABLES, AsyncMongoClient, MongoClient
         assert threading.active_count() == 1
         assert len(os.listdir('/proc/self/task')) == 1, 'a thread was started'
-        loaded = {'pymongo', 'asyncio', 'click', 'rich'} & set(sys.modules)
+        loaded = {'pymongo', 'bson', 'asyncio', 'click', 'rich'} & set(sys.modules)
         assert not loaded, loaded
         MongoClient('mongodb://h')
         assert len(os.listdir('/proc/self/task')) == 1, 'a thread was started'
         """
     )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_an_insert_of_json_does_not_import_bson(config: dict[str, str], reader: Any) -> None:
+    ended = python(
+        f"""
+        import asyncio, sys
+        from connect.eaas.mongodb import AsyncEventStore, AsyncMongoClient, MongoClient
+        config = {config!r}
+        MongoClient.from_config(config).get_default_collection().insert_one({{"number": 1, "list": ["text", 1.5]}})
+        async def main():
+            await AsyncMongoClient.from_config(config).get_default_collection().insert_one({{}})
+            await AsyncEventStore.from_config(config).save("asset_purchase_request_processing", {{"id": "PR-1"}})
+        asyncio.run(main())
+        assert "bson" not in sys.modules
+        assert isinstance(MongoClient.from_config(config).get_default_collection().find_one({{}}), dict)
+        assert "bson" in sys.modules
+        """
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert reader.count_documents({}) == 3
+
+
+# The module takes its time, as on a slow disk: a child that is forked meanwhile needs it too.
+SLOW_BSON = """
+    import importlib.abc, importlib.machinery, os, sys, threading, time
+    from connect.eaas.mongodb import _native
+
+    importing = threading.Event()
+
+    class Slow(importlib.machinery.SourceFileLoader):
+        def exec_module(self, module):
+            importing.set()
+            time.sleep(0.5)
+            super().exec_module(module)
+
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name != "bson.objectid":
+                return None
+            spec = importlib.machinery.PathFinder.find_spec(name, path)
+            spec.loader = Slow(name, spec.origin)
+            return spec
+
+    sys.meta_path.insert(0, Finder())
+    thread = threading.Thread(target=_native.bson_decode, args=(b"\\5\\0\\0\\0\\0",))
+    thread.start()
+    assert importing.wait(30)
+    child = os.fork()
+    if child == 0:
+        _native.bson_decode(b"\\5\\0\\0\\0\\0")
+        os._exit(0)
+    for _ in range(300):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, 9)
+        raise SystemExit("the child hangs")
+    thread.join()
+    raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_while_another_thread_imports_bson_does_not_hang() -> None:
+    ended = python(SLOW_BSON, "-W", "ignore::DeprecationWarning")
     assert (ended.returncode, ended.stderr) == (0, "")
 
 

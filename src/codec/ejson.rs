@@ -2,6 +2,8 @@
 //! (<https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md>).
 //! [`super::ejson_text`] is the opposite direction.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bson::oid::ObjectId;
@@ -37,6 +39,33 @@ pub fn parse_document(text: &[u8]) -> Result<RawDocumentBuf> {
     RawDocumentBuf::from_bytes(out.buf).map_err(invalid_bson)
 }
 
+/// A member's name, which is part of the text unless it contains an escape sequence.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> std::result::Result<Cow<'de, str>, D::Error> {
+        source.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> std::result::Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> std::result::Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
 struct Root<'w> {
     out: &'w mut BsonWriter,
     depth: usize,
@@ -59,7 +88,7 @@ impl<'de> Visitor<'de> for Root<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
         let mark = self.out.begin_root();
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(name) = map.next_key_seed(Name)? {
             map.next_value_seed(Element { out: self.out, key: field(&name)?, depth: self.depth })?;
         }
         self.out.end(mark);
@@ -157,7 +186,7 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
         let depth = self.deeper()?;
-        let first = map.next_key::<String>()?;
+        let first = map.next_key_seed(Name)?;
         if let Some(name) = first.as_deref().filter(|name| is_wrapper(name)) {
             let part = |name: &str| PartSeed { depth, scope: name == "$scope" };
             let mut members = vec![(name.to_owned(), map.next_value_seed(part(name))?)];
@@ -175,7 +204,7 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
         while let Some(name) = next {
             map.next_value_seed(Element { out: self.out, key: field(&name)?, depth })?;
             within_size(self.out)?;
-            next = map.next_key()?;
+            next = map.next_key_seed(Name)?;
         }
         self.out.end(mark);
         Ok(())

@@ -6,8 +6,8 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bson::oid::ObjectId;
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
+use bson::spec::ElementType;
 use bson::{DateTime, RawDocumentBuf};
 
 use super::{MAX_DEPTH, invalid_bson};
@@ -45,32 +45,122 @@ pub fn write_value(out: &mut Vec<u8>, value: RawBsonRef<'_>, style: Style) -> Re
 }
 
 fn write_document_at(out: &mut Vec<u8>, document: &RawDocument, style: Style, depth: usize) -> Result<()> {
-    let depth = deeper(depth)?;
-    out.push(b'{');
-    for (index, element) in document.iter().enumerate() {
-        let (key, value) = element.map_err(invalid_bson)?;
-        if index > 0 {
-            out.push(b',');
-        }
-        write_text(out, key.as_str());
-        out.push(b':');
-        write_value_at(out, value, style, depth)?;
-    }
-    out.push(b'}');
-    Ok(())
+    write_elements(out, document.as_bytes(), false, style, depth)
 }
 
 fn write_array_at(out: &mut Vec<u8>, array: &RawArray, style: Style, depth: usize) -> Result<()> {
+    write_elements(out, array.as_bytes(), true, style, depth)
+}
+
+/// Writes the bytes of a document or an array, in one pass. The frequent types are read in place; the others by the
+/// bson crate.
+fn write_elements(out: &mut Vec<u8>, bytes: &[u8], is_array: bool, style: Style, depth: usize) -> Result<()> {
     let depth = deeper(depth)?;
-    out.push(b'[');
-    for (index, value) in array.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
+    let malformed = || invalid_bson("an element is malformed");
+    let (open, close) = if is_array { (b'[', b']') } else { (b'{', b'}') };
+    let mut rest = bytes.get(4..).ok_or_else(malformed)?;
+    let mut separator = open;
+    loop {
+        let (kind, after) = rest.split_first().ok_or_else(malformed)?;
+        if *kind == 0 && after.is_empty() {
+            break;
         }
-        write_value_at(out, value.map_err(invalid_bson)?, style, depth)?;
+        out.push(std::mem::replace(&mut separator, b','));
+        let end = memchr::memchr(0, after).ok_or_else(malformed)?;
+        if !is_array {
+            write_utf8(out, &after[..end])?;
+            out.push(b':');
+        }
+        let kind = ElementType::from(*kind).ok_or_else(malformed)?;
+        let after = &after[end + 1..];
+        let (value, next) =
+            value_size(kind, after).and_then(|size| after.split_at_checked(size)).ok_or_else(malformed)?;
+        match kind {
+            // Without its length and its NUL.
+            ElementType::String => write_utf8(out, &value[4..value.len() - 1])?,
+            ElementType::EmbeddedDocument => write_elements(out, value, false, style, depth)?,
+            ElementType::Array => write_elements(out, value, true, style, depth)?,
+            ElementType::Int32 => write_int32(out, i32::from_le_bytes(fixed(value)?), style),
+            ElementType::Int64 => write_int64(out, i64::from_le_bytes(fixed(value)?), style),
+            ElementType::Double => write_double(out, f64::from_le_bytes(fixed(value)?), style),
+            ElementType::DateTime => {
+                write_date(out, DateTime::from_millis(i64::from_le_bytes(fixed(value)?)), style);
+            }
+            ElementType::ObjectId => write_object_id(out, fixed(value)?, style),
+            ElementType::Boolean if value == [0] => out.extend_from_slice(b"false"),
+            ElementType::Boolean if value == [1] => out.extend_from_slice(b"true"),
+            ElementType::Null => out.extend_from_slice(b"null"),
+            _ => write_other(out, kind, value, style, depth)?,
+        }
+        rest = next;
     }
-    out.push(b']');
+    if separator == open {
+        out.push(open);
+    }
+    out.push(close);
     Ok(())
+}
+
+/// Returns the size of a value that begins with these bytes. `None` if its size cannot be valid.
+fn value_size(kind: ElementType, bytes: &[u8]) -> Option<usize> {
+    let length = || usize::try_from(i32::from_le_bytes(*bytes.first_chunk()?)).ok();
+    let text = || length().filter(|length| *length > 0 && bytes.get(3 + length) == Some(&0)).map(|length| length + 4);
+    Some(match kind {
+        ElementType::Double | ElementType::DateTime | ElementType::Timestamp | ElementType::Int64 => 8,
+        ElementType::String | ElementType::JavaScriptCode | ElementType::Symbol => text()?,
+        ElementType::EmbeddedDocument | ElementType::Array | ElementType::JavaScriptCodeWithScope => {
+            length().filter(|length| *length >= 5)?
+        }
+        ElementType::Binary => length()?.checked_add(5)?,
+        ElementType::Undefined | ElementType::Null | ElementType::MinKey | ElementType::MaxKey => 0,
+        ElementType::ObjectId => 12,
+        ElementType::Boolean => 1,
+        ElementType::RegularExpression => {
+            let pattern = memchr::memchr(0, bytes)? + 1;
+            pattern + memchr::memchr(0, &bytes[pattern..])? + 1
+        }
+        ElementType::DbPointer => text()?.checked_add(12)?,
+        ElementType::Int32 => 4,
+        ElementType::Decimal128 => 16,
+    })
+}
+
+fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N]> {
+    value.try_into().map_err(invalid_bson)
+}
+
+/// Writes a value of a rare type.
+fn write_other(out: &mut Vec<u8>, kind: ElementType, value: &[u8], style: Style, depth: usize) -> Result<()> {
+    // A document of its own, with an empty name.
+    let mut holder = Vec::with_capacity(value.len() + 7);
+    let length = i32::try_from(value.len() + 7).map_err(invalid_bson)?;
+    holder.extend_from_slice(&length.to_le_bytes());
+    holder.extend_from_slice(&[kind as u8, 0]);
+    holder.extend_from_slice(value);
+    holder.push(0);
+    let holder = RawDocument::from_bytes(&holder).map_err(invalid_bson)?;
+    let (_, value) =
+        holder.iter().next().ok_or_else(|| invalid_bson("an element is malformed"))?.map_err(invalid_bson)?;
+    write_value_at(out, value, style, depth)
+}
+
+/// Writes a JSON string.
+fn write_utf8(out: &mut Vec<u8>, text: &[u8]) -> Result<()> {
+    let plain = |byte: u8| (b' '..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    if text.iter().fold(true, |all, byte| all & plain(*byte)) {
+        quote(out, text);
+    } else {
+        write_text(out, std::str::from_utf8(text).map_err(invalid_bson)?);
+    }
+    Ok(())
+}
+
+/// Writes a text without characters that JSON escapes.
+fn quote(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 3);
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
 }
 
 fn deeper(depth: usize) -> Result<usize> {
@@ -144,10 +234,7 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 /// Writes a JSON string.
 pub fn write_text(out: &mut Vec<u8>, text: &str) {
     if text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\')) {
-        out.reserve(text.len() + 3);
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+        quote(out, text.as_bytes());
     } else {
         // Writing a str to a Vec cannot fail.
         drop(serde_json::to_writer(out, text));
@@ -171,14 +258,14 @@ fn write_number(out: &mut Vec<u8>, name: &str, value: i64) {
 pub(super) fn write_int32(out: &mut Vec<u8>, value: i32, style: Style) {
     match style {
         Style::Canonical => write_number(out, "$numberInt", i64::from(value)),
-        Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
+        Style::Relaxed | Style::Plain => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
     }
 }
 
 pub(super) fn write_int64(out: &mut Vec<u8>, value: i64, style: Style) {
     match style {
         Style::Canonical => write_number(out, "$numberLong", value),
-        Style::Relaxed | Style::Plain => put(out, format_args!("{value}")),
+        Style::Relaxed | Style::Plain => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
     }
 }
 
@@ -206,10 +293,17 @@ pub(super) fn write_binary(out: &mut Vec<u8>, subtype: u8, bytes: &[u8], style: 
 }
 
 pub(super) fn write_object_id(out: &mut Vec<u8>, id: [u8; 12], style: Style) {
-    let hex = ObjectId::from_bytes(id).to_hex();
+    let mut hex = [0; 24];
+    for (digits, byte) in hex.chunks_exact_mut(2).zip(id) {
+        digits.copy_from_slice(&[byte >> 4, byte & 0xf].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+    }
     match style {
-        Style::Plain => put(out, format_args!("\"{hex}\"")),
-        _ => put(out, format_args!("{{\"$oid\":\"{hex}\"}}")),
+        Style::Plain => quote(out, &hex),
+        _ => {
+            out.extend_from_slice(br#"{"$oid":"#);
+            quote(out, &hex);
+            out.push(b'}');
+        }
     }
 }
 

@@ -76,6 +76,44 @@ pub trait Sink {
     }
 }
 
+/// Appends bytes that are usually few, as names and texts are. A call of `memcpy` costs more than such a copy.
+#[inline(always)]
+fn append(buf: &mut Vec<u8>, bytes: &[u8]) {
+    let length = bytes.len();
+    buf.reserve(length);
+    // SAFETY: `reserve` has made room for `length` bytes behind the Vec's last one, which is not part of `bytes`.
+    // Each branch reads and writes only within these `length` bytes, and together its two copies write all of them.
+    unsafe {
+        let (from, to) = (bytes.as_ptr(), buf.as_mut_ptr().add(buf.len()));
+        match length {
+            8..=16 => {
+                let (first, last) = (from.cast::<[u8; 8]>().read(), from.add(length - 8).cast::<[u8; 8]>().read());
+                to.cast::<[u8; 8]>().write(first);
+                to.add(length - 8).cast::<[u8; 8]>().write(last);
+            }
+            17..=32 => {
+                let (first, last) = (from.cast::<[u8; 16]>().read(), from.add(length - 16).cast::<[u8; 16]>().read());
+                to.cast::<[u8; 16]>().write(first);
+                to.add(length - 16).cast::<[u8; 16]>().write(last);
+            }
+            4..=7 => {
+                let (first, last) = (from.cast::<[u8; 4]>().read(), from.add(length - 4).cast::<[u8; 4]>().read());
+                to.cast::<[u8; 4]>().write(first);
+                to.add(length - 4).cast::<[u8; 4]>().write(last);
+            }
+            2..=3 => {
+                let (first, last) = (from.cast::<[u8; 2]>().read(), from.add(length - 2).cast::<[u8; 2]>().read());
+                to.cast::<[u8; 2]>().write(first);
+                to.add(length - 2).cast::<[u8; 2]>().write(last);
+            }
+            0 => {}
+            1 => to.write(from.read()),
+            _ => from.copy_to_nonoverlapping(to, length),
+        }
+        buf.set_len(buf.len() + length);
+    }
+}
+
 /// Writes BSON.
 #[derive(Default)]
 pub struct BsonWriter {
@@ -94,7 +132,7 @@ impl BsonWriter {
             Key::Name(name) => {
                 self.buf.reserve(name.len() + 16);
                 self.buf.push(element_type);
-                self.buf.extend_from_slice(name.as_bytes());
+                append(&mut self.buf, name.as_bytes());
             }
             // Writing to a Vec cannot fail.
             Key::Index(index) => {
@@ -112,8 +150,9 @@ impl BsonWriter {
         self.buf.extend_from_slice(&(length as u32).to_le_bytes());
     }
 
+    #[inline]
     fn cstring(&mut self, text: &str) {
-        self.buf.extend_from_slice(text.as_bytes());
+        append(&mut self.buf, text.as_bytes());
         self.buf.push(0);
     }
 
@@ -187,6 +226,11 @@ impl BsonWriter {
     pub(super) fn end_code_with_scope(&mut self, (mark, scope): (usize, usize)) {
         self.end(scope);
         self.set_length(mark);
+    }
+
+    /// Begins an embedded document whose bytes, from its length on, are written next.
+    pub fn embedded(&mut self, key: Key<'_>) {
+        self.key(ElementType::EmbeddedDocument as u8, key);
     }
 
     /// Writes the elements of a document without its length and terminator.
@@ -390,5 +434,21 @@ impl Sink for EjsonWriter {
         }
         self.end(mark);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appended_bytes_are_the_same_at_every_length() {
+        let given: Vec<u8> = (0..100).collect();
+        for length in 0..given.len() {
+            let mut buf = vec![255; 3];
+            append(&mut buf, &given[..length]);
+            append(&mut buf, b"end");
+            assert_eq!(buf, [&[255; 3], &given[..length], b"end"].concat());
+        }
     }
 }

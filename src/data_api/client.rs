@@ -24,11 +24,12 @@ use crate::batch_stream::Batch;
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
 use crate::driver::write::Updated;
-use crate::error::{Error, ErrorKind, Result, excerpt};
+use crate::error::{Error, ErrorKind, Result, causes, excerpt};
 use crate::giving_up::GivingUp;
 use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome};
 use crate::namespace::Namespace;
 use crate::redact;
+use crate::tls;
 
 /// The maximum number of attempts of a call.
 const MAX_ATTEMPTS: u32 = 3;
@@ -638,8 +639,7 @@ impl DataApiClient {
     }
 
     fn connect(&self) -> Result<Client> {
-        // A second installation has no effect; another user of rustls may have installed a provider before.
-        drop(rustls::crypto::ring::default_provider().install_default());
+        tls::install_provider();
         let wrong = |what: String| Error::new(ErrorKind::Configuration, what);
         let mut key = HeaderValue::from_str(self.settings.api_key.expose())
             .map_err(|_| wrong("API_KEY has characters that are not allowed in an HTTP header".into()))?;
@@ -911,19 +911,4 @@ fn bulk_details(write_errors: Vec<Document>, inserted: usize) -> Option<RawDocum
         "upserted": [],
     };
     RawDocumentBuf::try_from(&details).ok()
-}
-
-/// Returns the causes of an error, whose own text is not informative. Leaves out the URL, which the
-/// message already contains.
-fn causes(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        cause = error.source();
-    }
-    if texts.is_empty() { "unknown cause".to_owned() } else { excerpt(&texts.join(": "), 300) }
 }

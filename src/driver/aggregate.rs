@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawArray, RawBsonRef, RawDocumentBuf, doc};
 use futures_util::stream::BoxStream;
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
 use super::bulk::as_number;
-use super::command::{self, CommandOptions, GetMore, run_command};
+use super::command::{self, CommandOptions, GetMore, raw_cursor, run_command};
 use super::error::{Attempt, Attempted};
+use super::find::{self, reading_options, unreadable};
 use super::reply_check::CursorCheck;
 use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
+use super::size::within;
 use super::time_limit::max_time;
 use super::write::options;
 use super::{Connected, DriverClient, Namespace};
 use crate::batch_stream::Batch;
+use crate::codec::MAX_COMMAND_SIZE;
+use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::error::{Error, ErrorKind, Result, excerpt};
 
 /// The options of each operation that the driver has.
@@ -92,6 +96,36 @@ fn given_max_time(given: &Document) -> Option<Duration> {
     millis.map(Duration::from_millis)
 }
 
+const DOING: &str = "aggregate in";
+
+/// Returns the documents of a pipeline that is already encoded and only reads, in batches. The command is retried once
+/// after a network error (retryable reads), but not `getMore`.
+///
+/// # Errors
+/// Those of any command.
+pub async fn aggregate_raw(
+    client: &Arc<DriverClient>,
+    namespace: &Arc<Namespace>,
+    pipeline: &RawArray,
+    comment: Option<&Bson>,
+    time: Option<Duration>,
+) -> Result<BoxStream<'static, Result<Batch>>> {
+    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    let connected = client.connected(&attempt).await?;
+    let mut out = BsonWriter::with_capacity(pipeline.as_bytes().len() + namespace.collection.len() + 160);
+    let root = out.begin_root();
+    out.string(Key::Name("aggregate"), &namespace.collection);
+    out.value(Key::Name("pipeline"), RawBsonRef::Array(pipeline), pipeline.as_bytes())?;
+    let cursor = out.begin(Key::Name("cursor"), false);
+    out.end(cursor);
+    reading_options(&mut out, connected, namespace, comment, time)?;
+    out.end(root);
+    let command = within(RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)?, MAX_COMMAND_SIZE, &attempt)?;
+    let more = GetMore { comment: comment.cloned(), ..GetMore::default() };
+    let kind = (DOING, CursorCheck::of_collection as fn(&Namespace) -> CursorCheck);
+    raw_cursor(client, namespace, &command, &find::reading(connected, namespace), &more, kind).await
+}
+
 /// Returns the documents of a pipeline in batches.
 ///
 /// # Errors
@@ -103,7 +137,6 @@ pub async fn aggregate(
     given: Document,
     session: Option<Arc<Session>>,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
-    const DOING: &str = "aggregate in";
     let attempt = Attempt { doing: DOING, namespace: &namespace, settings: client.settings() };
     let writes = pipeline.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
     let is_unacknowledged = writes && !client.acknowledges(&namespace, session.as_deref());

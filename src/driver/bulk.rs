@@ -1,6 +1,6 @@
 //! `bulk_write`, `insert_many` and the client's `bulk_write`, grouped into commands as in PyMongo.
 
-use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 
 use super::error::{Attempt, Attempted};
 use super::reply_check::Expected;
@@ -36,20 +36,92 @@ impl StatementKind {
 }
 
 /// One write operation.
-#[derive(Debug, Clone)]
-pub struct Statement {
+#[derive(Debug, Clone, Copy)]
+pub struct Statement<'a> {
     /// The command that it belongs to.
     pub kind: StatementKind,
     /// The statement.
-    pub document: RawDocumentBuf,
+    pub document: &'a RawDocument,
     /// Whether it supports retryable writes.
     pub retryable: bool,
 }
 
-impl Statement {
+impl<'a> Statement<'a> {
     /// An insert.
-    pub(super) fn insert(document: RawDocumentBuf) -> Self {
+    pub(super) fn insert(document: &'a RawDocument) -> Self {
         Self { kind: StatementKind::Insert, document, retryable: true }
+    }
+}
+
+/// Write operations, encoded one after the other in one buffer.
+#[derive(Debug, Default)]
+pub struct Statements {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    kind: StatementKind,
+    retryable: bool,
+    start: usize,
+}
+
+impl Statements {
+    /// The maximum size in bytes that is reserved for statements that are not encoded yet.
+    const MAX_RESERVED: usize = MAX_COMMAND_BYTES;
+
+    /// Creates a list with a capacity for so many statements.
+    pub fn with_capacity(count: usize) -> Self {
+        Self { bytes: Vec::new(), entries: Vec::with_capacity(count) }
+    }
+
+    /// Returns whether the list has no statement.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds a statement, which `encode` appends to the buffer as one BSON document. After an error the list is as before.
+    ///
+    /// # Errors
+    /// Those of `encode`.
+    pub fn push<T, E>(
+        &mut self,
+        kind: StatementKind,
+        retryable: bool,
+        encode: impl FnOnce(&mut BsonWriter) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let start = self.bytes.len();
+        let mut out = BsonWriter { buf: std::mem::take(&mut self.bytes) };
+        let encoded = encode(&mut out);
+        self.bytes = out.buf;
+        if encoded.is_err() {
+            self.bytes.truncate(start);
+            return encoded;
+        }
+        if self.entries.is_empty() {
+            // Statements of one bulk write have similar sizes.
+            let size = self.bytes.len() + self.bytes.len() / 8;
+            self.bytes.reserve((self.entries.capacity() * size).min(Self::MAX_RESERVED));
+        }
+        self.entries.push(Entry { kind, retryable, start });
+        encoded
+    }
+
+    /// Returns the statements.
+    ///
+    /// # Errors
+    /// `InvalidBson` if the bytes of one are not a BSON document.
+    pub fn get(&self) -> Result<Vec<Statement<'_>>> {
+        let ends = self.entries.iter().skip(1).map(|next| next.start).chain([self.bytes.len()]);
+        self.entries
+            .iter()
+            .zip(ends)
+            .map(|(&Entry { kind, retryable, start }, end)| {
+                let document = RawDocument::from_bytes(&self.bytes[start..end]).map_err(unreadable)?;
+                Ok(Statement { kind, document, retryable })
+            })
+            .collect()
     }
 }
 
@@ -171,10 +243,10 @@ struct Batch {
 }
 
 /// Groups the statements into commands: in their order, or, if unordered, by kind.
-fn batches(statements: &[Statement], ordered: bool) -> Vec<Batch> {
+fn batches(statements: &[Statement<'_>], ordered: bool) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut bytes = 0;
-    let mut add = |position: usize, statement: &Statement| {
+    let mut add = |position: usize, statement: &Statement<'_>| {
         // The document, and its type and array index.
         let size = statement.document.as_bytes().len() + 12;
         match batches.last_mut() {
@@ -211,7 +283,7 @@ fn batches(statements: &[Statement], ordered: bool) -> Vec<Batch> {
 pub async fn bulk_write(
     client: &DriverClient,
     namespace: &Namespace,
-    statements: &[Statement],
+    statements: &[Statement<'_>],
     options: &BulkOptions,
     session: Option<&Session>,
 ) -> Result<BulkResult> {
@@ -241,14 +313,14 @@ pub async fn bulk_write(
 async fn write_unacknowledged(
     client: &DriverClient,
     attempt: &Attempt<'_>,
-    statements: &[Statement],
+    statements: &[Statement<'_>],
     options: &BulkOptions,
     session: Option<&Session>,
 ) -> Result<()> {
     let connected = client.connected(attempt).await?;
     unacknowledged::check_session(session, connected.write_concern_of(attempt.namespace))?;
     for statement in statements.iter().filter(|statement| statement.kind != StatementKind::Insert) {
-        unacknowledged::check_options(client, attempt, &statement.document).await?;
+        unacknowledged::check_options(client, attempt, statement.document).await?;
     }
     if options.more.get_bool("bypassDocumentValidation").unwrap_or(false) {
         return Err(unacknowledged::bypass());
@@ -264,7 +336,7 @@ async fn write_unacknowledged(
         if is_first_of_kind && !is_acknowledged {
             // PyMongo, whose commands are larger, finds it before it sends the first one.
             for statement in statements.iter().filter(|statement| statement.kind == batch.kind) {
-                unacknowledged::check_size(batch.kind.names().0, &statement.document, attempt)?;
+                unacknowledged::check_size(batch.kind.names().0, statement.document, attempt)?;
             }
         }
         let namespace = if is_acknowledged { &acknowledging } else { attempt.namespace };
@@ -293,7 +365,7 @@ fn code_and_message(error: &Error) -> Document {
 struct Command<'a> {
     kind: StatementKind,
     positions: &'a [usize],
-    statements: &'a [Statement],
+    statements: &'a [Statement<'a>],
     options: &'a BulkOptions,
 }
 
@@ -353,7 +425,7 @@ impl Command<'_> {
         if let Some(transaction) = transaction {
             head.insert("txnNumber", transaction);
         }
-        with_array(&raw(&head)?, field, self.positions.iter().map(|position| &self.statements[*position].document))
+        with_array(&raw(&head)?, field, self.positions.iter().map(|position| self.statements[*position].document))
     }
 }
 
@@ -369,7 +441,7 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
 pub(super) fn with_array<'a>(
     head: &RawDocumentBuf,
     field: &str,
-    documents: impl Iterator<Item = &'a RawDocumentBuf> + Clone,
+    documents: impl Iterator<Item = &'a RawDocument> + Clone,
 ) -> Result<RawDocumentBuf> {
     // An element consists of its type, its array index as text, a NUL and the document.
     let size: usize = documents.clone().map(|document| document.as_bytes().len() + 12).sum();
@@ -388,7 +460,7 @@ pub(super) fn with_array<'a>(
 /// The arguments of the client's `bulk_write` (`bulkWrite`, MongoDB 8.0), which writes to any collections.
 pub struct ClientBulk {
     /// `{insert: index, document}` and the like, with indexes into `namespaces`.
-    pub operations: Vec<Statement>,
+    pub operations: Statements,
     /// The namespaces of the collections.
     pub namespaces: Vec<String>,
     /// The options.
@@ -421,29 +493,30 @@ pub async fn client_bulk_write(
     session: Option<&Session>,
 ) -> Result<ClientBulkDone> {
     let attempt = Attempt { doing: "write to", namespace: admin, settings: client.settings() };
+    let statements = bulk.operations.get()?;
     let namespaces: Vec<RawDocumentBuf> =
         bulk.namespaces.iter().map(|namespace| raw(&doc! { "ns": namespace })).collect::<Result<_>>()?;
     let overhead: usize = namespaces.iter().map(|namespace| namespace.as_bytes().len() + 12).sum();
     let is_unacknowledged = !client.acknowledges(admin, session);
     if is_unacknowledged {
-        check_unacknowledged(client, &attempt, bulk, session).await?;
+        check_unacknowledged(client, &attempt, bulk, &statements, session).await?;
     }
     let mut done = ClientBulkDone::default();
     let mut start = 0;
-    while start < bulk.operations.len() {
+    while start < statements.len() {
         let mut bytes = overhead;
-        let fitting = bulk.operations[start..].iter().take_while(|operation| {
+        let fitting = statements[start..].iter().take_while(|operation| {
             bytes += operation.document.as_bytes().len() + 12;
             bytes <= MAX_COMMAND_BYTES
         });
         let end = start + fitting.count().clamp(1, MAX_COMMAND_STATEMENTS);
-        let operations = &bulk.operations[start..end];
+        let operations = &statements[start..end];
         let sole = match operations {
             [operation] => Some(operation.document.as_bytes().len()),
             _ => None,
         };
         if let Some(size) = sole.filter(|size| size + overhead > MAX_SENT_SIZE) {
-            return Err(too_large(ClientBulk::kind_of(&bulk.operations[start]), size, MAX_COMMAND_SIZE, &attempt));
+            return Err(too_large(ClientBulk::kind_of(&statements[start]), size, MAX_COMMAND_SIZE, &attempt));
         }
         let body = |concern: Option<Document>, transaction: Option<i64>| {
             let mut head = doc! { "bulkWrite": 1, "errorsOnly": !bulk.verbose, "ordered": bulk.options.ordered };
@@ -454,8 +527,8 @@ pub async fn client_bulk_write(
             if let Some(transaction) = transaction {
                 head.insert("txnNumber", transaction);
             }
-            let command = with_array(&raw(&head)?, "ops", operations.iter().map(|operation| &operation.document))?;
-            with_array(&command, "nsInfo", namespaces.iter())
+            let command = with_array(&raw(&head)?, "ops", operations.iter().map(|operation| operation.document))?;
+            with_array(&command, "nsInfo", namespaces.iter().map(|namespace| &**namespace))
         };
         let retryable = operations.iter().all(|operation| operation.retryable);
         let write = WriteCommand { body: &body, retryable, expected: Expected::Bulk, limit: MAX_SENT_SIZE };
@@ -483,7 +556,7 @@ pub async fn client_bulk_write(
 
 impl ClientBulk {
     /// Returns the name of an operation's command.
-    fn kind_of(operation: &Statement) -> &'static str {
+    fn kind_of(operation: &Statement<'_>) -> &'static str {
         if operation.kind == StatementKind::Insert { "insert" } else { "update" }
     }
 }
@@ -493,18 +566,19 @@ async fn check_unacknowledged(
     client: &DriverClient,
     attempt: &Attempt<'_>,
     bulk: &ClientBulk,
+    statements: &[Statement<'_>],
     session: Option<&Session>,
 ) -> Result<()> {
     let connected = client.connected(attempt).await?;
     unacknowledged::check_session(session, connected.write_concern_of(attempt.namespace))?;
-    for operation in bulk.operations.iter().filter(|operation| operation.kind != StatementKind::Insert) {
-        unacknowledged::check_options(client, attempt, &operation.document).await?;
+    for operation in statements.iter().filter(|operation| operation.kind != StatementKind::Insert) {
+        unacknowledged::check_options(client, attempt, operation.document).await?;
     }
     if bulk.options.more.contains_key("bypassDocumentValidation") {
         return Err(unacknowledged::bypass());
     }
-    for operation in &bulk.operations {
-        let document = &operation.document;
+    for operation in statements {
+        let document = operation.document;
         let written = document.get_document("document").or_else(|_| document.get_document("updateMods"));
         unacknowledged::check_size(ClientBulk::kind_of(operation), written.unwrap_or(document), attempt)?;
     }
@@ -565,7 +639,7 @@ impl ClientBulkDone {
 pub(super) async fn insert_once(
     client: &DriverClient,
     namespace: &Namespace,
-    statements: &[Statement],
+    statements: &[Statement<'_>],
     options: &BulkOptions,
     session: Option<&Session>,
 ) -> Result<Document> {
@@ -575,7 +649,7 @@ pub(super) async fn insert_once(
     let body = |concern: Option<Document>, transaction: Option<i64>| command.body(namespace, concern, transaction);
     if !client.acknowledges(namespace, session) {
         for statement in statements {
-            unacknowledged::check_size("insert", &statement.document, &attempt)?;
+            unacknowledged::check_size("insert", statement.document, &attempt)?;
         }
     }
     let write = WriteCommand { body: &body, retryable: true, expected: command.expected(), limit: MAX_COMMAND_SIZE };
@@ -583,8 +657,8 @@ pub(super) async fn insert_once(
 }
 
 /// Converts documents to insert statements.
-pub(super) fn inserts(documents: Vec<RawDocumentBuf>) -> Vec<Statement> {
-    documents.into_iter().map(Statement::insert).collect()
+pub fn inserts(documents: &[RawDocumentBuf]) -> Vec<Statement<'_>> {
+    documents.iter().map(|document| Statement::insert(document)).collect()
 }
 
 /// Inserts documents as [`bulk_write`] does.
@@ -594,56 +668,83 @@ pub(super) fn inserts(documents: Vec<RawDocumentBuf>) -> Vec<Statement> {
 pub async fn insert_many(
     client: &DriverClient,
     namespace: &Namespace,
-    documents: Vec<RawDocumentBuf>,
+    statements: &[Statement<'_>],
     options: &BulkOptions,
     session: Option<&Session>,
 ) -> Result<()> {
-    bulk_write(client, namespace, &inserts(documents), options, session).await.map(drop)
+    bulk_write(client, namespace, statements, options, session).await.map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn statement(kind: StatementKind, size: usize) -> Statement {
-        Statement { kind, document: bson::rawdoc! { "t": "x".repeat(size) }, retryable: true }
+    fn statements(each: &[(StatementKind, usize)]) -> Statements {
+        let mut statements = Statements::with_capacity(each.len());
+        for (kind, size) in each {
+            let document = bson::rawdoc! { "t": "x".repeat(*size) };
+            assert!(statements.push(*kind, true, |out| out.root_document(&document, None)).is_ok());
+        }
+        statements
     }
 
-    fn shape(statements: &[Statement], ordered: bool) -> Vec<(StatementKind, Vec<usize>)> {
-        batches(statements, ordered).into_iter().map(|batch| (batch.kind, batch.positions)).collect()
+    fn shape(statements: &Statements, ordered: bool) -> Vec<(StatementKind, Vec<usize>)> {
+        let statements = statements.get().unwrap_or_default();
+        batches(&statements, ordered).into_iter().map(|batch| (batch.kind, batch.positions)).collect()
     }
 
     #[test]
     fn statements_keep_their_order_or_are_grouped_by_kind() {
         use StatementKind::{Delete, Insert, Update};
-        let statements: Vec<_> =
-            [Insert, Insert, Update, Delete, Insert].into_iter().map(|kind| statement(kind, 1)).collect();
+        let statements = statements(&[Insert, Insert, Update, Delete, Insert].map(|kind| (kind, 1)));
         assert_eq!(
             shape(&statements, true),
             [(Insert, vec![0, 1]), (Update, vec![2]), (Delete, vec![3]), (Insert, vec![4])]
         );
         assert_eq!(shape(&statements, false), [(Insert, vec![0, 1, 4]), (Update, vec![2]), (Delete, vec![3])]);
-        assert!(shape(&[], true).is_empty());
+        assert!(shape(&Statements::default(), true).is_empty());
     }
 
     #[test]
     fn commands_stay_within_the_limits() {
-        let large: Vec<_> = (0..3).map(|_| statement(StatementKind::Insert, 7 * 1024 * 1024)).collect();
+        let large = statements(&[(StatementKind::Insert, 7 * 1024 * 1024); 3]);
         assert_eq!(shape(&large, true), [(StatementKind::Insert, vec![0, 1]), (StatementKind::Insert, vec![2])]);
-        let many = vec![statement(StatementKind::Insert, 1); MAX_COMMAND_STATEMENTS + 1];
-        assert_eq!(batches(&many, true).len(), 2);
+        let many = statements(&vec![(StatementKind::Insert, 1); MAX_COMMAND_STATEMENTS + 1]);
+        assert_eq!(shape(&many, true).len(), 2);
+    }
+
+    #[test]
+    fn a_statement_that_cannot_be_encoded_leaves_no_bytes() {
+        let mut list = statements(&[(StatementKind::Insert, 1)]);
+        let failed = list.push(StatementKind::Update, true, |out| {
+            out.begin_root();
+            Err::<(), _>("no")
+        });
+        assert_eq!(failed, Err("no"));
+        let document = bson::rawdoc! { "n": 1 };
+        assert!(list.push(StatementKind::Delete, false, |out| out.root_document(&document, None)).is_ok());
+        let kept = list.get().unwrap_or_default();
+        assert_eq!(
+            kept.iter().map(|kept| kept.kind).collect::<Vec<_>>(),
+            [StatementKind::Insert, StatementKind::Delete]
+        );
+        assert_eq!(kept[1].document, &*document);
     }
 
     #[test]
     fn the_array_is_appended_to_the_command() {
         let documents: Vec<_> = (0..11).map(|n| bson::rawdoc! { "n": n, "t": "é" }).collect();
-        let command = with_array(&bson::rawdoc! { "insert": "c", "ordered": true }, "documents", documents.iter());
+        let command = with_array(
+            &bson::rawdoc! { "insert": "c", "ordered": true },
+            "documents",
+            documents.iter().map(|document| &**document),
+        );
         let expected: Vec<_> = (0..11).map(|n| doc! { "n": n, "t": "é" }).collect();
         assert_eq!(
             command.ok().and_then(|command| Document::try_from(&command).ok()),
             Some(doc! { "insert": "c", "ordered": true, "documents": expected })
         );
-        let empty = with_array(&RawDocumentBuf::new(), "ops", [].iter());
+        let empty = with_array(&RawDocumentBuf::new(), "ops", std::iter::empty());
         assert_eq!(empty.ok(), Some(bson::rawdoc! { "ops": [] }));
     }
 

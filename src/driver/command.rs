@@ -154,8 +154,26 @@ pub async fn cursor(
         unacknowledged::send(&client, &attempt, &database, command).await?;
         return Ok(futures_util::stream::empty().boxed());
     }
-    match open(&client, &namespace, &command, &how, &more).await {
-        Err((_, true)) => open(&client, &namespace, &command, &how, &more).await.map_err(|(error, _)| error),
+    raw_cursor(&client, &namespace, &command, &how, &more, (DOING, CursorCheck::of_database)).await
+}
+
+/// What a cursor is for, in messages, and how its batches are checked.
+pub(super) type CursorKind = (&'static str, fn(&Namespace) -> CursorCheck);
+
+/// Returns the documents of a command that is already encoded, in batches.
+///
+/// # Errors
+/// As [`run_command`].
+pub(super) async fn raw_cursor(
+    client: &Arc<DriverClient>,
+    namespace: &Arc<Namespace>,
+    command: &RawDocumentBuf,
+    how: &CommandOptions,
+    more: &GetMore,
+    kind: CursorKind,
+) -> Result<BoxStream<'static, Result<Batch>>> {
+    match open(client, namespace, command, how, more, kind).await {
+        Err((_, true)) => open(client, namespace, command, how, more, kind).await.map_err(|(error, _)| error),
         opened => opened.map_err(|(error, _)| error),
     }
 }
@@ -167,8 +185,9 @@ async fn open(
     command: &RawDocumentBuf,
     how: &CommandOptions,
     more: &GetMore,
+    (doing, check): CursorKind,
 ) -> std::result::Result<BoxStream<'static, Result<Batch>>, (Error, bool)> {
-    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    let attempt = Attempt { doing, namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await.map_err(|error| (error, false))?;
     let database = connected.client.database(&namespace.database);
     let action = || {
@@ -189,7 +208,7 @@ async fn open(
     };
     let opening = async {
         let source = opened!(how.session, client, &attempt, UnsentRetry::new(client), action());
-        Ok(batches(Arc::clone(client), Arc::clone(namespace), DOING, source, CursorCheck::of_database(namespace)))
+        Ok(batches(Arc::clone(client), Arc::clone(namespace), doing, source, check(namespace)))
     };
     opening.await.map_err(|error: Error| {
         let again = how.is_retried(connected) && is_retryable_read(&error);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::idle::Connections;
 use super::time_limit;
-pub use crate::listener::{Caller, DriverEvent, EventContext, Listener, Wanted};
+pub use crate::listener::{Caller, ConnectionChange, DriverEvent, EventContext, Listener, Wanted};
 use crate::listener::{current_operation, is_unobserved};
 
 /// Registers the handlers of the driver's events, which also keep the topology description up to date.
@@ -38,9 +38,15 @@ pub(super) fn listen(
         }));
     }
     let pool_listener = listener.filter(|_| wanted.pools).cloned();
+    let connection_listener = listener.filter(|_| wanted.connections).cloned();
     options.cmap_event_handler = Some(EventHandler::callback(move |event| {
         connections.handle_pool_event(&event);
         time_limit::note(&event);
+        if let Some(listener) = &connection_listener
+            && let Some(change) = connection_change(&event)
+        {
+            listener.connection_changed(change);
+        }
         if let Some(listener) = &pool_listener
             && let Some(event) = pool_event(event)
         {
@@ -134,6 +140,16 @@ fn command_event(event: CommandEvent) -> Option<DriverEvent> {
         }
         _ => return None,
     })
+}
+
+fn connection_change(event: &CmapEvent) -> Option<ConnectionChange> {
+    match event {
+        CmapEvent::ConnectionCreated(_) => Some(ConnectionChange::Created),
+        CmapEvent::ConnectionClosed(_) => Some(ConnectionChange::Closed),
+        CmapEvent::ConnectionCheckedOut(_) => Some(ConnectionChange::CheckedOut),
+        CmapEvent::ConnectionCheckedIn(_) => Some(ConnectionChange::CheckedIn),
+        _ => None,
+    }
 }
 
 fn pool_event(event: CmapEvent) -> Option<DriverEvent> {

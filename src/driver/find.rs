@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocument, RawDocumentBuf};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
+use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
-use mongodb::options::{Collation, CursorType, FindOptions, Hint};
+use mongodb::options::{Collation, CursorType, FindOptions, Hint, SelectionCriteria};
+use mongodb::raw_batch_cursor::RawBatch;
 
-use super::error::Attempt;
+use super::command::{CommandOptions, GetMore, raw_cursor};
+use super::error::{Attempt, is_network_error};
 use super::reply_check::CursorCheck;
-use super::retryable::UnsentRetry;
+use super::retryable::{CheckedOutSession, UnsentRetry, is_retryable_read};
 use super::session::{Session, batches, opened};
-use super::time_limit::max_time;
-use super::{DriverClient, Namespace};
+use super::size::within;
+use super::time_limit::{self, max_time};
+use super::{Connected, DriverClient, Namespace};
 use crate::batch_stream::Batch;
+use crate::codec::MAX_COMMAND_SIZE;
+use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The arguments of a query.
@@ -185,4 +191,168 @@ fn collation(collation: Option<Document>) -> Result<Option<Collation>> {
         .map(bson::deserialize_from_document)
         .transpose()
         .map_err(|error| Error::new(ErrorKind::Configuration, format!("the collation cannot be used: {error}")))
+}
+
+/// A query whose parts are already encoded.
+#[derive(Clone, Copy, Default)]
+pub struct RawFind<'q> {
+    /// The filter.
+    pub filter: Option<&'q RawDocument>,
+    /// The projection.
+    pub projection: Option<&'q RawDocument>,
+    /// The sort order.
+    pub sort: Option<&'q RawDocument>,
+    /// The number of documents to skip.
+    pub skip: Option<u32>,
+    /// The maximum number of documents.
+    pub limit: Option<u32>,
+    /// The time limit on the server.
+    pub max_time: Option<Duration>,
+    /// The comment in the server's log and profiler.
+    pub comment: Option<&'q Bson>,
+}
+
+impl RawFind<'_> {
+    /// Builds the `find` command, with its fields in PyMongo's order.
+    fn command(&self, connected: &Connected, attempt: &Attempt<'_>, single: bool) -> Result<RawDocumentBuf> {
+        let namespace = attempt.namespace;
+        let parts = [("filter", self.filter), ("projection", self.projection), ("sort", self.sort)];
+        let size: usize = parts.iter().filter_map(|(_, part)| part.map(|part| part.as_bytes().len())).sum();
+        let mut out = BsonWriter::with_capacity(size + namespace.collection.len() + 160);
+        let root = out.begin_root();
+        out.string(Key::Name("find"), &namespace.collection);
+        if self.filter.is_none() {
+            let filter = out.begin(Key::Name("filter"), false);
+            out.end(filter);
+        }
+        for (name, part) in parts {
+            if let Some(part) = part {
+                out.value(Key::Name(name), RawBsonRef::Document(part), part.as_bytes())?;
+            }
+        }
+        for (name, number) in [("skip", self.skip), ("limit", self.limit)] {
+            if let Some(number) = number {
+                out.int64(Key::Name(name), i64::from(number));
+            }
+        }
+        if single {
+            out.boolean(Key::Name("singleBatch"), true);
+        }
+        reading_options(&mut out, connected, namespace, self.comment, self.max_time)?;
+        out.end(root);
+        within(RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)?, MAX_COMMAND_SIZE, attempt)
+    }
+}
+
+/// Writes the options of a command that only reads: its comment, its time limit and the read concern.
+pub(super) fn reading_options(
+    out: &mut BsonWriter,
+    connected: &Connected,
+    namespace: &Namespace,
+    comment: Option<&Bson>,
+    max_time: Option<Duration>,
+) -> Result<()> {
+    if let Some(limit) = max_time {
+        out.int64(Key::Name("maxTimeMS"), i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
+    }
+    let concern = namespace.concerns.read_concern.as_ref().or(connected.client.read_concern());
+    if comment.is_some() || concern.is_some() {
+        let mut rest = Document::new();
+        rest.extend(comment.map(|comment| ("comment".to_owned(), comment.clone())));
+        if let Some(concern) = concern {
+            rest.insert("readConcern", bson::serialize_to_bson(concern).map_err(unreadable)?);
+        }
+        out.elements(&RawDocumentBuf::try_from(&rest).map_err(unreadable)?)?;
+    }
+    Ok(())
+}
+
+/// The options with which [`raw_cursor`] sends a command that only reads.
+pub(super) fn reading(connected: &Connected, namespace: &Namespace) -> CommandOptions {
+    CommandOptions { read_preference: read_preference(connected, namespace).cloned(), ..CommandOptions::reading(None) }
+}
+
+fn read_preference<'a>(connected: &'a Connected, namespace: &'a Namespace) -> Option<&'a SelectionCriteria> {
+    namespace.concerns.read_preference.as_ref().or(connected.client.selection_criteria())
+}
+
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidBson, error.to_string())
+}
+
+/// Returns the first matching document as the only one of a batch. The command is retried once after a network error
+/// (retryable reads).
+///
+/// # Errors
+/// Those of any command.
+pub async fn find_one_raw(client: &DriverClient, namespace: &Namespace, query: &RawFind<'_>) -> Result<Batch> {
+    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    let connected = client.connected(&attempt).await?;
+    let command = RawFind { limit: Some(1), ..*query }.command(connected, &attempt, true)?;
+    let mut retry = UnsentRetry::new(client);
+    let mut tried = !connected.retry_reads;
+    loop {
+        let sending = only_batch(client, connected, &attempt, &command);
+        match client.until_given_up(sending).await? {
+            Ok(Some(batch)) => return CursorCheck::check_only(client, &attempt, namespace, batch).await,
+            // The driver returns the server's reply even if it has no documents.
+            Ok(None) => return Err(client.mismatch(&attempt, "it has no batch").await),
+            Err(error) if retry.should_resend(&error).await => {}
+            Err(error) => {
+                client.check_sync_after(&error).await;
+                let error = attempt.failed(&error);
+                if std::mem::replace(&mut tried, true) || !is_retryable_read(&error) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Sends a command and returns the first batch of its cursor, in one of the client's own sessions if the server
+/// supports them.
+async fn only_batch(
+    client: &DriverClient,
+    connected: &Connected,
+    attempt: &Attempt<'_>,
+    command: &RawDocumentBuf,
+) -> Result<mongodb::error::Result<Option<RawBatch>>> {
+    let database = connected.client.database(&attempt.namespace.database);
+    let mut action = database.run_raw_cursor_command(time_limit::timed(command.clone()));
+    if let Some(criteria) = read_preference(connected, attempt.namespace) {
+        action = action.selection_criteria(criteria.clone());
+    }
+    let mut checked_out = client.check_out_session(attempt).await?;
+    let batch = match checked_out.as_mut().and_then(CheckedOutSession::session) {
+        Some(session) => {
+            let reading = async {
+                let mut cursor = action.session(&mut *session).batch().await?;
+                cursor.stream(session).try_next().await
+            };
+            client.limited(false, reading).await
+        }
+        None => client.limited(false, async { action.batch().await?.try_next().await }).await,
+    };
+    if let Some(checked_out) = &mut checked_out {
+        checked_out.use_last = batch.as_ref().is_err_and(is_network_error);
+    }
+    Ok(batch)
+}
+
+/// Returns the matching documents in batches. The command is retried once after a network error (retryable reads), but
+/// not `getMore`.
+///
+/// # Errors
+/// Those of any command.
+pub async fn find_raw(
+    client: &Arc<DriverClient>,
+    namespace: &Arc<Namespace>,
+    query: &RawFind<'_>,
+) -> Result<BoxStream<'static, Result<Batch>>> {
+    let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
+    let connected = client.connected(&attempt).await?;
+    let command = query.command(connected, &attempt, false)?;
+    let more = GetMore { comment: query.comment.cloned(), ..GetMore::default() };
+    let kind = (DOING, CursorCheck::of_collection as fn(&Namespace) -> CursorCheck);
+    raw_cursor(client, namespace, &command, &reading(connected, namespace), &more, kind).await
 }

@@ -12,8 +12,8 @@ use super::find::{Find, find_one};
 use super::session::Session;
 use super::time_limit::Deadline;
 use super::{DriverClient, Namespace};
-use crate::error::{ErrorKind, Result};
-use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome};
+use crate::error::{Error, ErrorKind, Result};
+use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome, Submission, awaited};
 use crate::listener::{Caller, attributed};
 
 /// The options of an insert.
@@ -61,7 +61,14 @@ impl SendBatch for DriverClient {
         let timeout = self.settings().time_limits.call;
         let deadline = timeout.map(|timeout| Deadline::after(timeout, timeout));
         let sending = Deadline::scope(deadline, async { Ok(send(self, namespace, documents, &callers).await) });
-        let mut outcome = self.until_given_up(sending).await.unwrap_or_else(|error| SendOutcome::Same(Err(error)));
+        let sending = self.until_given_up(sending);
+        let outcome = match self.beyond.merged_insert_time {
+            None => sending.await,
+            Some(time) => tokio::time::timeout(time, sending).await.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::NetworkTimeout, format!("an insert into {namespace} did not end in time")))
+            }),
+        };
+        let mut outcome = outcome.unwrap_or_else(|error| SendOutcome::Same(Err(error)));
         let results = match &mut outcome {
             SendOutcome::Each(results) => results.as_mut_slice(),
             SendOutcome::Same(result) if ids.len() == 1 => std::slice::from_mut(result),
@@ -109,7 +116,7 @@ async fn send(
     documents: Vec<RawDocumentBuf>,
     callers: &[Option<Caller>],
 ) -> SendOutcome {
-    let statements = inserts(documents);
+    let statements = inserts(&documents);
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
     match for_callers(client, callers, insert_once(client, namespace, &statements, &options, None)).await {
@@ -121,8 +128,8 @@ async fn send(
         // document alone, so that the others are stored.
         Err(error) if statements.len() > 1 && is_malformed_command(&error) => {
             let mut results = Vec::with_capacity(statements.len());
-            for (statement, caller) in statements.into_iter().zip(callers) {
-                let inserting = insert_one(client, namespace, statement.document, InsertOptions::default());
+            for (document, caller) in documents.into_iter().zip(callers) {
+                let inserting = insert_one(client, namespace, document, InsertOptions::default());
                 results.push(for_callers(client, std::slice::from_ref(caller), inserting).await);
             }
             SendOutcome::Each(results)
@@ -157,6 +164,23 @@ pub async fn insert_one(
     }
     let bulk = BulkOptions { ordered: true, more };
     let reply =
-        insert_once(client, namespace, &[Statement::insert(document)], &bulk, options.session.as_deref()).await?;
+        insert_once(client, namespace, &[Statement::insert(&document)], &bulk, options.session.as_deref()).await?;
     attempt.written(&reply)
+}
+
+/// Inserts one document, if possible in one command with other inserts into the collection. Its write is acknowledged
+/// and has no options.
+///
+/// # Errors
+/// As [`insert_one`].
+pub async fn insert_merged(
+    client: &Arc<DriverClient>,
+    namespace: &Arc<Namespace>,
+    document: RawDocumentBuf,
+) -> Result<()> {
+    let (caller, finished) = awaited();
+    client.insert_queue.room().await;
+    let insert = BsonInsert { document, content_id: None, caller: None };
+    InsertQueue::insert(client, &client.runtime, namespace, insert, caller, Submission::Blocking);
+    finished.await
 }

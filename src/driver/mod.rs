@@ -6,6 +6,7 @@ pub mod command;
 pub mod error;
 pub mod events;
 pub mod find;
+mod identity;
 mod idle;
 pub mod insert;
 mod reply_check;
@@ -83,6 +84,8 @@ pub struct ExtraClientOptions {
     pub authentication: Authentication,
     /// What handshakes tell the server about the client, after the names of the driver and this package.
     pub metadata: Arc<Mutex<Vec<DriverInfo>>>,
+    /// How long a command with merged inserts may take, if its callers do not wait any longer.
+    pub merged_insert_time: Option<Duration>,
 }
 
 /// Authentication options that a connection string cannot contain.
@@ -360,6 +363,7 @@ impl Authentication {
         if let Some(hosts) = &self.allowed_hosts {
             credential.mechanism_properties.get_or_insert_default().insert("ALLOWED_HOSTS", hosts.clone());
         }
+        identity::use_metadata_service(credential);
     }
 }
 

@@ -260,6 +260,32 @@ impl Fingerprint {
     }
 }
 
+/// Returns the cursor of a reply, its namespace and its ID.
+fn cursor_of(reply: &RawDocument) -> std::result::Result<(&RawDocument, &str, i64), &'static str> {
+    let cursor = reply.get_document("cursor").map_err(|_| "it has no cursor")?;
+    let namespace = cursor.get_str("ns").map_err(|_| "its cursor has no namespace")?;
+    let id = cursor.get_i64("id").map_err(|_| "its cursor has no id")?;
+    Ok((cursor, namespace, id))
+}
+
+/// Checks that a reply is the first batch of a cursor over a collection, or over any namespace of a database. Returns
+/// its namespace and its ID.
+fn first_batch<'r>(
+    reply: &'r RawDocument,
+    database: &str,
+    collection: Option<&str>,
+) -> std::result::Result<(&'r str, i64), &'static str> {
+    let (cursor, namespace, id) = cursor_of(reply)?;
+    let (actual, of) = namespace.split_once('.').unwrap_or((namespace, ""));
+    // A time series collection is read from its bucket collection.
+    let own = of.strip_prefix("system.buckets.").unwrap_or(of);
+    if actual != database || collection.is_some_and(|expected| expected != own) {
+        return Err("its cursor belongs to another collection");
+    }
+    cursor.get_array("firstBatch").map_err(|_| "its cursor has no first batch")?;
+    Ok((namespace, id))
+}
+
 impl CursorCheck {
     /// Creates the check for a cursor over a collection.
     pub(super) fn of_collection(namespace: &Namespace) -> Self {
@@ -277,21 +303,13 @@ impl CursorCheck {
     }
 
     fn matches(&mut self, reply: &RawDocument) -> std::result::Result<(), &'static str> {
-        let cursor = reply.get_document("cursor").map_err(|_| "it has no cursor")?;
-        let namespace = cursor.get_str("ns").map_err(|_| "its cursor has no namespace")?;
-        let id = cursor.get_i64("id").map_err(|_| "its cursor has no id")?;
         match &self.first {
             None => {
-                let (database, collection) = namespace.split_once('.').unwrap_or((namespace, ""));
-                // A time series collection is read from its bucket collection.
-                let own = collection.strip_prefix("system.buckets.").unwrap_or(collection);
-                if database != self.database || self.collection.as_deref().is_some_and(|expected| expected != own) {
-                    return Err("its cursor belongs to another collection");
-                }
-                cursor.get_array("firstBatch").map_err(|_| "its cursor has no first batch")?;
+                let (namespace, id) = first_batch(reply, &self.database, self.collection.as_deref())?;
                 self.first = Some((namespace.to_owned(), id));
             }
             Some((first, first_id)) => {
+                let (cursor, namespace, id) = cursor_of(reply)?;
                 if first != namespace || (id != 0 && id != *first_id) {
                     return Err("its cursor is a different one");
                 }
@@ -299,6 +317,19 @@ impl CursorCheck {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the only batch of a cursor belongs to this collection.
+    pub(super) async fn check_only(
+        client: &DriverClient,
+        attempt: &Attempt<'_>,
+        namespace: &Namespace,
+        batch: RawBatch,
+    ) -> Result<Batch> {
+        match first_batch(batch.as_raw_document(), &namespace.database, Some(&namespace.collection)) {
+            Ok(_) => Batch::of_mongodb(batch),
+            Err(reason) => Err(client.mismatch(attempt, reason).await),
+        }
     }
 
     /// Checks that a batch belongs to this cursor.

@@ -17,7 +17,8 @@
 //! - The driver adds a session to its pool only when the `ClientSession` is dropped. (It skips
 //!   sessions that it marked dirty, after an error on a connection in use, and sessions that are about
 //!   to expire. Neither is sufficient: an error while a connection is being established marks nothing.)
-//! - Only [`write`] sends a number, in a session that a [`CheckedOutSession`] owns. However the call
+//! - Only [`write`] sends a number, in a session that a [`CheckedOutSession`] owns. (A read of
+//!   [`DriverClient::check_out_session`] uses such a session too, without a number.) However the call
 //!   ends (reply, error, cancellation, panic), the `CheckedOutSession` is dropped and returns the
 //!   session to [`WriteSessions`]. Nothing else removes a session from there.
 //! - [`WriteSessions`] drops its sessions when the [`DriverClient`] is dropped, and every call holds a
@@ -386,11 +387,18 @@ fn advance_times(session: &mut ClientSession, other: &ClientSession) {
 
 /// A session in use. Dropping it returns the session to the pool: after a reply or an error, and if
 /// the call is cancelled or panics.
-struct CheckedOutSession<'a> {
+pub(super) struct CheckedOutSession<'a> {
     session: Option<ClientSession>,
     sessions: &'a WriteSessions,
-    /// Whether to prefer other sessions, since the server may still be executing the write.
-    use_last: bool,
+    /// Whether to prefer other sessions, since the server may still be executing the command.
+    pub(super) use_last: bool,
+}
+
+impl CheckedOutSession<'_> {
+    /// Returns the session, which is there until this is dropped.
+    pub(super) fn session(&mut self) -> Option<&mut ClientSession> {
+        self.session.as_mut()
+    }
 }
 
 impl Drop for CheckedOutSession<'_> {
@@ -402,6 +410,20 @@ impl Drop for CheckedOutSession<'_> {
 }
 
 impl DriverClient {
+    /// Checks out a session for a command that only reads and whose reply is complete. `None` if the server may not
+    /// support sessions: then the driver decides. The driver's implicit sessions cost a task each.
+    pub(super) async fn check_out_session(&self, attempt: &Attempt<'_>) -> Result<Option<CheckedOutSession<'_>>> {
+        if self.write_sessions.are_supported() != Some(true) {
+            self.numbers_writes();
+            return Ok(None);
+        }
+        let session = match self.write_sessions.take() {
+            Some(session) => session,
+            None => self.client(attempt).await?.start_session().await.attempted(attempt)?,
+        };
+        Ok(Some(CheckedOutSession { session: Some(session), sessions: &self.write_sessions, use_last: false }))
+    }
+
     /// Returns whether writes carry transaction numbers. They do until the server is known: a standalone server
     /// rejects the first one.
     fn numbers_writes(&self) -> bool {

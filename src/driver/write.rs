@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use serde_core::de::DeserializeOwned;
 
 use super::bulk::{as_number, raw, with_array};
@@ -69,7 +69,7 @@ async fn statement(
         head.extend(concern.map(|concern| ("writeConcern".to_owned(), Bson::Document(concern))));
         head.extend(options.clone());
         head.extend(transaction.map(|number| ("txnNumber".to_owned(), Bson::Int64(number))));
-        with_array(&raw(&head)?, field, std::iter::once(&statement))
+        with_array(&raw(&head)?, field, std::iter::once(&*statement))
     };
     let command = WriteCommand { body: &body, retryable, expected, limit: MAX_COMMAND_SIZE };
     let reply = retryable::write(client, attempt.namespace, attempt, session.as_deref(), command).await?;
@@ -89,6 +89,10 @@ fn updated(reply: &Document) -> Updated {
     // The server counts an upsert as a match.
     let matched = if upserted.is_some() { 0 } else { number("n") };
     Updated { matched, modified: number("nModified"), upserted }
+}
+
+fn deleted(reply: &Document) -> u64 {
+    reply.get("n").and_then(as_number).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
 }
 
 /// Updates the first matching document, or with `many` all matching documents.
@@ -152,7 +156,78 @@ pub async fn delete(
     one.extend(statement_options);
     let (names, sending) = (("delete", "deletes"), (!many, Expected::Delete(1)));
     let reply = statement(client, &attempt, names, raw(&one)?, command_options, session, sending).await?;
-    Ok(reply.get("n").and_then(as_number).and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+    Ok(deleted(&reply))
+}
+
+/// A change of matching documents whose parts are already encoded.
+#[derive(Clone, Copy)]
+pub struct RawUpdate<'q> {
+    /// Whether to change all matching documents.
+    pub many: bool,
+    /// The filter.
+    pub filter: &'q RawDocument,
+    /// The update operators, the pipeline or the replacement.
+    pub change: RawBsonRef<'q>,
+    /// Whether `change` is a replacement.
+    pub replaces: bool,
+    /// Whether to insert a document if none matches.
+    pub upsert: bool,
+    /// The comment in the server's log and profiler.
+    pub comment: Option<&'q Bson>,
+}
+
+fn with_comment(comment: Option<&Bson>) -> Document {
+    comment.map(|comment| ("comment".to_owned(), comment.clone())).into_iter().collect()
+}
+
+/// Updates or replaces matching documents.
+///
+/// # Errors
+/// As [`update`].
+pub async fn update_raw(client: &DriverClient, namespace: &Namespace, call: RawUpdate<'_>) -> Result<Updated> {
+    let doing = if call.replaces { "replace in" } else { "update in" };
+    let attempt = Attempt { doing, namespace, settings: client.settings() };
+    let change: &[u8] = match call.change {
+        RawBsonRef::Document(change) => change.as_bytes(),
+        RawBsonRef::Array(stages) => stages.as_bytes(),
+        _ => return Err(Error::new(ErrorKind::Configuration, "an update must be a document or a pipeline")),
+    };
+    let mut out = BsonWriter::with_capacity(call.filter.as_bytes().len() + change.len() + 48);
+    let root = out.begin_root();
+    out.value(Key::Name("q"), RawBsonRef::Document(call.filter), call.filter.as_bytes())?;
+    out.value(Key::Name("u"), call.change, change)?;
+    if call.many {
+        out.boolean(Key::Name("multi"), true);
+    }
+    out.boolean(Key::Name("upsert"), call.upsert);
+    out.end(root);
+    let one = encoded(out)?;
+    let (names, sending) = (("update", "updates"), (!call.many, Expected::Update(1)));
+    let reply = statement(client, &attempt, names, one, with_comment(call.comment), None, sending).await?;
+    Ok(updated(&reply))
+}
+
+/// Deletes the first matching document, or with `many` all matching documents, by a filter that is already encoded.
+/// Returns how many.
+///
+/// # Errors
+/// As [`delete`].
+pub async fn delete_raw(
+    client: &DriverClient,
+    namespace: &Namespace,
+    many: bool,
+    filter: &RawDocument,
+    comment: Option<&Bson>,
+) -> Result<u64> {
+    let attempt = Attempt { doing: "delete from", namespace, settings: client.settings() };
+    let mut out = BsonWriter::with_capacity(filter.as_bytes().len() + 32);
+    let root = out.begin_root();
+    out.value(Key::Name("q"), RawBsonRef::Document(filter), filter.as_bytes())?;
+    out.int32(Key::Name("limit"), i32::from(!many));
+    out.end(root);
+    let (names, sending) = (("delete", "deletes"), (!many, Expected::Delete(1)));
+    let reply = statement(client, &attempt, names, encoded(out)?, with_comment(comment), None, sending).await?;
+    Ok(deleted(&reply))
 }
 
 /// What [`find_one_and`] does with the document.
@@ -263,5 +338,9 @@ fn with_document(
     out.value(Key::Name(name), bson::RawBsonRef::Document(embedded), embedded.as_bytes())?;
     out.elements(after)?;
     out.end(root);
+    encoded(out)
+}
+
+fn encoded(out: BsonWriter) -> Result<RawDocumentBuf> {
     RawDocumentBuf::from_bytes(out.buf).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::telemetry::metrics::Metrics;
 use crate::config::DriverSettings;
@@ -25,8 +26,8 @@ pub(super) enum DataSources {
 }
 
 impl DataSources {
-    /// Creates the clients. They connect with the first command.
-    pub(super) fn new(settings: DataSourceSettings, metrics: &Metrics) -> Self {
+    /// Creates the clients, whose requests last at most `request_time`. They connect with the first command.
+    pub(super) fn new(settings: DataSourceSettings, metrics: &Metrics, request_time: Duration) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let client = |name: &str, settings| {
             let listener = metrics.pool_listener(name);
@@ -34,7 +35,7 @@ impl DataSources {
                 settings,
                 runtime.clone(),
                 Some(listener),
-                ExtraClientOptions::default(),
+                ExtraClientOptions { merged_insert_time: Some(request_time), ..ExtraClientOptions::default() },
             ))
         };
         match settings {

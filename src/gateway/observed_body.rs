@@ -1,38 +1,45 @@
-//! A response body with an observer, which sees each part and is dropped with the body.
+//! A response body with an observer, which sees what is sent and is dropped with the body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
-use http_body::{Frame, SizeHint};
-
-/// The result of polling a body for its next part.
-pub(super) type PolledFrame = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
+use axum::body::Bytes;
+use http_body::{Body, Frame, SizeHint};
 
 /// Observes a body. The body drops it when it has been sent or abandoned.
 pub(super) trait BodyObserver: Send + Unpin + 'static {
-    /// Called after each poll; `end_of_body` tells whether this part was the last one.
-    fn polled(&mut self, _frame: &PolledFrame, _end_of_body: bool) {}
+    /// Called after each part, with its size, and at the end of the body. `complete` tells whether nothing follows.
+    fn sent(&mut self, _bytes: usize, _complete: bool) {}
 }
 
-/// Attaches an observer to a body.
-pub(super) fn observe(body: Body, observer: impl BodyObserver) -> Body {
-    Body::new(ObservedBody { body, observer })
-}
-
-struct ObservedBody<O> {
-    body: Body,
+/// A body with its observer.
+pub(super) struct ObservedBody<B, O> {
+    body: B,
     observer: O,
 }
 
-impl<O: BodyObserver> http_body::Body for ObservedBody<O> {
-    type Data = Bytes;
-    type Error = axum::Error;
+/// Attaches an observer to a body.
+pub(super) fn observe<B, O>(body: B, observer: O) -> ObservedBody<B, O> {
+    ObservedBody { body, observer }
+}
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> PolledFrame {
+impl<B: Body<Data = Bytes> + Unpin, O: BodyObserver> Body for ObservedBody<B, O> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        let end_of_body = self.body.is_end_stream();
-        self.observer.polled(&frame, end_of_body);
+        match &frame {
+            Poll::Ready(Some(Ok(part))) => {
+                let (bytes, complete) = (part.data_ref().map_or(0, Bytes::len), self.body.is_end_stream());
+                self.observer.sent(bytes, complete);
+            }
+            Poll::Ready(None) => self.observer.sent(0, true),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
         frame
     }
 

@@ -8,8 +8,8 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::auth::{Authenticator, RateLimiter};
 use super::data_sources::{DataSourceSettings, DataSources};
-use super::limits::Limits;
 use super::limits::memory::MemoryBudget;
+use super::limits::{Limits, TIMEOUT_MARGIN};
 use super::telemetry::Telemetry;
 use crate::codec::ejson::Style;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +48,7 @@ impl Gateway {
         let telemetry = Telemetry::new(access_log)
             .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
         Ok(Self {
-            data_sources: DataSources::new(data_sources, &telemetry.metrics),
+            data_sources: DataSources::new(data_sources, &telemetry.metrics, limits.request + TIMEOUT_MARGIN),
             authenticator,
             rate_limiter: limits.requests_per_second.map(|rate| RateLimiter::new(rate, limits.burst)),
             default_style,

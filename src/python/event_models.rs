@@ -108,7 +108,7 @@ impl Payload {
         }
         let dict = match value.cast::<PyDict>() {
             Ok(dict) => dict.clone(),
-            Err(_) if value.is_instance(BsonTypes::get(value.py())?.mapping.bind(value.py()))? => {
+            Err(_) if value.is_instance(BsonTypes::mapping(value.py())?.bind(value.py()))? => {
                 value.py().get_type::<PyDict>().call1((value,))?.cast_into::<PyDict>()?
             }
             Err(_) => {

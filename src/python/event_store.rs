@@ -25,6 +25,7 @@ pub(crate) struct StoreSettings {
     redaction: Redaction,
     extension_id: Option<String>,
     environment_id: Option<String>,
+    backfill: Option<String>,
 }
 
 #[pymethods]
@@ -42,7 +43,17 @@ impl StoreSettings {
     ) -> PyResult<Self> {
         let redaction = Redaction::new(redact, &redact_paths, &keep_paths, redact_key)
             .map_err(|problem| configuration_error(py, problem))?;
-        Ok(Self { redaction, extension_id, environment_id })
+        Ok(Self { redaction, extension_id, environment_id, backfill: None })
+    }
+
+    /// The same settings for the records of a backfill, which name it.
+    fn for_backfill(&self, backfill: String) -> Self {
+        Self {
+            redaction: self.redaction.clone(),
+            extension_id: self.extension_id.clone(),
+            environment_id: self.environment_id.clone(),
+            backfill: Some(backfill),
+        }
     }
 
     /// A payload as JSON text, redacted as a record is, and the object's id.
@@ -101,6 +112,7 @@ impl StoreSettings {
             environment_id: self.environment_id.as_deref(),
             received_at: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             receipt: process().object_id(),
+            backfill: self.backfill.as_deref(),
         };
         let Payload { bytes, form, is_plain, may_deviate, .. } = &payload;
         let (form, is_plain, may_deviate) = (*form, *is_plain, *may_deviate);

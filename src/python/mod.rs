@@ -58,10 +58,8 @@ pub mod _native {
     #[pymodule_export]
     use super::gateway::{create_key, gateway_openapi, list_keys, revoke_key, run_gateway};
     #[pymodule_export]
-    use super::{forked, variables};
+    use super::{before_fork, forked, variables};
 
-    // At import and not on demand, because a child that is forked while another
-    // thread imports a module could not import it.
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
         super::name_classes(module)?;
@@ -105,7 +103,7 @@ fn name_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Creates the objects that pyo3 would create on demand with the GIL released
 /// meanwhile: the classes that are not exported, and the objects that it looks up.
 fn warm_up(py: Python<'_>) -> PyResult<()> {
-    codec::BsonTypes::get(py)?;
+    codec::BsonTypes::mapping(py)?;
     py.get_type::<asyncio::bridge::LoopBridge>();
     py.get_type::<asyncio::bridge::Waiting>();
     py.get_type::<event_models::Part>();
@@ -128,6 +126,14 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
 /// For the first object with a `__dict__`, pyo3 looks up Python's version.
 #[pyclass(module = "connect.eaas.mongodb._native", dict, frozen)]
 struct WithDict;
+
+/// Import what is otherwise imported on demand. Python calls it before `fork`: a child that is forked while another
+/// thread imports a module could not import it.
+#[pyfunction]
+#[pyo3(name = "_before_fork")]
+fn before_fork(py: Python<'_>) -> PyResult<()> {
+    codec::BsonTypes::get(py).map(drop)
+}
 
 /// Reset the process-wide state in a forked child. Python calls it after `fork`.
 #[pyfunction]

@@ -77,7 +77,12 @@ impl Dispatcher {
         let module = py.import("connect.eaas.mongodb.monitoring")?;
         let publisher = module.getattr("Publisher")?.call1((listeners,))?;
         let wants = |name: &str| publisher.getattr(name)?.extract::<bool>();
-        let wanted = Wanted { commands: wants("commands")?, pools: wants("pools")?, servers: wants("servers")? };
+        let wanted = Wanted {
+            commands: wants("commands")?,
+            pools: wants("pools")?,
+            servers: wants("servers")?,
+            ..Wanted::default()
+        };
         if !(wanted.commands || wanted.pools || wanted.servers) {
             return Ok(None);
         }

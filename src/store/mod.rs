@@ -77,6 +77,8 @@ pub struct Metadata<'a> {
     pub received_at: i64,
     /// What distinguishes this attempt to store it from others.
     pub receipt: ObjectId,
+    /// The backfill that read the object, if it was not delivered as an event.
+    pub backfill: Option<&'a str>,
 }
 
 /// An event as a document.
@@ -148,6 +150,9 @@ pub fn record(payload: Payload<'_>, redaction: &Redaction, metadata: &Metadata<'
     out.date(Key::Name("received_at"), metadata.received_at);
     out.int32(Key::Name("schema_version"), SCHEMA_VERSION);
     out.object_id(Key::Name("receipt"), metadata.receipt.bytes());
+    if let Some(backfill) = metadata.backfill {
+        out.string(Key::Name("backfill"), backfill);
+    }
     placement.write(&mut out, object, form);
     write_deviations(&mut out, &deviations);
     out.end(mark);
@@ -388,6 +393,7 @@ mod tests {
             environment_id: Some("ENV-1"),
             received_at: 1_600_000_000_000,
             receipt: ObjectId::new(),
+            backfill: None,
         }
     }
 
@@ -483,6 +489,17 @@ mod tests {
         let draft = doc! {"status": "draft"};
         assert_ne!(of(request, "TQ-1", &draft), of(request, "TQ-2", &draft));
         assert!(of(request, "TQ-1", &draft).starts_with("asset_purchase_request_processing:"));
+    }
+
+    #[test]
+    fn an_object_of_a_backfill_is_the_record_of_its_event() {
+        let object = doc! {"id": "PR-1", "status": "pending"};
+        let (delivered, document) = recorded(&object, &metadata()).unwrap();
+        assert!(!document.get_document("_connect").unwrap().contains_key("backfill"));
+        let backfill = Metadata { task_id: None, backfill: Some("BF-1"), ..metadata() };
+        let (filled, document) = recorded(&object, &backfill).unwrap();
+        assert_eq!(filled, delivered);
+        assert_eq!(document.get_document("_connect").unwrap().get_str("backfill").unwrap(), "BF-1");
     }
 
     #[test]

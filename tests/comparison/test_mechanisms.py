@@ -4,13 +4,17 @@ writes down what it is sent. Both libraries send the same, where both can be tri
 from __future__ import annotations
 
 import contextlib
+import http.server
+import json
 import os
 import socketserver
 import struct
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import bson
 import connect.eaas.mongodb as library
@@ -193,6 +197,85 @@ def test_a_cluster_gives_its_token_as_a_file(
     with standing(door) as address:
         assert ping(module, address, authMechanismProperties={"ENVIRONMENT": "k8s"})["ok"] == 1
     assert door.pings == 1
+
+
+AZURE = "http://169.254.169.254/metadata/identity/oauth2/token"
+GCP = "http://metadata/computeMetadata/v1/instance/service-accounts/default/identity"
+AZURE_TOKEN = json.dumps({"access_token": "of-the-machine", "expires_in": "3599", "token_type": "Bearer"})
+CLOUDS: dict[str, tuple[str, dict[str, str], tuple[str, str], str]] = {
+    "azure": (AZURE, {"api-version": "2018-02-01", "resource": "api://db"}, ("Metadata", "true"), AZURE_TOKEN),
+    "gcp": (GCP, {"audience": "api://db"}, ("Metadata-Flavor", "Google"), "of-the-machine"),
+}
+
+
+@contextlib.contextmanager
+def metadata_service(monkeypatch: pytest.MonkeyPatch, status: int, body: str) -> Iterator[list[tuple[str, Any]]]:
+    """Answer all plain HTTP requests of this process, as its proxy; the URLs and the headers that it was sent."""
+    requests: list[tuple[str, Any]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append((self.path, self.headers))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Write nothing."""
+
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    # PyMongo's HTTP client reads the variables once.
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_address[1]}")
+        try:
+            yield requests
+        finally:
+            server.shutdown()
+
+
+@LIBRARIES
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_cloud_gives_the_token_of_its_machine(module: Any, cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, query, (header, value), body = CLOUDS[cloud]
+    door = takes("of-the-machine")
+    options: dict[str, Any] = {"authMechanismProperties": {"ENVIRONMENT": cloud, "TOKEN_RESOURCE": "api://db"}}
+    if cloud == "azure":
+        options["username"] = "a client"
+        query = {**query, "client_id": "a client"}
+    with metadata_service(monkeypatch, 200, body) as requests, standing(door) as address:
+        assert ping(module, address, **options)["ok"] == 1
+    ((sent, headers),) = requests
+    assert sent.partition("?")[0] == url
+    assert dict(parse_qsl(urlsplit(sent).query)) == query
+    assert headers[header] == value
+    assert door.pings == 1
+
+
+FAULTS = {
+    "azure, refused": ("azure", 400, '{"error":"invalid_request"}', "Azure's metadata service: it responded with 400"),
+    "azure, no JSON": ("azure", 200, "of-the-machine", "response is not JSON with access_token and expires_in"),
+    "gcp, refused": ("gcp", 404, "", "Google Cloud's metadata service: it responded with 404"),
+    "gcp, empty": ("gcp", 200, "", "its token is empty"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_cloud_without_a_token_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud, status, body, message = FAULTS[name]
+    properties = {"ENVIRONMENT": cloud, "TOKEN_RESOURCE": "api://db"}
+    with (
+        metadata_service(monkeypatch, status, body),
+        standing(takes("of-the-machine")) as address,
+        pytest.raises(OperationFailure, match=message) as raised,
+    ):
+        ping(library, address, authMechanismProperties=properties)
+    assert raised.value.code == 18
+    assert "of-the-machine" not in str(raised.value)
 
 
 class Human(Callback):

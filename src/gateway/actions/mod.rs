@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::api_error::{ApiError, ApiResult};
 use super::policy::Authorized;
@@ -87,9 +87,4 @@ impl ActionContext<'_> {
         }
         ApiError::from_body(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
     }
-}
-
-/// Decodes a document of the request.
-fn decode(raw: &RawDocument) -> ApiResult<Document> {
-    raw.try_into().map_err(|_| ApiError::unreadable())
 }

@@ -8,23 +8,25 @@ use bson::{Document, RawArray, RawBsonRef, RawDocument};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
-use super::{ActionContext, ActionResponse, decode};
+use super::{ActionContext, ActionResponse};
 use crate::batch_stream::Batch;
 use crate::codec::ejson::{self, Style};
-use crate::driver::aggregate::aggregate;
-use crate::driver::find::{Find, find, find_one};
+use crate::driver::aggregate::{aggregate, aggregate_raw};
+use crate::driver::find::{RawFind, find_one_raw, find_raw};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::request::Query;
 
 impl ActionContext<'_> {
     pub(super) async fn find_one(&self, query: Query<'_>) -> ApiResult<ActionResponse> {
-        let command = self.find_command(query)?;
-        let found = find_one(self.client, &self.target.namespace, command).await;
-        let mut body = br#"{"document":"#.to_vec();
-        match found.map_err(|error| self.error_response(&error))? {
-            Some(found) => {
-                write_document(&mut body, &found, self.style).map_err(|error| self.error_response(&error))?;
+        let found = find_one_raw(self.client, &self.target.namespace, &self.raw_find(query)).await;
+        let mut found = found.map_err(|error| self.error_response(&error))?;
+        let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
+        let mut body = Vec::with_capacity(64 + document.map_or(0, |document| document.as_bytes().len() * 5 / 4));
+        body.extend_from_slice(br#"{"document":"#);
+        match document {
+            Some(document) => {
+                write_document(&mut body, document, self.style).map_err(|error| self.error_response(&error))?;
             }
             None => body.extend_from_slice(b"null"),
         }
@@ -39,42 +41,45 @@ impl ActionContext<'_> {
         skip: Option<u32>,
         limit: Option<u32>,
     ) -> ApiResult<ActionResponse> {
-        let command = Find {
-            sort: sort.map(decode).transpose()?,
-            skip: skip.map(u64::from),
-            limit: self.checked_limit(limit)?,
-            ..self.find_command(query)?
-        };
-        let batches = find(Arc::clone(self.client), Arc::clone(&self.target.namespace), command).await;
+        let query = RawFind { sort, skip, limit: self.checked_limit(limit)?, ..self.raw_find(query) };
+        let batches = find_raw(self.client, &self.target.namespace, &query).await;
         self.stream_documents(batches.map_err(|error| self.error_response(&error))?).await
     }
 
     pub(super) async fn aggregate(&self, pipeline: &RawArray) -> ApiResult<ActionResponse> {
-        let pipeline = decode_pipeline(pipeline)?;
-        let mut options = self.command_options();
-        options.insert("maxTimeMS", self.max_time().as_millis() as i64);
-        let (client, namespace) = (Arc::clone(self.client), Arc::clone(&self.target.namespace));
-        let batches = aggregate(client, namespace, pipeline, options, None).await;
+        let (client, namespace) = (self.client, &self.target.namespace);
+        let batches = match writes(pipeline)? {
+            false => {
+                let (comment, time) = (self.comment.as_ref(), Some(self.max_time()));
+                aggregate_raw(client, namespace, pipeline, comment, time).await
+            }
+            true => {
+                let mut options = self.command_options();
+                options.insert("maxTimeMS", self.max_time().as_millis() as i64);
+                let pipeline = decode_pipeline(pipeline)?;
+                aggregate(Arc::clone(client), Arc::clone(namespace), pipeline, options, None).await
+            }
+        };
         self.stream_documents(batches.map_err(|error| self.error_response(&error))?).await
     }
 
-    fn find_command(&self, query: Query<'_>) -> ApiResult<Find> {
-        Ok(Find {
-            filter: query.filter.map(decode).transpose()?.unwrap_or_default(),
-            projection: query.projection.map(decode).transpose()?,
+    fn raw_find<'q>(&'q self, query: Query<'q>) -> RawFind<'q> {
+        RawFind {
+            filter: query.filter,
+            projection: query.projection,
             max_time: Some(self.max_time()),
-            comment: self.comment.clone(),
-            ..Find::default()
-        })
+            comment: self.comment.as_ref(),
+            ..RawFind::default()
+        }
     }
 
     /// Checks the `limit` of a `find` against the configured maximum. 0 means no limit.
-    fn checked_limit(&self, limit: Option<u32>) -> ApiResult<Option<i64>> {
+    fn checked_limit(&self, limit: Option<u32>) -> ApiResult<Option<u32>> {
         match (limit.filter(|limit| *limit > 0), self.gateway.limits.documents) {
             (Some(limit), Some(maximum)) if u64::from(limit) > maximum => {
                 Err(ApiError::invalid(format!("'limit' must be at most {maximum}: request the rest with 'skip'")))
             }
-            (limit, _) => Ok(limit.map(i64::from)),
+            (limit, _) => Ok(limit),
         }
     }
 
@@ -152,13 +157,22 @@ fn write_document(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> Re
     ejson::write_document(out, document, style)
 }
 
-fn decode_pipeline(stages: &RawArray) -> ApiResult<Vec<Document>> {
-    let mut pipeline = Vec::new();
+/// Returns whether a pipeline writes its documents into a collection. Its stages must be documents.
+fn writes(stages: &RawArray) -> ApiResult<bool> {
+    let mut writes = false;
     for (index, stage) in stages.into_iter().enumerate() {
         let Ok(RawBsonRef::Document(stage)) = stage else {
             return Err(ApiError::invalid(format!("'pipeline[{index}]' must be a document")));
         };
-        pipeline.push(decode(stage)?);
+        for field in stage {
+            let (name, _) = field.map_err(|_| ApiError::unreadable())?;
+            writes |= matches!(name.as_str(), "$out" | "$merge");
+        }
     }
-    Ok(pipeline)
+    Ok(writes)
+}
+
+fn decode_pipeline(stages: &RawArray) -> ApiResult<Vec<Document>> {
+    let documents = stages.into_iter().filter_map(|stage| stage.ok()?.as_document());
+    documents.map(|stage| stage.try_into().map_err(|_| ApiError::unreadable())).collect()
 }

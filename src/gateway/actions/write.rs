@@ -1,15 +1,16 @@
 //! `insertOne`, `insertMany`, `updateOne`, `updateMany`, `replaceOne`, `deleteOne` and `deleteMany`.
 
 use axum::http::StatusCode;
-use bson::{Bson, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 
-use super::{ActionContext, ActionResponse, decode};
+use super::{ActionContext, ActionResponse};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, Sink};
-use crate::driver::bulk::{BulkOptions, insert_many};
-use crate::driver::insert::{InsertOptions, insert_one};
-use crate::driver::write::{Updated, delete, replace, update};
+use crate::driver::bulk::{BulkOptions, insert_many, inserts};
+use crate::driver::insert::{InsertOptions, insert_merged, insert_one};
+use crate::driver::write::{RawUpdate, Updated, delete_raw, update_raw};
+use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::request::Update;
 use crate::runtime::process;
@@ -20,11 +21,22 @@ const MAX_DOCUMENTS: usize = 100_000;
 impl ActionContext<'_> {
     pub(super) async fn insert_one(&self, document: &RawDocument) -> ApiResult<ActionResponse> {
         let document = within_limit(with_id(document), || "document".to_owned())?;
-        let id = encode_id(&document, self.style)?;
-        let options = InsertOptions { comment: self.comment.clone(), ..InsertOptions::default() };
-        let inserted = insert_one(self.client, &self.target.namespace, document, options).await;
+        let mut body = Vec::with_capacity(64);
+        body.extend_from_slice(br#"{"insertedId":"#);
+        write_id(&mut body, &document, self.style)?;
+        body.push(b'}');
+        let (client, namespace) = (self.client, &self.target.namespace);
+        // Inserts with a trace context have a comment of their own.
+        let merged = self.comment.is_none() && client.settings().coalesce && client.acknowledges(namespace, None);
+        let inserted = match merged {
+            true => insert_merged(client, namespace, document).await,
+            false => {
+                let options = InsertOptions { comment: self.comment.clone(), ..InsertOptions::default() };
+                insert_one(client, namespace, document, options).await
+            }
+        };
         inserted.map_err(|error| self.error_response(&error))?;
-        Ok(ActionResponse::Complete(StatusCode::CREATED, [br#"{"insertedId":"#, id.as_slice(), b"}"].concat()))
+        Ok(ActionResponse::Complete(StatusCode::CREATED, body))
     }
 
     pub(super) async fn insert_many(&self, documents: &RawArray, ordered: bool) -> ApiResult<ActionResponse> {
@@ -34,11 +46,11 @@ impl ActionContext<'_> {
             if index > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(&encode_id(document, self.style)?);
+            write_id(&mut body, document, self.style)?;
         }
         body.extend_from_slice(b"]}");
         let options = BulkOptions { ordered, more: self.command_options() };
-        let inserted = insert_many(self.client, &self.target.namespace, documents, &options, None).await;
+        let inserted = insert_many(self.client, &self.target.namespace, &inserts(&documents), &options, None).await;
         inserted.map_err(|error| self.error_response(&error))?;
         Ok(ActionResponse::Complete(StatusCode::CREATED, body))
     }
@@ -50,16 +62,19 @@ impl ActionContext<'_> {
         change: Update<'_>,
         upsert: bool,
     ) -> ApiResult<ActionResponse> {
-        let filter = decode(filter)?;
         let change = match change {
-            Update::Operators(operators) => Bson::Document(decode(operators)?),
+            Update::Operators(operators) => RawBsonRef::Document(operators),
             Update::Pipeline(stages) => {
-                Bson::Array(stages.try_into().map_err(|_| ApiError::invalid("'update' cannot be read"))?)
+                if !stages.into_iter().all(|stage| matches!(stage, Ok(RawBsonRef::Document(_)))) {
+                    return Err(self.error_response(&Error::new(
+                        ErrorKind::Configuration,
+                        "an update must be a document or a pipeline",
+                    )));
+                }
+                RawBsonRef::Array(stages)
             }
         };
-        let options = self.update_options(upsert);
-        let updated = update(self.client, &self.target.namespace, many, filter, change, options, None).await;
-        update_response(updated.map_err(|error| self.error_response(&error))?, self.style)
+        self.send_update(RawUpdate { many, filter, change, replaces: false, upsert, comment: None }).await
     }
 
     pub(super) async fn replace(
@@ -68,25 +83,22 @@ impl ActionContext<'_> {
         replacement: &RawDocument,
         upsert: bool,
     ) -> ApiResult<ActionResponse> {
-        let (filter, replacement) = (decode(filter)?, replacement.to_owned());
-        let options = self.update_options(upsert);
-        let replaced = replace(self.client, &self.target.namespace, filter, replacement, options, None).await;
-        update_response(replaced.map_err(|error| self.error_response(&error))?, self.style)
+        let change = RawBsonRef::Document(replacement);
+        self.send_update(RawUpdate { many: false, filter, change, replaces: true, upsert, comment: None }).await
+    }
+
+    async fn send_update(&self, call: RawUpdate<'_>) -> ApiResult<ActionResponse> {
+        let call = RawUpdate { comment: self.comment.as_ref(), ..call };
+        let updated = update_raw(self.client, &self.target.namespace, call).await;
+        update_response(updated.map_err(|error| self.error_response(&error))?, self.style)
     }
 
     pub(super) async fn delete(&self, many: bool, filter: &RawDocument) -> ApiResult<ActionResponse> {
-        let filter = decode(filter)?;
-        let deleted = delete(self.client, &self.target.namespace, many, filter, self.command_options(), None).await;
+        let deleted = delete_raw(self.client, &self.target.namespace, many, filter, self.comment.as_ref()).await;
         let mut body = br#"{"deletedCount":"#.to_vec();
         write_count(&mut body, deleted.map_err(|error| self.error_response(&error))?, self.style)?;
         body.push(b'}');
         Ok(ActionResponse::Complete(StatusCode::OK, body))
-    }
-
-    fn update_options(&self, upsert: bool) -> bson::Document {
-        let mut options = doc! { "upsert": upsert };
-        options.extend(self.command_options());
-        options
     }
 }
 
@@ -157,11 +169,9 @@ fn with_id(document: &RawDocument) -> RawDocumentBuf {
     }
 }
 
-fn encode_id(document: &RawDocument, style: Style) -> ApiResult<Vec<u8>> {
-    let mut out = Vec::new();
+fn write_id(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> ApiResult<()> {
     let id = document.get("_id").ok().flatten().ok_or_else(unreadable_id)?;
-    ejson::write_value(&mut out, id, style).map_err(|error| ApiError::invalid(error.message))?;
-    Ok(out)
+    ejson::write_value(out, id, style).map_err(|error| ApiError::invalid(error.message))
 }
 
 fn unreadable_id() -> ApiError {

@@ -72,8 +72,25 @@ struct StoredKey {
 /// The keys of a file, as hashes. A lookup compares all of them in constant time, so that its
 /// duration reveals nothing about the keys.
 pub(super) struct ApiKeys {
-    salt: Vec<u8>,
+    hasher: KeyHasher,
     keys: Vec<StoredKey>,
+}
+
+/// HMAC-SHA-256 with the file's salt, which is processed once.
+struct KeyHasher(Hmac<Sha256>);
+
+impl KeyHasher {
+    fn new(salt: &[u8]) -> Result<Self> {
+        // HMAC accepts a key of any length.
+        match Hmac::new_from_slice(salt) {
+            Ok(hmac) => Ok(Self(hmac)),
+            Err(_) => config_error("the key file's salt cannot be used"),
+        }
+    }
+
+    fn hash(&self, key: &[u8]) -> [u8; 32] {
+        self.0.clone().chain_update(key).finalize().into_bytes().into()
+    }
 }
 
 impl ApiKeys {
@@ -109,7 +126,7 @@ impl ApiKeys {
     }
 
     fn from_file(file: &KeyFile) -> Result<Self> {
-        let salt = file.salt_bytes()?;
+        let hasher = KeyHasher::new(&file.salt_bytes()?)?;
         let mut keys = Vec::new();
         for entry in &file.keys {
             let hash = entry.hash_bytes()?;
@@ -117,11 +134,11 @@ impl ApiKeys {
             let caller = Caller { name: entry.name.as_str().into(), permissions: entry.permissions.clone().into() };
             keys.push(StoredKey { hash, expires, caller });
         }
-        Ok(Self { salt, keys })
+        Ok(Self { hasher, keys })
     }
 
     fn from_lines(text: &str) -> Result<Self> {
-        let salt = random::<32>()?.to_vec();
+        let hasher = KeyHasher::new(&random::<32>()?)?;
         let permissions: Arc<[Permission]> = [Permission::all()].into();
         let mut keys = Vec::new();
         for (line, key) in text.lines().map(str::trim).enumerate() {
@@ -138,17 +155,17 @@ impl ApiKeys {
                 return config_error(format!("line {line}: a key must have at least {MIN_KEY_LENGTH} characters"));
             }
             let caller = Caller { name: format!("line {line}").into(), permissions: Arc::clone(&permissions) };
-            keys.push(StoredKey { hash: hash(&salt, key.as_bytes()), expires: None, caller });
+            keys.push(StoredKey { hash: hasher.hash(key.as_bytes()), expires: None, caller });
         }
         if keys.is_empty() {
             return config_error("it has no key: write one per line, or run connect-mongodb key create");
         }
-        Ok(Self { salt, keys })
+        Ok(Self { hasher, keys })
     }
 
     /// Returns the caller of a key; `None` if the key is unknown or has expired.
     pub(super) fn caller(&self, key: &[u8]) -> Option<Caller> {
-        let given = hash(&self.salt, key);
+        let given = self.hasher.hash(key);
         let mut found = None;
         // The loop never ends early, for a constant time.
         for stored in &self.keys {
@@ -207,17 +224,6 @@ impl KeyEntry {
     }
 }
 
-fn hash(salt: &[u8], key: &[u8]) -> [u8; 32] {
-    // HMAC accepts a key of any length.
-    match Hmac::<Sha256>::new_from_slice(salt) {
-        Ok(mut hmac) => {
-            hmac.update(key);
-            hmac.finalize().into_bytes().into()
-        }
-        Err(_) => [0; 32],
-    }
-}
-
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     match getrandom::fill(&mut bytes) {
@@ -257,7 +263,7 @@ pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Perm
     let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?));
     let mut entry = Table::new();
     entry["name"] = value(name);
-    entry["hash"] = value(STANDARD.encode(hash(&file.salt_bytes()?, key.as_bytes())));
+    entry["hash"] = value(STANDARD.encode(KeyHasher::new(&file.salt_bytes()?)?.hash(key.as_bytes())));
     entry["created"] = value(time(&now())?);
     if let Some(expires) = expires {
         entry["expires"] = value(time(expires)?);

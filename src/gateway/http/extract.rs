@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use percent_encoding::percent_decode_str;
 
 use crate::codec::ejson::Style;
 use crate::data_api::protocol::{Action, EJSON, JSON};
@@ -29,6 +30,21 @@ impl<S: Send + Sync> FromRequestParts<S> for ActionPath {
         let name = path.iter().find(|(name, _)| name == "action").map_or("", |(_, value)| value);
         Ok(Self(Action::from_name(name)))
     }
+}
+
+/// The action that a request's path names if it is the path of an action: the same paths as the router's.
+pub(super) fn action_of_path(path: &str) -> Option<Option<Action>> {
+    let name = match path.strip_prefix("/action/") {
+        Some(name) => name,
+        None => {
+            let (app, rest) = path.strip_prefix("/app/")?.split_once('/')?;
+            let version = rest.strip_prefix("endpoint/data/").filter(|_| !app.is_empty())?;
+            version.strip_prefix("v1/action/").or_else(|| version.strip_prefix("beta/action/"))?
+        }
+    };
+    let is_segment = !name.is_empty() && !name.contains('/');
+    // A name that is not UTF-8 names no action.
+    is_segment.then(|| Action::from_name(&percent_decode_str(name).decode_utf8().ok()?))
 }
 
 /// Authenticates a request. Its errors have Atlas's statuses and messages.
@@ -78,4 +94,58 @@ pub(super) fn response_style(headers: &HeaderMap, default: Style) -> Style {
         }
     }
     style
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::routing::post;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use crate::gateway::http::router::ACTION_PATHS;
+
+    #[tokio::test]
+    async fn the_paths_of_actions_are_those_of_the_router() {
+        let found = async |ActionPath(action): ActionPath| action.map_or("unknown", Action::name);
+        let router = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, post(found)));
+        let service = TowerToHyperService::new(router.fallback(async || "no action"));
+        for path in [
+            "/action/insertOne",
+            "/action/find",
+            "/action/insert%4Fne",
+            "/action/other",
+            "/action/%FF",
+            "/action/%2F",
+            "/action/",
+            "/action",
+            "/action/find/",
+            "/action/find/one",
+            "//action/find",
+            "/Action/find",
+            "/app/a/endpoint/data/v1/action/insertOne",
+            "/app/a/endpoint/data/beta/action/insertOne",
+            "/app/a%2Fb/endpoint/data/v1/action/find",
+            "/app/a/endpoint/data/v2/action/find",
+            "/app//endpoint/data/v1/action/find",
+            "/app/a/b/endpoint/data/v1/action/find",
+            "/app/a/endpoint/data/v1/action/",
+            "/app/a/endpoint/data/v1/action/find/x",
+            "/app/a/action/find",
+            "/app/action/find",
+            "/",
+        ] {
+            let request = Request::post(path).body(Body::empty()).unwrap();
+            let routed = to_bytes(service.call(request).await.unwrap().into_body(), 100).await.unwrap();
+            let named = match action_of_path(path) {
+                Some(action) => action.map_or("unknown", Action::name),
+                None => "no action",
+            };
+            assert_eq!(named.as_bytes(), &routed[..], "{path}");
+        }
+    }
 }

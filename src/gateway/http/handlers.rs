@@ -1,10 +1,10 @@
 //! The handlers of the routes.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::ALLOW;
@@ -18,16 +18,14 @@ use crate::codec::ejson::Style;
 use crate::data_api::protocol::{Action, EJSON, JSON};
 use crate::gateway::actions::{self, ActionContext, ActionResponse};
 use crate::gateway::api_error::{ApiError, ApiResult};
-use crate::gateway::limits::response_body;
+use crate::gateway::limits::TIMEOUT_MARGIN;
+use crate::gateway::limits::response_body::ResponseBody;
 use crate::gateway::policy::Policy;
 use crate::gateway::request::{Operation, parse_body, reject_repeated_fields, required_string};
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::metrics::OPENMETRICS;
-use crate::gateway::telemetry::{RequestRecord, Telemetry};
-
-/// MongoDB enforces the time limit of a request; the gateway itself gives up this much later.
-const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
+use crate::gateway::telemetry::{RecordedBody, RequestRecord, Telemetry};
 
 /// `POST …/action/{action}`.
 pub(super) async fn run_action(
@@ -36,29 +34,45 @@ pub(super) async fn run_action(
     ActionPath(action): ActionPath,
     request: Request<Body>,
 ) -> Response {
+    respond(&gateway, peer, action, request).await.map(Body::new)
+}
+
+/// Runs an action, and records its request.
+pub(super) async fn respond<B>(
+    gateway: &Arc<Gateway>,
+    peer: SocketAddr,
+    action: Option<Action>,
+    request: Request<B>,
+) -> Response<RecordedBody>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     let mut record = gateway.telemetry.begin(action, request.headers(), peer);
     let result = match action {
-        Some(action) => process(&gateway, action, request, &mut record).await,
+        Some(action) => process(gateway, action, request, &mut record).await,
         // Only authenticated callers learn which actions exist.
-        None => match authenticate(&gateway, request.headers(), &mut record) {
+        None => match authenticate(gateway, request.headers(), &mut record) {
             Ok(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "NotFound", "the Data API has no such action")),
             Err(error) => Err(error),
         },
     };
     let response = result.unwrap_or_else(|error| {
         record.error_code = Some(error.body.error_code.clone());
-        error.into_response()
+        error.into_response().map(ResponseBody::from)
     });
     Telemetry::finish(record, response)
 }
 
 /// Runs an action: authentication, limits, parsing, authorization, MongoDB, response.
-async fn process(
+async fn process<B>(
     gateway: &Gateway,
     action: Action,
-    request: Request<Body>,
+    request: Request<B>,
     record: &mut RequestRecord,
-) -> ApiResult<Response> {
+) -> ApiResult<Response<ResponseBody>>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     let (head, body) = request.into_parts();
     let caller = authenticate(gateway, &head.headers, record)?;
     if let Some(limiter) = &gateway.rate_limiter {
@@ -88,24 +102,24 @@ async fn process(
     reservation.grow(&gateway.memory, operation.memory()?)?;
     let authorized = policy.authorize(operation)?;
     let context = ActionContext { gateway, action, client, target: &target, style, comment: record.comment() };
-    let running = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, actions::run(&context, &authorized));
-    let result = running.await.map_err(|_| {
+    // Pinned here, so that it is not moved.
+    let running = pin!(actions::run(&context, &authorized));
+    let result = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {
         let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
         let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
         ApiError::new(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", message)
     })??;
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
-        ActionResponse::Complete(status, body) if action.writes() => (status, Body::from(reservation.hold(body))),
+        ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
         ActionResponse::Complete(status, body) => {
             drop(reservation);
-            (status, Body::from(gateway.memory.hold(body)?))
+            (status, gateway.memory.hold(body)?.into())
         }
-        ActionResponse::Stream(body) => (StatusCode::OK, body),
+        ActionResponse::Stream(body) => (StatusCode::OK, ResponseBody::from(body)),
     };
     let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
-    let body = response_body::limited(body, slot, stalled);
-    Ok(response(status, if style == Style::Plain { JSON } else { EJSON }, body))
+    Ok(response(status, if style == Style::Plain { JSON } else { EJSON }, body.limited(slot, stalled)))
 }
 
 /// 404 for unknown paths.
@@ -140,7 +154,7 @@ fn recorded(
 ) -> Response {
     let mut record = gateway.telemetry.begin(None, headers, peer);
     record.error_code = Some(error_code.to_owned());
-    Telemetry::finish(record, response)
+    Telemetry::finish(record, response.map(ResponseBody::from)).map(Body::new)
 }
 
 /// `GET /healthz`: the process serves requests.
@@ -163,5 +177,5 @@ pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
 
 /// `GET /openapi.json`.
 pub(super) async fn openapi_description() -> Response {
-    response(StatusCode::OK, JSON, openapi::description().to_string())
+    response(StatusCode::OK, JSON, openapi::description().to_string().into())
 }

@@ -5,3 +5,4 @@ mod handlers;
 pub mod openapi;
 mod respond;
 pub(super) mod router;
+pub(super) mod service;

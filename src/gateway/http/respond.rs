@@ -9,20 +9,23 @@ use crate::data_api::protocol::JSON;
 use crate::gateway::api_error::ApiError;
 
 /// A response with a media type.
-pub(super) fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
-    (status, [(CONTENT_TYPE, HeaderValue::from_static(content_type))], body.into()).into_response()
+pub(super) fn response<B>(status: StatusCode, content_type: &'static str, body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 /// A response that must not be cached.
 pub(super) fn uncached(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = response(status, content_type, body);
+    let mut response = response(status, content_type, body.into());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = response(self.status, JSON, self.body.to_json());
+        let mut response = response(self.status, JSON, Body::from(self.body.to_json()));
         if let Some(wait) = self.retry_after {
             // Rounded up to whole seconds.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
-use axum::http::{HeaderValue, Method, Request};
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,13 +19,18 @@ use crate::gateway::state::Gateway;
 /// How long browsers may cache the result of a preflight request.
 const PREFLIGHT_CACHE_TIME: Duration = Duration::from_secs(3600);
 
+/// The paths of the actions.
+pub(super) const ACTION_PATHS: [&str; 3] = [
+    "/action/{action}",
+    "/app/{app}/endpoint/data/v1/action/{action}",
+    "/app/{app}/endpoint/data/beta/action/{action}",
+];
+
 /// Builds the router: the actions with and without Atlas's prefixes, and the operator's pages.
 pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String]) -> Router {
     let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
-    let router = Router::new()
-        .route("/action/{action}", action())
-        .route("/app/{app}/endpoint/data/v1/action/{action}", action())
-        .route("/app/{app}/endpoint/data/beta/action/{action}", action())
+    let actions = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, action()));
+    let router = actions
         .route("/healthz", get(handlers::healthy))
         .route("/readyz", get(handlers::ready))
         .route("/metrics", get(handlers::metrics))
@@ -37,15 +42,19 @@ pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String]) 
     if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) }
 }
 
-/// Rejects a body that a proxy in front could frame differently, and closes the connection.
-async fn reject_ambiguous_framing(request: Request<Body>, next: Next) -> Response {
-    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
-    let unambiguous = match (codings.next(), codings.next()) {
+/// Whether a proxy in front cannot frame the body of a request in another way.
+pub(super) fn has_unambiguous_framing(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,
-    };
-    if unambiguous {
+    }
+}
+
+/// Rejects a body that a proxy in front could frame differently, and closes the connection.
+async fn reject_ambiguous_framing(request: Request<Body>, next: Next) -> Response {
+    if has_unambiguous_framing(request.headers()) {
         return next.run(request).await;
     }
     let mut response = ApiError::invalid("the Transfer-Encoding must be absent or 'chunked'").into_response();

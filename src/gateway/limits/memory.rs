@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::Bytes;
 use axum::http::StatusCode;
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -42,8 +43,19 @@ impl MemoryBudget {
             .map_err(|_| ApiError::too_many_requests("the gateway's memory limit is reached: try again later"))
     }
 
+    /// Rejects what [`Self::reserve`] would reject now.
+    fn check(&self, bytes: usize) -> ApiResult<()> {
+        if Self::kib(bytes) as usize <= self.available.available_permits() {
+            return Ok(());
+        }
+        self.reserve(bytes).map(drop)
+    }
+
     /// Reads a request body and reserves memory for it and for its decoded copies.
-    pub(in crate::gateway) async fn read_body(&self, limits: &Limits, body: Body) -> ApiResult<(Bytes, Reservation)> {
+    pub(in crate::gateway) async fn read_body<B>(&self, limits: &Limits, body: B) -> ApiResult<(Bytes, Reservation)>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         // The text, its BSON, and the part of the BSON that is sent to MongoDB.
         const COPIES: usize = 3;
         let too_large = || ApiError::too_large(format!("the body is larger than {} bytes", limits.body_bytes));
@@ -52,28 +64,40 @@ impl MemoryBudget {
         }
         // A body that can never fit is rejected before it is read.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        drop(self.reserve(announced.saturating_mul(COPIES))?);
-        let mut reserved = self.reserve(0)?;
+        self.check(announced.saturating_mul(COPIES))?;
         let reading = async {
             let mut body = body;
+            let mut first = Bytes::new();
             let mut read = Vec::new();
+            let mut reserved: Option<OwnedSemaphorePermit> = None;
             while let Some(frame) = body.frame().await {
                 let incomplete = |_| ApiError::invalid("the connection closed before the whole body arrived");
                 let Ok(part) = frame.map_err(incomplete)?.into_data() else { continue };
-                if read.len() + part.len() > limits.body_bytes {
+                if first.len() + read.len() + part.len() > limits.body_bytes {
                     return Err(too_large());
                 }
-                reserved.merge(self.reserve(part.len() * COPIES)?);
-                read.extend_from_slice(&part);
+                let permit = self.reserve(part.len() * COPIES)?;
+                match &mut reserved {
+                    // A body in one part is not copied.
+                    None => (reserved, first) = (Some(permit), part),
+                    Some(reserved) => {
+                        reserved.merge(permit);
+                        read.extend_from_slice(&std::mem::take(&mut first));
+                        read.extend_from_slice(&part);
+                    }
+                }
             }
-            Ok(Bytes::from(read))
+            let reserved = match reserved {
+                Some(reserved) => reserved,
+                None => self.reserve(0)?,
+            };
+            Ok((if read.is_empty() { first } else { Bytes::from(read) }, Reservation(reserved)))
         };
         let late = |_| {
             let message = "timed out while reading the request body";
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "InvalidParameter", message)
         };
-        let read = timeout(limits.body, reading).await.map_err(late)??;
-        Ok((read, Reservation(reserved)))
+        timeout(limits.body, reading).await.map_err(late)?
     }
 
     /// Reserves memory for a response, until the client has received it.
@@ -110,7 +134,9 @@ impl Reservation {
 
     /// Reserves more memory, for the request's decoded form.
     pub(in crate::gateway) fn grow(&mut self, budget: &MemoryBudget, bytes: usize) -> ApiResult<()> {
-        self.0.merge(budget.reserve(bytes)?);
+        if bytes > 0 {
+            self.0.merge(budget.reserve(bytes)?);
+        }
         Ok(())
     }
 }

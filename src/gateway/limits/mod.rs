@@ -5,6 +5,9 @@ pub(super) mod response_body;
 
 use std::time::Duration;
 
+/// MongoDB enforces the time limit of a request; the gateway itself gives up this much later.
+pub(super) const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
+
 /// The limits of a gateway.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -1,4 +1,4 @@
-//! A response body that keeps its request slot while it is sent, with a limit on how long the
+//! The body of an action's response, which keeps its request slot while it is sent, with a limit on how long the
 //! client may stop reading.
 
 use std::pin::Pin;
@@ -11,17 +11,77 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
-/// Wraps a body so that it holds its request slot until it is sent.
-///
-/// Over HTTP/1.1 the connection's write timeout ends a response that the client does not read.
-/// Over HTTP/2 other streams keep the connection active, so this drops the body if nobody polls
-/// it for `stalled`.
-pub(in crate::gateway) fn limited(body: Body, slot: OwnedSemaphorePermit, stalled: Option<Duration>) -> Body {
-    let size = http_body::Body::size_hint(&body);
-    let state = State { body: Some(body), _slot: Some(slot), last_poll: Instant::now(), waits_for_mongodb: false };
-    let state = Arc::new(Mutex::new(state));
-    let watchdog = stalled.map(|stalled| tokio::spawn(watch(Arc::clone(&state), stalled)).abort_handle());
-    Body::new(LimitedBody { state, size, watchdog })
+/// The body of a response, and the request slot that it holds until it is sent.
+pub(in crate::gateway) struct ResponseBody {
+    content: Content,
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+enum Content {
+    /// Bytes that are not sent yet.
+    Bytes(Option<Bytes>),
+    Stream(Body),
+    Watched(WatchedBody),
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self { content: Content::Bytes((!bytes.is_empty()).then_some(bytes)), _slot: None }
+    }
+}
+
+impl From<Body> for ResponseBody {
+    fn from(body: Body) -> Self {
+        Self { content: Content::Stream(body), _slot: None }
+    }
+}
+
+impl ResponseBody {
+    /// Holds a request slot until the body is sent.
+    ///
+    /// Over HTTP/1.1 the connection's write timeout ends a response that the client does not read.
+    /// Over HTTP/2 other streams keep the connection active, so this drops the body if nobody polls
+    /// it for `stalled`.
+    pub(in crate::gateway) fn limited(self, slot: OwnedSemaphorePermit, stalled: Option<Duration>) -> Self {
+        match stalled {
+            None => Self { _slot: Some(slot), ..self },
+            Some(stalled) => {
+                Self { content: Content::Watched(WatchedBody::new(Body::new(self), slot, stalled)), _slot: None }
+            }
+        }
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut self.content {
+            Content::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Stream(body) => Pin::new(body).poll_frame(context),
+            Content::Watched(body) => body.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.is_none(),
+            Content::Stream(body) => body.is_end_stream(),
+            Content::Watched(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Bytes(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Content::Stream(body) => body.size_hint(),
+            Content::Watched(body) => body.size_hint(),
+        }
+    }
 }
 
 struct State {
@@ -32,10 +92,10 @@ struct State {
     waits_for_mongodb: bool,
 }
 
-struct LimitedBody {
+struct WatchedBody {
     state: Arc<Mutex<State>>,
     size: SizeHint,
-    watchdog: Option<AbortHandle>,
+    watchdog: AbortHandle,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -58,17 +118,22 @@ async fn watch(state: Arc<Mutex<State>>, stalled: Duration) {
     }
 }
 
-impl http_body::Body for LimitedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
+impl WatchedBody {
+    fn new(body: Body, slot: OwnedSemaphorePermit, stalled: Duration) -> Self {
+        let size = http_body::Body::size_hint(&body);
+        let state = State { body: Some(body), _slot: Some(slot), last_poll: Instant::now(), waits_for_mongodb: false };
+        let state = Arc::new(Mutex::new(state));
+        let watchdog = tokio::spawn(watch(Arc::clone(&state), stalled)).abort_handle();
+        Self { state, size, watchdog }
+    }
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let mut state = lock(&self.state);
         state.last_poll = Instant::now();
         let Some(body) = &mut state.body else {
             return Poll::Ready(Some(Err(axum::Error::new("the client stopped reading the response"))));
         };
-        let polled = Pin::new(body).poll_frame(context);
+        let polled = http_body::Body::poll_frame(Pin::new(body), context);
         state.waits_for_mongodb = polled.is_pending();
         polled
     }
@@ -85,10 +150,8 @@ impl http_body::Body for LimitedBody {
     }
 }
 
-impl Drop for LimitedBody {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.abort();
-        }
+        self.watchdog.abort();
     }
 }

@@ -5,22 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Extension;
-use axum::extract::connect_info::ConnectInfo;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::shutdown::RequestCounter;
+use super::stalled::StalledTimeout;
 use super::tls::Certificates;
+use crate::gateway::http::service::HttpService;
 use crate::gateway::limits::Limits;
+use crate::gateway::observed_body::observe;
 use crate::gateway::telemetry::metrics::ConnectionGauge;
 
 /// How long a client may take to send its first byte, or to complete the TLS handshake.
@@ -35,7 +34,7 @@ const MAX_CONCURRENT_STREAMS: u32 = 128;
 /// Serves connections until `stop`, then completes the requests in progress within `grace`.
 pub(in crate::gateway) async fn serve_connections(
     listener: TcpListener,
-    router: Router,
+    http: HttpService,
     limits: &Limits,
     transport: Transport,
     stop: impl Future<Output = ()>,
@@ -43,7 +42,6 @@ pub(in crate::gateway) async fn serve_connections(
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let requests = RequestCounter::default();
-    let router = requests.layer(router);
     let server = http_server(limits);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
@@ -61,7 +59,7 @@ pub(in crate::gateway) async fn serve_connections(
             }
         };
         let (server, watcher) = (server.clone(), graceful.watcher());
-        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let (http, requests) = (http.clone(), requests.clone());
         let (head, stalled) = (limits.head, limits.stalled);
         let transport = transport.clone();
         tokio::spawn(async move {
@@ -73,18 +71,21 @@ pub(in crate::gateway) async fn serve_connections(
             if !matches!(timeout(head.min(FIRST_BYTE_TIME), stream.peek(&mut [0])).await, Ok(Ok(1..))) {
                 return;
             }
-            let mut stream = TimeoutStream::new(stream);
-            stream.set_read_timeout(Some(stalled));
-            stream.set_write_timeout(Some(stalled));
-            let service = TowerToHyperService::new(router);
+            let stream = StalledTimeout::new(stream, stalled);
+            let service = service_fn(move |request| {
+                let in_progress = requests.begin();
+                // Boxed, because an idle connection would keep the memory too.
+                let response = Box::pin(http.clone().serve(peer, request));
+                async move { response.await.map(|response| response.map(|body| observe(body, in_progress))) }
+            });
             // Errors are the client's: a broken connection or a malformed request.
             match transport.tls {
                 None => {
-                    let connection = server.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned();
+                    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
                     drop(watcher.watch(connection).await);
                 }
                 Some(tls) => {
-                    let handshake = TlsAcceptor::from(tls.current()).accept(Box::pin(stream));
+                    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
                     let Ok(Ok(stream)) = timeout(head.min(FIRST_BYTE_TIME), handshake).await else { return };
                     let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
                     drop(watcher.watch(connection).await);
@@ -155,6 +156,7 @@ fn http_server(limits: &Limits) -> Builder<TokioExecutor> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use axum::Router;
     use axum::body::{Body, to_bytes};
     use axum::routing::{any, get};
     use std::time::Instant;
@@ -183,7 +185,8 @@ mod tests {
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            serve_connections(listener, router, &limits, Transport::default(), stopped, Duration::from_secs(5)).await;
+            let http = HttpService::of_router(router);
+            serve_connections(listener, http, &limits, Transport::default(), stopped, Duration::from_secs(5)).await;
         });
         Server { address, stop: Some(stop), ended }
     }

@@ -2,4 +2,5 @@
 
 pub(super) mod accept;
 pub(super) mod shutdown;
+mod stalled;
 pub(super) mod tls;

@@ -5,15 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::Request;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
 use tokio::time::sleep;
 
-use crate::gateway::observed_body::{BodyObserver, observe};
+use crate::gateway::observed_body::BodyObserver;
 
 /// How often [`RequestCounter::drained`] checks.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -25,9 +19,10 @@ const QUIET_CHECKS: u32 = 3;
 pub(super) struct RequestCounter(Arc<AtomicUsize>);
 
 impl RequestCounter {
-    /// Counts the requests of a router.
-    pub(super) fn layer(&self, router: Router) -> Router {
-        router.layer(from_fn_with_state(self.clone(), count))
+    /// Counts a request until the result is dropped.
+    pub(super) fn begin(&self) -> InProgress {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        InProgress(Arc::clone(&self.0))
     }
 
     /// Completes when no request is in progress.
@@ -40,20 +35,8 @@ impl RequestCounter {
     }
 }
 
-async fn count(State(RequestCounter(count)): State<RequestCounter>, request: Request<Body>, next: Next) -> Response {
-    let in_progress = InProgress::new(count);
-    next.run(request).await.map(|body| observe(body, in_progress))
-}
-
 /// A request in progress; dropped when its response is sent.
-struct InProgress(Arc<AtomicUsize>);
-
-impl InProgress {
-    fn new(count: Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
+pub(super) struct InProgress(Arc<AtomicUsize>);
 
 impl Drop for InProgress {
     fn drop(&mut self) {

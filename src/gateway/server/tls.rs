@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::error::Result;
 use crate::gateway::config_error::config_error;
+use crate::tls;
 
 /// The `[tls]` table of the configuration. Relative paths are resolved against its folder.
 #[derive(Clone, Deserialize)]
@@ -88,7 +89,7 @@ fn server_config(config: &TlsConfig, folder: &Path) -> Result<Arc<ServerConfig>>
     let (certificate, key) = (folder.join(&config.certificate), folder.join(&config.key));
     let chain = certificates("certificate", &certificate)?;
     let private = PrivateKeyDer::from_pem_file(&key).or_else(|cause| error("key", &key, cause))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = tls::provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .or_else(|cause| error("certificate", &certificate, cause))?;

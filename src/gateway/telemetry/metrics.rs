@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::driver::events::{DriverEvent, Listener, Wanted};
+use crate::driver::events::{ConnectionChange, DriverEvent, Listener, Wanted};
 
 /// The media type of [`Metrics::encode`].
 pub(in crate::gateway) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -128,16 +128,17 @@ struct PoolGauges {
 
 impl Listener for PoolGauges {
     fn wanted(&self) -> Wanted {
-        Wanted { pools: true, ..Wanted::default() }
+        Wanted { connections: true, ..Wanted::default() }
     }
 
-    fn notify(&self, event: DriverEvent) {
-        match event.name {
-            "connection_created" => drop(self.open.inc()),
-            "connection_closed" => drop(self.open.dec()),
-            "connection_checked_out" => drop(self.in_use.inc()),
-            "connection_checked_in" => drop(self.in_use.dec()),
-            _ => {}
+    fn notify(&self, _event: DriverEvent) {}
+
+    fn connection_changed(&self, change: ConnectionChange) {
+        match change {
+            ConnectionChange::Created => drop(self.open.inc()),
+            ConnectionChange::Closed => drop(self.open.dec()),
+            ConnectionChange::CheckedOut => drop(self.in_use.inc()),
+            ConnectionChange::CheckedIn => drop(self.in_use.dec()),
         }
     }
 

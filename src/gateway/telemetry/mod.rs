@@ -9,14 +9,13 @@ mod trace;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 use std::time::Instant;
 
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, Response};
 use bson::Bson;
 
-use super::observed_body::{BodyObserver, PolledFrame, observe};
+use super::limits::response_body::ResponseBody;
+use super::observed_body::{BodyObserver, ObservedBody, observe};
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use access_log::{LogLine, LogWriter};
@@ -38,6 +37,9 @@ pub(super) struct Telemetry {
     /// The second of the last rate-limited message.
     last_limited_message: AtomicU64,
 }
+
+/// The body of a response whose request is counted and logged at its end.
+pub(super) type RecordedBody = ObservedBody<ResponseBody, ResponseRecord>;
 
 /// What is known about a request so far. A record that is dropped without a response is counted
 /// and logged as [`CLIENT_CLOSED_REQUEST`].
@@ -99,7 +101,7 @@ impl Telemetry {
             telemetry: Some(Arc::clone(self)),
             started: Instant::now(),
             action,
-            request_id: trace::request_id(headers, || format!("{:016x}{number:08x}", self.process_id)),
+            request_id: trace::request_id(headers, self.process_id, number),
             trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number) | 1),
             peer,
             caller: None,
@@ -111,7 +113,7 @@ impl Telemetry {
     }
 
     /// Adds the IDs to a response. The request is counted and logged when its body is sent.
-    pub(super) fn finish(record: RequestRecord, mut response: Response) -> Response {
+    pub(super) fn finish(record: RequestRecord, mut response: Response<ResponseBody>) -> Response<RecordedBody> {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, record.request_id.clone());
         if let Some(parent) = record.trace.as_ref().and_then(|trace| HeaderValue::try_from(trace.traceparent()).ok()) {
@@ -193,7 +195,7 @@ impl Telemetry {
 }
 
 /// A response on its way. It is counted and logged when its body is dropped.
-struct ResponseRecord {
+pub(super) struct ResponseRecord {
     request: RequestRecord,
     status: u16,
     sent: u64,
@@ -202,15 +204,9 @@ struct ResponseRecord {
 }
 
 impl BodyObserver for ResponseRecord {
-    fn polled(&mut self, frame: &PolledFrame, end_of_body: bool) {
-        match frame {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.complete = end_of_body;
-            }
-            Poll::Ready(None) => self.complete = true,
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
-        }
+    fn sent(&mut self, bytes: usize, complete: bool) {
+        self.sent += bytes as u64;
+        self.complete = complete;
     }
 }
 

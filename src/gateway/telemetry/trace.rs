@@ -12,16 +12,26 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 /// The longest `tracestate` that is passed on, in bytes.
 const MAX_TRACESTATE_BYTES: usize = 512;
 
-/// The client's request ID if it is valid, otherwise `generated`.
-pub(super) fn request_id(headers: &HeaderMap, generated: impl FnOnce() -> String) -> HeaderValue {
+/// The client's request ID if it is valid, otherwise one of the process and the number of the request.
+pub(super) fn request_id(headers: &HeaderMap, process: u64, number: u64) -> HeaderValue {
     let valid = |id: &&HeaderValue| {
         (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    headers
-        .get(REQUEST_ID)
-        .filter(valid)
-        .cloned()
-        .unwrap_or_else(|| HeaderValue::try_from(generated()).unwrap_or_else(|_| HeaderValue::from_static("-")))
+    headers.get(REQUEST_ID).filter(valid).cloned().unwrap_or_else(|| generated(process, number))
+}
+
+/// 16 hexadecimal digits of the process, and at least 8 of the number.
+fn generated(process: u64, number: u64) -> HeaderValue {
+    let mut digits = [0; 32];
+    for (index, digit) in digits.iter_mut().enumerate() {
+        let half = if index < 16 { process } else { number };
+        let value = (half >> (60 - 4 * (index % 16))) & 0xf;
+        *digit = b"0123456789abcdef"[value as usize];
+    }
+    let leading_zeros = (number.leading_zeros() as usize / 4).min(8);
+    digits.copy_within(16 + leading_zeros.., 16);
+    let id = &digits[..32 - leading_zeros];
+    HeaderValue::from_bytes(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 /// A W3C trace context, with a span of the gateway.
@@ -79,6 +89,23 @@ mod tests {
     fn traced(parent: &'static str) -> Option<String> {
         let headers = HeaderMap::from_iter([(TRACEPARENT.parse().unwrap(), HeaderValue::from_static(parent))]);
         TraceContext::from_headers(&headers, 1).map(|trace| trace.traceparent())
+    }
+
+    #[test]
+    fn a_request_id_begins_with_that_of_the_process() {
+        for (number, id) in [
+            (0, "00000000000000ff00000000"),
+            (0x1a, "00000000000000ff0000001a"),
+            (0xffff_ffff, "00000000000000ffffffffff"),
+            (0x1_0000_0000, "00000000000000ff100000000"),
+            (u64::MAX, "00000000000000ffffffffffffffffff"),
+        ] {
+            assert_eq!(request_id(&HeaderMap::new(), 0xff, number), id, "{number}");
+        }
+        for (given, valid) in [("own-1", true), ("", false), ("two words", false)] {
+            let headers = HeaderMap::from_iter([(REQUEST_ID.parse().unwrap(), HeaderValue::from_static(given))]);
+            assert_eq!(request_id(&headers, 1, 1) == given, valid, "{given}");
+        }
     }
 
     #[test]

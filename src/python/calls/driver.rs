@@ -12,7 +12,7 @@ use crate::batch_stream::BatchStream;
 use crate::codec::writer::BsonWriter;
 use crate::config::DriverSettings;
 use crate::driver::aggregate::aggregate;
-use crate::driver::bulk::{BulkOptions, insert_many};
+use crate::driver::bulk::{BulkOptions, StatementKind, Statements, insert_many};
 use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
@@ -25,7 +25,8 @@ use crate::insert_queue::{Flush, InsertQueue};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
 use crate::python::calls::session::session_of;
 use crate::python::calls::{
-    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, encoded,
+    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, encode_insert,
+    encoded,
 };
 use crate::python::calls::{FindArguments, Opening};
 use crate::python::codec::{Codec, Encoded, raw_document};
@@ -55,6 +56,7 @@ impl PooledClient for DriverClient {
                 server_api: extras.server_api.clone(),
                 authentication,
                 metadata: Arc::clone(&extras.metadata),
+                merged_insert_time: None,
             },
         )
     }
@@ -122,17 +124,18 @@ impl CollectionCalls for DriverClient {
         let options = BulkOptions { ordered: arguments.ordered, more: options::given(py, &context.codec, &more)? };
         let given = documents(arguments.documents.bind(py))?;
         let mut ids = Vec::with_capacity(given.len());
-        let mut documents = Vec::with_capacity(given.len());
+        let mut statements = Statements::with_capacity(given.len());
         for document in given.iter() {
-            let Encoded { bytes, id } = encoded(&context.codec, &document)?;
+            let id =
+                statements.push(StatementKind::Insert, true, |out| encode_insert(&context.codec, &document, out))?;
             context.add_id(&document, &id)?;
-            documents.push(raw_document(py, bytes)?);
             ids.push(id);
         }
         let given = given.unbind();
         let CallContext { client, namespace, .. } = context;
         let acknowledged = client.acknowledges(&namespace, session.as_deref());
-        let inserting = async move { insert_many(&client, &namespace, documents, &options, session.as_deref()).await };
+        let inserting =
+            async move { insert_many(&client, &namespace, &statements.get()?, &options, session.as_deref()).await };
         Ok(Call::new(inserting, move |py, result| inserted_many(py, result, ids, given.bind(py), acknowledged)))
     }
 

@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString};
 
 use crate::batch_stream::{Batch, BatchStream, Batches};
-use crate::codec::writer::BsonWriter;
+use crate::codec::writer::{BsonWriter, Key, Sink as _};
 use crate::driver::aggregate;
-use crate::driver::bulk::{BulkOptions, ClientBulk, Statement, StatementKind, bulk_write, client_bulk_write};
+use crate::driver::bulk::{BulkOptions, ClientBulk, StatementKind, Statements, bulk_write, client_bulk_write};
 use crate::driver::command::{self, CommandOptions, GetMore, list, run_command};
 use crate::driver::session::Session;
 use crate::driver::time_limit::Deadline;
@@ -21,8 +21,8 @@ use crate::driver::write::{FindOneAnd, Modification, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::asyncio::call::{Call, raised};
-use crate::python::calls::{CallContext, Opening, encoded};
-use crate::python::codec::{Codec, DEFAULT, Encoded, raw_document};
+use crate::python::calls::{CallContext, Opening, encode_insert};
+use crate::python::codec::{Codec, DEFAULT, raw_document};
 use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
 use crate::python::convert::options::{self, Opt, Opts, document};
 use crate::python::convert::results::found;
@@ -673,10 +673,10 @@ pub(crate) fn bulk_write_collection(
     arguments: &BulkArguments,
 ) -> PyResult<Call<crate::driver::bulk::BulkResult>> {
     let collected = py.import("connect.eaas.mongodb.bulk")?.getattr("collect")?.call1((&arguments.requests,))?;
-    let mut statements = Vec::new();
+    let mut statements = Statements::with_capacity(collected.len().unwrap_or(0));
     for collected in collected.try_iter()? {
         let (kind, given, retryable) = collected?.extract::<(String, Bound<'_, PyAny>, bool)>()?;
-        statements.push(statement(py, &context, &kind, &given, retryable)?);
+        add_statement(&mut statements, &context, &kind, &given, retryable)?;
     }
     if statements.is_empty() {
         return Err(invalid_operation(py, "No operations to execute"));
@@ -686,7 +686,8 @@ pub(crate) fn bulk_write_collection(
     let collected = collected.unbind();
     let CallContext { client, namespace, .. } = context;
     let acknowledged = client.acknowledges(&namespace, session.as_deref());
-    let writing = async move { bulk_write(&client, &namespace, &statements, &options, session.as_deref()).await };
+    let writing =
+        async move { bulk_write(&client, &namespace, &statements.get()?, &options, session.as_deref()).await };
     Ok(Call::new(writing, move |py, done| match done {
         Ok(_) if !acknowledged => pymongo_result(py, "BulkWriteResult", (PyDict::new(py), false)),
         Ok(done) => {
@@ -704,29 +705,24 @@ pub(crate) fn bulk_write_collection(
     }))
 }
 
-/// A statement of the codec's bytes.
-fn statement(
-    py: Python<'_>,
+/// Encodes an operation as a statement.
+fn add_statement(
+    statements: &mut Statements,
     context: &Context,
     kind: &str,
     given: &Bound<'_, PyAny>,
     retryable: bool,
-) -> PyResult<Statement> {
+) -> PyResult<()> {
     let kind = match kind {
         "insert" => StatementKind::Insert,
         "update" => StatementKind::Update,
         _ => StatementKind::Delete,
     };
-    let bytes = if kind == StatementKind::Insert {
-        let Encoded { bytes, id } = encoded(&context.codec, given)?;
-        context.add_id(given, &id)?;
-        bytes
-    } else {
-        let mut out = BsonWriter::default();
-        context.codec.encode(given, &mut out)?;
-        out.buf
-    };
-    Ok(Statement { kind, document: raw_document(py, bytes)?, retryable })
+    if kind != StatementKind::Insert {
+        return statements.push(kind, retryable, |out| context.codec.encode(given, out));
+    }
+    let id = statements.push(kind, retryable, |out| encode_insert(&context.codec, given, out))?;
+    context.add_id(given, &id)
 }
 
 /// Adds to each error the operation that it is about, as `op`.
@@ -757,7 +753,7 @@ pub(crate) fn bulk_write_client(
     let module = py.import("connect.eaas.mongodb.bulk")?;
     let collected = module.getattr("collect_client")?.call1((&arguments.requests,))?;
     let mut bulk = ClientBulk {
-        operations: Vec::new(),
+        operations: Statements::with_capacity(collected.len().unwrap_or(0)),
         namespaces: Vec::new(),
         options: BulkOptions { ordered: arguments.ordered, more: Document::new() },
         verbose,
@@ -772,24 +768,31 @@ pub(crate) fn bulk_write_client(
                 bulk.namespaces.len() - 1
             }
         };
-        let mut operation = RawDocumentBuf::new();
-        operation.append(c_string(&kind)?, i32::try_from(place).unwrap_or(i32::MAX));
-        if kind == "insert" {
-            let Encoded { bytes, id } = encoded(&context.codec, &given)?;
-            context.add_id(&given, &id)?;
-            operation.append(c_string("document")?, raw_document(py, bytes)?);
-            ids.append(id.to_py(py)?)?;
-        } else {
-            let mut out = BsonWriter::default();
-            context.codec.encode(&given, &mut out)?;
-            for element in raw_document(py, out.buf)?.iter() {
-                let (name, value) = element.map_err(|error| PyValueError::new_err(error.to_string()))?;
-                operation.append(name, value);
+        let place = i32::try_from(place).unwrap_or(i32::MAX);
+        let is_insert = kind == "insert";
+        let statement_kind = if is_insert { StatementKind::Insert } else { StatementKind::Update };
+        let id = bulk.operations.push(statement_kind, retryable, |out| {
+            let root = out.begin_root();
+            out.int32(Key::Name(&kind), place);
+            let id = if is_insert {
+                out.embedded(Key::Name("document"));
+                Some(encode_insert(&context.codec, &given, out)?)
+            } else {
+                let mut fields = BsonWriter::default();
+                context.codec.encode(&given, &mut fields)?;
+                out.elements(&raw_document(py, fields.buf)?).map_err(|error| to_py(py, error))?;
+                None
+            };
+            out.end(root);
+            PyResult::Ok(id)
+        })?;
+        match id {
+            Some(id) => {
+                context.add_id(&given, &id)?;
+                ids.append(id.to_py(py)?)?;
             }
-            ids.append(py.None())?;
+            None => ids.append(py.None())?,
         }
-        let kind = if kind == "insert" { StatementKind::Insert } else { StatementKind::Update };
-        bulk.operations.push(Statement { kind, document: operation, retryable });
     }
     if bulk.operations.is_empty() {
         return Err(invalid_operation(py, "No operations to execute"));
@@ -819,10 +822,6 @@ pub(crate) fn bulk_write_client(
         );
         Ok(result.call1(arguments)?.unbind())
     }))
-}
-
-fn c_string(name: &str) -> PyResult<bson::raw::CString> {
-    bson::raw::CString::try_from(name).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 /// Keywords of `create_index` that are the command's, not the index's.

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
 use crate::batch_stream::BatchStream;
+use crate::codec::writer::BsonWriter;
 use crate::driver::events::Caller;
 use crate::driver::session::Session;
 use crate::driver::time_limit::Deadline;
@@ -147,10 +148,19 @@ impl FindArguments {
 
 /// Encodes a document for an insert. What cannot be a document has PyMongo's error.
 fn encoded(codec: &Codec, document: &Bound<'_, PyAny>) -> PyResult<Encoded> {
-    codec.encode_for_insert(document).map_err(|error| match options::document_type("document", document) {
+    codec.encode_for_insert(document).map_err(|error| document_error(error, document))
+}
+
+/// Encodes a document for an insert, as [`encoded`] does, and appends it.
+fn encode_insert(codec: &Codec, document: &Bound<'_, PyAny>, out: &mut BsonWriter) -> PyResult<Id> {
+    codec.encode_into(document, out).map_err(|error| document_error(error, document))
+}
+
+fn document_error(error: PyErr, document: &Bound<'_, PyAny>) -> PyErr {
+    match options::document_type("document", document) {
         Ok(()) => error,
         Err(wrong) => wrong,
-    })
+    }
 }
 
 /// Starts a query.

@@ -221,13 +221,13 @@ impl Failed {
 
 struct Walk<'c, 'py> {
     py: Python<'py>,
-    types: &'static BsonTypes,
+    mapping: &'static Py<PyType>,
     codec: &'c Codec,
 }
 
 impl<'c, 'py> Walk<'c, 'py> {
     fn new(py: Python<'py>, codec: &'c Codec) -> PyResult<Self> {
-        Ok(Self { py, types: BsonTypes::get(py)?, codec })
+        Ok(Self { py, mapping: BsonTypes::mapping(py)?, codec })
     }
 
     /// Writes the outermost document; returns its `_id`, if it has one.
@@ -244,7 +244,7 @@ impl<'c, 'py> Walk<'c, 'py> {
         if type_marker(document)? == Some(RAW_DOCUMENT) {
             return self.raw_root(document, out, make_id);
         }
-        if document.is_instance(self.types.mapping.bind(self.py))? {
+        if document.is_instance(self.mapping.bind(self.py))? {
             let id = match document.contains(intern!(self.py, "_id"))? {
                 true => Some(document.get_item(intern!(self.py, "_id"))?),
                 false => None,
@@ -256,7 +256,7 @@ impl<'c, 'py> Walk<'c, 'py> {
 
     /// Writes an outermost document that is no `dict`, its fields in their order.
     fn in_order<S: Sink>(&mut self, document: &Bound<'py, PyAny>, out: &mut S) -> Walked<()> {
-        if type_marker(document)? == Some(RAW_DOCUMENT) || !document.is_instance(self.types.mapping.bind(self.py))? {
+        if type_marker(document)? == Some(RAW_DOCUMENT) || !document.is_instance(self.mapping.bind(self.py))? {
             return self.root(document, out, None).map(drop);
         }
         let mark = out.begin_root();
@@ -493,7 +493,7 @@ impl<'c, 'py> Walk<'c, 'py> {
 
     /// Writes a value that is not one of JSON's types.
     fn other<S: Sink>(&mut self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S, depth: usize) -> Walked<()> {
-        if value.get_type().is(self.types.object_id.bind(self.py)) {
+        if value.get_type().is(BsonTypes::get(self.py)?.object_id.bind(self.py)) {
             let id = value.getattr(intern!(self.py, "binary"))?;
             if let Ok(id) = <[u8; 12]>::try_from(id.extract::<&[u8]>().map_err(PyErr::from)?) {
                 out.object_id(key, id);
@@ -509,7 +509,7 @@ impl<'c, 'py> Walk<'c, 'py> {
             Some(_) => return self.spliced(key, value, out),
             None => {}
         }
-        if value.is_instance(self.types.mapping.bind(self.py))? {
+        if value.is_instance(self.mapping.bind(self.py))? {
             let depth = self.enter(depth)?;
             let mark = out.begin(key, false);
             let walked = self.mapping_fields(value, out, depth, false);
@@ -526,7 +526,7 @@ impl<'c, 'py> Walk<'c, 'py> {
     fn spliced<S: Sink>(&self, key: Key<'_>, value: &Bound<'py, PyAny>, out: &mut S) -> Walked<()> {
         let holder = PyDict::new(self.py);
         holder.set_item(intern!(self.py, "v"), value)?;
-        let encode = self.types.encode.bind(self.py);
+        let encode = BsonTypes::get(self.py)?.encode.bind(self.py);
         let encoded = match self.codec.given() {
             None => encode.call1((holder,)),
             // (document, check_keys, codec_options)

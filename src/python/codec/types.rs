@@ -1,4 +1,5 @@
-//! The classes of PyMongo's `bson`, looked up once.
+//! The classes of PyMongo's `bson`, looked up once, when they are first needed: a document of JSON's types is inserted
+//! without `bson`, whose import takes longer than that of this package.
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -12,12 +13,12 @@ pub(crate) struct BsonTypes {
     pub(crate) datetime: Py<PyType>,
     /// The time zone of `tz_aware`.
     pub(crate) utc: Py<PyAny>,
-    pub(crate) mapping: Py<PyType>,
     pub(crate) encode: Py<PyAny>,
     pub(crate) decode: Py<PyAny>,
 }
 
 static TYPES: Once<BsonTypes> = Once::new();
+static MAPPING: Once<Py<PyType>> = Once::new();
 
 impl BsonTypes {
     /// The classes; imports `bson` at the first call.
@@ -32,10 +33,17 @@ impl BsonTypes {
                 int64: class("bson.int64", "Int64")?,
                 datetime: class("datetime", "datetime")?,
                 utc: py.import(intern!(py, "bson.tz_util"))?.getattr(intern!(py, "utc"))?.unbind(),
-                mapping: class("collections.abc", "Mapping")?,
                 encode: bson.getattr(intern!(py, "encode"))?.unbind(),
                 decode: bson.getattr(intern!(py, "decode"))?.unbind(),
             })
+        })
+    }
+
+    /// The class of all mappings.
+    pub(crate) fn mapping(py: Python<'_>) -> PyResult<&'static Py<PyType>> {
+        MAPPING.get(py, || {
+            let class = py.import(intern!(py, "collections.abc"))?.getattr(intern!(py, "Mapping"))?;
+            Ok(class.cast_into::<PyType>()?.unbind())
         })
     }
 

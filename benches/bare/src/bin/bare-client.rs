@@ -25,7 +25,7 @@ impl Peer {
         let mongodb = order["mongodb"].as_str().unwrap_or_default();
         Ok(match name {
             "reqwest" => {
-                drop(rustls::crypto::ring::default_provider().install_default());
+                drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
                 let url = format!("{}/action/insertOne", order["http"].as_str().unwrap_or_default());
                 Self::Http { client: reqwest::Client::new(), url }
             }

@@ -44,6 +44,7 @@ from connect.eaas.mongodb._native import (
     MongoClient,
     RawBatchCursor,
     UpdateResult,
+    _before_fork,
     _forked,
 )
 from connect.eaas.mongodb.variables import VARIABLES
@@ -55,7 +56,7 @@ AsyncCommandCursor = AsyncCursor
 CommandCursor = Cursor
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_before_fork, after_in_child=_forked)
 
 if TYPE_CHECKING:
     from connect.eaas.mongodb.decorators import drain_store, open_store, store_event

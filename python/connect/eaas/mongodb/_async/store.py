@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from connect.eaas.mongodb._common import store as common
@@ -30,6 +30,8 @@ from connect.eaas.mongodb._native import (
 )
 
 if TYPE_CHECKING:
+    from connect.client import AsyncConnectClient
+    from connect.eaas.mongodb._common.backfill import BackfillProgress, Fetch
     from connect.eaas.mongodb.events import EventValidationError, Model
     from typing_extensions import Self
 
@@ -361,6 +363,68 @@ class AsyncEventStore(common.Store):
         await letters.delete_many(common.parts_of(letter.id))
         await letters.delete_one({"_id": letter.id})
         return saved
+
+    async def backfill(
+        self,
+        client: AsyncConnectClient,
+        kind: str,
+        *,
+        since: datetime.datetime | None = None,
+        until: datetime.datetime | None = None,
+        status: str | Iterable[str] | None = None,
+        product: str | Iterable[str] | None = None,
+        marketplace: str | Iterable[str] | None = None,
+        rql: str | None = None,
+        resume: bool = False,
+        dry_run: bool = False,
+        fetch: Fetch = "auto",
+        progress: Callable[[BackfillProgress], object] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> BackfillProgress:
+        """Store what Connect already has, each object as its event would be.
+
+        Objects are read in the order of their creation. After each page, the position is
+        recorded in `<collection>_backfills`, so a run can be ended at any time. An object
+        whose content is already stored, by an event or by a backfill, is not stored again.
+        The extra `backfill` contains the client.
+
+        Args:
+            client: the client of Connect's API.
+            kind: a collection, one of `connect.eaas.mongodb.backfill.KINDS`: `requests`, ….
+            since: the first creation time to read, inclusive; by default everything.
+            until: the creation time to read up to, exclusive; by default the present.
+            status: the statuses (or states) to read, one or several.
+            product: the products to read, one or several.
+            marketplace: the marketplaces to read, one or several.
+            rql: another condition, such as `eq(asset.connection.type,production)`.
+            resume: whether to continue an earlier run with the same conditions; after one that
+                has finished, to read what was created since its end.
+            dry_run: whether to count the objects, and store nothing.
+            fetch: `list` stores objects as Connect lists them; `each` fetches each object by
+                itself, as the runner does; `auto` does so if the two differ.
+            progress: called after each page, and before each wait, with how far the run is.
+            stop: called between the steps of a run, which ends early when it returns true.
+
+        Raises:
+            ValueError: an argument is invalid.
+            BackfillError: Connect or MongoDB keeps failing, or refuses a call.
+        """
+        from connect.eaas.mongodb._async.backfill import AsyncBackfill
+        from connect.eaas.mongodb._common.backfill import Plan
+
+        plan = Plan.of(
+            kind,
+            since=since,
+            until=until,
+            status=status,
+            product=product,
+            marketplace=marketplace,
+            rql=rql,
+            resume=resume,
+            dry_run=dry_run,
+            fetch=fetch,
+        )
+        return await AsyncBackfill(self, client, plan, progress, stop).run()
 
     async def drain(self) -> None:
         """Wait until all inserts in flight have completed."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -87,6 +85,8 @@ class StoredEvent:
     """How the object differs from its model: at most 50 deviations."""
     installation_ids: tuple[str, ...] = ()
     """All installations that the same content was delivered for, the first of them first."""
+    backfill: str | None = None
+    """The run of the backfill that stored the object, if it was not delivered as an event."""
 
     @property
     def event(self) -> Model:
@@ -121,6 +121,7 @@ class StoredEvent:
                 Deviation(one["path"], one["expected"], one["actual"]) for one in known.get("deviations", ())
             ),
             installation_ids=installations,
+            backfill=known.get("backfill"),
         )
 
 
@@ -165,6 +166,8 @@ def installations_of(stored: dict[str, Any]) -> tuple[str, ...]:
 def payload_of(stored: dict[str, Any], known: dict[str, Any]) -> Any:
     """Return what Connect sent: the record holds it as JSON, in `_connect`, or as its fields."""
     if "json" in known:
+        import json
+
         return json.loads(known["json"])
     if "payload" in known:
         return known["payload"]
@@ -210,6 +213,8 @@ class DeadLetter:
     @property
     def payload(self) -> Any:
         """The payload, parsed from `data`."""
+        import json
+
         return json.loads(self.data)
 
     @classmethod
@@ -349,6 +354,9 @@ def letter_documents(
     installation_id: str | None,
 ) -> list[dict[str, Any]]:
     """Return the documents of a dead letter. The first is to be inserted last: it completes the letter."""
+    import hashlib
+    import json
+
     data, object_id = settings.dead_letter(event_type, obj)
     event_type = event_type if isinstance(event_type, str) else None
     key = hashlib.sha256(json.dumps([event_type, task_id, data]).encode()).hexdigest()[:32]

@@ -10,25 +10,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from connect.eaas.mongodb import __version__
-
-
-class Failure(click.ClickException):
-    """A failure that the user can fix: one line on stderr, exit status 2."""
-
-    exit_code = 2
-
-    def show(self, file: object = None) -> None:
-        """Print the line."""
-        click.echo(f"connect-mongodb: {' '.join(self.message.split())}", err=True)
-
-
-def fail(message: str) -> NoReturn:
-    """End the command with one line on stderr and exit status 2."""
-    raise Failure(message)
+from connect.eaas.mongodb.cli.backfill import backfill
+from connect.eaas.mongodb.cli.events import events
+from connect.eaas.mongodb.cli.failures import Failure, fail
+from connect.eaas.mongodb.cli.page import page
 
 
 class OneLine(click.Group):
@@ -381,3 +370,8 @@ def check(path: str, env_file: str | None, timeout: int, output: str) -> None:
     except CheckError as error:
         fail(f"check: {error}")
     sys.exit(0 if works else 1)
+
+
+main.add_command(backfill)
+main.add_command(events)
+main.add_command(page)

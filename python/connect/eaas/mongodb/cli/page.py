@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 import click
-from connect.eaas.mongodb.cli.main import PORT, fail
+from connect.eaas.mongodb.cli.failures import fail
+from connect.eaas.mongodb.cli.options import open_store, store_options, variables_of
 
 STATIC_FILES = Path(__file__).parent.parent / "page" / "static"
 FOLDER = "stored-events"
@@ -83,17 +83,14 @@ def _package(project: Path) -> Path:
 
 
 @page.command("serve")
-@click.option("--port", default=0, type=PORT, metavar="PORT", help="Port to listen on. Default: a free port.")
 @click.option(
-    "--env-file",
-    metavar="FILE",
-    help="File with the variables as NAME=value lines. Default: the environment.",
+    "--port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port to listen on. Default: a free port.",
 )
-@click.option(
-    "--path",
-    type=click.Choice(["driver", "data_api"]),
-    help="Path to read events on. Default: the driver if DB_HOST is set.",
-)
+@store_options
 @click.option(
     "--installation",
     metavar="ID",
@@ -105,16 +102,12 @@ def serve(port: int, env_file: str | None, path: str | None, installation: str |
     The variables are those of the extension, such as DB, DB_HOST and DRIVER_COLLECTION. Only the printed URL, which
     contains a token, opens the page.
     """
-    from connect.eaas.mongodb.cli.check import CheckError, _of_file
     from connect.eaas.mongodb.cli.page_server import run
-    from pymongo.errors import ConfigurationError
 
     if installation is not None and not installation.strip():
         fail("page: --installation must not be empty")
+    store = open_store("page", variables_of("page", env_file), path)
     try:
-        variables = dict(os.environ) if env_file is None else _of_file(env_file)
-        run(variables, port=port, path=path, installation=installation)
-    except (CheckError, ConfigurationError) as error:
-        fail(f"page: {error}")
+        run(store, port=port, installation=installation)
     except OSError as error:
         fail(f"page: port {port} of 127.0.0.1 cannot be opened ({error.strerror})")

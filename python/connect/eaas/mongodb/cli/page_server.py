@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import click
 from connect.eaas.mongodb._common.page import Access, PageError
-from connect.eaas.mongodb._common.store import Path as StorePath
 from connect.eaas.mongodb._sync.page import EventsPage
 from connect.eaas.mongodb.cli.page import FOLDER, STATIC_FILES
 from connect.eaas.mongodb.store import EventStore
@@ -148,14 +147,12 @@ def _failure_of(error: Exception) -> PageError:
     return PageError(500, "INTERNAL", f"the request failed with {type(error).__name__}")
 
 
-def run(variables: Mapping[str, str], *, port: int, path: StorePath | None, installation: str | None) -> None:
+def run(store: EventStore, *, port: int, installation: str | None) -> None:
     """Serve the page until Ctrl-C or SIGTERM.
 
     Raises:
-        pymongo.errors.ConfigurationError: variables are missing or invalid.
         OSError: the port is not free.
     """
-    store = EventStore.from_config(variables, path=path)
     with PageServer(port, store, Access(installation)) as server:
 
         def stop(signum: int, frame: FrameType | None) -> None:

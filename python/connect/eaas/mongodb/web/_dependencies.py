@@ -99,6 +99,8 @@ class DatabaseDependency(Dependency):
 
     def __init__(self, clients: Clients, path: Path | None, name: str | None) -> None:
         super().__init__(clients, path, name)
+        if not (name is None or isinstance(name, str)):
+            raise TypeError(f"the name of a {self.function} must be a str, not {type(name).__name__}")
         self._name = name
 
     def _open(self, config: dict[str, Any], ids: dict[str, str]) -> Any:
@@ -114,6 +116,8 @@ class CollectionDependency(Dependency):
 
     def __init__(self, clients: Clients, path: Path | None, name: str | None) -> None:
         super().__init__(clients, path, name)
+        if not (name is None or isinstance(name, str)):
+            raise TypeError(f"the name of a {self.function} must be a str, not {type(name).__name__}")
         self._name = name
 
     def _open(self, config: dict[str, Any], ids: dict[str, str]) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+from bson.errors import InvalidDocument
 from connect.client import ClientError
 from connect.eaas.mongodb.errors import DataApiError
 from connect.eaas.mongodb.events import EventValidationError
@@ -38,6 +39,9 @@ BUSY: Final = Response(503, "MONGODB_BUSY", "The database could not complete the
 TIMEOUT: Final = Response(504, "MONGODB_TIMEOUT", "The database did not complete the operation in time.")
 DUPLICATE_KEY: Final = Response(409, "MONGODB_DUPLICATE_KEY", "An object with the same key exists.")
 VALIDATION: Final = Response(400, "MONGODB_VALIDATION", "The object does not satisfy the rules of its collection.")
+INVALID_KEY: Final = Response(400, "MONGODB_VALIDATION", "The object cannot be stored: a key is not valid.")
+INVALID_INTEGER: Final = Response(400, "MONGODB_VALIDATION", "The object cannot be stored: an integer exceeds 64 bits.")
+INVALID_TEXT: Final = Response(400, "MONGODB_VALIDATION", "The object cannot be stored: a text is not valid Unicode.")
 TOO_LARGE: Final = Response(413, "MONGODB_TOO_LARGE", "The object is larger than 16 MiB.")
 DENIED: Final = Response(500, "MONGODB_DENIED", "The database denies the extension access.")
 OTHER: Final = Response(500, "MONGODB_ERROR", "The operation on the database failed.")
@@ -49,8 +53,6 @@ DENIED_CODES: Final = {13, 18, 8000}
 """`Unauthorized`, `AuthenticationFailed`, and Atlas's error of both."""
 RETRYABLE_LABELS: Final = ("TransientTransactionError", "RetryableWriteError")
 
-CONVERTED: Final = (PyMongoError, DocumentTooLarge, EventValidationError)
-
 
 def client_error(error: Exception) -> ClientError:
     """Return Connect's error for an error of MongoDB, as `connect-eaas-core` responds with it.
@@ -59,13 +61,13 @@ def client_error(error: Exception) -> ClientError:
     `eaas.webapp`. A missing or invalid variable is named, without its value.
 
     Args:
-        error: an error of `pymongo.errors`, or an `EventValidationError`.
+        error: an error of `pymongo.errors`, of encoding a document, or an `EventValidationError`.
 
     Returns:
         An error with `status_code`, `error_code` and `errors`: 503 if MongoDB is unreachable, 504 if it does not
         respond in time, 409 for a duplicate key, 400 for an object that cannot be stored, and 500 for others.
     """
-    response = _response_to(error)
+    response = _response_to(error) or OTHER
     if response.status_code >= 500:
         logger.error("%s: %s: %s", response.error_code, type(error).__name__, error)
     result = ClientError(
@@ -86,28 +88,40 @@ def client_errors() -> Iterator[None]:
     """
     try:
         yield
-    except CONVERTED as error:
-        raise client_error(error) from error
-    except NotImplementedError as error:
-        if "Data API" not in str(error):
+    except Exception as error:
+        if _response_to(error) is None:
             raise
         raise client_error(error) from error
 
 
-def _response_to(error: Exception) -> Response:
-    if isinstance(error, NotImplementedError):
-        return Response(501, "MONGODB_NOT_SUPPORTED", str(error))
-    if isinstance(error, ConfigurationError):
-        return Response(500, "MONGODB_CONFIGURATION", str(error))
+def _response_to(error: Exception) -> Response | None:
+    """Return the response to an error of MongoDB or of this package, or `None` for others."""
+    if isinstance(error, PyMongoError):
+        return _response_to_mongodb(error)
     if isinstance(error, EventValidationError):
         return Response(400, "MONGODB_VALIDATION", str(error))
+    if isinstance(error, DocumentTooLarge):
+        return TOO_LARGE
+    if isinstance(error, NotImplementedError):
+        return Response(501, "MONGODB_NOT_SUPPORTED", str(error)) if "Data API" in str(error) else None
+    # Values of JSON that BSON cannot represent. A Python object of another type is an error of the endpoint.
+    if isinstance(error, InvalidDocument):
+        return None if "cannot encode object" in str(error) else INVALID_KEY
+    if isinstance(error, OverflowError):
+        return INVALID_INTEGER if "8-byte ints" in str(error) else None
+    if isinstance(error, UnicodeEncodeError):
+        return INVALID_TEXT if "surrogates" in error.reason else None
+    return None
+
+
+def _response_to_mongodb(error: PyMongoError) -> Response:
+    if isinstance(error, ConfigurationError):
+        return Response(500, "MONGODB_CONFIGURATION", str(error))
     if isinstance(error, ConnectionFailure):
         return UNREACHABLE
     if isinstance(error, (ExecutionTimeout, WTimeoutError)):
         return TIMEOUT
-    if isinstance(error, DocumentTooLarge):
-        return TOO_LARGE
-    if isinstance(error, PyMongoError) and any(map(error.has_error_label, RETRYABLE_LABELS)):
+    if any(map(error.has_error_label, RETRYABLE_LABELS)):
         return BUSY
     codes = _codes(error)
     if codes and codes <= DUPLICATE_KEY_CODES:
@@ -123,7 +137,7 @@ def _response_to(error: Exception) -> Response:
     return OTHER
 
 
-def _codes(error: Exception) -> set[int]:
+def _codes(error: PyMongoError) -> set[int]:
     """Return MongoDB's codes of the error: one, or those of all writes of a batch that failed."""
     details: Any = getattr(error, "details", None)
     failed = details.get("writeErrors") if isinstance(details, dict) else None

@@ -1,0 +1,33 @@
+"""How commands fail: with one line on stderr."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+
+class Failure(click.ClickException):
+    """A failure that the user can fix: one line on stderr, exit status 2."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        """Print the line."""
+        click.echo(f"connect-mongodb: {' '.join(self.message.split())}", err=True)
+
+
+class Interrupted(Failure):
+    """A failure of what a command has begun: one line on stderr, exit status 1."""
+
+    exit_code = 1
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with one line on stderr and exit status 2."""
+    raise Failure(message)
+
+
+def fail_midway(message: str) -> NoReturn:
+    """End the command with one line on stderr and exit status 1."""
+    raise Interrupted(message)
