@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +16,9 @@ Headers = Callable[[str], list[str]]
 
 CONFIRMED_SECONDS: Final = 300
 """For how long an installation is not asked for again."""
+
+TIMEOUT: Final = (5.0, 10.0)
+"""How many seconds a connection to Connect, and its response, may take."""
 
 MAX_CONFIRMED: Final = 10_000
 
@@ -57,7 +61,7 @@ async def access_of(values: Headers) -> Access:
         return Access(None)
     installation, account = headers["X-Connect-Installation-Id"], headers["X-Connect-Account-Id"]
     key, url = headers["X-Connect-Installation-Api-Key"], headers["X-Connect-Api-Gateway-Url"]
-    if not (installation and account and key and url):
+    if not (re.fullmatch(r"[\w-]{1,100}", installation, re.ASCII) and account and key and url):
         raise _denied("your account has no installation of this extension")
     caller = (installation, account, hashlib.sha256(key.encode()).hexdigest(), url)
     if _confirmed.get(caller, 0.0) < time.monotonic():
@@ -70,7 +74,7 @@ async def access_of(values: Headers) -> Access:
 
 async def _confirm(installation: str, account: str, key: str, url: str) -> None:
     """Ask Connect for the installation; raise an error if it is not the account's."""
-    client = AsyncConnectClient(key, endpoint=url, use_specs=False)
+    client = AsyncConnectClient(key, endpoint=url, use_specs=False, timeout=TIMEOUT)
     try:
         found = await client("devops").installations[installation].get()
     except ClientError as error:
