@@ -134,6 +134,10 @@ class Peer:
         """Store the document, in a thread."""
         raise NotImplementedError
 
+    def blocking_find(self) -> Any:
+        """Find a thousand documents, as a list, in a thread."""
+        raise NotImplementedError
+
     async def find_one(self) -> Any:
         """Find one document by its `_id`."""
         raise NotImplementedError
@@ -213,6 +217,9 @@ class PyMongoThreads(Peer):
 
     def blocking_call(self) -> Any:
         return self.collection.insert_one(dict(self.document))
+
+    def blocking_find(self) -> Any:
+        return self.collection.find({}).to_list()
 
 
 class Mongojet(Peer):
@@ -329,6 +336,9 @@ class OursDriverThreads(Peer):
     def blocking_call(self) -> Any:
         return self.collection.insert_one(self.document)
 
+    def blocking_find(self) -> Any:
+        return self.collection.find({}).to_list()
+
 
 class OursEventStore(Peer):
     """This library's event store. Each event has another content, and so another `_id`."""
@@ -417,7 +427,8 @@ async def main(name: str) -> None:
         peer.document = read_document(order["bson"])
         work, concurrency, seconds = order.get("work", "call"), order["concurrency"], order["seconds"]
         if peer.blocking:
-            measured = await loop.run_in_executor(None, repeat_in_threads, peer.blocking_call, concurrency, seconds)
+            call = getattr(peer, f"blocking_{work}")
+            measured = await loop.run_in_executor(None, repeat_in_threads, call, concurrency, seconds)
         else:
             measured = await repeat(getattr(peer, work), concurrency, seconds)
         print(json.dumps(measured), flush=True)

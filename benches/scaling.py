@@ -168,6 +168,12 @@ class Scaling:
             found = self.benchmark.measure(running, servers, concurrency=1, rounds=self.benchmark.rounds)
         what = "blocking insert_one, one thread: against PyMongo's blocking client"
         self.targets += _ratio(what, 2.2, found.get("ours threads"), found.get("PyMongo threads"))
+        with peers(("PyMongo threads", "ours threads")) as running:
+            read = self.benchmark.measure(
+                running, servers, concurrency=1, rounds=self.benchmark.rounds, work="find", seconds=1
+            )
+        what = "blocking find of 1,000 documents to a list: against PyMongo's blocking client"
+        self.targets += _ratio(what, 2.5, read.get("ours threads"), read.get("PyMongo threads"))
         names = ("ours", "ours store")
         with peers(names) as running:
             stored = self.benchmark.measure(running, servers, concurrency=64, rounds=self.benchmark.rounds)

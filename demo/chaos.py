@@ -118,16 +118,15 @@ async def run_chaos(
     requests = purchase_requests(events)
     with tempfile.TemporaryDirectory(prefix="connect-mongodb-chaos-") as temporary:
         folder = Path(temporary)
-        async with local_connect(variables, folder) as connect:
-            with contextlib.ExitStack() as stack:
-                runners = [stack.enter_context(cextrun(connect, folder, name)) for name in RUNNERS]
-                await alive(connect.connected(len(RUNNERS)), runners[0])
-                trouble = asyncio.create_task(mongodb.misbehave())
-                try:
-                    await _deliver_all(connect, runners, requests, chance, report, trouble, progress)
-                finally:
-                    trouble.cancel()
-                    await asyncio.gather(trouble, return_exceptions=True)
+        async with local_connect(variables, folder) as connect, contextlib.AsyncExitStack() as stack:
+            runners = [await stack.enter_async_context(cextrun(connect, folder, name)) for name in RUNNERS]
+            await alive(connect.connected(len(RUNNERS)), runners[0])
+            trouble = asyncio.create_task(mongodb.misbehave())
+            try:
+                await _deliver_all(connect, runners, requests, chance, report, trouble, progress)
+            finally:
+                trouble.cancel()
+                await asyncio.gather(trouble, return_exceptions=True)
     report.kills = mongodb.kills
     # It may have been killed last.
     await asyncio.to_thread(mongodb.stop)

@@ -108,11 +108,10 @@ async def run_job(
     tasks = {f"TQ-{number:06}": request for number, request in enumerate(requests)}
     with tempfile.TemporaryDirectory(prefix="connect-mongodb-demo-") as temporary:
         folder = Path(temporary)
-        async with local_connect(variables, folder) as connect:
-            with cextrun(connect, folder) as runner:
-                results = await _send(connect, runner, tasks, progress)
-                # The runner logs a result after it has handed it over.
-                log = await asyncio.to_thread(runner.log)
+        async with local_connect(variables, folder) as connect, cextrun(connect, folder) as runner:
+            results = await _send(connect, runner, tasks, progress)
+            # The runner logs a result after it has handed it over.
+            log = await asyncio.to_thread(runner.log)
     report = await asyncio.to_thread(_compare, mongodb_uri, variables["DB"], tasks, log)
     report.results = results
     return report

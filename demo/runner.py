@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,14 +57,26 @@ def runner_environment(connect: LocalConnect, instance: str) -> dict[str, str]:
     }
 
 
-@contextmanager
-def cextrun(
+@asynccontextmanager
+async def cextrun(
     connect: LocalConnect, folder: Path, instance: str = "local", environment: Mapping[str, str] | None = None
-) -> Iterator[Runner]:
+) -> AsyncIterator[Runner]:
     """Run `cextrun` with the example extension; it logs into `folder`.
 
     A `PYTHONPATH` in `environment` may lead to another extension.
     """
+    runner = _start(connect, folder, instance, environment or {})
+    try:
+        yield runner
+        # It takes its time: it hands in what it has, and waits for the local Connect to close its connections.
+        runner.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(runner.process.wait, STOP_SECONDS)
+    finally:
+        _kill_session(runner.process)
+
+
+def _start(connect: LocalConnect, folder: Path, instance: str, environment: Mapping[str, str]) -> Runner:
     command = RUNNER_ENVIRONMENT / "bin" / "cextrun"
     if not command.exists():
         raise RuntimeError(f"the runner is not installed in {RUNNER_ENVIRONMENT}: run make setup")
@@ -72,20 +85,13 @@ def cextrun(
         process = subprocess.Popen(
             [str(command), "-u", "-n", "--no-rich-logging"],
             cwd=folder,
-            env=runner_environment(connect, instance) | dict(environment or {}),
+            env=runner_environment(connect, instance) | dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        yield Runner(process, log_file)
-        # It takes its time: it hands in what it has.
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-    finally:
-        _kill_session(process)
+    return Runner(process, log_file)
 
 
 def _kill_session(process: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ use crate::listener::{EventContext, Listener};
 /// A batch of documents, stored as the server's response.
 pub struct Batch {
     response: Response,
-    /// The offset of the next document in the bytes of the array.
+    /// The offset of the next document in the response's bytes.
     offset: usize,
     remaining: usize,
 }
@@ -56,8 +56,11 @@ impl Batch {
     }
 
     fn new(response: Response) -> Result<Self> {
-        let remaining = response.documents()?.into_iter().take_while(std::result::Result::is_ok).count();
-        Ok(Self { response, offset: 4, remaining })
+        let documents = response.documents()?;
+        let remaining = documents.into_iter().take_while(std::result::Result::is_ok).count();
+        // The array is a part of the response. Its first element comes after its length.
+        let offset = (documents.as_bytes().as_ptr() as usize).saturating_sub(response.bytes().as_ptr() as usize) + 4;
+        Ok(Self { response, offset, remaining })
     }
 
     /// Returns the number of unread documents.
@@ -68,6 +71,14 @@ impl Batch {
     /// Returns the cursor ID of a MongoDB response, which is 0 after the last batch.
     pub fn cursor_id(&self) -> Option<i64> {
         self.reply()?.get_document("cursor").ok()?.get_i64("id").ok()
+    }
+
+    /// Returns whether no batch follows. Only MongoDB's cursors have several.
+    pub fn is_last(&self) -> bool {
+        match &self.response {
+            Response::MongoDb(_) => self.cursor_id() == Some(0),
+            Response::DataApi(_) => true,
+        }
     }
 
     /// Returns MongoDB's whole reply.
@@ -104,11 +115,7 @@ impl Batch {
             return None;
         }
         self.remaining -= 1;
-        let bytes = match self.response.documents() {
-            Ok(array) => array.as_bytes(),
-            Err(error) => return Some(Err(error)),
-        };
-        let Some((document, next)) = element(bytes, self.offset) else {
+        let Some((document, next)) = element(self.response.bytes(), self.offset) else {
             self.remaining = 0;
             return Some(Err(malformed()));
         };
@@ -117,13 +124,13 @@ impl Batch {
     }
 }
 
-/// Returns the document at `offset` in an array's bytes, and the offset of the next element.
+/// Returns the document that is the element at `offset` of an array, and the offset of the next element.
 fn element(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     let rest = bytes.get(offset..)?;
     if rest.first() != Some(&0x03) {
         return None;
     }
-    let key = rest.iter().position(|byte| *byte == 0)?;
+    let key = memchr::memchr(0, rest)?;
     let begin = offset + key + 1;
     let length = u32::from_le_bytes(bytes.get(begin..begin + 4)?.try_into().ok()?) as usize;
     let end = begin.checked_add(length)?;
@@ -135,6 +142,13 @@ impl Response {
         match self {
             Self::MongoDb(batch) => batch.doc_slices().map_err(|_| malformed()),
             Self::DataApi(response) => response.get_array("documents").map_err(|_| malformed()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::MongoDb(batch) => batch.as_raw_document().as_bytes(),
+            Self::DataApi(response) => response.as_bytes(),
         }
     }
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(not(feature = "python"), allow(dead_code, unused_imports))]
 
 mod batch_stream;
+mod blocking;
 pub mod codec;
 mod concern;
 mod config;

@@ -1,4 +1,4 @@
-//! Per-process state: the tokio runtime and the `ObjectId` generator. Both are created on
+//! Per-process state: the tokio runtimes and the `ObjectId` generator. All are created on
 //! first use. A forked child creates its own: threads do not survive a fork, so the parent's
 //! state is leaked in the child, not dropped.
 
@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bson::oid::ObjectId;
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::blocking::{BlockingRuntime, CallersRuntime};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The environment variable that sets the number of worker threads of the
@@ -16,12 +17,15 @@ use crate::error::{Error, ErrorKind, Result};
 /// inserts; more help if TLS or large documents keep the first one busy.
 pub const WORKER_THREADS_VARIABLE: &str = "CONNECT_MONGODB_WORKER_THREADS";
 
+const THREAD_NAME: &str = "connect-mongodb";
+
 /// The state of one process.
-#[derive(Debug)]
 pub struct Process {
     /// The process ID.
     pub pid: u32,
+    worker_threads: usize,
     runtime: OnceLock<std::result::Result<Runtime, String>>,
+    blocking: OnceLock<std::result::Result<BlockingRuntime, String>>,
     object_ids: ObjectIds,
 }
 
@@ -35,7 +39,13 @@ pub fn process() -> &'static Process {
     let mut current = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     current.get_or_insert_with(|| {
         let pid = std::process::id();
-        Box::leak(Box::new(Process { pid, runtime: OnceLock::new(), object_ids: ObjectIds::new() }))
+        Box::leak(Box::new(Process {
+            pid,
+            worker_threads: worker_threads(std::env::var(WORKER_THREADS_VARIABLE).ok().as_deref()),
+            runtime: OnceLock::new(),
+            blocking: OnceLock::new(),
+            object_ids: ObjectIds::new(),
+        }))
     })
 }
 
@@ -46,7 +56,7 @@ pub fn forked() {
 }
 
 impl Process {
-    /// Returns the runtime that all clients of this process share.
+    /// Returns the runtime that the awaited clients of this process share.
     ///
     /// # Errors
     /// `InvalidOperation` if the system limits of threads or file descriptors are reached.
@@ -54,26 +64,42 @@ impl Process {
         self.runtime
             .get_or_init(|| {
                 Builder::new_multi_thread()
-                    .worker_threads(worker_threads(std::env::var(WORKER_THREADS_VARIABLE).ok().as_deref()))
-                    .thread_name("connect-mongodb")
+                    .worker_threads(self.worker_threads)
+                    .thread_name(THREAD_NAME)
                     .enable_all()
                     .build()
                     .map_err(|error| error.to_string())
             })
             .as_ref()
             .map(Runtime::handle)
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::InvalidOperation,
-                    format!("the I/O threads could not be started ({error}): raise the limit of threads or open files"),
-                )
-            })
+            .map_err(|error| not_started(error))
+    }
+
+    /// Returns the runtime that the blocking clients of this process share: one that the calling threads drive, or that
+    /// of the awaited clients if several worker threads are set.
+    ///
+    /// # Errors
+    /// As [`Self::runtime`].
+    pub fn blocking_runtime(&'static self) -> Result<BlockingRuntime> {
+        if self.worker_threads > 1 {
+            return self.runtime().map(BlockingRuntime::OfThreads);
+        }
+        let start = || CallersRuntime::start(THREAD_NAME).map(BlockingRuntime::OfCallers);
+        let runtime = self.blocking.get_or_init(|| start().map_err(|error| error.to_string()));
+        runtime.as_ref().copied().map_err(|error| not_started(error))
     }
 
     /// Generates an `ObjectId` that is unique even across forked processes.
     pub fn object_id(&self) -> ObjectId {
         self.object_ids.next()
     }
+}
+
+fn not_started(error: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidOperation,
+        format!("the I/O threads could not be started ({error}): raise the limit of threads or open files"),
+    )
 }
 
 fn worker_threads(setting: Option<&str>) -> usize {

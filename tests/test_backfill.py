@@ -579,7 +579,7 @@ async def test_a_schedule_backfills_in_the_real_runner(tmp_path: Path, config: d
         for row in approved:
             row["status"] = "approved"
         path = f"{tmp_path}:{ROOT / 'tests' / 'runner'}"
-        with cextrun(connect, tmp_path, environment={"PYTHONPATH": path}) as runner:
+        async with cextrun(connect, tmp_path, environment={"PYTHONPATH": path}) as runner:
 
             async def run(task_id: str, method: str, parameter: Any = None) -> dict[str, Any]:
                 schedule = {"id": f"EFS-{task_id}", "method": method, "parameter": parameter, "status": "enabled"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 import sys
 from collections import OrderedDict, UserDict, defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -312,6 +315,29 @@ def test_a_default_dict_gets_no_id() -> None:
     document: Any = defaultdict(ObjectId)
     _native.bson_encode(document)
     assert not document
+
+
+def test_decoded_ids_and_dates_are_objects_like_any_other() -> None:
+    given = ObjectId("0123456789ab0123456789ab")
+    dates = [datetime(year, 12, 31, 23, 58, 59, 987_000) for year in (1, 255, 256, 1969, 2024, 9999)]
+    found = _native.bson_decode(bson.encode({"id": given, "dates": dates}))
+    assert found["dates"] == dates
+    for one, expected in [(found["id"], given), *zip(found["dates"], dates, strict=True)]:
+        assert type(one) is type(expected)
+        assert hash(one) == hash(expected)
+        assert pickle.loads(pickle.dumps(one)) == copy.copy(one) == expected
+        assert repr(one) == repr(expected)
+    assert given.binary == found["id"].binary
+    assert found["id"].generation_time == given.generation_time
+
+
+def test_names_and_texts_that_begin_and_end_alike_are_told_apart() -> None:
+    # As cached names and texts are compared by their ends before they are compared as a whole.
+    words = [f"{'a' * 8}{middle}{'z' * 8}" for middle in ("", "b", "c", "bb", "bc", "b" * 24, "b" * 23 + "c")]
+    words += ["a" * length for length in range(100)] + ["é" * 8, "é" * 8 + "a", "$ref ", "$re"]
+    document = {word: {word: [other for other in words if other != word]} for word in words}
+    for _ in range(3):
+        assert _native.bson_decode(bson.encode(document)) == document
 
 
 def test_decoding_uses_pymongos_defaults() -> None:

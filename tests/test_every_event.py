@@ -258,7 +258,7 @@ def run_extension(folder: Path, uri: str, database: str, *, declared: bool) -> R
                 "PYTHONPATH": extension_path(folder),
                 "EXTENSION_STYLE": "declared" if declared else "decorated",
             }
-            with cextrun(connect, folder, environment=environment) as runner:
+            async with cextrun(connect, folder, environment=environment) as runner:
                 await send_all(connect, runner, run, declared)
                 run.log = await asyncio.to_thread(runner.log)
                 runner.kill()

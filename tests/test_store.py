@@ -101,6 +101,17 @@ async def test_the_same_content_is_stored_once_and_a_changed_object_again(
     assert reader.count_documents({}) == 2
 
 
+async def test_the_id_of_a_record_never_changes(store: Any) -> None:
+    # Users have records with these ids: another one would store their events a second time.
+    params = [{"id": "a", "value": ""}, [1, 2.5, True, None]]
+    asset = {"id": "AS-1", "external_uid": "u", "external_id": "e", "params": params}
+    numbers = {"n": 5_000_000_000, "aaaaaaaab": 1, "aaaaaaaaa": 2, "é": {}}
+    saved = await result(store.save(PURCHASE, {"id": "PR-1", "type": "purchase", "asset": asset, **numbers}))
+    assert saved.id == "PR-1:6e13ed6a4839c96bb5f67b4d8e90adfb"
+    saved = await result(store.save(PURCHASE, [1, {"b": 1, "a": 2}]))
+    assert saved.id == f"{PURCHASE}:2780f49c263da482c5c806af23d23898"
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_of_many_deliveries_at_once_one_is_stored(
     path: Any, config: dict[str, str], reader: Any, purchase: dict[str, Any]

@@ -62,6 +62,11 @@ async def requests(connect: LocalConnect, run: Run, mongodb: PyMongoClient[dict[
     await call("requests", "GET", "/api/requests", caller=OWNER)
     await call("requests of all accounts", "GET", "/api/requests")
 
+    elsewhere = '{"DB": "elsewhere", "DB_HOST": "evil.example:1"}'
+    await call("forged caller", "GET", "/api/requests", headers={"x-connect-call-type": "admin"})
+    await call("forged variables", "GET", notes, headers={"x-connect-config": elsewhere})
+    await call("forged account", "GET", notes, headers={"x-connect-account-id": "VA-999-999"})
+
     before = await asyncio.to_thread(created)
     run.at_once = await until(asyncio.gather(*(connect.web_request("GET", notes) for _ in range(AT_ONCE))))
     for _ in range(AT_ONCE):
@@ -93,7 +98,7 @@ def run(
 
     async def main() -> None:
         async with local_connect(extension_variables(mongodb_uri, gateway_url, API_KEY, DATABASE), folder) as connect:
-            with cextrun(connect, folder) as runner:
+            async with cextrun(connect, folder) as runner:
 
                 def until(awaitable: Awaitable[Any]) -> Any:
                     return alive(awaitable, runner)
@@ -130,6 +135,14 @@ def test_what_an_event_stored_is_found_by_the_web_application(run: Run) -> None:
 def test_the_call_s_context_reaches_the_endpoints(run: Run) -> None:
     assert run.responses["notes of another account"].json()["notes"] == []
     assert run.responses["requests of all accounts"].status == 403
+
+
+@pytest.mark.parametrize("name", ["forged caller", "forged variables", "forged account"])
+def test_a_caller_cannot_set_the_headers_of_the_runner(run: Run, name: str) -> None:
+    response = run.responses[name]
+    assert response.status == 403
+    assert response.json()["error_code"] == "AUTH_003"
+    assert "evil.example" not in response.content.decode()
 
 
 def test_requests_share_the_connections_of_one_client(run: Run) -> None:

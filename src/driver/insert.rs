@@ -15,6 +15,7 @@ use super::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Flush, InsertQueue, Limits, SendBatch, SendOutcome, Submission, awaited};
 use crate::listener::{Caller, attributed};
+use crate::store::Seal;
 
 /// The options of an insert.
 #[derive(Clone, Default)]
@@ -33,9 +34,9 @@ const DOING: &str = "insert into";
 pub struct BsonInsert {
     /// The document.
     pub document: RawDocumentBuf,
-    /// Its `_id`, if that is a digest of the content. A duplicate of the `_id` is then reported as
-    /// `DuplicateId`, any other duplicate as `DuplicateKey`.
-    pub content_id: Option<String>,
+    /// What completes its `_id`, if that is a digest of the content. A duplicate of the `_id` is then
+    /// reported as `DuplicateId`, any other duplicate as `DuplicateKey`.
+    pub seal: Option<Seal>,
     /// The caller that command events are attributed to.
     pub caller: Option<Caller>,
 }
@@ -53,9 +54,16 @@ impl SendBatch for DriverClient {
         let count = inserts.len();
         let (mut documents, mut ids, mut callers) =
             (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
-        for BsonInsert { document, content_id, caller } in inserts {
+        for BsonInsert { document, seal, caller } in inserts {
+            let (document, id) = match seal {
+                None => (document, None),
+                Some(seal) => match seal.complete(document) {
+                    Ok((document, id)) => (document, Some(id)),
+                    Err(error) => return SendOutcome::Same(Err(error)),
+                },
+            };
             documents.push(document);
-            ids.push(content_id);
+            ids.push(id);
             callers.push(caller);
         }
         let timeout = self.settings().time_limits.call;
@@ -80,7 +88,7 @@ impl SendBatch for DriverClient {
             {
                 let stored = match error.message.contains(&id) {
                     true => Ok(true),
-                    false => for_callers(self, &[caller], is_stored(self, namespace, id)).await,
+                    false => for_callers(self, &[caller], Box::pin(is_stored(self, namespace, id))).await,
                 };
                 match stored {
                     Ok(true) => error.kind = ErrorKind::DuplicateId,
@@ -119,7 +127,9 @@ async fn send(
     let statements = inserts(&documents);
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let options = BulkOptions { ordered: statements.len() == 1, ..BulkOptions::default() };
-    match for_callers(client, callers, insert_once(client, namespace, &statements, &options, None)).await {
+    // Each future that takes another one holds it twice. A box keeps the task that sends small.
+    let sending = insert_once(client, namespace, &statements, &options, None);
+    match for_callers(client, callers, Box::pin(sending)).await {
         Ok(reply) => match attempt.inserted_each(statements.len(), &reply) {
             Some(results) => SendOutcome::Each(results),
             None => SendOutcome::Same(Ok(())),
@@ -130,7 +140,7 @@ async fn send(
             let mut results = Vec::with_capacity(statements.len());
             for (document, caller) in documents.into_iter().zip(callers) {
                 let inserting = insert_one(client, namespace, document, InsertOptions::default());
-                results.push(for_callers(client, std::slice::from_ref(caller), inserting).await);
+                results.push(for_callers(client, std::slice::from_ref(caller), Box::pin(inserting)).await);
             }
             SendOutcome::Each(results)
         }

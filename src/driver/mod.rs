@@ -205,7 +205,8 @@ impl DriverClient {
 
     async fn connected(&self, attempt: &Attempt<'_>) -> Result<&Connected> {
         self.connections.poll();
-        self.client.get_or_try_init(|| self.connect(attempt)).await
+        // A box: every call's future would have room for that of connecting.
+        self.client.get_or_try_init(|| Box::pin(self.connect(attempt))).await
     }
 
     async fn connect(&self, attempt: &Attempt<'_>) -> Result<Connected> {

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
+use futures_util::future::BoxFuture;
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
 use mongodb::raw_batch_cursor::RawBatch;
 
@@ -395,7 +396,13 @@ impl DriverClient {
     }
 
     /// Closes connections that are out of sync, as far as it finds them. Returns whether there was one.
-    async fn close_out_of_sync(&self) -> bool {
+    ///
+    /// Hardly any call does this, so its future is not part of theirs.
+    fn close_out_of_sync(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.search_out_of_sync())
+    }
+
+    async fn search_out_of_sync(&self) -> bool {
         let Some(connected) = self.client.get() else { return false };
         let _search = self.cluster_times.start_search();
         let database = connected.client.database("admin");

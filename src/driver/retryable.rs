@@ -191,11 +191,11 @@ pub(super) async fn write(
     if !client.acknowledges(namespace, session) {
         unacknowledged::check_session(session, concern)?;
         let command = body(concern.and_then(write_concern_document), None)?;
-        return unacknowledged::send(client, attempt, &database, command).await;
+        return Box::pin(unacknowledged::send(client, attempt, &database, command)).await;
     }
     let concern = concern.and_then(write_concern_document).and_then(without_wtimeout);
     let mut explicit = match session {
-        Some(session) => Some(session.hold(client, attempt).await?),
+        Some(session) => Some(Box::pin(session.hold(client, attempt)).await?),
         None => None,
     };
     let without_concern = session.is_some_and(|session| session.in_transaction() || session.is_snapshot());

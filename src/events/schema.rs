@@ -65,8 +65,25 @@ impl Model {
         // Fields come in an order much like the model's, with some left out.
         let (before, after) = fields.split_at(near.min(fields.len()));
         let places = (before.len()..).zip(after).chain((0..).zip(before));
-        places.into_iter().find(|(_, field)| field.name == name)
+        places.into_iter().find(|(_, field)| same(field.name.as_bytes(), name.as_bytes()))
     }
+}
+
+/// Whether two names are equal. Names are short: a few words are compared in less time than `memcmp` is called.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    if let (Some(first), Some(last)) = (one.first_chunk::<8>(), one.last_chunk::<8>()) {
+        return other.first_chunk() == Some(first)
+            && other.last_chunk() == Some(last)
+            && (one.len() <= 16 || one == other);
+    }
+    if let (Some(first), Some(last)) = (one.first_chunk::<4>(), one.last_chunk::<4>()) {
+        return other.first_chunk() == Some(first) && other.last_chunk() == Some(last);
+    }
+    one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 /// Describes a model.
@@ -95,3 +112,22 @@ macro_rules! model {
     (@identified identified) => { true };
 }
 pub(crate) use model;
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn names_are_the_same_if_each_byte_is() {
+        for length in 0..40 {
+            let name: Vec<u8> = (0..length).map(|byte| b'a' + byte as u8 % 26).collect();
+            assert!(same(&name, &name.clone()));
+            for place in 0..length {
+                let mut other = name.clone();
+                other[place] = b'_';
+                assert!(!same(&name, &other));
+                assert!(!same(&name, &name[..place]));
+            }
+        }
+    }
+}

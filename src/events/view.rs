@@ -31,12 +31,12 @@ pub fn elements(bytes: &[u8], start: usize) -> impl Iterator<Item = (&[u8], Plac
         if element_type == 0 {
             return None;
         }
-        let name = bytes.get(position + 1..)?;
-        let length = name.iter().position(|byte| *byte == 0)?;
-        let begin = position + length + 2;
+        let name = position + 1;
+        let (_, length) = name_at(bytes, name)?;
+        let begin = name + length + 1;
         let end = begin.checked_add(size(bytes, element_type, begin)?)?;
         position = end;
-        Some((&name[..length], Place { element_type, start: begin, end }))
+        Some((bytes.get(name..name + length)?, Place { element_type, start: begin, end }))
     })
 }
 
@@ -62,7 +62,49 @@ pub fn depth(bytes: &[u8], start: usize) -> usize {
     1 + below.max().unwrap_or(0)
 }
 
-fn size(bytes: &[u8], element_type: u8, at: usize) -> Option<usize> {
+/// The first eight bytes of a name, filled with zeros, as a number: two of them compare as the names
+/// do, unless both names begin with the same eight bytes.
+pub const fn prefix(name: &[u8]) -> u64 {
+    let (mut prefix, mut place) = (0, 0);
+    while place < 8 {
+        prefix = prefix << 8 | if place < name.len() { name[place] as u64 } else { 0 };
+        place += 1;
+    }
+    prefix
+}
+
+/// The beginning of the name at this position, as [`prefix`] has it, and its length.
+#[inline]
+pub fn name_at(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let rest = bytes.get(at..)?;
+    if let Some(word) = rest.first_chunk().copied().map(u64::from_le_bytes) {
+        if let Some(length) = zero_in(word) {
+            return Some(((word & ((1 << (8 * length)) - 1)).swap_bytes(), length));
+        }
+        let mut length = 8;
+        while let Some(next) = rest.get(length..).and_then(<[u8]>::first_chunk) {
+            if let Some(more) = zero_in(u64::from_le_bytes(*next)) {
+                return Some((word.swap_bytes(), length + more));
+            }
+            length += 8;
+        }
+    }
+    let length = memchr::memchr(0, rest)?;
+    Some((prefix(&rest[..length]), length))
+}
+
+/// The position of the first byte, from the lowest, that is zero.
+#[inline]
+fn zero_in(word: u64) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zeros = word.wrapping_sub(LOW) & !word & HIGH;
+    (zeros != 0).then(|| zeros.trailing_zeros() as usize / 8)
+}
+
+/// How long a value of this type is that begins at `at`.
+#[inline]
+pub fn size(bytes: &[u8], element_type: u8, at: usize) -> Option<usize> {
     let length = || bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes).map(|length| length as usize);
     let cstring = |at: usize| bytes.get(at..)?.iter().position(|byte| *byte == 0).map(|length| length + 1);
     match element_type {

@@ -428,10 +428,11 @@ pub(crate) fn model_of(event_type: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>)
         return Ok(known.get().model);
     }
     let id = match object.cast::<PyDict>() {
-        Ok(dict) => dict.get_item(intern!(py, "id"))?.and_then(|id| id.extract::<String>().ok()),
+        Ok(dict) => dict.get_item(intern!(py, "id"))?,
         Err(_) => None,
     };
-    Ok(model_for(name, id.as_deref()).unwrap_or(&OTHER))
+    let id = id.as_ref().and_then(|id| id.cast::<PyString>().ok()?.to_str().ok());
+    Ok(model_for(name, id).unwrap_or(&OTHER))
 }
 
 /// The object of an event, as an instance of its class.

@@ -1,5 +1,6 @@
 //! The event store's part of the binding.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pyo3::exceptions::PyTypeError;
@@ -16,8 +17,9 @@ use crate::python::convert::errors::{configuration_error, to_py};
 use crate::python::event_models::{Payload, invalid, model_of};
 use crate::python::lifecycle::once::intern;
 use crate::runtime::process;
+use crate::store::index::Index;
 use crate::store::redaction::Redaction;
-use crate::store::{self, Form, Metadata, PAYLOAD, Record, is_installation, metrics, object_id, record};
+use crate::store::{self, Form, Metadata, PAYLOAD, Record, SealedId, is_installation, metrics, object_id, record};
 
 /// The settings of an event store that apply to its records.
 #[pyclass(module = "connect.eaas.mongodb._native", frozen)]
@@ -62,10 +64,11 @@ impl StoreSettings {
         let payload = Payload::new(obj, model)?;
         let event_type = event_type.extract::<String>().unwrap_or_default();
         let is_installation = is_installation(&event_type, model);
-        let redacted = self.redaction.apply(&payload.bytes, is_installation, !payload.refused.is_empty());
+        let index = Index::new(&payload.bytes);
+        let redacted = self.redaction.apply(&index, is_installation, !payload.refused.is_empty());
         let bytes = redacted.as_deref().unwrap_or(&payload.bytes);
         Ok(match payload.form {
-            Form::Fields => (format::document_json(bytes), object_id(bytes)),
+            Form::Fields => (format::document_json(bytes), object_id(bytes).map(Cow::into_owned)),
             Form::Value => {
                 let mut text = String::new();
                 if let Some(place) = view::field(bytes, 0, PAYLOAD) {
@@ -210,13 +213,15 @@ impl SaveResult {
 }
 
 /// The result of `save`: a duplicate of the same content is no error.
-pub(crate) fn saved(py: Python<'_>, result: Result<()>, id: String) -> PyResult<Py<PyAny>> {
+pub(crate) fn saved(py: Python<'_>, result: Result<()>, id: &SealedId) -> PyResult<Py<PyAny>> {
     let stored = match result {
         Ok(()) => true,
         Err(error) if error.kind == ErrorKind::DuplicateId => false,
         Err(error) => return Err(to_py(py, error)),
     };
     if stored { &metrics::STORED } else { &metrics::DUPLICATES }.increment();
+    // A record that was sent is sealed.
+    let id = id.get().cloned().unwrap_or_default();
     Ok(Py::new(py, SaveResult { id, stored })?.into_any())
 }
 

@@ -7,18 +7,26 @@
 //! what is known of the event, and what of the object the top level cannot hold.
 
 pub mod identity;
+pub mod index;
 pub mod metrics;
 pub mod redaction;
 
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
 
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::writer::{BsonWriter, Key, Sink as _};
+use crate::error::{self, Error, ErrorKind};
 use crate::events::format;
 use crate::events::schema::Model;
 use crate::events::types::{Category, event_type};
 use crate::events::validate::{self, Deviation, MAX_DEPTH, Problem};
-use crate::events::view::{self, DOCUMENT, Place};
+use crate::events::view::{self, Place};
+use index::{Element, Index, Name};
 use redaction::Redaction;
 
 /// The version of what `_connect` holds.
@@ -84,12 +92,79 @@ pub struct Metadata<'a> {
 /// An event as a document.
 #[derive(Debug)]
 pub struct Record {
-    /// Its `_id`.
-    pub id: String,
-    /// The document, as BSON.
+    /// The document, as BSON. Its `_id` is complete once it is sealed.
     pub document: Vec<u8>,
+    /// What completes its `_id`.
+    pub seal: Seal,
     /// How the object differs from its model.
     pub deviations: Vec<Deviation>,
+}
+
+/// Completes the `_id` of a record. The digest of a record takes longer than the rest, so that it is not
+/// computed in the event loop's thread, but where the record is sent.
+#[derive(Debug)]
+pub struct Seal {
+    /// Where the `_id` is in the document.
+    id: Range<usize>,
+    /// Where the digest is in the document.
+    digest: Range<usize>,
+    /// What the digest is computed from; `None` if the `_id` is complete.
+    object: Option<ObjectInRecord>,
+    sealed: SealedId,
+}
+
+/// An object whose fields are in its record as they are in the object.
+#[derive(Debug)]
+struct ObjectInRecord {
+    /// Where the fields begin.
+    start: usize,
+    /// How long the object is, up to the end of its fields.
+    length: usize,
+    /// Its elements, if they are few.
+    elements: Option<Vec<Element>>,
+}
+
+impl ObjectInRecord {
+    /// The length of a document before its first field.
+    const HEAD: usize = 4;
+
+    fn digest(self, record: &[u8]) -> Option<String> {
+        // Positions in the object are positions in these bytes, except that its length is not there.
+        let start = self.start.checked_sub(Self::HEAD)?;
+        let bytes = record.get(start..start + self.length)?;
+        let index = match self.elements {
+            Some(elements) => Index::of_copy(bytes, elements),
+            None => Index::new(bytes),
+        };
+        Some(identity::digest(&index, Form::Fields))
+    }
+}
+
+/// The `_id` of a record, once it is complete.
+pub type SealedId = Arc<OnceLock<String>>;
+
+impl Seal {
+    /// The `_id` that the record will have.
+    pub fn id(&self) -> SealedId {
+        Arc::clone(&self.sealed)
+    }
+
+    /// Completes the `_id` of the record's document; returns the `_id` too.
+    ///
+    /// # Errors
+    /// `InvalidBson` if it is the document of another record.
+    pub fn complete(self, document: RawDocumentBuf) -> error::Result<(RawDocumentBuf, String)> {
+        let other = || Error::new(ErrorKind::InvalidBson, "the seal of another record");
+        let mut bytes = document.into_bytes();
+        if let Some(object) = self.object {
+            let digest = object.digest(&bytes).ok_or_else(other)?;
+            let place = bytes.get_mut(self.digest).filter(|place| place.len() == digest.len()).ok_or_else(other)?;
+            place.copy_from_slice(digest.as_bytes());
+        }
+        let id = bytes.get(self.id).and_then(|id| std::str::from_utf8(id).ok()).ok_or_else(other)?.to_owned();
+        drop(self.sealed.set(id.clone()));
+        Ok((RawDocumentBuf::from_bytes(bytes).map_err(|_| other())?, id))
+    }
 }
 
 /// Makes the document of an event.
@@ -104,33 +179,41 @@ pub fn record(payload: Payload<'_>, redaction: &Redaction, metadata: &Metadata<'
             return Err(problems);
         }
     }
-    let redacted = redaction.apply(bytes, is_installation(metadata.event_type, model), false);
+    let mut index = Index::new(bytes);
+    let redacted = redaction.apply(&index, is_installation(metadata.event_type, model), false);
     let object = redacted.as_deref().unwrap_or(bytes);
+    if redacted.is_some() {
+        index = Index::new(object);
+    }
     // Of what is stored, so that nothing shows of what is not.
     let deviations = match form {
         Form::Fields if may_deviate => validate::deviations(model, object, 0),
         _ => Vec::new(),
     };
-    let placement = Placement::of(object, form, is_plain);
-    let object_id = (form == Form::Fields).then(|| object_id(object)).flatten();
-    let id = record_id(object, form, object_id.as_deref(), metadata);
+    let placement = Placement::of(&index, form, is_plain);
+    let object_id = (form == Form::Fields).then(|| id_in(&index)).flatten();
     let mut out = BsonWriter::with_capacity(object.len() + 512);
     let root = out.begin_root();
+    let is_whole = matches!(&placement, Placement::TopLevel { reserved } if reserved.is_empty());
+    // The digest is computed later from fields that are in the record as they are in the object.
+    let digest = if is_whole { UNKNOWN_DIGEST.to_owned() } else { identity::digest(&index, form) };
+    let (id, digest_at) = record_id(object_id.as_deref(), &digest, metadata);
     out.string(Key::Name("_id"), &id);
-    if let Placement::TopLevel { reserved } = &placement {
-        if reserved.is_empty() {
-            out.buf.extend_from_slice(object.get(4..object.len().saturating_sub(1)).unwrap_or_default());
-        } else {
-            for (name, place) in view::elements(object, 0).filter(|(name, _)| !is_reserved(name)) {
-                element(&mut out, object, name, place);
-            }
+    let id = out.buf.len() - 1 - id.len()..out.buf.len() - 1;
+    let digest = id.start + digest_at..id.start + digest_at + digest.len();
+    let start = out.buf.len();
+    if is_whole {
+        out.buf.extend_from_slice(object.get(4..object.len().saturating_sub(1)).unwrap_or_default());
+    } else if let Placement::TopLevel { .. } = &placement {
+        for (name, place) in view::elements(object, 0).filter(|(name, _)| !is_reserved(name)) {
+            element(&mut out, object, name, place);
         }
     }
     let mark = out.begin(Key::Name(METADATA), false);
     out.string(Key::Name("event_type"), metadata.event_type);
     out.string(Key::Name("object"), model.name);
     out.string_or_null(Key::Name("object_id"), object_id.as_deref());
-    out.string_or_null(Key::Name("status"), first(object, STATUSES));
+    out.string_or_null(Key::Name("status"), first(&index, STATUSES));
     for (name, value) in [
         ("task_id", metadata.task_id),
         ("installation_id", metadata.installation_id),
@@ -140,10 +223,10 @@ pub fn record(payload: Payload<'_>, redaction: &Redaction, metadata: &Metadata<'
         out.string_or_null(Key::Name(name), value);
     }
     let own_id = |own: &str| object_id.as_deref().filter(|_| model.name == own);
-    out.string_or_null(Key::Name("product_id"), first(object, PRODUCTS).or_else(|| own_id("Product")));
-    out.string_or_null(Key::Name("marketplace_id"), first(object, MARKETPLACES));
+    out.string_or_null(Key::Name("product_id"), first(&index, PRODUCTS).or_else(|| own_id("Product")));
+    out.string_or_null(Key::Name("marketplace_id"), first(&index, MARKETPLACES));
     let accounts = out.begin(Key::Name("account_ids"), true);
-    for (position, account) in all(object, ACCOUNTS).into_iter().enumerate() {
+    for (position, account) in all(&index, ACCOUNTS).into_iter().enumerate() {
         out.string(Key::Index(position), account);
     }
     out.end(accounts);
@@ -162,7 +245,13 @@ pub fn record(payload: Payload<'_>, redaction: &Redaction, metadata: &Metadata<'
         let message = format!("larger than MongoDB's limit: {size} bytes as BSON, limit {MAX_DOCUMENT_SIZE}");
         return Err(vec![Problem { path: String::new(), message }]);
     }
-    Ok(Record { id, document: out.buf, deviations })
+    let object = is_whole.then(|| {
+        let length = index.bytes.len().saturating_sub(1);
+        let elements = Some(index.into_elements()).filter(|elements| elements.len() <= MAX_KEPT);
+        ObjectInRecord { start, length, elements }
+    });
+    let seal = Seal { id, digest, object, sealed: SealedId::default() };
+    Ok(Record { document: out.buf, seal, deviations })
 }
 
 /// Whether `settings` of the object are secret.
@@ -171,27 +260,42 @@ pub fn is_installation(event_type: &str, model: &Model) -> bool {
 }
 
 /// The id of an object, as text: Connect has texts, and some systems numbers.
-pub fn object_id(object: &[u8]) -> Option<String> {
-    let place = view::field(object, 0, "id")?;
+pub fn object_id(object: &[u8]) -> Option<Cow<'_, str>> {
+    id_at(object, view::field(object, 0, "id")?)
+}
+
+fn id_in<'o>(index: &Index<'o>) -> Option<Cow<'o, str>> {
+    const ID: Name = Name::new("id");
+    id_at(index.bytes, index.field(index.root(), &ID)?.1.place())
+}
+
+fn id_at(object: &[u8], place: Place) -> Option<Cow<'_, str>> {
     match place.element_type {
-        view::STRING => view::text(object, place).filter(|text| !text.is_empty()).map(str::to_owned),
+        view::STRING => view::text(object, place).filter(|text| !text.is_empty()).map(Cow::Borrowed),
         0x10 | 0x12 => {
             let mut text = String::new();
             format::write_json(&mut text, object, place);
-            Some(text)
+            Some(Cow::Owned(text))
         }
         _ => None,
     }
 }
 
-/// The record's `_id`.
-fn record_id(object: &[u8], form: Form, object_id: Option<&str>, metadata: &Metadata<'_>) -> String {
-    let named = object_id.filter(|id| id.chars().nth(MAX_ID).is_none()).unwrap_or(metadata.event_type);
-    let digest = identity::digest(object, form);
-    match metadata.task_id.filter(|_| object_id.is_none() || is_occurrence(metadata.event_type)) {
-        Some(task_id) => format!("{named}:{digest}:{task_id}"),
-        None => format!("{named}:{digest}"),
-    }
+/// The most elements of an object that are kept until its digest is computed. They take more memory than it does.
+const MAX_KEPT: usize = 4096;
+
+/// In place of a digest that is not computed yet.
+const UNKNOWN_DIGEST: &str = "00000000000000000000000000000000";
+
+/// The record's `_id`, and where in it the digest is.
+fn record_id(object_id: Option<&str>, digest: &str, metadata: &Metadata<'_>) -> (String, usize) {
+    let is_short = |id: &&str| id.len() <= MAX_ID || id.chars().nth(MAX_ID).is_none();
+    let named = object_id.filter(is_short).unwrap_or(metadata.event_type);
+    let id = match metadata.task_id.filter(|_| object_id.is_none() || is_occurrence(metadata.event_type)) {
+        Some(task_id) => [named, ":", digest, ":", task_id].concat(),
+        None => [named, ":", digest].concat(),
+    };
+    (id, named.len() + 1)
 }
 
 /// Whether two events of this type are two even if their objects are equal: each run of a schedule,
@@ -215,20 +319,21 @@ enum Placement {
 }
 
 impl Placement {
-    fn of(object: &[u8], form: Form, is_plain: bool) -> Self {
-        if !is_plain && validate::needs_text(object) {
+    fn of(index: &Index<'_>, form: Form, is_plain: bool) -> Self {
+        if !is_plain && validate::needs_text(index.bytes) {
             return Self::Text;
         }
         let reserved: Vec<(usize, Place)> = match form {
-            Form::Fields => view::elements(object, 0)
+            Form::Fields => index
+                .iter(index.root())
                 .enumerate()
-                .filter(|(_, (name, _))| is_reserved(name))
-                .map(|(position, (_, place))| (position, place))
+                .filter(|(_, (_, element))| is_reserved(index.name(element)))
+                .map(|(position, (_, element))| (position, element.place()))
                 .collect(),
             Form::Value => Vec::new(),
         };
         let is_moved = form == Form::Value || !reserved.is_empty();
-        if is_moved && view::depth(object, 0) + METADATA_DEPTH > MAX_DEPTH {
+        if is_moved && view::depth(index.bytes, 0) + METADATA_DEPTH > MAX_DEPTH {
             return Self::Text;
         }
         match form {
@@ -302,67 +407,58 @@ fn write_deviations(out: &mut BsonWriter, deviations: &[Deviation]) {
     out.end(list);
 }
 
+macro_rules! paths {
+    ($([$($name:literal),+]),+ $(,)?) => { &[$(&[$(Name::new($name)),+]),+] };
+}
+
 /// Where objects have what they are found by.
-const STATUSES: &[&[&str]] = &[&["status"], &["state"]];
-const PRODUCTS: &[&[&str]] = &[
-    &["asset", "product", "id"],
-    &["configuration", "product", "id"],
-    &["product", "id"],
-    &["listing", "product", "id"],
+const STATUSES: &[&[Name]] = paths![["status"], ["state"]];
+const PRODUCTS: &[&[Name]] = paths![
+    ["asset", "product", "id"],
+    ["configuration", "product", "id"],
+    ["product", "id"],
+    ["listing", "product", "id"],
 ];
-const MARKETPLACES: &[&[&str]] = &[
-    &["marketplace", "id"],
-    &["asset", "marketplace", "id"],
-    &["configuration", "marketplace", "id"],
-    &["listing", "contract", "marketplace", "id"],
-    &["contract", "marketplace", "id"],
-    &["asset", "contract", "marketplace", "id"],
-    &["account", "marketplace", "id"],
+const MARKETPLACES: &[&[Name]] = paths![
+    ["marketplace", "id"],
+    ["asset", "marketplace", "id"],
+    ["configuration", "marketplace", "id"],
+    ["listing", "contract", "marketplace", "id"],
+    ["contract", "marketplace", "id"],
+    ["asset", "contract", "marketplace", "id"],
+    ["account", "marketplace", "id"],
 ];
-const ACCOUNTS: &[&[&str]] = &[
-    &["asset", "tiers", "customer", "id"],
-    &["asset", "tiers", "tier1", "id"],
-    &["asset", "tiers", "tier2", "id"],
-    &["configuration", "account", "id"],
-    &["account", "id"],
-    &["tiers", "customer", "id"],
-    &["tiers", "tier1", "id"],
-    &["tiers", "tier2", "id"],
-    &["issuer", "account", "id"],
-    &["receiver", "account", "id"],
-    &["vendor", "id"],
-    &["provider", "id"],
-    &["owner", "id"],
-    &["asset", "connection", "vendor", "id"],
-    &["asset", "connection", "provider", "id"],
-    &["configuration", "connection", "vendor", "id"],
-    &["configuration", "connection", "provider", "id"],
-    &["listing", "vendor", "id"],
-    &["listing", "provider", "id"],
-    &["listing", "contract", "owner", "id"],
-    &["product", "owner", "id"],
+const ACCOUNTS: &[&[Name]] = paths![
+    ["asset", "tiers", "customer", "id"],
+    ["asset", "tiers", "tier1", "id"],
+    ["asset", "tiers", "tier2", "id"],
+    ["configuration", "account", "id"],
+    ["account", "id"],
+    ["tiers", "customer", "id"],
+    ["tiers", "tier1", "id"],
+    ["tiers", "tier2", "id"],
+    ["issuer", "account", "id"],
+    ["receiver", "account", "id"],
+    ["vendor", "id"],
+    ["provider", "id"],
+    ["owner", "id"],
+    ["asset", "connection", "vendor", "id"],
+    ["asset", "connection", "provider", "id"],
+    ["configuration", "connection", "vendor", "id"],
+    ["configuration", "connection", "provider", "id"],
+    ["listing", "vendor", "id"],
+    ["listing", "provider", "id"],
+    ["listing", "contract", "owner", "id"],
+    ["product", "owner", "id"],
 ];
 
-fn at<'o>(object: &'o [u8], path: &[&str]) -> Option<&'o str> {
-    let (last, above) = path.split_last()?;
-    let mut start = 0;
-    for step in above {
-        let place = view::field(object, start, step)?;
-        if place.element_type != DOCUMENT {
-            return None;
-        }
-        start = place.start;
-    }
-    view::text(object, view::field(object, start, last)?).filter(|text| !text.is_empty())
+fn first<'o>(index: &Index<'o>, paths: &[&[Name]]) -> Option<&'o str> {
+    paths.iter().find_map(|path| index.text(path))
 }
 
-fn first<'o>(object: &'o [u8], paths: &[&[&str]]) -> Option<&'o str> {
-    paths.iter().find_map(|path| at(object, path))
-}
-
-fn all<'o>(object: &'o [u8], paths: &[&[&str]]) -> Vec<&'o str> {
+fn all<'o>(index: &Index<'o>, paths: &[&[Name]]) -> Vec<&'o str> {
     let mut found = Vec::new();
-    for text in paths.iter().filter_map(|path| at(object, path)) {
+    for text in paths.iter().filter_map(|path| index.text(path)) {
         if !found.contains(&text) {
             found.push(text);
         }
@@ -372,8 +468,14 @@ fn all<'o>(object: &'o [u8], paths: &[&[&str]]) -> Vec<&'o str> {
 
 /// As hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half & 15)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(*byte));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -382,7 +484,7 @@ mod tests {
     use super::*;
     use crate::events::OTHER;
     use crate::events::asset_request::ASSET_REQUEST;
-    use bson::{Document, RawDocumentBuf, doc};
+    use bson::{Document, doc};
 
     fn metadata() -> Metadata<'static> {
         Metadata {
@@ -406,8 +508,14 @@ mod tests {
         let redaction = Redaction::new(true, &[], &[], None).unwrap();
         let object = RawDocumentBuf::try_from(object).unwrap();
         let record = record(payload(object.as_bytes(), Form::Fields), &redaction, metadata)?;
-        let document = Document::try_from(&RawDocumentBuf::from_bytes(record.document).unwrap()).unwrap();
-        Ok((record.id, document))
+        Ok(sealed(record))
+    }
+
+    fn sealed(record: Record) -> (String, Document) {
+        let id = record.seal.id();
+        let (document, sealed) = record.seal.complete(RawDocumentBuf::from_bytes(record.document).unwrap()).unwrap();
+        assert_eq!(id.get(), Some(&sealed));
+        (sealed, Document::try_from(&document).unwrap())
     }
 
     #[test]
@@ -425,6 +533,32 @@ mod tests {
         assert_eq!(id, again);
         let (other, _) = recorded(&doc! {"id": "PR-1", "asset": {"id": "AS-2"}}, &metadata()).unwrap();
         assert_ne!(id, other);
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_object_wherever_its_fields_are() {
+        let whole = doc! {"id": "PR-1", "b": [1, {"c": "x"}], "a": {"d": null}};
+        let large = doc! {"id": "PR-1", "list": (0..MAX_KEPT as i32).collect::<Vec<_>>(), "b": "x"};
+        let beside = doc! {"id": "PR-1", "b": 1, "_id": 2};
+        for object in [whole, large, beside] {
+            let raw = RawDocumentBuf::try_from(&object).unwrap();
+            let digest = identity::digest(&Index::new(raw.as_bytes()), Form::Fields);
+            let (id, document) = recorded(&object, &metadata()).unwrap();
+            assert_eq!(id, format!("PR-1:{digest}"));
+            assert_eq!(document.get_str("_id").unwrap(), id);
+            let scheduled = Metadata { event_type: "scheduled_execution", ..metadata() };
+            let (id, document) = recorded(&object, &scheduled).unwrap();
+            assert_eq!(id, format!("PR-1:{digest}:TQ-1"));
+            assert_eq!(document.get_str("_id").unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn a_seal_is_not_another_records() {
+        let redaction = Redaction::new(true, &[], &[], None).unwrap();
+        let raw = bson::rawdoc! {"id": "PR-1"};
+        let made = record(payload(raw.as_bytes(), Form::Fields), &redaction, &metadata()).unwrap();
+        assert!(made.seal.complete(raw).is_err());
     }
 
     #[test]
@@ -464,13 +598,13 @@ mod tests {
         let redaction = Redaction::new(true, &[], &[], None).unwrap();
         let raw = bson::rawdoc! {"payload": [1, {"password": "s"}]};
         let made = record(payload(raw.as_bytes(), Form::Value), &redaction, &metadata()).unwrap();
-        let document = Document::try_from(&RawDocumentBuf::from_bytes(made.document).unwrap()).unwrap();
+        let (id, document) = sealed(made);
         assert_eq!(
             document.get_document("_connect").unwrap().get_array("payload").unwrap(),
             &[bson::Bson::Int32(1), bson::Bson::Document(doc! {"password": "***"})]
         );
         let fields = record(payload(raw.as_bytes(), Form::Fields), &redaction, &metadata()).unwrap();
-        assert_ne!(made.id, fields.id);
+        assert_ne!(id, sealed(fields).0);
     }
 
     #[test]

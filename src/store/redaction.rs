@@ -4,7 +4,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::identity;
-use crate::events::view::{self, ARRAY, DOCUMENT, NULL, Place, STRING};
+use super::index::{Element, Index, Name};
+use crate::events::view::{self, ARRAY, DOCUMENT, NULL, Place, STRING, prefix};
 use crate::redact::{REDACTED, REDACTED_DIGEST, is_redacted};
 use crate::secret::Secret;
 
@@ -14,6 +15,9 @@ const PASSWORD_FIELDS: [&[u8]; 7] =
 
 /// Fields that hold a secret wherever they are.
 const SECRET_NAMES: [&str; 4] = ["activation_key", "params_form_url", "jwt_secret", "password"];
+
+/// Fields of the object itself in which the default rules apply by name or by form.
+const AREAS: [Name; 3] = [Name::new("headers"), Name::new("query"), Name::new("jwt_payload")];
 
 /// What the name of an HTTP header or of a query parameter contains if its value is a secret.
 const SECRET_WORDS: [&str; 8] =
@@ -91,13 +95,12 @@ impl Redaction {
     /// `is_installation`: whether it is an installation, whose `settings` are secret.
     /// `has_stand_ins`: whether values that could not be encoded were replaced; a
     /// parameter that lost its type may be a password.
-    pub fn apply(&self, bytes: &[u8], is_installation: bool, has_stand_ins: bool) -> Option<Vec<u8>> {
-        if !self.defaults && self.redact.is_empty() {
+    pub fn apply(&self, index: &Index<'_>, is_installation: bool, has_stand_ins: bool) -> Option<Vec<u8>> {
+        if self.redact.is_empty() && (!self.defaults || !is_installation && !has_stand_ins && !may_hold_secret(index)) {
             return None;
         }
-        // A string named "type" with the value "password".
-        const PASSWORD: &[u8] = b"\x02type\0\x09\0\0\0password\0";
-        let has_password = has_stand_ins || memchr::memmem::find(bytes, PASSWORD).is_some();
+        let bytes = index.bytes;
+        let has_password = has_stand_ins || index.elements().iter().any(|element| is_password_type(index, element));
         let mut walk = Walk { redaction: self, bytes, has_password, has_stand_ins, is_installation, edits: Vec::new() };
         let redact: Vec<&[Segment]> = self.redact.iter().map(Vec::as_slice).collect();
         let keep: Vec<&[Segment]> = self.keep.iter().map(Vec::as_slice).collect();
@@ -142,6 +145,39 @@ fn parse(text: &str, what: &str) -> Result<Path, String> {
         name => Segment::Name(name.to_ascii_lowercase()),
     };
     Ok(segments.into_iter().map(segment).collect())
+}
+
+/// Whether the default rules may find a secret in an object that is no installation.
+fn may_hold_secret(index: &Index<'_>) -> bool {
+    AREAS.iter().any(|name| index.field(index.root(), name).is_some())
+        || index.elements().iter().any(|element| match element.name_length() {
+            4 => is_password_type(index, element),
+            8 | 10 | 14 | 15 => {
+                const CASE: u64 = u64::from_be_bytes([0x20; 8]);
+                const NAMES: [u64; SECRET_NAMES.len()] = {
+                    let (mut names, mut place) = ([0; SECRET_NAMES.len()], 0);
+                    while place < names.len() {
+                        names[place] = prefix(SECRET_NAMES[place].as_bytes()) | CASE;
+                        place += 1;
+                    }
+                    names
+                };
+                NAMES.contains(&(element.prefix | CASE)) && !is_empty(element.place())
+            }
+            _ => false,
+        })
+}
+
+/// Whether it is a string named `type` with the value `password`.
+fn is_password_type(index: &Index<'_>, element: &Element) -> bool {
+    const TYPE: u64 = prefix(b"type");
+    element.prefix == TYPE && view::text(index.bytes, element.place()) == Some("password")
+}
+
+/// Null, "", {} and [] hold nothing, and show that there is nothing.
+fn is_empty(place: Place) -> bool {
+    place.element_type == NULL
+        || matches!(place.element_type, STRING | DOCUMENT | ARRAY) && place.end - place.start == 5
 }
 
 /// Finds what to replace.
@@ -230,11 +266,7 @@ impl Walk<'_> {
 impl Walk<'_> {
     /// Replaces a value, unless there is nothing in it or it was replaced before.
     fn redact(&mut self, place: Place) {
-        let length = place.end - place.start;
-        // Null, "", {} and [] hold nothing, and show that there is nothing.
-        let is_empty =
-            place.element_type == NULL || matches!(place.element_type, STRING | DOCUMENT | ARRAY) && length == 5;
-        if !is_empty && !view::text(self.bytes, place).is_some_and(is_redacted) {
+        if !is_empty(place) && !view::text(self.bytes, place).is_some_and(is_redacted) {
             let text = self.redaction.replacement(self.bytes, place);
             self.edits.push(Edit { start: place.start, text });
         }
@@ -361,7 +393,7 @@ mod tests {
 
     fn redacted_as(redaction: &Redaction, document: &Document, is_installation: bool) -> Document {
         let raw = RawDocumentBuf::try_from(document).unwrap();
-        match redaction.apply(raw.as_bytes(), is_installation, false) {
+        match redaction.apply(&Index::new(raw.as_bytes()), is_installation, false) {
             Some(bytes) => Document::try_from(&RawDocumentBuf::from_bytes(bytes).unwrap()).unwrap(),
             None => document.clone(),
         }
@@ -440,7 +472,7 @@ mod tests {
     #[test]
     fn a_parameter_that_lost_its_type_may_be_a_password() {
         let raw = bson::rawdoc! {"a": {"type": "<object>", "value": "s"}, "b": {"type": "text", "value": "seen"}};
-        let bytes = redaction(&[], &[], None).apply(raw.as_bytes(), false, true).unwrap();
+        let bytes = redaction(&[], &[], None).apply(&Index::new(raw.as_bytes()), false, true).unwrap();
         assert_eq!(
             Document::try_from(&RawDocumentBuf::from_bytes(bytes).unwrap()).unwrap(),
             doc! {"a": {"type": "<object>", "value": "***"}, "b": {"type": "text", "value": "seen"}}
@@ -491,9 +523,11 @@ mod tests {
     #[test]
     fn an_object_without_secrets_is_not_copied() {
         let raw = bson::rawdoc! {"id": "PR-1", "type": "purchase", "value": "password", "activation_key": ""};
-        assert!(redaction(&[], &[], None).apply(raw.as_bytes(), false, false).is_none());
+        assert!(redaction(&[], &[], None).apply(&Index::new(raw.as_bytes()), false, false).is_none());
         let raw = bson::rawdoc! {"type": "password", "value": "x"};
-        assert!(Redaction::new(false, &[], &[], None).unwrap().apply(raw.as_bytes(), false, false).is_none());
+        assert!(
+            Redaction::new(false, &[], &[], None).unwrap().apply(&Index::new(raw.as_bytes()), false, false).is_none()
+        );
     }
 
     #[test]

@@ -1,1 +1,1 @@
-"""Tests that need `connect-eaas-core`: run in the runner's environment, by `python -m tests.example`."""
+"""Tests that need `connect-eaas-core`: `python -m tests.example` runs them with both generations of it."""

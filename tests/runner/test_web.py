@@ -14,11 +14,13 @@ from bson.errors import InvalidDocument
 from connect.client import ClientError
 from connect.eaas.core.decorators import router, variables, web_app
 from connect.eaas.core.extension import WebApplicationBase
+from connect.eaas.core.inject.models import Context
 from connect.eaas.core.testing import WebAppTestClient
 from connect.eaas.mongodb import STORE_VARIABLES, VARIABLES, DataApiError, MongoClient
 from connect.eaas.mongodb.events import EventValidationError
 from connect.eaas.mongodb.web import asynchronous, client_error, client_errors, collection, synchronous
 from fastapi import Depends, HTTPException
+from fastapi.testclient import TestClient
 from pymongo import errors
 
 numbers = itertools.count()
@@ -406,6 +408,48 @@ def test_dependencies_with_the_same_arguments_are_equal(client: WebAppTestClient
     assert collection("orders") not in different
     client.app.dependency_overrides[collection("orders")] = Orders
     assert client.get("/api/async/orders/1", config=CONFIG).json() == {"replaced": {"_id": "1"}}
+
+
+@STYLES
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-connect-config", json.dumps({"DB": "elsewhere", "DB_HOST": "evil.example:1"})),
+        ("X-CONNECT-CONFIG", json.dumps({"DB": "elsewhere", "DB_HOST": "evil.example:1"})),
+        ("x-connect-call-type", "admin"),
+        ("x-connect-account-id", "VA-999"),
+    ],
+)
+def test_a_caller_cannot_set_the_headers_of_the_runner(
+    client: WebAppTestClient, name: str, value: str, style: str
+) -> None:
+    runners = client._populate_internal_headers({}, context=Context(**client._generate_call_context(None)))
+    runners["X-Connect-Config"] = json.dumps(CONFIG)
+    # Beside the runner's, each as it is spelled.
+    headers = [(name, value), *runners.items()]
+    response = httpx_client(client).get(f"/api/{style}/orders/none", headers=headers)
+    assert response.status_code == 403
+    assert response.json()["error_code"] == "AUTH_003"
+    assert "evil.example" not in response.text
+    # The same value twice decides nothing.
+    headers = [*runners.items(), *runners.items()]
+    assert httpx_client(client).get(f"/api/{style}/orders/none", headers=headers).json() is None
+
+
+def httpx_client(client: WebAppTestClient) -> TestClient:
+    """A client that sends the headers that it is given."""
+    return TestClient(client.app, base_url="http://localhost")
+
+
+def test_outside_of_a_request() -> None:
+    get_orders = synchronous.collection("orders")
+    orders = get_orders.from_config({"DB": CONFIG["DB"], "DB_HOST": CONFIG["DB_HOST"]})
+    assert orders.full_name == f"{CONFIG['DB']}.orders"
+    orders.insert_one({"_id": "outside of a request"})
+    assert synchronous.database().from_config(CONFIG)["orders"].find_one("outside of a request") is not None
+    assert synchronous.event_store().from_config(CONFIG).collection.name == CONFIG["DRIVER_COLLECTION"]
+    with pytest.raises(errors.ConfigurationError, match="DB is missing"):
+        get_orders.from_config({"DB_HOST": CONFIG["DB_HOST"]})
 
 
 def test_a_dependency_that_is_not_called_says_what_to_write(client: WebAppTestClient) -> None:

@@ -16,12 +16,11 @@ use crate::error::{ErrorKind, Result};
 use crate::python::asyncio::call::{Call, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::session::session_of;
-use crate::python::calls::target::Target;
+use crate::python::calls::target::{Located as _, Target};
 use crate::python::codec::DEFAULT;
 use crate::python::convert::classes::class_of;
 use crate::python::convert::options::{self, Opt};
 use crate::python::monitoring::event_context;
-use crate::runtime::process;
 
 /// The arguments of `watch`.
 #[derive(Default)]
@@ -130,9 +129,10 @@ impl ChangeStreamCore {
             options: raised(py, watch::options(command, self.batch_size, max_await_time))?,
             session: session_of(py, given.session.as_ref().map(|session| session.bind(py)), &context.pooled)?,
         };
-        let runtime = raised(py, process().runtime())?;
+        let runtime = self.target.mode().waiting(py)?;
+        runtime.attend();
         let events = event_context(py, context.client.listener())?;
-        let watching = Arc::new(Watching::start(runtime, context.client, watch, events, context.deadline));
+        let watching = Arc::new(Watching::start(runtime.handle(), context.client, watch, events, context.deadline));
         Ok(Some(Arc::clone(self.state().watching.get_or_insert(watching))))
     }
 
@@ -277,7 +277,7 @@ impl ChangeStreamBase {
     pub(crate) fn create(py: Python<'_>, mode: Mode, core: ChangeStreamCore) -> PyResult<Py<PyAny>> {
         let core = Arc::new(core);
         if mode == Mode::Blocking {
-            ChangeStreamCore::open(&core, py, py.None())?.wait(py, raised(py, process().runtime())?)?;
+            ChangeStreamCore::open(&core, py, py.None())?.wait(py, Mode::Blocking.waiting(py)?)?;
         }
         let base = PyClassInitializer::from(Self { core, mode });
         Ok(match mode {

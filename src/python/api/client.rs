@@ -52,9 +52,8 @@ pub(crate) struct ClientBase {
 
 impl ClientBase {
     /// A client that has not connected, which is not a Python object yet.
-    pub(crate) fn new(path: impl Into<Path>, mode: Mode) -> Self {
-        let path = path.into();
-        Self { scope: path.scope(), path, mode, add_ids: false }
+    pub(crate) fn new(path: Path) -> Self {
+        Self { scope: path.scope(), mode: path.mode(), path, add_ids: false }
     }
 
     /// The names of the classes that users see.
@@ -100,22 +99,25 @@ impl ClientBase {
         };
         let is = |other: Bound<'_, PyType>| class.is(&other);
         if is(AsyncMongoClient::type_object(py)) || is(MongoClient::type_object(py)) {
-            let pooled = Arc::new(Pooled::new(raised(py, driver_settings(lookup))?, true));
-            let driver = DriverClientBase { pooled: Arc::clone(&pooled), described: Once::new(), connect: None };
-            let client = |mode| PyClassInitializer::from(Self::new(Path::Driver(pooled), mode)).add_subclass(driver);
+            let settings = raised(py, driver_settings(lookup))?;
+            let client = |mode| {
+                let pooled = Arc::new(Pooled::new(settings, mode, true));
+                let driver = DriverClientBase { pooled: Arc::clone(&pooled), described: Once::new(), connect: None };
+                PyClassInitializer::from(Self::new(Path::Driver(pooled))).add_subclass(driver)
+            };
             return Ok(if is(AsyncMongoClient::type_object(py)) {
                 Py::new(py, client(Mode::Awaited).add_subclass(AsyncMongoClient))?.into_any()
             } else {
                 Py::new(py, client(Mode::Blocking).add_subclass(MongoClient))?.into_any()
             });
         }
-        let pooled = Pooled::<HttpClient>::new(raised(py, data_api_settings(lookup))?, true);
+        let settings = raised(py, data_api_settings(lookup))?;
+        let client =
+            |mode| PyClassInitializer::from(Self::new(Path::from(Pooled::<HttpClient>::new(settings, mode, true))));
         Ok(if is(AsyncDataApiClient::type_object(py)) {
-            let client = PyClassInitializer::from(Self::new(pooled, Mode::Awaited));
-            Py::new(py, client.add_subclass(AsyncDataApiClient))?.into_any()
+            Py::new(py, client(Mode::Awaited).add_subclass(AsyncDataApiClient))?.into_any()
         } else {
-            let client = PyClassInitializer::from(Self::new(pooled, Mode::Blocking));
-            Py::new(py, client.add_subclass(DataApiClient))?.into_any()
+            Py::new(py, client(Mode::Blocking).add_subclass(DataApiClient))?.into_any()
         })
     }
 }
@@ -301,7 +303,7 @@ impl ClientBase {
         if settings.timeout.is_zero() || settings.connect_timeout.is_zero() {
             return Err(configuration_error(py, "timeoutMS and connectTimeoutMS must be more than 0"));
         }
-        Ok(Self { add_ids, ..Self::new(Pooled::<HttpClient>::new(settings, false), mode) })
+        Ok(Self { add_ids, ..Self::new(Pooled::<HttpClient>::new(settings, mode, false).into()) })
     }
 }
 

@@ -13,8 +13,8 @@ use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyType};
 use crate::batch_stream::{Batch, BatchStream};
 use crate::driver::time_limit::Deadline;
 use crate::error::Result;
-use crate::python::asyncio::awaitable::Awaitable;
-use crate::python::asyncio::call::{Call, Startable, raised};
+use crate::python::asyncio::awaitable::{Awaitable, Backpressure};
+use crate::python::asyncio::call::{Call, Immediate, Running, Startable, raised};
 use crate::python::asyncio::mode::{MethodName, Mode};
 use crate::python::calls::target::Located;
 use crate::python::calls::{FindArguments, Opening};
@@ -24,7 +24,6 @@ use crate::python::convert::errors::{invalid_operation, to_py};
 use crate::python::convert::options::{self, Count};
 use crate::python::convert::scope::CodecRef;
 use crate::python::time_limit;
-use crate::runtime::process;
 
 impl FindArguments {
     fn clone_ref(&self, py: Python<'_>) -> Self {
@@ -99,12 +98,12 @@ impl State {
     /// Adds the batches of a fetch. The last batch of the server's cursor has the id 0.
     fn add(&mut self, (batches, ended): (Vec<Batch>, bool)) {
         self.retrieved_count += batches.iter().map(Batch::len).sum::<usize>();
-        let id = batches.last().and_then(Batch::cursor_id);
-        self.cursor_id = id.or(self.cursor_id);
+        let is_last = batches.last().is_some_and(Batch::is_last);
+        self.cursor_id = batches.last().and_then(Batch::cursor_id).or(self.cursor_id);
         self.received.extend(batches.into_iter().filter(|batch| !batch.is_empty()));
         let limit = usize::try_from(self.arguments.limit).unwrap_or(0);
         let has_all = limit > 0 && limit <= self.retrieved_count;
-        if ended || has_all || id == Some(0) {
+        if ended || has_all || is_last {
             self.end();
         }
     }
@@ -197,8 +196,10 @@ impl CursorCore {
         };
         // Encoding may run Python code, so the lock is not held.
         let opening = (self.open)(py, &arguments)?;
-        let runtime = raised(py, process().runtime())?;
-        let fetching = Arc::new(opening(runtime));
+        let runtime = self.located.mode().waiting(py)?;
+        // It fetches ahead between calls.
+        runtime.attend();
+        let fetching = Arc::new(opening(runtime.handle()));
         let mut state = self.state();
         Ok(Some(Arc::clone(state.fetching.get_or_insert(fetching))))
     }
@@ -221,9 +222,9 @@ impl CursorCore {
         Some(raised(py, document).and_then(|bytes| self.codec.decode(py, &bytes)))
     }
 
-    /// Takes up to `most` of the received documents.
-    fn take(&self, py: Python<'_>, most: usize) -> PyResult<Py<PyAny>> {
-        let list = PyList::empty(py);
+    /// Adds up to `most` of the received documents to a list.
+    fn take(&self, list: &Bound<'_, PyList>, most: usize) -> PyResult<()> {
+        let py = list.py();
         let _paused = CollectorPaused::new(py);
         let mut left = most;
         while left > 0 {
@@ -244,7 +245,7 @@ impl CursorCore {
                 state.received.push_front(batch);
             }
         }
-        Ok(list.into_any().unbind())
+        Ok(())
     }
 
     /// A call that waits until `wanted` documents are received, and then runs `finish`.
@@ -253,46 +254,49 @@ impl CursorCore {
         py: Python<'_>,
         wanted: usize,
         finish: impl FnOnce(Python<'_>, &Self) -> PyResult<Py<PyAny>> + Send + 'static,
-    ) -> PyResult<Call<(Vec<Batch>, bool)>> {
-        let (received, tailable) = {
-            let state = slf.state();
-            (state.received_count(), state.arguments.cursor_type != 0)
-        };
-        // PyMongo's list of the errors for a cursor that the server has closed.
-        const CLOSED: [i32; 7] = [43, 175, 237, 28617, 17406, 96, 136];
+    ) -> PyResult<Call<Fetched>> {
+        let (received, tailable) = (slf.state().received_count(), slf.is_tailable());
         let fetching = if received >= wanted { None } else { slf.fetching(py)? };
         let core = Arc::clone(slf);
-        let listener = fetching.as_ref().and_then(|fetching| fetching.listener());
         let deadline = match &fetching {
             Some(fetching) => time_limit::deadline(py, fetching.timeout())?,
             None => None,
         };
+        let source = fetching.clone();
         let fetched = Deadline::bound(deadline, async move {
-            match fetching {
+            match source {
                 Some(fetching) => fetching.fetch(wanted - received, tailable).await,
                 None => Ok((Vec::new(), false)),
             }
         });
-        let settle = move || listener.iter().for_each(|listener| listener.drain());
-        Ok(Call::new(fetched, move |py, batches: Result<(Vec<Batch>, bool)>| match batches {
-            Ok(batches) => {
-                settle();
-                core.state().add(batches);
-                finish(py, &core)
-            }
-            // A tailable cursor ends when a capped collection overwrites its position.
-            Err(error) if tailable && error.code.is_some_and(|code| CLOSED.contains(&code)) => {
-                settle();
-                core.close();
-                finish(py, &core)
-            }
-            Err(error) => {
-                settle();
-                core.close();
-                core.state().received.clear();
-                Err(to_py(py, error))
-            }
+        Ok(Call::new(fetched, move |py, fetched: Result<Fetched>| {
+            core.add(py, fetching.as_deref(), fetched)?;
+            finish(py, &core)
         }))
+    }
+
+    /// Adds the result of a fetch, once the listeners have received its events.
+    fn add(&self, py: Python<'_>, fetching: Option<&BatchStream>, fetched: Result<Fetched>) -> PyResult<()> {
+        // PyMongo's list of the errors for a cursor that the server has closed.
+        const CLOSED: [i32; 7] = [43, 175, 237, 28617, 17406, 96, 136];
+        if let Some(listener) = fetching.and_then(BatchStream::listener) {
+            listener.drain();
+        }
+        match fetched {
+            Ok(batches) => self.state().add(batches),
+            // A tailable cursor ends when a capped collection overwrites its position.
+            Err(error) if self.is_tailable() && error.code.is_some_and(|code| CLOSED.contains(&code)) => self.close(),
+            Err(error) => {
+                self.close();
+                self.state().received.clear();
+                return Err(to_py(py, error));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_tailable(&self) -> bool {
+        self.state().arguments.cursor_type != 0
     }
 
     fn close(&self) {
@@ -316,6 +320,67 @@ impl CursorCore {
     fn alive(&self) -> bool {
         let state = self.state();
         !state.received.is_empty() || !(state.ended || state.closed)
+    }
+}
+
+/// Batches, and whether the query is exhausted.
+type Fetched = (Vec<Batch>, bool);
+
+/// A list of a cursor's documents in the making. Those of a batch are decoded while the next batch
+/// is fetched.
+struct Listing {
+    core: Arc<CursorCore>,
+    most: usize,
+    list: Py<PyList>,
+    progress: Mutex<Progress>,
+    /// The result of the last fetch.
+    fetched: Arc<Mutex<Option<Result<Fetched>>>>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// What fetches, and until when, once the first fetch has begun.
+    fetching: Option<(Arc<BatchStream>, Option<Deadline>)>,
+    /// Whether all documents that the list may have are in it.
+    complete: bool,
+}
+
+impl Listing {
+    /// Adds what was received to the list; returns what to wait for, unless the list is complete.
+    fn proceed(&self, py: Python<'_>) -> PyResult<Option<Running<()>>> {
+        let (begun, mut complete) = {
+            let progress = self.progress();
+            (progress.fetching.clone(), progress.complete)
+        };
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some((fetching, _)), Some(fetched)) = (&begun, fetched) {
+            self.core.add(py, Some(fetching), fetched)?;
+            // A tailable cursor may wait for ever: one batch is all that there is now.
+            complete |= self.core.is_tailable();
+        }
+        let list = self.list.bind(py);
+        self.core.take(list, self.most - list.len().min(self.most))?;
+        complete |= list.len() >= self.most;
+        let next = if complete { None } else { self.core.fetching(py)? };
+        let Some(fetching) = next else {
+            self.progress().complete = true;
+            return Ok(None);
+        };
+        let deadline = match begun {
+            Some((_, deadline)) => deadline,
+            None => time_limit::deadline(py, fetching.timeout())?,
+        };
+        self.progress().fetching = Some((Arc::clone(&fetching), deadline));
+        let (result, tailable) = (Arc::clone(&self.fetched), self.core.is_tailable());
+        Ok(Some(Box::pin(async move {
+            let fetched = Deadline::bound(deadline, fetching.fetch(1, tailable)).await;
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched);
+            Ok(())
+        })))
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -411,7 +476,7 @@ impl CursorBase {
     pub(crate) fn of_command(py: Python<'_>, mode: Mode, core: CursorCore) -> PyResult<Py<PyAny>> {
         let core = Arc::new(core.of_command());
         if mode == Mode::Blocking {
-            CursorCore::fetch(&core, py, 1, |py, _| Ok(py.None()))?.wait(py, raised(py, process().runtime())?)?;
+            CursorCore::fetch(&core, py, 1, |py, _| Ok(py.None()))?.wait(py, Mode::Blocking.waiting(py)?)?;
         }
         Self::object(py, mode, core)
     }
@@ -552,9 +617,17 @@ impl CursorBase {
         if length == Some(0) {
             return Err(PyValueError::new_err("to_list() length must be greater than 0"));
         }
-        let most = length.unwrap_or(usize::MAX);
-        let core = Arc::clone(&self.core);
-        self.run(py, "to_list", move |py| CursorCore::fetch(&core, py, most, move |py, core| core.take(py, most)))
+        let listing = Arc::new(Listing {
+            core: Arc::clone(&self.core),
+            most: length.unwrap_or(usize::MAX),
+            list: PyList::empty(py).unbind(),
+            progress: Mutex::default(),
+            fetched: Arc::default(),
+        });
+        let steps = Arc::clone(&listing);
+        let proceed: Backpressure = Box::new(move |py| steps.proceed(py));
+        let list = move |py: Python<'_>| Ok(Immediate(listing.list.clone_ref(py).into_any()));
+        self.mode.run_behind(py, self.method("to_list"), Some(proceed), list)
     }
 
     /// Set the sort order: a field name and a direction, a list of field names
@@ -861,7 +934,7 @@ impl BlockingCursorBase {
         if let Some(document) = base.core.next_received(py) {
             return document;
         }
-        let runtime = raised(py, process().runtime())?;
+        let runtime = Mode::Blocking.waiting(py)?;
         let next = CursorCore::fetch(&base.core, py, 1, |py, core| {
             core.next_received(py).unwrap_or_else(|| Err(PyStopIteration::new_err(())))
         })?;
@@ -871,7 +944,7 @@ impl BlockingCursorBase {
     /// Return the next document, or `None` if there is none now.
     fn try_next(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, base) = (slf.py(), slf.as_super().get());
-        let runtime = raised(py, process().runtime())?;
+        let runtime = Mode::Blocking.waiting(py)?;
         let next =
             CursorCore::fetch(&base.core, py, 1, |py, core| core.next_received(py).unwrap_or_else(|| Ok(py.None())))?;
         next.wait(py, runtime)

@@ -361,8 +361,8 @@ impl DriverClientBase {
         let options = client_options(arguments.host, arguments.port, &keywords)?;
         let mut settings = options.settings;
         settings.coalesce = arguments.coalesce;
-        let pooled = Arc::new(Pooled::with_extras(settings, false, options.extras));
-        let client = ClientBase::new(Path::Driver(Arc::clone(&pooled)), mode);
+        let pooled = Arc::new(Pooled::with_extras(settings, mode, false, options.extras));
+        let client = ClientBase::new(Path::Driver(Arc::clone(&pooled)));
         let overrides = Overrides {
             codec_options: options.codec_options.as_ref(),
             read_preference: options.read_preference.as_ref(),

@@ -14,7 +14,6 @@ use crate::python::codec::DEFAULT;
 use crate::python::convert::classes::class_of;
 use crate::python::convert::errors::wrong_type;
 use crate::python::convert::options::{document, generic};
-use crate::runtime::process;
 
 impl SessionBase {
     /// A session of the class for `mode`. The server does not know it yet.
@@ -318,7 +317,7 @@ impl TransactionContext {
     ) -> PyResult<Py<PyAny>> {
         let _ = exc_tb;
         let failed = exc_val.is_some() || exc_type.is_some();
-        SessionCore::leave(&self.core, py, failed)?.wait(py, raised(py, process().runtime())?)
+        SessionCore::leave(&self.core, py, failed)?.wait(py, Mode::Blocking.waiting(py)?)
     }
 }
 
@@ -372,7 +371,7 @@ impl BoundSessionContext {
         exc_tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = (exc_type, exc_val, exc_tb);
-        self.binding.leave(py)?.wait(py, raised(py, process().runtime())?)
+        self.binding.leave(py)?.wait(py, Mode::Blocking.waiting(py)?)
     }
 }
 

@@ -51,9 +51,12 @@ impl Started {
     fn new(py: Python<'_>, mut call: Box<dyn Pending>) -> PyResult<Self> {
         let runtime = process().runtime().map_err(|error| to_py(py, error))?;
         let (bridge, event_loop) = LoopBridge::of_running_loop(py)?;
-        let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
-        let (token, wakeup) = bridge.get().expect(future.clone_ref(py));
-        if let Some(flush) = call.start(runtime, wakeup, bridge.get().submission()) {
+        let (token, wakeup) = bridge.get().next_call();
+        let flush = call.start(runtime, wakeup, bridge.get().submission());
+        // The runtime begins meanwhile. The call cannot end before this thread takes its result.
+        let future = event_loop.call_method0(intern!(py, "create_future")).inspect_err(|_| call.cancel())?.unbind();
+        bridge.get().expect(token, future.clone_ref(py));
+        if let Some(flush) = flush {
             LoopBridge::flush_after_turn(&bridge, &event_loop, flush)?;
         }
         Ok(Self { call, bridge, token, future })
@@ -124,7 +127,11 @@ impl Awaitable {
             self.replace(State::Queued { backpressure, unmade });
             return Ok(yielded);
         }
-        let call = Started::new(py, (unmade.prepare)(py)?)?;
+        let mut call = (unmade.prepare)(py)?;
+        if let Some(result) = call.immediate() {
+            return Err(PyStopIteration::new_err((result,)));
+        }
+        let call = Started::new(py, call)?;
         let yielded = call.yielded(py)?;
         self.replace(State::Running(call));
         Ok(yielded)

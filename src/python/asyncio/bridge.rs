@@ -1,8 +1,8 @@
 //! From the runtime's threads back to an event loop.
 //!
 //! A thread of the runtime never waits for the GIL: it puts a finished call's
-//! token into the loop's mailbox and, where the mailbox was empty, writes one
-//! byte to a socket that the loop watches (`loop.add_reader`). The loop's own
+//! token into the loop's mailbox and, where the mailbox was empty, raises a
+//! signal that the loop watches (`loop.add_reader`). The loop's own
 //! thread then takes all tokens at once. A loop that has no
 //! `add_reader` (Windows' proactor) gets a thread that waits for it and
 //! calls `call_soon_threadsafe`.
@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefReference};
 
 use crate::insert_queue::{Flush, Submission};
-use crate::mailbox::{Mailbox, Sockets, Wakeup};
+use crate::mailbox::{Mailbox, Signal, Wakeup};
 use crate::python::convert::errors::to_py;
 use crate::python::lifecycle::once::{Once, intern};
 use crate::runtime::process;
@@ -85,11 +85,11 @@ impl LoopBridge {
 
     fn watching(running_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = running_loop.py();
-        let new = |socket| {
+        let new = |signal| {
             Bound::new(
                 py,
                 Self {
-                    mailbox: Arc::new(Mailbox::new(socket)),
+                    mailbox: Arc::new(Mailbox::new(signal)),
                     waiting: Mutex::default(),
                     next_token: AtomicU64::new(0),
                     event_loop: PyWeakrefReference::new(running_loop)?.unbind(),
@@ -99,9 +99,9 @@ impl LoopBridge {
             )
         };
         #[cfg(unix)]
-        if let Ok(sockets) = Sockets::new() {
-            let descriptor = sockets.descriptor();
-            let bridge = new(Some(sockets))?;
+        if let Ok(signal) = Signal::new() {
+            let descriptor = signal.descriptor();
+            let bridge = new(Some(signal))?;
             let drain = bridge.getattr(intern!(py, "_drain"))?;
             match running_loop.call_method1(intern!(py, "add_reader"), (descriptor, drain)) {
                 Ok(_) => return Ok(bridge.unbind()),
@@ -132,11 +132,15 @@ impl LoopBridge {
         Ok(bridge.unbind())
     }
 
-    /// Keeps `future` until its call has ended; returns its token, and the wakeup that signals the end.
-    pub(crate) fn expect(&self, future: Py<PyAny>) -> (u64, Wakeup) {
+    /// The token of the next call, and the wakeup that signals its end.
+    pub(crate) fn next_call(&self) -> (u64, Wakeup) {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
         (token, Wakeup::new(Arc::clone(&self.mailbox), token))
+    }
+
+    /// Keeps `future` until its call has ended. The loop's thread calls this in the same turn as [`Self::next_call`].
+    pub(crate) fn expect(&self, token: u64, future: Py<PyAny>) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token, future);
     }
 
     /// Drops the future of a cancelled call.

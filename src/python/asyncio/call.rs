@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::blocking::BlockingRuntime;
 use crate::driver::events::{EventContext, Listener};
 use crate::driver::time_limit::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -65,7 +66,7 @@ pub(crate) trait Startable: Send + 'static {
     /// As the event loop sees it.
     fn pending(self) -> Box<dyn Pending>;
     /// Runs the call in this thread, with the GIL released.
-    fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>>;
+    fn wait(self, py: Python<'_>, runtime: BlockingRuntime) -> PyResult<Py<PyAny>>;
     /// Sends the call's events to a listener.
     #[must_use]
     fn with_events(self, events: Option<EventContext>) -> Self;
@@ -95,7 +96,7 @@ impl<T: Send + 'static> Startable for Call<T> {
         })
     }
 
-    fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>> {
+    fn wait(self, py: Python<'_>, runtime: BlockingRuntime) -> PyResult<Py<PyAny>> {
         let result = wait(py, runtime, self.running)?;
         (self.finish)(py, result)
     }
@@ -122,7 +123,7 @@ impl<T: Send + 'static> Startable for Call<T> {
 /// Waits for work with the GIL released. A signal such as Ctrl-C's ends the wait.
 pub(crate) fn wait<T: Send>(
     py: Python<'_>,
-    runtime: &Handle,
+    runtime: BlockingRuntime,
     mut running: Pin<Box<dyn Future<Output = T> + Send>>,
 ) -> PyResult<T> {
     // The longest delay before Ctrl-C takes effect.
@@ -163,13 +164,17 @@ impl Startable for Insert {
         }
     }
 
-    fn wait(self, py: Python<'_>, runtime: &Handle) -> PyResult<Py<PyAny>> {
+    fn wait(self, py: Python<'_>, runtime: BlockingRuntime) -> PyResult<Py<PyAny>> {
         match self {
             Self::Alone(call) => call.wait(py, runtime),
             Self::Merged { enqueue, finish } => {
                 let (caller, ended) = awaited();
-                enqueue(runtime, caller, Submission::Blocking);
-                let result = wait(py, runtime, Box::pin(ended))?;
+                // A task that is spawned by the thread that drives the runtime wakes no other.
+                let inserting = async move {
+                    enqueue(runtime.handle(), caller, Submission::Blocking);
+                    ended.await
+                };
+                let result = wait(py, runtime, Box::pin(inserting))?;
                 finish(py, result)
             }
         }
@@ -269,10 +274,56 @@ pub(crate) trait Pending: Send {
     /// Starts the call; `wakeup` fires once its result is available. Returns the
     /// client to flush at the end of the loop's turn, if the call waits for that.
     fn start(&mut self, runtime: &Handle, wakeup: Wakeup, submission: Submission) -> Option<Arc<dyn Flush>>;
+    /// Its result, if the call has nothing to wait for and need not be started.
+    fn immediate(&mut self) -> Option<Py<PyAny>> {
+        None
+    }
     /// Its result, once `wakeup` has been fired.
     fn take(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
     /// Cancels it.
     fn cancel(&mut self);
+}
+
+/// A result that there is already.
+pub(crate) struct Immediate(pub(crate) Py<PyAny>);
+
+impl Startable for Immediate {
+    fn pending(self) -> Box<dyn Pending> {
+        Box::new(Some(self))
+    }
+
+    fn wait(self, _py: Python<'_>, _runtime: &Handle) -> PyResult<Py<PyAny>> {
+        Ok(self.0)
+    }
+
+    fn with_events(self, _events: Option<EventContext>) -> Self {
+        self
+    }
+
+    fn until(self, _deadline: Option<Deadline>) -> Self {
+        self
+    }
+
+    fn until_given_up_by(self, _client: &impl PooledClient) -> Self {
+        self
+    }
+}
+
+impl Pending for Option<Immediate> {
+    fn start(&mut self, _runtime: &Handle, wakeup: Wakeup, _submission: Submission) -> Option<Arc<dyn Flush>> {
+        wakeup.fire();
+        None
+    }
+
+    fn immediate(&mut self) -> Option<Py<PyAny>> {
+        self.take().map(|Immediate(result)| result)
+    }
+
+    fn take(&mut self, _py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        self.immediate().map(Ok)
+    }
+
+    fn cancel(&mut self) {}
 }
 
 /// A [`Call`] whose result another thread takes.

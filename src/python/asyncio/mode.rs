@@ -3,9 +3,11 @@
 use std::fmt;
 
 use pyo3::prelude::*;
+use tokio::runtime::Handle;
 
 use super::awaitable::{Awaitable, Backpressure};
 use super::call::{Call, Startable, raised, wait};
+use crate::blocking::BlockingRuntime;
 use crate::runtime::process;
 
 /// How the methods of an object return their results. Classes named `Async…`
@@ -55,7 +57,7 @@ impl Mode {
         match self {
             Self::Awaited => Ok(Py::new(py, Awaitable::new(name, backpressure, prepare))?.into_any()),
             Self::Blocking => {
-                let runtime = raised(py, process().runtime())?;
+                let runtime = self.waiting(py)?;
                 if let Some(backpressure) = backpressure {
                     while let Some(opening) = backpressure(py)? {
                         raised(py, wait(py, runtime, opening)?)?;
@@ -73,10 +75,26 @@ impl Mode {
         name: MethodName,
         call: Call<T>,
     ) -> PyResult<Py<PyAny>> {
-        let runtime = raised(py, process().runtime())?;
         match self {
-            Self::Awaited => Ok(Py::new(py, Awaitable::begun(name, call.begun(runtime)))?.into_any()),
-            Self::Blocking => call.wait(py, runtime),
+            Self::Awaited => Ok(Py::new(py, Awaitable::begun(name, call.begun(self.runtime(py)?)))?.into_any()),
+            Self::Blocking => call.wait(py, self.waiting(py)?),
         }
+    }
+
+    /// The runtime of the tasks of a client's calls.
+    pub(crate) fn runtime(self, py: Python<'_>) -> PyResult<&'static Handle> {
+        self.waiting(py).map(BlockingRuntime::handle)
+    }
+
+    /// The same, to wait in this thread.
+    pub(crate) fn waiting(self, py: Python<'_>) -> PyResult<BlockingRuntime> {
+        let process = process();
+        raised(
+            py,
+            match self {
+                Self::Awaited => process.runtime().map(BlockingRuntime::OfThreads),
+                Self::Blocking => process.blocking_runtime(),
+            },
+        )
     }
 }

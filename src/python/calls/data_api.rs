@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bson::{RawBsonRef, RawDocumentBuf};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use pyo3::exceptions::{PyNotImplementedError, PyValueError};
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 
 use crate::batch_stream::BatchStream;
@@ -26,7 +26,7 @@ use crate::python::calls::{
     CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments,
 };
 use crate::python::calls::{FindArguments, Opening};
-use crate::python::codec::{DEFAULT, Id};
+use crate::python::codec::{DEFAULT, Id, raw_document};
 use crate::python::convert::errors::to_py;
 use crate::python::convert::options::documents;
 use crate::python::convert::options::{self, Opt, Opts};
@@ -224,7 +224,7 @@ impl CollectionCalls for DataApiClient {
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
-        let document = RawDocumentBuf::from_bytes(record.document).map_err(|_| PyValueError::new_err("no document"))?;
+        let (document, id) = raised(py, record.seal.complete(raw_document(py, record.document)?))?;
         let mut text = Vec::with_capacity(document.as_bytes().len() * 2);
         raised(py, ejson::write_document(&mut text, &document, Style::Canonical))?;
         if let Some(name) = ejson::wrapper_in(RawBsonRef::Document(&document), 0) {
@@ -232,12 +232,12 @@ impl CollectionCalls for DataApiClient {
         }
         let receipt = document.get_document(METADATA).ok().and_then(|connect| connect.get_object_id("receipt").ok());
         let mut ours = br#"{"_id":"#.to_vec();
-        ejson::write_text(&mut ours, &record.id);
+        ejson::write_text(&mut ours, &id);
         if let Some(receipt) = receipt {
             ours.extend_from_slice(format!(r#","{METADATA}.receipt":{{"$oid":"{}"}}"#, receipt.to_hex()).as_bytes());
         }
         ours.push(b'}');
-        let outgoing = EjsonInsert::of_content(text, record.id, ours);
+        let outgoing = EjsonInsert::of_content(text, id, ours);
         let CallContext { client, namespace, .. } = context;
         Ok(Box::new(move |runtime, caller, submission| {
             InsertQueue::insert(&client, runtime, &namespace, outgoing, caller, submission)

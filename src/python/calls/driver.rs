@@ -102,7 +102,7 @@ impl CollectionCalls for DriverClient {
             && options.session.is_none()
             && deadline.is_none();
         if plain && client.settings().coalesce {
-            let outgoing = BsonInsert { document, content_id: None, caller };
+            let outgoing = BsonInsert { document, seal: None, caller };
             return Ok(Insert::Merged {
                 enqueue: Box::new(move |runtime, completion, submission| {
                     InsertQueue::insert(&client, runtime, &namespace, outgoing, completion, submission)
@@ -239,7 +239,7 @@ impl CollectionCalls for DriverClient {
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
         let CallContext { client, namespace, caller, .. } = context;
         let document = raw_document(py, record.document)?;
-        let outgoing = BsonInsert { document, content_id: Some(record.id), caller };
+        let outgoing = BsonInsert { document, seal: Some(record.seal), caller };
         Ok(Box::new(move |runtime, completion, submission| {
             InsertQueue::insert(&client, runtime, &namespace, outgoing, completion, submission)
                 .then_some(client as Arc<dyn Flush>)

@@ -21,7 +21,6 @@ use crate::python::lifecycle::once::Once;
 use crate::python::lifecycle::pooled::Pooled;
 use crate::python::monitoring::event_context;
 use crate::python::time_limit;
-use crate::runtime::process;
 
 /// The state of a session, in either mode.
 pub(crate) struct SessionCore {
@@ -266,7 +265,7 @@ impl SessionCore {
         self.check(py)?;
         let client = self.pooled.client(py, "the client")?;
         let session = Arc::clone(&self.session);
-        let runtime = raised(py, process().runtime())?;
+        let runtime = self.pooled.mode.waiting(py)?;
         let id = wait(py, runtime, Box::pin(async move { session.id(&client).await }))?;
         DEFAULT.decode_value(py, bson::Bson::Document(raised(py, id)?))
     }

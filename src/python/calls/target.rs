@@ -14,7 +14,8 @@ use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{InsertQueue, Submission, awaited};
-use crate::python::asyncio::call::{Call, Insert, Running, Startable, raised};
+use crate::python::asyncio::call::{Call, Insert, Running, Startable};
+use crate::python::asyncio::mode::Mode;
 use crate::python::calls::{
     CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, backpressure,
 };
@@ -24,7 +25,6 @@ use crate::python::convert::scope::{CodecRef, Overrides, Scope};
 use crate::python::event_store::{StoreSettings, pairs, saved};
 use crate::python::lifecycle::pooled::{Pooled, PooledClient};
 use crate::python::monitoring::event_context;
-use crate::runtime::process;
 
 /// The target of a call, before the call is made. Making the first call of a
 /// process makes the client.
@@ -92,6 +92,8 @@ impl<C: PooledClient> Target<C> {
 pub(crate) trait Located: Send + Sync {
     /// The host and the port of the server that answers its reads, if there is only one.
     fn server(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>>;
+    /// How its calls return their results.
+    fn mode(&self) -> Mode;
 }
 
 impl Located for Target<DriverClient> {
@@ -101,6 +103,10 @@ impl Located for Target<DriverClient> {
         // A closed client has no servers.
         Ok(client.ok().and_then(|client| client.reading_server(preference)))
     }
+
+    fn mode(&self) -> Mode {
+        self.pooled.mode
+    }
 }
 
 impl Located for AnyTarget {
@@ -108,6 +114,13 @@ impl Located for AnyTarget {
         match self {
             Self::Driver(target) => target.server(py),
             Self::DataApi(_) => Ok(None),
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        match self {
+            Self::Driver(target) => target.mode(),
+            Self::DataApi(target) => target.pooled.mode,
         }
     }
 }
@@ -191,10 +204,10 @@ impl<C: CollectionCalls> Calls for Target<C> {
     fn save_event(&self, py: Python<'_>, settings: &StoreSettings, event: &Event<'_, '_>) -> PyResult<Insert> {
         self.make(py, |py, context| {
             let record = settings.record(event.event_type, event.obj, event.task_id, event.installation_id)?;
-            let id = record.id.clone();
+            let id = record.seal.id();
             Ok(Insert::Merged {
                 enqueue: C::save(py, context, record)?,
-                finish: Box::new(move |py, result| saved(py, result, id)),
+                finish: Box::new(move |py, result| saved(py, result, &id)),
             })
         })
     }
@@ -206,13 +219,13 @@ impl<C: CollectionCalls> Calls for Target<C> {
         events: &Bound<'_, PyAny>,
     ) -> PyResult<Call<Vec<Result<()>>>> {
         self.make(py, |py, context| {
-            let runtime = raised(py, process().runtime())?;
+            let runtime = self.pooled.mode.runtime(py)?;
             // For each event the id of its record, if its insert was enqueued, or why it was not.
             let mut outcomes = Vec::new();
             let mut calls = Vec::new();
             for (event_type, obj) in pairs(events)? {
                 let insert = settings.record(&event_type, &obj, None, None).and_then(|record| {
-                    let id = record.id.clone();
+                    let id = record.seal.id();
                     Ok((C::save(py, context.clone(), record)?, id))
                 });
                 match insert {
@@ -231,7 +244,7 @@ impl<C: CollectionCalls> Calls for Target<C> {
                 let list = PyList::empty(py);
                 for outcome in outcomes {
                     let lost = || Err(Error::new(ErrorKind::InvalidOperation, "the outcome was lost"));
-                    let saved = outcome.and_then(|id| saved(py, results.next().unwrap_or_else(lost), id));
+                    let saved = outcome.and_then(|id| saved(py, results.next().unwrap_or_else(lost), &id));
                     list.append(saved.unwrap_or_else(|error| error.into_value(py).into_any()))?;
                 }
                 Ok(list.into_any().unbind())
@@ -305,6 +318,14 @@ impl PartialEq for Path {
 }
 
 impl Path {
+    /// How the client's calls return their results.
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Self::Driver(pooled) => pooled.mode,
+            Self::DataApi(pooled) => pooled.mode,
+        }
+    }
+
     /// The address of the pool, which identifies it.
     pub(crate) fn address(&self) -> usize {
         match self {

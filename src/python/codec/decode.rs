@@ -12,10 +12,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 
 use super::options::{self, Codec, decode_by_bson};
-use super::types::BsonTypes;
+use super::types::{BsonTypes, Moment};
 use crate::codec::MAX_DEPTH;
 use crate::events::format;
-use crate::events::view::BIG_INTEGER;
+use crate::events::view::{BIG_INTEGER, name_at, prefix};
 
 /// Decodes a document as `bson.decode` does by default.
 pub(crate) fn decode_document(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
@@ -43,6 +43,9 @@ pub(crate) fn decode_json(py: Python<'_>, element_type: u8, bytes: &[u8]) -> PyR
     decoded.map(Bound::unbind).map_err(|_| PyValueError::new_err("the object cannot be decoded"))
 }
 
+/// The name of a DBRef's first field.
+const REF: u64 = prefix(b"$ref");
+
 /// A value that `bson` must decode.
 struct Leave;
 
@@ -66,26 +69,32 @@ struct Walk<'b, 'py> {
 }
 
 /// The names that were decoded last: documents of a kind have the same, and a
-/// cached name need not be created, nor hashed by the dict. Short
-/// texts repeat too, such as types and statuses.
+/// cached name need not be created, nor hashed by the dict. Texts repeat too: types
+/// and statuses, labels and paths, and the same moment in two fields.
 struct Names {
-    names: Vec<Option<Name>>,
+    names: Vec<Name>,
     texts: Vec<Text>,
 }
 
-/// A recent short text, and its `str` if it occurred more than once.
+/// A recent name.
+#[derive(Default)]
+struct Name {
+    /// Its beginning, as [`prefix`] has it, and its last eight bytes.
+    ends: (u64, u64),
+    bytes: Box<[u8]>,
+    made: Option<Py<PyString>>,
+}
+
+/// A recent text, and its `str` if it occurred more than once.
 #[derive(Default)]
 struct Text {
     hash: u32,
-    made: Option<Name>,
+    made: Option<(Box<[u8]>, Py<PyString>)>,
 }
-
-/// A name as bytes and as a `str`.
-type Name = (Box<[u8]>, Py<PyString>);
 
 const NAMES: usize = 1024;
 const LONGEST_NAME: usize = 40;
-const LONGEST_TEXT: usize = 24;
+const LONGEST_TEXT: usize = 80;
 
 // Taken out while it is used: decoding may run Python code, which may decode.
 static NAMES_KEPT: Mutex<Option<Names>> = Mutex::new(None);
@@ -94,7 +103,7 @@ impl Names {
     fn take() -> Self {
         let kept = NAMES_KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
         kept.unwrap_or_else(|| Self {
-            names: (0..NAMES).map(|_| None).collect(),
+            names: (0..NAMES).map(|_| Name::default()).collect(),
             texts: (0..NAMES).map(|_| Text::default()).collect(),
         })
     }
@@ -105,24 +114,30 @@ impl Names {
         drop(replaced);
     }
 
-    fn get<'py>(&mut self, py: Python<'py>, name: &[u8]) -> Walked<Bound<'py, PyString>> {
-        if name.len() > LONGEST_NAME {
-            return text(py, name);
-        }
-        let hash = hash(name);
+    /// A name that begins so.
+    #[inline]
+    fn get<'py>(&mut self, py: Python<'py>, beginning: u64, name: &[u8]) -> Walked<Bound<'py, PyString>> {
+        let ends = (beginning, name.last_chunk().copied().map_or(0, u64::from_le_bytes));
+        let hash = mix(mix(name.len() as u64, ends.0), ends.1);
         let Some(slot) = self.names.get_mut(place(hash)) else { return text(py, name) };
-        match slot {
-            Some((known, made)) if **known == *name => Ok(made.bind(py).clone()),
-            _ => {
-                let made = text(py, name)?;
-                *slot = Some((name.into(), made.clone().unbind()));
-                Ok(made)
-            }
+        if let Some(made) = &slot.made
+            && slot.ends == ends
+            && slot.bytes.len() == name.len()
+            // Up to 16 bytes, the ends are the whole.
+            && (name.len() <= 16 || *slot.bytes == *name)
+        {
+            return Ok(made.bind(py).clone());
         }
+        let made = text(py, name)?;
+        if name.len() <= LONGEST_NAME {
+            *slot = Name { ends, bytes: name.into(), made: Some(made.clone().unbind()) };
+        }
+        Ok(made)
     }
 
     /// A text that is a value. It is not cached at its first occurrence:
     /// most texts do not repeat.
+    #[inline]
     fn text<'py>(&mut self, py: Python<'py>, value: &[u8]) -> Walked<Bound<'py, PyString>> {
         // Python itself caches shorter texts.
         if value.len() < 2 || value.len() > LONGEST_TEXT {
@@ -130,6 +145,7 @@ impl Names {
         }
         let hash = hash(value);
         let Some(slot) = self.texts.get_mut(place(hash)) else { return text(py, value) };
+        let hash = (hash >> 32) as u32;
         if slot.hash != hash {
             *slot = Text { hash, made: None };
             return text(py, value);
@@ -146,17 +162,24 @@ impl Names {
 }
 
 /// A hash for a small cache: eight bytes at a time, as in FxHash.
-fn hash(bytes: &[u8]) -> u32 {
-    const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
-    let add = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
-    let (words, rest) = bytes.as_chunks::<8>();
-    let hash = words.iter().fold(bytes.len() as u64, |hash, word| add(hash, u64::from_le_bytes(*word)));
-    let hash = add(hash, rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
-    (hash ^ (hash >> 32)) as u32
+fn hash(bytes: &[u8]) -> u64 {
+    let length = bytes.len() as u64;
+    let Some(last) = bytes.last_chunk().copied().map(u64::from_le_bytes) else {
+        return mix(length, bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(length, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    mix(hash, last)
 }
 
-fn place(hash: u32) -> usize {
-    (hash ^ (hash >> 16)) as usize % NAMES
+fn mix(hash: u64, word: u64) -> u64 {
+    const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
+    (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR)
+}
+
+/// The slot of a hash. The upper bits of a product depend on all bits of its factors.
+fn place(hash: u64) -> usize {
+    (hash >> 54) as usize % NAMES
 }
 
 /// A `str` of UTF-8; Python itself checks that it is.
@@ -190,6 +213,15 @@ impl<'b, 'py> Walk<'b, 'py> {
 
     fn length(&mut self) -> Walked<usize> {
         usize::try_from(i32::from_le_bytes(self.fixed()?)).map_err(|_| Leave)
+    }
+
+    /// A name, after its beginning.
+    #[inline]
+    fn name(&mut self) -> Walked<(u64, &'b [u8])> {
+        let start = self.position;
+        let (beginning, length) = name_at(self.bytes, start).ok_or(Leave)?;
+        self.position = start + length + 1;
+        Ok((beginning, self.bytes.get(start..start + length).ok_or(Leave)?))
     }
 
     fn cstring(&mut self) -> Walked<&'b [u8]> {
@@ -229,9 +261,9 @@ impl<'b, 'py> Walk<'b, 'py> {
         let mut has_ref = false;
         while self.position < end - 1 {
             let [element_type] = self.fixed()?;
-            let name = self.cstring()?;
-            has_ref |= name == b"$ref";
-            let name = match self.names.get(self.py, name) {
+            let (beginning, name) = self.name()?;
+            has_ref |= beginning == REF;
+            let name = match self.names.get(self.py, beginning, name) {
                 Ok(name) => name,
                 Err(leave) => self.extended_name(name, leave)?,
             };
@@ -248,7 +280,7 @@ impl<'b, 'py> Walk<'b, 'py> {
         let list = PyList::empty(self.py);
         while self.position < end - 1 {
             let [element_type] = self.fixed()?;
-            self.cstring()?;
+            self.name()?;
             list.append(self.value(element_type, depth)?)?;
         }
         self.close(end)?;
@@ -362,13 +394,16 @@ impl<'b, 'py> Walk<'b, 'py> {
         let (days, millis) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
         let (year, month, day) = civil(days).ok_or(Leave)?;
         let (seconds, micros) = (millis / 1_000, millis % 1_000 * 1_000);
-        let time = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        let datetime = self.types.datetime.bind(self.py);
-        if self.codec.tz_aware() {
-            let utc = &self.types.utc;
-            return Ok(datetime.call1((year, month, day, time.0, time.1, time.2, micros, utc))?);
-        }
-        Ok(datetime.call1((year, month, day, time.0, time.1, time.2, micros))?)
+        let moment = Moment {
+            year: year as u16,
+            month: month as u8,
+            day: day as u8,
+            hour: (seconds / 3_600) as u8,
+            minute: (seconds / 60 % 60) as u8,
+            second: (seconds % 60) as u8,
+            micros: micros as u32,
+        };
+        Ok(self.types.datetime(self.py, moment, self.codec.tz_aware())?)
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::prelude::*;
 use pyo3::types::PyCFunction;
+use tokio::runtime::Handle;
 
 use crate::python::lifecycle::pooled::PooledClient;
-use crate::runtime::process;
 
 /// A client that may have to give up.
 trait Leaving: Send + Sync {
@@ -22,20 +22,20 @@ impl<C: PooledClient> Leaving for C {
     }
 }
 
-/// The clients of this process.
+/// The clients of this process, with their runtimes.
 // Locked for a few instructions while the GIL is held, so that a forked child never inherits a locked mutex.
-static CLIENTS: Mutex<Vec<Weak<dyn Leaving>>> = Mutex::new(Vec::new());
+static CLIENTS: Mutex<Vec<(Weak<dyn Leaving>, &'static Handle)>> = Mutex::new(Vec::new());
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-/// Registers a client.
-pub(crate) fn made<C: PooledClient>(client: &Arc<C>) {
+/// Registers a client, whose tasks run on `runtime`.
+pub(crate) fn made<C: PooledClient>(client: &Arc<C>, runtime: &'static Handle) {
     let weak: Weak<C> = Arc::downgrade(client);
     let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    clients.retain(|client| client.strong_count() > 0);
-    clients.push(weak.clone());
+    clients.retain(|(client, _)| client.strong_count() > 0);
+    clients.push((weak.clone(), runtime));
     drop(clients);
     if EXITING.load(Ordering::Acquire) {
-        watch(weak);
+        watch(weak, runtime);
     }
 }
 
@@ -66,12 +66,11 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
 fn exiting() {
     EXITING.store(true, Ordering::Release);
     let clients = std::mem::take(&mut *CLIENTS.lock().unwrap_or_else(PoisonError::into_inner));
-    clients.into_iter().for_each(watch);
+    clients.into_iter().for_each(|(client, runtime)| watch(client, runtime));
 }
 
 /// Watches a client while it has calls or references.
-fn watch(client: Weak<dyn Leaving>) {
-    let Ok(runtime) = process().runtime() else { return };
+fn watch(client: Weak<dyn Leaving>, runtime: &Handle) {
     runtime.spawn(async move {
         if let Some(client) = client.upgrade() {
             client.leave().await;

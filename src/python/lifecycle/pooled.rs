@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 
 use crate::driver::events::Listener;
 use crate::driver::time_limit::Deadline;
-use crate::python::asyncio::call::{Running, raised};
+use crate::python::asyncio::call::Running;
+use crate::python::asyncio::mode::Mode;
 use crate::python::convert::errors::invalid_operation;
 use crate::python::lifecycle::exit;
 use crate::python::monitoring::Dispatcher;
@@ -60,6 +61,8 @@ pub(crate) struct ClientExtras {
 pub(crate) struct Pooled<C: PooledClient> {
     /// What the client is made from.
     pub(crate) settings: C::Settings,
+    /// How its calls return their results.
+    pub(crate) mode: Mode,
     /// Whether it is shared by `from_config`.
     pub(crate) shared: bool,
     extras: ClientExtras,
@@ -74,20 +77,20 @@ enum Slot<C> {
 
 impl<C: PooledClient> Pooled<C> {
     /// The settings, without a client.
-    pub(crate) fn new(settings: C::Settings, shared: bool) -> Self {
-        Self::with_extras(settings, shared, ClientExtras::default())
+    pub(crate) fn new(settings: C::Settings, mode: Mode, shared: bool) -> Self {
+        Self::with_extras(settings, mode, shared, ClientExtras::default())
     }
 
     /// The settings and other arguments, without a client.
-    pub(crate) fn with_extras(settings: C::Settings, shared: bool, extras: ClientExtras) -> Self {
-        Self { settings, shared, extras, slot: Mutex::new(Slot::Unmade) }
+    pub(crate) fn with_extras(settings: C::Settings, mode: Mode, shared: bool, extras: ClientExtras) -> Self {
+        Self { settings, mode, shared, extras, slot: Mutex::new(Slot::Unmade) }
     }
 
     /// The client. The first call in each process creates it.
     pub(crate) fn client(&self, py: Python<'_>, class: &str) -> PyResult<Arc<C>> {
         let process = process();
         // Creating an exception runs Python code and may release the GIL, so the slot is not locked.
-        let runtime = raised(py, process.runtime())?;
+        let runtime = self.mode.runtime(py)?;
         {
             let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
             match &*slot {
@@ -111,7 +114,7 @@ impl<C: PooledClient> Pooled<C> {
             }
             Slot::Unmade | Slot::Made { .. } => {
                 let client = Arc::new(C::make(self.settings.clone(), runtime.clone(), listener, &self.extras));
-                exit::made(&client);
+                exit::made(&client, runtime);
                 let made = Slot::Made { pid: process.pid, client: Arc::clone(&client) };
                 leave_to_parent(std::mem::replace(&mut *slot, made));
                 Ok(client)

@@ -7,14 +7,14 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use bson::{RawDocument, RawDocumentBuf, doc, rawdoc};
+use bson::{Bson, RawDocument, RawDocumentBuf, doc, rawdoc};
 use memchr::memmem;
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
 const OP_MSG: i32 = 2013;
 
-/// The replies to `find`: one document if it has a limit, otherwise a thousand.
+/// The replies to `find`: one document if it has a limit, otherwise a thousand different ones.
 struct Found {
     one: RawDocumentBuf,
     thousand: RawDocumentBuf,
@@ -46,9 +46,31 @@ fn serve(listener: TcpListener, handle: impl Fn(TcpStream) + Send + Sync + 'stat
 
 fn cursor(document: &[u8], count: usize) -> RawDocumentBuf {
     let document = RawDocument::from_bytes(document).ok().and_then(|raw| bson::Document::try_from(raw).ok());
-    let batch = vec![document.unwrap_or_default(); count];
+    let document = Bson::Document(document.unwrap_or_default());
+    let batch: Vec<Bson> = (0..count).map(|number| varied(&document, number)).collect();
     let reply = doc! { "cursor": { "firstBatch": batch, "id": 0_i64, "ns": "db.coll" }, "ok": 1.0 };
     RawDocumentBuf::try_from(&reply).unwrap_or_default()
+}
+
+/// The value with other digits in its texts: ids, dates, quantities and telephone numbers differ from document to
+/// document, and names of things do not.
+fn varied(value: &Bson, number: usize) -> Bson {
+    match value {
+        Bson::Document(document) => {
+            Bson::Document(document.iter().map(|(name, value)| (name.clone(), varied(value, number))).collect())
+        }
+        Bson::Array(values) => Bson::Array(values.iter().map(|value| varied(value, number)).collect()),
+        Bson::String(text) => {
+            let mut rest = number;
+            let mut digit = |digit: u32| {
+                let sum = digit + (rest % 10) as u32;
+                rest = if rest < 10 { number } else { rest / 10 };
+                char::from_digit(sum % 10, 10).unwrap_or('0')
+            };
+            Bson::String(text.chars().map(|c| c.to_digit(10).map_or(c, &mut digit)).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn hello(port: u16) -> RawDocumentBuf {

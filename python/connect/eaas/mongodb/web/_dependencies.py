@@ -1,13 +1,14 @@
 """What the dependencies for awaited and for blocking endpoints have in common."""
 
 # FastAPI reads the annotations of `__call__`, which therefore must not be strings.
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
+from connect.client import ClientError
 from connect.eaas.core.inject.common import get_config
 from connect.eaas.mongodb._common.store import Path, path_of, text_of
 from connect.eaas.mongodb.web.errors import client_errors
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 from pymongo.errors import ConfigurationError
 
 
@@ -38,6 +39,18 @@ class Clients:
         return self._by_path[path].from_config({**config, **placeholders})
 
 
+def _check_headers(request: Request) -> None:
+    """Refuse a request whose caller has set a header of the runner, which carry the variables and the caller's ids.
+
+    Raises:
+        ClientError: a header `X-Connect-…` has several values.
+    """
+    for name in {name for name in request.headers if name.startswith("x-connect-")}:
+        if len(set(request.headers.getlist(name))) > 1:
+            message = f"The request has several headers {name}, which only Connect may set."
+            raise ClientError(message=message, status_code=403, error_code="AUTH_003", errors=[message])
+
+
 class Dependency:
     """A dependency of FastAPI that gives an object of the process's client.
 
@@ -59,13 +72,23 @@ class Dependency:
         """Return the object, for the extension's variables; does no I/O."""
         raise NotImplementedError
 
+    def from_config(self, config: Mapping[str, Any]) -> Any:
+        """Return the object outside of a request, for the extension's variables, as in `on_startup`.
+
+        Raises:
+            pymongo.errors.ConfigurationError: variables are missing or invalid; the message names each.
+        """
+        return self._open(dict(config), {})
+
     async def __call__(
         self,
+        request: Request,
         config: dict[str, Any] = Depends(get_config),  # noqa: B008
         x_connect_extension_id: str | None = Header(None),
         x_connect_environment_id: str | None = Header(None),
     ) -> AsyncIterator[Any]:
         """Give the object to the endpoint, and raise its errors of MongoDB as `ClientError`."""
+        _check_headers(request)
         ids = {"extension_id": x_connect_extension_id, "environment_id": x_connect_environment_id}
         with client_errors():
             yield self._open(config, {name: value for name, value in ids.items() if value})
