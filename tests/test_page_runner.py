@@ -83,7 +83,7 @@ def responses(
         async with local_connect(variables, folder) as connect:
             connect.objects[MINE] = {"id": MINE, "owner": {"id": "VA-000-000"}}
             connect.objects[OTHERS] = {"id": OTHERS, "owner": {"id": "VA-999-999"}}
-            with cextrun(connect, folder, environment={"PYTHONPATH": extension_path(folder)}) as runner:
+            async with cextrun(connect, folder, environment={"PYTHONPATH": extension_path(folder)}) as runner:
 
                 def until(awaitable: Awaitable[Any]) -> Any:
                     return alive(awaitable, runner)
