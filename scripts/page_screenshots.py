@@ -92,7 +92,7 @@ def shoot(browser: Browser, url: str, views: dict[str, str]) -> None:
 def shrink(path: Path) -> None:
     """Reduce the colours of an image, if Pillow is installed."""
     try:
-        from PIL import Image  # type: ignore[import-not-found]
+        from PIL import Image
     except ImportError:
         return
     with Image.open(path) as image:

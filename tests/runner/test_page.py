@@ -46,6 +46,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, body = 404, {"error_code": "NFND_000", "errors": ["Object not found."]}
         if self.server.status is not None:
             status = self.server.status
+        elif installation == "EIN-9":
+            status, body = 200, {"id": "EIN-1", "owner": {"id": "VA-1"}}
         elif installation in OWNERS and key in (f"ApiKey {installation}", "ApiKey of all"):
             status, body = 200, {"id": installation, "owner": {"id": OWNERS[installation]}}
         content = json.dumps(body).encode()
@@ -226,6 +228,10 @@ NOT_OWN: dict[str, dict[str, str]] = {
     "unknown installation": {
         "X-Connect-Installation-Id": "EIN-3",
         "X-Connect-Installation-Api-Key": "ApiKey EIN-3",
+    },
+    "another id in the response": {
+        "X-Connect-Installation-Id": "EIN-9",
+        "X-Connect-Installation-Api-Key": "ApiKey EIN-9",
     },
     "another path": {
         "X-Connect-Installation-Id": "EIN-2/../EIN-1",
