@@ -52,14 +52,15 @@ impl Signal {
 
     fn raise(&self) {
         // It fails only if the counter is full, and then the descriptor is readable anyway.
-        drop((&self.0).write(&1_u64.to_ne_bytes()));
+        drop((&self.0).write_all(&1_u64.to_ne_bytes()));
     }
 
     /// Returns how often it was raised.
     fn clear(&self) -> u64 {
         let mut count = [0; 8];
-        match (&self.0).read(&mut count) {
-            Ok(_) => u64::from_ne_bytes(count),
+        // An eventfd is read as a whole or not at all.
+        match (&self.0).read_exact(&mut count) {
+            Ok(()) => u64::from_ne_bytes(count),
             Err(_) => 0,
         }
     }

@@ -190,7 +190,7 @@ pub async fn insert_merged(
 ) -> Result<()> {
     let (caller, finished) = awaited();
     client.insert_queue.room().await;
-    let insert = BsonInsert { document, content_id: None, caller: None };
+    let insert = BsonInsert { document, seal: None, caller: None };
     InsertQueue::insert(client, &client.runtime, namespace, insert, caller, Submission::Blocking);
     finished.await
 }

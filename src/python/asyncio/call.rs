@@ -292,7 +292,7 @@ impl Startable for Immediate {
         Box::new(Some(self))
     }
 
-    fn wait(self, _py: Python<'_>, _runtime: &Handle) -> PyResult<Py<PyAny>> {
+    fn wait(self, _py: Python<'_>, _runtime: BlockingRuntime) -> PyResult<Py<PyAny>> {
         Ok(self.0)
     }
 
