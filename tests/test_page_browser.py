@@ -387,7 +387,7 @@ def test_the_page_works_with_the_keyboard(opened: Opened, store: EventStore) -> 
     page = opened.page
 
     def tab_to(name: str) -> None:
-        for _ in range(40):
+        for _ in range(80):
             page.keyboard.press("Tab")
             focused = page.evaluate(
                 "document.activeElement.innerText || document.activeElement.labels?.[0].innerText || ''"
@@ -410,6 +410,22 @@ def test_the_page_works_with_the_keyboard(opened: Opened, store: EventStore) -> 
     page.locator(".timeline").wait_for()
     # The view has the focus, so that a screen reader reads it.
     assert page.evaluate("document.activeElement.id") == "content"
+    # Within a view, what was used keeps the focus.
+    for number in range(3, 25):
+        saved(store, number)
+    opened.open("#/events")
+    tab_to("›")
+    page.keyboard.press("Enter")
+    page.get_by_text("11–20 of 24").wait_for()
+    page.keyboard.press("Enter")
+    page.get_by_text("21–24 of 24").wait_for()
+    opened.open("#/numbers")
+    page.get_by_label("Last day").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**period=week")
+    page.locator("main[aria-busy=false]").wait_for()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**period=month")
     page.evaluate("document.getElementById('skip').focus()")
     tab_to("Dead letters")
     page.keyboard.press("Enter")

@@ -3,7 +3,10 @@
 /** The address after `#`: the parts of the path, and the parameters. */
 export function address() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  return { path: path.split("/").filter(Boolean).map(decodeURIComponent), parameters: new URLSearchParams(query || "") };
+  return {
+    path: path.split("/").filter(Boolean).map(decodeURIComponent),
+    parameters: new URLSearchParams(query || ""),
+  };
 }
 
 /** Changes parameters of the address, which shows the view again. Empty ones are removed. */

@@ -33,7 +33,8 @@ export const parse = (text) => JSON.parse(text, exact);
  */
 export async function get(path, parameters = [], signal = undefined) {
   const url = new URL(path.map(encodeURIComponent).join("/"), BASE);
-  for (const [name, value] of parameters) if (value !== "" && value !== null && value !== undefined) url.searchParams.append(name, value);
+  for (const [name, value] of parameters)
+    if (value !== "" && value !== null && value !== undefined) url.searchParams.append(name, value);
   let response;
   let text;
   try {
@@ -48,7 +49,11 @@ export async function get(path, parameters = [], signal = undefined) {
   try {
     return { body: parse(text), text, first: Number(range?.[1]), last: Number(range?.[2]), total: Number(range?.[3]) };
   } catch {
-    throw new ApiError("The response is not JSON.", ["The extension's web application does not have the routes of EventsPageMixin."], response.status);
+    throw new ApiError(
+      "The response is not JSON.",
+      ["The extension's web application does not have the routes of EventsPageMixin."],
+      response.status,
+    );
   }
 }
 

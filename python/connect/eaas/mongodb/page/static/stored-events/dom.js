@@ -4,7 +4,9 @@
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   set(element, attributes);
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -44,13 +46,25 @@ export function failure(error, again) {
     "div",
     { class: "state failed", role: "alert" },
     h("p", {}, h("strong", {}, error.title || "The request failed.")),
-    lines.length === 1 ? h("p", {}, lines[0]) : h("ul", {}, lines.map((line) => h("li", {}, line))),
+    lines.length === 1
+      ? h("p", {}, lines[0])
+      : h(
+          "ul",
+          {},
+          lines.map((line) => h("li", {}, line)),
+        ),
     again && h("button", { type: "button", class: "button outlined", onclick: again }, "Try again"),
   );
 }
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const HOUR = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const HOUR = new Intl.DateTimeFormat(undefined, {
+  weekday: "short",
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 export const NUMBER = new Intl.NumberFormat();
 
 export const hourText = (time) => HOUR.format(time);
@@ -61,7 +75,17 @@ export function time(text) {
   return h("time", { datetime: text, title: `${text} (UTC)` }, TIME.format(new Date(text)));
 }
 
-const GOOD = ["approved", "active", "accepted", "completed", "installed", "executed", "published", "processed", "listed"];
+const GOOD = [
+  "approved",
+  "active",
+  "accepted",
+  "completed",
+  "installed",
+  "executed",
+  "published",
+  "processed",
+  "listed",
+];
 const BAD = ["failed", "rejected", "invalid", "revoked", "terminated"];
 
 export function status(text) {

@@ -49,7 +49,12 @@ export function filterForm({ filters, eventTypes, values, change }) {
       "div",
       { class: "field" },
       h("label", { for: `filter-${name}` }, label),
-      h("input", { id: `filter-${name}`, name, type: "datetime-local", value: values.has(name) ? local(values.get(name)) : "" }),
+      h("input", {
+        id: `filter-${name}`,
+        name,
+        type: "datetime-local",
+        value: values.has(name) ? local(values.get(name)) : "",
+      }),
     ),
   );
   const form = h(
@@ -75,12 +80,21 @@ export function filterForm({ filters, eventTypes, values, change }) {
         h("button", { class: "button solid" }, "Apply"),
         h(
           "button",
-          { type: "button", class: "button flat", onclick: () => change(Object.fromEntries([...filters, ...TIMES].map(([name]) => [name, ""]))) },
+          {
+            type: "button",
+            class: "button flat",
+            onclick: () => change(Object.fromEntries([...filters, ...TIMES].map(([name]) => [name, ""]))),
+          },
           "Clear",
         ),
       ),
     ),
-    eventTypes && h("datalist", { id: "event-types" }, eventTypes.map((type) => h("option", { value: type }))),
+    eventTypes &&
+      h(
+        "datalist",
+        { id: "event-types" },
+        eventTypes.map((type) => h("option", { value: type })),
+      ),
   );
   return form;
 }
@@ -131,7 +145,18 @@ export function eventsView(parameters, context) {
       if (!list.body.length) {
         results.replaceChildren(
           isFiltered
-            ? empty("No event matches these filters.", h("button", { type: "button", class: "button outlined", onclick: () => go({ ...Object.fromEntries(names.map((name) => [name, ""])), offset: "" }) }, "Clear filters"))
+            ? empty(
+                "No event matches these filters.",
+                h(
+                  "button",
+                  {
+                    type: "button",
+                    class: "button outlined",
+                    onclick: () => go({ ...Object.fromEntries(names.map((name) => [name, ""])), offset: "" }),
+                  },
+                  "Clear filters",
+                ),
+              )
             : empty("No event is stored yet. Events appear here as soon as a handler with @store_event gets one."),
         );
         return;
@@ -141,7 +166,10 @@ export function eventsView(parameters, context) {
         const table = h("table", { class: "events" }, heading(context), h("tbody"));
         results.replaceChildren(h("div", { class: "scroll" }, table), h("div"));
       }
-      arrange(results.querySelector("tbody"), list.body.map((event) => row(event, context, rows, isNew)));
+      arrange(
+        results.querySelector("tbody"),
+        list.body.map((event) => row(event, context, rows, isNew)),
+      );
       results.lastElementChild.replaceWith(pager(list, limit, "events"));
       if (isNew && arrived) announce(plural(arrived, "new event"));
     },
@@ -163,13 +191,23 @@ function arrange(parent, wanted) {
 }
 
 function scope(context) {
-  return context.owner ? `All events in ${context.collection}` : `The events of your installation ${context.installation}`;
+  return context.owner
+    ? `All events in ${context.collection}`
+    : `The events of your installation ${context.installation}`;
 }
 
 function heading(context) {
   const columns = ["Received", "Event type", "Object", "Status", "Product", "Marketplace"];
   if (context.owner) columns.push("Installation");
-  return h("thead", {}, h("tr", {}, columns.map((text) => h("th", { scope: "col" }, text))));
+  return h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      columns.map((text) => h("th", { scope: "col" }, text)),
+    ),
+  );
 }
 
 function row(event, context, rows, isNew) {
@@ -184,7 +222,16 @@ function row(event, context, rows, isNew) {
     cell(
       "Event type",
       wrapped(event.event_type),
-      event.deviations ? [" ", h("span", { class: "badge", title: "The object differs from its model" }, plural(event.deviations, "deviation"))] : [],
+      event.deviations
+        ? [
+            " ",
+            h(
+              "span",
+              { class: "badge", title: "The object differs from its model" },
+              plural(event.deviations, "deviation"),
+            ),
+          ]
+        : [],
     ),
     cell("Object", h("a", { href: path }, event.object_id || event.object || "Event")),
     cell("Status", status(event.status)),

@@ -16,7 +16,10 @@ export function scalar(value) {
 }
 
 function node(name, value, depth) {
-  const label = name === null ? [] : [h("span", { class: "name" }, typeof name === "number" ? String(name) : JSON.stringify(name)), ": "];
+  const label =
+    name === null
+      ? []
+      : [h("span", { class: "name" }, typeof name === "number" ? String(name) : JSON.stringify(name)), ": "];
   if (!isObject(value)) return h("div", { class: "leaf" }, label, scalar(value));
   const entries = Array.isArray(value) ? value.map((item, index) => [index, item]) : Object.entries(value);
   const [opening, closing] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
@@ -28,7 +31,14 @@ function node(name, value, depth) {
   );
   // A large object is created as far as it is unfolded.
   const fill = () => {
-    if (details.childElementCount === 1) details.append(h("div", { class: "children" }, entries.map(([key, item]) => node(key, item, depth + 1))));
+    if (details.childElementCount === 1)
+      details.append(
+        h(
+          "div",
+          { class: "children" },
+          entries.map(([key, item]) => node(key, item, depth + 1)),
+        ),
+      );
   };
   details.addEventListener("toggle", () => details.open && fill());
   details.fill = fill;
@@ -87,8 +97,12 @@ export function copyButton(text) {
 
 /** The names of an array's items: their ids where all have different ones, so that an inserted item moves no other. */
 function keys(array) {
-  const ids = array.map((item) => (isObject(item) && (typeof item.id === "string" || typeof item.id === "number") ? String(item.id) : null));
-  return ids.every((id) => id !== null) && new Set(ids).size === ids.length ? ids : array.map((_item, index) => String(index));
+  const ids = array.map((item) =>
+    isObject(item) && (typeof item.id === "string" || typeof item.id === "number") ? String(item.id) : null,
+  );
+  return ids.every((id) => id !== null) && new Set(ids).size === ids.length
+    ? ids
+    : array.map((_item, index) => String(index));
 }
 
 function entriesOf(value) {
@@ -145,7 +159,15 @@ export function comparison(rows, names, isWhole) {
   return h(
     "table",
     { class: "comparison" },
-    h("thead", {}, h("tr", {}, ["Field", ...names].map((text) => h("th", { scope: "col" }, text)))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["Field", ...names].map((text) => h("th", { scope: "col" }, text)),
+      ),
+    ),
     h(
       "tbody",
       {},
@@ -153,7 +175,12 @@ export function comparison(rows, names, isWhole) {
         h(
           "tr",
           { class: row.kind },
-          h("th", { scope: "row" }, h("code", {}, row.path || "(the object)"), row.kind !== "same" && h("span", { class: "mark" }, MARKS[row.kind])),
+          h(
+            "th",
+            { scope: "row" },
+            h("code", {}, row.path || "(the object)"),
+            row.kind !== "same" && h("span", { class: "mark" }, MARKS[row.kind]),
+          ),
           h("td", { "data-label": names[0], class: "before" }, side(row.before)),
           h("td", { "data-label": names[1], class: "after" }, side(row.after)),
         ),

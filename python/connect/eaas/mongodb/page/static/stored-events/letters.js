@@ -27,14 +27,27 @@ export function lettersView(parameters, context) {
     async load(content, signal, first) {
       const list = await get(["dead-letters"], asked, signal);
       if (first) {
-        const form = foldedFilters({ filters, eventTypes: context.event_types, values: parameters, change: (given) => go({ ...given, offset: "" }) });
-        content.replaceChildren(card("Dead letters", "Objects that could not be stored as events", form, h("div", { class: "results" })));
+        const form = foldedFilters({
+          filters,
+          eventTypes: context.event_types,
+          values: parameters,
+          change: (given) => go({ ...given, offset: "" }),
+        });
+        content.replaceChildren(
+          card("Dead letters", "Objects that could not be stored as events", form, h("div", { class: "results" })),
+        );
       }
       if (list.text === shown) return;
       shown = list.text;
       const results = content.querySelector(".results");
       if (!list.body.length) {
-        results.replaceChildren(empty(names.some((name) => parameters.get(name)) ? "No dead letter matches these filters." : "There are no dead letters: every object could be stored."));
+        results.replaceChildren(
+          empty(
+            names.some((name) => parameters.get(name))
+              ? "No dead letter matches these filters."
+              : "There are no dead letters: every object could be stored.",
+          ),
+        );
         return;
       }
       const focused = document.activeElement?.getAttribute("href");
@@ -49,7 +62,15 @@ function table(letters) {
   return h(
     "table",
     { class: "events" },
-    h("thead", {}, h("tr", {}, ["Received", "Event type", "Object", "Problem"].map((text) => h("th", { scope: "col" }, text)))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["Received", "Event type", "Object", "Problem"].map((text) => h("th", { scope: "col" }, text)),
+      ),
+    ),
     h(
       "tbody",
       {},
@@ -74,7 +95,13 @@ export function letterView(id) {
     async load(content, signal) {
       const letter = (await get(["dead-letters", id], [], signal)).body;
       content.replaceChildren(
-        h("p", { class: "path" }, h("a", { href: "#/dead-letters" }, "Dead letters"), " / ", letter.object_id || letter.id),
+        h(
+          "p",
+          { class: "path" },
+          h("a", { href: "#/dead-letters" }, "Dead letters"),
+          " / ",
+          letter.object_id || letter.id,
+        ),
         card(
           letter.object_id || "Dead letter",
           "This object could not be stored as an event",
@@ -93,7 +120,13 @@ export function letterView(id) {
             "table",
             {},
             h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Field"), h("th", { scope: "col" }, "Problem"))),
-            h("tbody", {}, letter.errors.map((one) => h("tr", {}, h("td", {}, h("code", {}, one.path || "(the object)")), h("td", {}, one.message)))),
+            h(
+              "tbody",
+              {},
+              letter.errors.map((one) =>
+                h("tr", {}, h("td", {}, h("code", {}, one.path || "(the object)")), h("td", {}, one.message)),
+              ),
+            ),
           ),
         ),
         card("Object", "As Connect sent it, with secrets redacted", text(letter)),
@@ -106,7 +139,11 @@ export function letterView(id) {
 function text(letter) {
   if (letter.parts > 1) {
     return [
-      h("p", { class: "quiet" }, `The first ${NUMBER.format(letter.part_characters)} characters; the letter has ${letter.parts} such parts.`),
+      h(
+        "p",
+        { class: "quiet" },
+        `The first ${NUMBER.format(letter.part_characters)} characters; the letter has ${letter.parts} such parts.`,
+      ),
       h("pre", { class: "raw", tabindex: "0" }, letter.data.slice(0, 100_000)),
     ];
   }
@@ -122,6 +159,8 @@ export function details(pairs) {
   return h(
     "dl",
     { class: "details" },
-    pairs.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== "–").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    pairs
+      .filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== "–")
+      .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
   );
 }

@@ -48,15 +48,30 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${next.title} – Stored events`;
-  // A view that only gets other parameters keeps its elements, and with them the focus.
-  if (content.dataset.key !== view.key || !next.reuse?.(content)) {
+  // A view that gets other parameters stays until the new data is there, and so does the focus.
+  const isSame = content.dataset.key === view.key;
+  const focused = isSame ? selectorOf(document.activeElement) : null;
+  if (!isSame) {
     content.replaceChildren(loading());
-    if (content.dataset.key !== undefined && content.dataset.key !== view.key) content.focus({ preventScroll: true });
+    if (content.dataset.key !== undefined) content.focus({ preventScroll: true });
     content.dataset.key = view.key;
   }
   content.setAttribute("aria-busy", "true");
   await refresh({ first: true });
-  if (view?.controller === controller) content.setAttribute("aria-busy", "false");
+  if (view?.controller !== controller) return;
+  content.setAttribute("aria-busy", "false");
+  if (focused && document.activeElement === document.body)
+    content.querySelector(focused)?.focus({ preventScroll: true });
+}
+
+/** A selector that finds an element of the view again after the view was made anew. */
+function selectorOf(element) {
+  if (!content.contains(element)) return null;
+  for (const name of ["id", "aria-label", "href", "value"]) {
+    const value = element.getAttribute(name);
+    if (value) return `${element.localName}[${name}="${CSS.escape(value)}"]`;
+  }
+  return null;
 }
 
 /** Loads the data of the view. A failure replaces the view when it is opened, and is noted while it is open. */
@@ -77,7 +92,7 @@ async function refresh({ first = false } = {}) {
       updated.textContent = error.title || "The refresh failed.";
       updated.classList.add("bad");
     }
-    if (!(error.errors)) console.error(error);
+    if (!error.errors) console.error(error);
   }
 }
 
@@ -96,10 +111,14 @@ function poll() {
 function notices() {
   const found = [];
   if (context.path === "data_api") {
-    found.push("Events are read through the Data API, which cannot tell whether the indexes exist. Create them once on the driver path, with ensure_indexes().");
+    found.push(
+      "Events are read through the Data API, which cannot tell whether the indexes exist. Create them once on the driver path, with ensure_indexes().",
+    );
   }
   if (context.missing_indexes?.length) {
-    found.push(`Indexes are missing, so lists of many events take long: ${context.missing_indexes.join(", ")}. Call ensure_indexes(), or open_store() in on_startup.`);
+    found.push(
+      `Indexes are missing, so lists of many events take long: ${context.missing_indexes.join(", ")}. Call ensure_indexes(), or open_store() in on_startup.`,
+    );
   }
   document.getElementById("notices").replaceChildren(...found.map((text) => h("p", { class: "notice" }, text)));
 }

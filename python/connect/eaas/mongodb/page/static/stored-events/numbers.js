@@ -33,7 +33,11 @@ export function numbersView(parameters) {
       const focused = content.querySelector(".plot svg") === document.activeElement;
       content.replaceChildren(
         card("Numbers", `From ${hourText(new Date(found.body.since))} until now`, periods(period), tiles(numbers)),
-        card("Events per hour and type", null, numbers.total ? [place, legend(numbers), asTable(numbers)] : empty("No event was received in this time.")),
+        card(
+          "Events per hour and type",
+          null,
+          numbers.total ? [place, legend(numbers), asTable(numbers)] : empty("No event was received in this time."),
+        ),
         card("What failed", null, failures(found.body)),
       );
       observer?.disconnect();
@@ -62,10 +66,20 @@ function summarize(body) {
   for (const one of body.events) totals.set(one.event_type, (totals.get(one.event_type) || 0) + one.events);
   const ordered = [...totals].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
   const named = ordered.length > COLORS.length ? ordered.slice(0, COLORS.length - 1) : ordered;
-  const series = named.map(([type, total], index) => ({ type, total, color: COLORS[index], hours: new Array(count).fill(0) }));
+  const series = named.map(([type, total], index) => ({
+    type,
+    total,
+    color: COLORS[index],
+    hours: new Array(count).fill(0),
+  }));
   if (named.length < ordered.length) {
     const rest = ordered.slice(named.length);
-    series.push({ type: `${rest.length} other types`, total: rest.reduce((sum, one) => sum + one[1], 0), color: COLORS.at(-1), hours: new Array(count).fill(0) });
+    series.push({
+      type: `${rest.length} other types`,
+      total: rest.reduce((sum, one) => sum + one[1], 0),
+      color: COLORS.at(-1),
+      hours: new Array(count).fill(0),
+    });
   }
   const places = new Map(ordered.map(([type], index) => [type, Math.min(index, series.length - 1)]));
   const failed = new Array(count).fill(0);
@@ -97,13 +111,25 @@ function periods(current) {
     { class: "segments" },
     h("legend", { class: "hidden" }, "Period"),
     PERIODS.map(([name, text]) =>
-      h("label", {}, h("input", { type: "radio", name: "period", value: name, checked: name === current, onchange: () => go({ period: name }) }), h("span", {}, text)),
+      h(
+        "label",
+        {},
+        h("input", {
+          type: "radio",
+          name: "period",
+          value: name,
+          checked: name === current,
+          onchange: () => go({ period: name }),
+        }),
+        h("span", {}, text),
+      ),
     ),
   );
 }
 
 function tiles(numbers) {
-  const tile = (text, value, isBad) => h("div", { class: isBad ? "tile bad" : "tile" }, h("dt", {}, text), h("dd", {}, NUMBER.format(value)));
+  const tile = (text, value, isBad) =>
+    h("div", { class: isBad ? "tile bad" : "tile" }, h("dt", {}, text), h("dd", {}, NUMBER.format(value)));
   return h(
     "dl",
     { class: "tiles" },
@@ -115,7 +141,14 @@ function tiles(numbers) {
 }
 
 function legend(numbers) {
-  const item = (color, text, total) => h("li", {}, h("span", { class: "swatch", style: `background:${color}` }), text, h("span", { class: "quiet" }, ` ${NUMBER.format(total)}`));
+  const item = (color, text, total) =>
+    h(
+      "li",
+      {},
+      h("span", { class: "swatch", style: `background:${color}` }),
+      text,
+      h("span", { class: "quiet" }, ` ${NUMBER.format(total)}`),
+    );
   return h(
     "ul",
     { class: "legend", "aria-label": "Event types" },
@@ -136,7 +169,8 @@ function plot(numbers, width) {
   const inner = width - MARGIN.left - MARGIN.right;
   const step = STEPS.find((hours) => inner / (numbers.count / hours) >= LEAST_BAR) || STEPS.at(-1);
   const bars = Math.ceil(numbers.count / step);
-  const merged = (hours) => Array.from({ length: bars }, (_, bar) => hours.slice(bar * step, (bar + 1) * step).reduce((a, b) => a + b, 0));
+  const merged = (hours) =>
+    Array.from({ length: bars }, (_, bar) => hours.slice(bar * step, (bar + 1) * step).reduce((a, b) => a + b, 0));
   const series = numbers.series.map((one) => ({ ...one, bars: merged(one.hours) }));
   const failed = merged(numbers.failed);
   const all = merged(numbers.all);
@@ -158,8 +192,18 @@ function plot(numbers, width) {
     "aria-label": `Events per ${unit}: ${plural(numbers.total, "event")}, at most ${NUMBER.format(Math.max(...all))} per ${unit}. The arrow keys tell each bar.`,
   });
   for (let value = 0; value <= top; value += line) {
-    root.append(svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value), class: value ? "grid" : "axis" }));
-    root.append(svg("text", { x: MARGIN.left - 6, y: y(value) + 4, class: "tick", "text-anchor": "end" }, NUMBER.format(value)));
+    root.append(
+      svg("line", {
+        x1: MARGIN.left,
+        x2: width - MARGIN.right,
+        y1: y(value),
+        y2: y(value),
+        class: value ? "grid" : "axis",
+      }),
+    );
+    root.append(
+      svg("text", { x: MARGIN.left - 6, y: y(value) + 4, class: "tick", "text-anchor": "end" }, NUMBER.format(value)),
+    );
   }
   // A path for each type, of all its bars, and one of the failed on top of the axis.
   const below = new Array(bars).fill(0);
@@ -169,25 +213,43 @@ function plot(numbers, width) {
       if (!value) return;
       const from = y(below[bar]);
       below[bar] += value;
-      parts.push(`M${(x(bar) + gap).toFixed(1)} ${from.toFixed(1)}V${y(below[bar]).toFixed(1)}h${(barWidth - 2 * gap).toFixed(1)}V${from.toFixed(1)}Z`);
+      parts.push(
+        `M${(x(bar) + gap).toFixed(1)} ${from.toFixed(1)}V${y(below[bar]).toFixed(1)}h${(barWidth - 2 * gap).toFixed(1)}V${from.toFixed(1)}Z`,
+      );
     });
     root.append(svg("path", { d: parts.join(""), fill: one.color, "data-type": one.type }));
   }
-  const marks = failed.map((value, bar) => (value ? `M${(x(bar) + gap).toFixed(1)} ${bottom + 2}h${Math.max(2, barWidth - 2 * gap).toFixed(1)}v4h-${Math.max(2, barWidth - 2 * gap).toFixed(1)}Z` : ""));
+  const marks = failed.map((value, bar) =>
+    value
+      ? `M${(x(bar) + gap).toFixed(1)} ${bottom + 2}h${Math.max(2, barWidth - 2 * gap).toFixed(1)}v4h-${Math.max(2, barWidth - 2 * gap).toFixed(1)}Z`
+      : "",
+  );
   root.append(svg("path", { d: marks.join(""), fill: "#b3261e", "data-type": "failed" }));
   for (const [place, text] of ticks(numbers, width)) {
     root.append(svg("text", { x: place, y: HEIGHT - 8, class: "tick", "text-anchor": "middle" }, text));
   }
-  const cursor = svg("rect", { class: "cursor", y: MARGIN.top, height: bottom - MARGIN.top, width: barWidth, visibility: "hidden" });
+  const cursor = svg("rect", {
+    class: "cursor",
+    y: MARGIN.top,
+    height: bottom - MARGIN.top,
+    width: barWidth,
+    visibility: "hidden",
+  });
   root.append(cursor);
 
-  const readout = h("p", { class: "readout", "aria-live": "polite" }, `Each bar is ${step === 1 ? "one hour" : unit}. Point at a bar, or use the arrow keys, for its numbers.`);
+  const readout = h(
+    "p",
+    { class: "readout", "aria-live": "polite" },
+    `Each bar is ${step === 1 ? "one hour" : unit}. Point at a bar, or use the arrow keys, for its numbers.`,
+  );
   let current = null;
   const tell = (bar) => {
     current = Math.min(bars - 1, Math.max(0, bar));
     cursor.setAttribute("x", x(current));
     cursor.setAttribute("visibility", "visible");
-    const parts = series.filter((one) => one.bars[current]).map((one) => `${one.type} ${NUMBER.format(one.bars[current])}`);
+    const parts = series
+      .filter((one) => one.bars[current])
+      .map((one) => `${one.type} ${NUMBER.format(one.bars[current])}`);
     const bad = failed[current] ? `, ${NUMBER.format(failed[current])} of failed objects` : "";
     readout.textContent = `${hourText(new Date(numbers.since + current * step * HOUR))}: ${plural(all[current], "event")}${bad}${parts.length ? ` – ${parts.join(", ")}` : ""}`;
   };
@@ -208,14 +270,20 @@ function plot(numbers, width) {
 function ticks(numbers, width) {
   const inner = width - MARGIN.left - MARGIN.right;
   const isDay = numbers.count <= 24;
-  const format = new Intl.DateTimeFormat(undefined, isDay ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" });
+  const format = new Intl.DateTimeFormat(
+    undefined,
+    isDay ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" },
+  );
   const found = [];
   for (let hour = 0; hour < numbers.count; hour += 1) {
     const moment = new Date(numbers.since + hour * HOUR);
-    if (isDay ? moment.getHours() % 2 === 0 : moment.getHours() === 0) found.push([MARGIN.left + (hour / numbers.count) * inner, format.format(moment)]);
+    if (isDay ? moment.getHours() % 2 === 0 : moment.getHours() === 0)
+      found.push([MARGIN.left + (hour / numbers.count) * inner, format.format(moment)]);
   }
   const every = Math.ceil(found.length / Math.max(1, Math.floor(inner / 64)));
-  return found.filter((_tick, index) => index % every === 0).filter(([place]) => place > MARGIN.left + 16 && place < width - 24);
+  return found
+    .filter((_tick, index) => index % every === 0)
+    .filter(([place]) => place > MARGIN.left + 16 && place < width - 24);
 }
 
 /** The numbers of the plot, for those who cannot see it. */
@@ -233,12 +301,28 @@ function asTable(numbers) {
           h(
             "table",
             {},
-            h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Hour"), numbers.series.map((one) => h("th", { scope: "col" }, wrapped(one.type))), h("th", { scope: "col" }, "Failed"))),
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                h("th", { scope: "col" }, "Hour"),
+                numbers.series.map((one) => h("th", { scope: "col" }, wrapped(one.type))),
+                h("th", { scope: "col" }, "Failed"),
+              ),
+            ),
             h(
               "tbody",
               {},
               rows.map(({ hour }) =>
-                h("tr", {}, h("th", { scope: "row" }, hourText(new Date(numbers.since + hour * HOUR))), numbers.series.map((one) => h("td", {}, NUMBER.format(one.hours[hour]))), h("td", {}, NUMBER.format(numbers.failed[hour]))),
+                h(
+                  "tr",
+                  {},
+                  h("th", { scope: "row" }, hourText(new Date(numbers.since + hour * HOUR))),
+                  numbers.series.map((one) => h("td", {}, NUMBER.format(one.hours[hour]))),
+                  h("td", {}, NUMBER.format(numbers.failed[hour])),
+                ),
               ),
             ),
           ),
@@ -252,17 +336,48 @@ function asTable(numbers) {
 
 function failures(body) {
   if (!body.failed.length && !body.dead_letters.length) return empty("Nothing failed in this time.");
-  const row = (type, what, count, href) => h("tr", {}, h("td", {}, wrapped(type)), h("td", {}, what), h("td", { class: "count" }, h("a", { href }, NUMBER.format(count))));
+  const row = (type, what, count, href) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, wrapped(type)),
+      h("td", {}, what),
+      h("td", { class: "count" }, h("a", { href }, NUMBER.format(count))),
+    );
   const since = body.since;
   return h(
     "table",
     {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Event type"), h("th", { scope: "col" }, "What"), h("th", { scope: "col", class: "count" }, "Number"))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        h("th", { scope: "col" }, "Event type"),
+        h("th", { scope: "col" }, "What"),
+        h("th", { scope: "col", class: "count" }, "Number"),
+      ),
+    ),
     h(
       "tbody",
       {},
-      body.failed.map((one) => row(one.event_type, h("span", { class: "status bad" }, one.status), one.events, `#/events?${new URLSearchParams({ event_type: one.event_type, status: one.status, since })}`)),
-      body.dead_letters.map((one) => row(one.event_type, "dead letters", one.dead_letters, `#/dead-letters?${new URLSearchParams({ ...(one.event_type ? { event_type: one.event_type } : {}), since })}`)),
+      body.failed.map((one) =>
+        row(
+          one.event_type,
+          h("span", { class: "status bad" }, one.status),
+          one.events,
+          `#/events?${new URLSearchParams({ event_type: one.event_type, status: one.status, since })}`,
+        ),
+      ),
+      body.dead_letters.map((one) =>
+        row(
+          one.event_type,
+          "dead letters",
+          one.dead_letters,
+          `#/dead-letters?${new URLSearchParams({ ...(one.event_type ? { event_type: one.event_type } : {}), since })}`,
+        ),
+      ),
     ),
   );
 }

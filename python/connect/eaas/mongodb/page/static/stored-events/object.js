@@ -2,7 +2,7 @@
 
 import { go, to } from "./address.js";
 import { get } from "./api.js";
-import { card, h, loading, plural, status, time, wrapped } from "./dom.js";
+import { card, h, plural, status, time, wrapped } from "./dom.js";
 import { compare, comparison, copyButton, jsonTree, stringify } from "./json.js";
 import { details } from "./letters.js";
 
@@ -25,7 +25,14 @@ export function objectView(objectId, parameters) {
   let shown = null;
 
   async function more(signal) {
-    const list = await get(["objects", objectId], [["limit", HISTORY_LIMIT], ["offset", history.length]], signal);
+    const list = await get(
+      ["objects", objectId],
+      [
+        ["limit", HISTORY_LIMIT],
+        ["offset", history.length],
+      ],
+      signal,
+    );
     history = [...history, ...list.body];
     total = list.total;
   }
@@ -37,7 +44,12 @@ export function objectView(objectId, parameters) {
       if (first) {
         await more(signal);
         // A link may name a version that is older than those.
-        while (parameters.has("version") && history.length < total && !history.some((one) => one.id === parameters.get("version"))) await more(signal);
+        while (
+          parameters.has("version") &&
+          history.length < total &&
+          !history.some((one) => one.id === parameters.get("version"))
+        )
+          await more(signal);
       } else {
         const list = await get(["objects", objectId], [["limit", HISTORY_LIMIT]], signal);
         if (list.text === shown) return;
@@ -51,14 +63,19 @@ export function objectView(objectId, parameters) {
         return;
       }
       const version = history.find((one) => one.id === parameters.get("version")) || history[0];
-      const before = history.find((one) => one.id === parameters.get("with")) || history[history.indexOf(version) + 1] || null;
+      const before =
+        history.find((one) => one.id === parameters.get("with")) || history[history.indexOf(version) + 1] || null;
+      const [after, other] = await Promise.all([record(version.id, signal), before && record(before.id, signal)]);
       content.replaceChildren(
         h("p", { class: "path" }, h("a", { href: "#/events" }, "Events"), " / ", objectId),
-        h("div", { class: "columns" }, card(objectId, `${version.object || "Object"}, ${plural(total, "version")}`, timeline()), h("div", { class: "main" }, loading())),
+        h(
+          "div",
+          { class: "columns" },
+          card(objectId, `${version.object || "Object"}, ${plural(total, "version")}`, timeline()),
+          h("div", { class: "main" }, parts(after, other)),
+        ),
       );
-      const main = content.querySelector(".main");
-      const [after, other] = await Promise.all([record(version.id, signal), before && record(before.id, signal)]);
-      main.replaceChildren(...parts(after, other));
+      content.querySelector(".timeline [aria-current]").scrollIntoView({ block: "nearest" });
     },
   };
 
@@ -77,14 +94,25 @@ export function objectView(objectId, parameters) {
           {},
           h(
             "a",
-            { href: to(["objects", objectId], { version: one.id }), "aria-current": one.id === current.id ? "true" : false },
+            {
+              href: to(["objects", objectId], { version: one.id }),
+              "aria-current": one.id === current.id ? "true" : false,
+            },
             h("span", { class: "line" }, time(one.received_at), " ", status(one.status)),
             h("span", { class: "quiet" }, wrapped(one.event_type)),
           ),
         ),
       ),
       history.length < total &&
-        h("li", {}, h("button", { type: "button", class: "button flat small", onclick: older }, `Show older versions (${total - history.length})`)),
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            { type: "button", class: "button flat small", onclick: older },
+            `Show older versions (${total - history.length})`,
+          ),
+        ),
     );
     return list;
   }
@@ -106,7 +134,10 @@ export function objectView(objectId, parameters) {
 
   function onlyVersion() {
     const current = selected();
-    const text = history.length > 1 ? "This is the oldest version: choose another to compare it with." : "There is no other version to compare it with.";
+    const text =
+      history.length > 1
+        ? "This is the oldest version: choose another to compare it with."
+        : "There is no other version to compare it with.";
     return card("Changes", null, history.length > 1 && chooser(current, null), h("p", { class: "quiet" }, text));
   }
 
@@ -121,7 +152,13 @@ export function objectView(objectId, parameters) {
         other === null && h("option", { value: "" }, "–"),
         history
           .filter((one) => one.id !== current.id)
-          .map((one) => h("option", { value: one.id, selected: one.id === other?.id }, `${time(one.received_at).textContent} ${one.status || ""}`)),
+          .map((one) =>
+            h(
+              "option",
+              { value: one.id, selected: one.id === other?.id },
+              `${time(one.received_at).textContent} ${one.status || ""}`,
+            ),
+          ),
       ),
     );
   }
@@ -130,13 +167,28 @@ export function objectView(objectId, parameters) {
     const rows = compare(before.document, after.document);
     const differing = rows.filter((row) => row.kind !== "same").length;
     const names = [time(before.received_at).textContent, time(after.received_at).textContent];
-    const holder = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison" }, comparison(rows, names, false));
-    const whole = h("input", { type: "checkbox", id: "whole", onchange: () => holder.replaceChildren(comparison(rows, names, whole.checked)) });
+    const holder = h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison" },
+      comparison(rows, names, false),
+    );
+    const whole = h("input", {
+      type: "checkbox",
+      id: "whole",
+      onchange: () => holder.replaceChildren(comparison(rows, names, whole.checked)),
+    });
     return card(
       "Changes",
       `${plural(differing, "field")} of ${rows.length} ${differing === 1 ? "differs" : "differ"}`,
-      h("div", { class: "actions spread" }, chooser(after, before), h("label", { class: "check", for: "whole" }, whole, " Show the fields that are the same")),
-      differing || whole.checked ? holder : [h("p", { class: "quiet" }, "The objects are the same, or differ in redacted values only."), holder],
+      h(
+        "div",
+        { class: "actions spread" },
+        chooser(after, before),
+        h("label", { class: "check", for: "whole" }, whole, " Show the fields that are the same"),
+      ),
+      differing || whole.checked
+        ? holder
+        : [h("p", { class: "quiet" }, "The objects are the same, or differ in redacted values only."), holder],
     );
   }
 }
@@ -148,7 +200,11 @@ export function recordView(id) {
     live: false,
     async load(content, signal) {
       const found = await record(id, signal);
-      content.replaceChildren(h("p", { class: "path" }, h("a", { href: "#/events" }, "Events"), " / ", found.id), versionCard(found), rawCard(found));
+      content.replaceChildren(
+        h("p", { class: "path" }, h("a", { href: "#/events" }, "Events"), " / ", found.id),
+        versionCard(found),
+        rawCard(found),
+      );
     },
   };
 }
@@ -160,8 +216,22 @@ function versionCard(found) {
         h(
           "table",
           {},
-          h("thead", {}, h("tr", {}, ["Field", "Expected", "Actual"].map((text) => h("th", { scope: "col" }, text)))),
-          h("tbody", {}, found.deviations.map((one) => h("tr", {}, h("td", {}, h("code", {}, one.path)), h("td", {}, one.expected), h("td", {}, one.actual)))),
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              ["Field", "Expected", "Actual"].map((text) => h("th", { scope: "col" }, text)),
+            ),
+          ),
+          h(
+            "tbody",
+            {},
+            found.deviations.map((one) =>
+              h("tr", {}, h("td", {}, h("code", {}, one.path)), h("td", {}, one.expected), h("td", {}, one.actual)),
+            ),
+          ),
         ),
       ]
     : [];
@@ -184,5 +254,9 @@ function versionCard(found) {
 }
 
 function rawCard(found) {
-  return card("JSON", "The object as it is stored, with secrets redacted", jsonTree(found.document, copyButton(stringify(found.document))));
+  return card(
+    "JSON",
+    "The object as it is stored, with secrets redacted",
+    jsonTree(found.document, copyButton(stringify(found.document))),
+  );
 }
