@@ -485,3 +485,20 @@ def test_an_unknown_browser_gets_nothing(opened: Opened, browser: Browser) -> No
         response = stranger.goto(f"{opened.url.split('/?')[0]}/static/stored-events/index.html")
         assert response is not None
         assert response.status == 403
+
+
+def test_an_object_of_many_versions_shows_them_step_by_step(opened: Opened, store: EventStore) -> None:
+    ids = [saved(store, 1, note=f"version {number}") for number in range(103)]
+    opened.open("#/objects/PR-0001")
+    page = opened.page
+    assert page.locator(".timeline a").count() == 100
+    page.get_by_role("button", name="Show older versions (3)").click()
+    page.locator(".timeline a").nth(102).wait_for()
+    # A version that arrives does not replace the one that is shown.
+    saved(store, 1, note="version 103")
+    opened.poll()
+    page.locator(".timeline a").nth(103).wait_for()
+    assert page.locator(".timeline li").nth(1).locator("[aria-current]").count() == 1
+    opened.open(f"#/objects/PR-0001?version={ids[0]}")
+    assert "This is the oldest version" in opened.texts("main")[0]
+    assert '"version 0"' in opened.texts(".json")[0]

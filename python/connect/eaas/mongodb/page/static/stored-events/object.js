@@ -23,7 +23,10 @@ export function objectView(objectId, parameters) {
   let history = [];
   let total = 0;
   let shown = null;
+  /** The version that is shown, also when newer ones arrive. */
+  let current = null;
 
+  /** Loads the next older versions; tells whether there were any. */
   async function more(signal) {
     const list = await get(
       ["objects", objectId],
@@ -35,6 +38,7 @@ export function objectView(objectId, parameters) {
     );
     history = [...history, ...list.body];
     total = list.total;
+    return list.body.length > 0;
   }
 
   return {
@@ -42,14 +46,10 @@ export function objectView(objectId, parameters) {
     live: true,
     async load(content, signal, first) {
       if (first) {
-        await more(signal);
-        // A link may name a version that is older than those.
-        while (
-          parameters.has("version") &&
-          history.length < total &&
-          !history.some((one) => one.id === parameters.get("version"))
-        )
-          await more(signal);
+        // A link may name a version that is older than the first hundred.
+        const isLoaded = () =>
+          !parameters.has("version") || history.some((one) => one.id === parameters.get("version"));
+        while ((await more(signal)) && history.length < total && !isLoaded());
       } else {
         const list = await get(["objects", objectId], [["limit", HISTORY_LIMIT]], signal);
         if (list.text === shown) return;
@@ -62,16 +62,16 @@ export function objectView(objectId, parameters) {
         content.querySelector(".timeline")?.replaceWith(timeline());
         return;
       }
-      const version = history.find((one) => one.id === parameters.get("version")) || history[0];
+      current = history.find((one) => one.id === parameters.get("version")) || history[0];
       const before =
-        history.find((one) => one.id === parameters.get("with")) || history[history.indexOf(version) + 1] || null;
-      const [after, other] = await Promise.all([record(version.id, signal), before && record(before.id, signal)]);
+        history.find((one) => one.id === parameters.get("with")) || history[history.indexOf(current) + 1] || null;
+      const [after, other] = await Promise.all([record(current.id, signal), before && record(before.id, signal)]);
       content.replaceChildren(
         h("p", { class: "path" }, h("a", { href: "#/events" }, "Events"), " / ", objectId),
         h(
           "div",
           { class: "columns" },
-          card(objectId, `${version.object || "Object"}, ${plural(total, "version")}`, timeline()),
+          card(objectId, `${current.object || "Object"}, ${plural(total, "version")}`, timeline()),
           h("div", { class: "main" }, parts(after, other)),
         ),
       );
@@ -79,13 +79,8 @@ export function objectView(objectId, parameters) {
     },
   };
 
-  function selected() {
-    return history.find((one) => one.id === parameters.get("version")) || history[0];
-  }
-
   function timeline() {
-    const current = selected();
-    const list = h(
+    return h(
       "ol",
       { class: "timeline", "aria-label": "Versions, the newest first" },
       history.map((one) =>
@@ -114,7 +109,6 @@ export function objectView(objectId, parameters) {
           ),
         ),
     );
-    return list;
   }
 
   async function older(event) {
@@ -133,15 +127,14 @@ export function objectView(objectId, parameters) {
   }
 
   function onlyVersion() {
-    const current = selected();
     const text =
       history.length > 1
         ? "This is the oldest version: choose another to compare it with."
         : "There is no other version to compare it with.";
-    return card("Changes", null, history.length > 1 && chooser(current, null), h("p", { class: "quiet" }, text));
+    return card("Changes", null, history.length > 1 && chooser(null), h("p", { class: "quiet" }, text));
   }
 
-  function chooser(current, other) {
+  function chooser(other) {
     return h(
       "div",
       { class: "field" },
@@ -183,7 +176,7 @@ export function objectView(objectId, parameters) {
       h(
         "div",
         { class: "actions spread" },
-        chooser(after, before),
+        chooser(before),
         h("label", { class: "check", for: "whole" }, whole, " Show the fields that are the same"),
       ),
       differing || whole.checked
