@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PURCHASE = "asset_purchase_request_processing"
 CHANGE = "asset_change_request_processing"
-POLL = 5_000
+POLL = 6_000
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 

@@ -134,7 +134,7 @@ export function eventsView(parameters, context) {
 
   return {
     title: "Events",
-    live: true,
+    live: 5000,
     async load(content, signal, first) {
       const list = await get(["events"], asked, signal);
       if (first) frame(content);

@@ -23,7 +23,7 @@ export function lettersView(parameters, context) {
   let shown = null;
   return {
     title: "Dead letters",
-    live: true,
+    live: 5000,
     async load(content, signal, first) {
       const list = await get(["dead-letters"], asked, signal);
       if (first) {
@@ -91,7 +91,7 @@ function table(letters) {
 export function letterView(id) {
   return {
     title: "Dead letter",
-    live: false,
+    live: 0,
     async load(content, signal) {
       const letter = (await get(["dead-letters", id], [], signal)).body;
       content.replaceChildren(

@@ -9,13 +9,13 @@ import { lettersView, letterView } from "./letters.js";
 import { numbersView } from "./numbers.js";
 import { objectView, recordView } from "./object.js";
 
-const POLL_MILLISECONDS = 5000;
+const TICK_MILLISECONDS = 1000;
 
 const content = document.getElementById("content");
 const live = document.getElementById("live");
 const updated = document.getElementById("updated");
 
-/** The view that is shown: `refresh()` loads its data again, `signal` ends with it. */
+/** The view that is shown, and when its data was loaded. `load` loads it; `live` is after how many milliseconds again. */
 let view = null;
 let context = null;
 
@@ -78,6 +78,7 @@ function selectorOf(element) {
 async function refresh({ first = false } = {}) {
   const current = view;
   if (current === null) return;
+  current.refreshed = Date.now();
   try {
     await current.load(content, current.controller.signal, first);
     if (view !== current) return;
@@ -103,9 +104,11 @@ function isLive() {
 }
 
 /** One refresh at a time, and none while the page is in the background. */
-function poll() {
-  if (!isLive() || !view?.live) return;
-  polling = polling.then(() => (isLive() ? refresh() : undefined));
+function poll({ atOnce = false } = {}) {
+  polling = polling.then(() => {
+    if (!isLive() || !view?.live) return undefined;
+    return atOnce || Date.now() - view.refreshed >= view.live ? refresh() : undefined;
+  });
 }
 
 function notices() {
@@ -139,10 +142,10 @@ function start() {
     const pressed = live.getAttribute("aria-pressed") !== "true";
     live.setAttribute("aria-pressed", String(pressed));
     announce(pressed ? "The page refreshes itself." : "The page no longer refreshes itself.");
-    if (pressed) poll();
+    if (pressed) poll({ atOnce: true });
   });
   document.addEventListener("visibilitychange", () => poll());
-  setInterval(poll, POLL_MILLISECONDS);
+  setInterval(() => poll(), TICK_MILLISECONDS);
   window.addEventListener("hashchange", show);
 }
 

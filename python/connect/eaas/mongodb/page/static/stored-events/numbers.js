@@ -23,7 +23,7 @@ export function numbersView(parameters) {
   let observer = null;
   return {
     title: "Numbers",
-    live: true,
+    live: 60_000,
     async load(content, signal, first) {
       const found = await get(["numbers"], [["period", period]], signal);
       if (found.text === shown && !first) return;

@@ -43,7 +43,7 @@ export function objectView(objectId, parameters) {
 
   return {
     title: objectId,
-    live: true,
+    live: 5000,
     async load(content, signal, first) {
       if (first) {
         // A link may name a version that is older than the first hundred.
@@ -190,7 +190,7 @@ export function objectView(objectId, parameters) {
 export function recordView(id) {
   return {
     title: "Event",
-    live: false,
+    live: 0,
     async load(content, signal) {
       const found = await record(id, signal);
       content.replaceChildren(
