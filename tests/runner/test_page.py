@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import textwrap
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from connect.eaas.core.decorators import admin_pages, module_pages, router, web_app
 from connect.eaas.core.extension import WebApplicationBase
 from connect.eaas.core.testing import WebAppTestClient
-from connect.eaas.mongodb import EventStore
+from connect.eaas.core.validation.validators.webapp import validate_webapp
+from connect.eaas.mongodb import VARIABLES, EventStore
+from connect.eaas.mongodb.cli.page import page
 from connect.eaas.mongodb.page import ADMIN_PAGES, EVENTS_PAGE, STATIC_FILES, EventsPageMixin, _access
 
 PURCHASE = "asset_purchase_request_processing"
@@ -285,6 +291,23 @@ def test_the_page_is_registered_where_connect_expects_it(application: Callable[[
     authenticated, others = found.get_routers()
     assert {route.path for route in authenticated.routes} == {"/own", "/stored-events/{path:path}"}
     assert not others.routes
+
+
+def test_connects_validation_accepts_what_the_command_adds_and_advises(
+    application: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "added_page"
+    package.mkdir()
+    (package / "extension.json").write_text("{}", encoding="utf-8")
+    advised = CliRunner().invoke(page, ["add", str(tmp_path)]).output
+    code = textwrap.dedent(advised.partition("registered yet:\n")[2].partition("\nCommit")[0])
+    (package / "__init__.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = importlib.import_module("added_page").MyWebApplication
+    result = validate_webapp({"extension_classes": {"webapp": found}})
+    assert (result.items, result.must_exit) == ([], False)
+    assert (Path(found.get_static_root()) / EVENTS_PAGE.removeprefix("/static/")).is_file()
+    assert len(found.get_variables()) == len(VARIABLES)
 
 
 def test_the_routes_exist_again_after_the_runner_has_reloaded_the_application(
