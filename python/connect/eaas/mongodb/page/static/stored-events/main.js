@@ -128,6 +128,7 @@ function notices() {
 
 function start() {
   const isInside = window.top !== window;
+  // This defines the elements too. Outside of Connect, its messages reach nobody but this page, which ignores them.
   const host = createApp({ "ui-card": Card }, { disableAutoResizing: true });
   if (isInside) {
     document.documentElement.classList.add("inside");
