@@ -142,7 +142,7 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
 
 .PHONY: build
 build: $(VENV)/.ready ## A release wheel, into dist/
-	$(BIN)/maturin build --release --locked --strip --out dist
+	$(BIN)/maturin build --profile wheel --locked --compression-level 9 --out dist
 
 .PHONY: bench
 bench: $(VENV)/bench/.installed ## The benchmark against the peers, into docs/: make bench [QUICK=1]
@@ -186,7 +186,7 @@ $(VENV)/bench/.installed: $(VENV)/.ready requirements/bench.txt $(RUST) $(PACKAG
 	@test -d $(VENV)/bench || $(PYTHON) -m venv $(VENV)/bench
 	$(VENV)/bench/bin/$(PIP) -r requirements/bench.txt
 	@mkdir -p target/wheels-release && rm -f target/wheels-release/*.whl
-	$(BIN)/maturin build --quiet --release --locked --out target/wheels-release
+	$(BIN)/maturin build --quiet --profile wheel --locked --compression-level 9 --out target/wheels-release
 	$(VENV)/bench/bin/$(PIP) --force-reinstall --no-deps target/wheels-release/*.whl
 	@touch $@
 

@@ -657,11 +657,12 @@ async def test_20_000_requests_through_faults_and_a_kill(
     down.headers["Retry-After"] = "0"
     connect.collections.before = faults(limited, down, cut(connect))
     with started(command, environment(connect, config)) as process:
-        await until(lambda: reader.count_documents({}) > 6000)
+        # Two requests for each page, and those that failed: a third of the objects. To count them takes the server long.
+        await until(lambda: len(connect.collections.requests) > 30)
         process.kill()
         assert process.wait() == -signal.SIGKILL
     there = reader.count_documents({})
-    assert there < 20_000
+    assert 0 < there < 20_000
     status, out, err = await run(command, environment(connect, config))
     assert (status, out.startswith("requests: finished: ")) == (0, True), err
     assert stored_ids(reader) == ids(rows)

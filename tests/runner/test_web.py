@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from bson.errors import InvalidDocument
@@ -58,6 +58,10 @@ class Shop(WebApplicationBase):
         await store.save("asset_purchase_request_processing", obj)
         found = await store.latest(obj["id"])
         return [found.document, found.extension_id, found.environment_id]
+
+    @router.get("/annotated/orders/{order_id}")
+    async def annotated_order(self, order_id: str, orders: Annotated[Any, Depends(collection("orders"))]) -> Any:
+        return await orders.find_one({"_id": order_id})
 
     @router.get("/async/index")
     async def index(self, orders: Any = Depends(collection("orders"))) -> Any:
@@ -206,6 +210,12 @@ def test_the_next_request_uses_changed_variables(client: WebAppTestClient) -> No
     changed = {**CONFIG, "DB": CONFIG["DB"] + "_changed"}
     assert client.get(f"/api/async/orders/{order['_id']}", config=changed).json() is None
     assert client.get(f"/api/async/orders/{order['_id']}", config=CONFIG).json() == order
+
+
+def test_a_dependency_in_an_annotation(client: WebAppTestClient) -> None:
+    order = {"_id": f"order {next(numbers)}"}
+    client.post("/api/async/orders", json=order, config=CONFIG)
+    assert client.get(f"/api/annotated/orders/{order['_id']}", config=CONFIG).json() == order
 
 
 @STYLES

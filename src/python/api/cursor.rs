@@ -255,7 +255,8 @@ impl CursorCore {
         wanted: usize,
         finish: impl FnOnce(Python<'_>, &Self) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Call<Fetched>> {
-        let (received, tailable) = (slf.state().received_count(), slf.is_tailable());
+        let received = slf.state().received_count();
+        let tailable = slf.is_tailable();
         let fetching = if received >= wanted { None } else { slf.fetching(py)? };
         let core = Arc::clone(slf);
         let deadline = match &fetching {

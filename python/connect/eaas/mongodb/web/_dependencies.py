@@ -40,7 +40,7 @@ class Clients:
 
 
 def _check_headers(request: Request) -> None:
-    """Refuse a request whose caller has set a header of the runner, which carry the variables and the caller's ids.
+    """Refuse a request whose caller has set one of the runner's headers: they carry the variables and the caller's ids.
 
     Raises:
         ClientError: a header `X-Connect-…` has several values.
