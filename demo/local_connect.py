@@ -340,6 +340,7 @@ async def local_connect(variables: dict[str, str], folder: Path) -> AsyncIterato
     service = f"/public/v1/devops/services/{SERVICE}"
     rest.router.add_get(service + "/environments/{environment}/schedules/{pk}", connect._object)
     rest.router.add_get(service + "/installations/{pk}", connect._object)
+    rest.router.add_get("/public/v1/devops/installations/{pk}", connect._object)
     rest.router.add_get("/files/{name}", connect._input_file)
     rest.router.add_post("/public/v1/media/folders/streams_batches/{batch}/files", connect._output_file)
     rest.router.add_put("/public/v1/{stream}/requests/{pk}", connect._transformed)

@@ -46,6 +46,7 @@ SLOW = ["comparison", "test_apps.py", "test_check.py", "test_cli.py", "test_driv
 SLOW += ["test_gateway_contract.py", "test_gateway_operation.py", "test_gridfs.py", "test_processes.py"]
 SLOW += ["test_drop_in.py", "test_libraries.py", "test_options.py", "test_tracing.py", "test_unacknowledged.py"]
 SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_frameworks.py", "test_idle.py"]
+SLOW += ["test_page_browser.py", "test_page_command.py", "test_page_runner.py"]
 SLOW += ["test_backfill.py", "test_ccli.py", "test_real_objects.py", "test_web_app.py"]
 
 

@@ -14,7 +14,7 @@ import datetime  # noqa: F401
 from typing import Any, Final  # noqa: F401
 
 from connect.eaas.mongodb._async.store import AsyncDeadLetterCursor, AsyncEventCursor, AsyncEventStore
-from connect.eaas.mongodb._common.store import DeadLetter, StoredEvent
+from connect.eaas.mongodb._common.store import DeadLetter, EventNumber, StoredEvent
 from connect.eaas.mongodb._common.store import Path as Path
 from connect.eaas.mongodb._native import SaveResult, store_metrics
 from connect.eaas.mongodb._sync.store import DeadLetterCursor, EventCursor, EventStore
@@ -28,6 +28,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterCursor",
     "EventCursor",
+    "EventNumber",
     "EventStore",
     "SaveResult",
     "StoredEvent",

@@ -8,7 +8,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from typing import TYPE_CHECKING, Any
 
 from connect.eaas.mongodb._common import store as common
-from connect.eaas.mongodb._common.store import OBJECT_ID, RECEIPT, RECEIVED_AT, DeadLetter, Path, StoredEvent
+from connect.eaas.mongodb._common.store import (
+    INSTALLATION,
+    OBJECT_ID,
+    RECEIPT,
+    RECEIVED_AT,
+    DeadLetter,
+    EventNumber,
+    Path,
+    StoredEvent,
+)
 from connect.eaas.mongodb._native import (
     AsyncCollection,
     AsyncCursor,
@@ -155,7 +164,8 @@ class AsyncEventStore(common.Store):
                 other JSON value is stored too.
             task_id: the task that delivered the event. It is part of the record's identity for
                 schedules, product actions, custom events, and objects without an id.
-            installation_id: the installation that the event is about.
+            installation_id: the installation that the event is about. If the same content is
+                already stored for another one, this one is added to the record.
 
         Raises:
             EventValidationError: MongoDB cannot store the object: it nests more than 100
@@ -163,7 +173,26 @@ class AsyncEventStore(common.Store):
                 value that neither JSON nor BSON has.
             pymongo.errors.PyMongoError: the errors of `insert_one`.
         """
-        return self.collection._save_event(self._settings, event_type, obj, task_id, installation_id)
+        saving = self.collection._save_event(self._settings, event_type, obj, task_id, installation_id)
+        return saving if installation_id is None else self._for_installation(saving, installation_id)
+
+    async def _for_installation(self, saving: Coroutine[Any, Any, SaveResult], installation_id: str) -> SaveResult:
+        """Wait for a save; if the record was stored before, add the installation to it."""
+        saved = await saving
+        while not saved.stored:
+            stored = await self.collection.find_one({"_id": saved.id}, {INSTALLATION: 1})
+            if stored is None or installation_id in common.installations_of(stored):
+                break
+            before = common.metadata_of(stored).get("installation_id")
+            several = [*common.installations_of(stored), installation_id]
+            changed = await self.collection.update_one(
+                # Unless another process has added one meanwhile.
+                {"_id": saved.id, INSTALLATION: before},
+                {"$set": {INSTALLATION: installation_id if before is None else several}},
+            )
+            if changed.matched_count:
+                break
+        return saved
 
     async def save_many(self, events: Iterable[tuple[str, dict[str, Any] | Model]]) -> list[SaveResult | Exception]:
         """Store many events, given as pairs of an event type and an object.
@@ -187,23 +216,54 @@ class AsyncEventStore(common.Store):
         found = await cursor.to_list()
         return StoredEvent._of(found[0]) if found else None
 
-    def find(self, *, limit: int = 0, newest_first: bool = True, **wanted: Any) -> AsyncEventCursor:
+    def find(self, *, limit: int = 0, offset: int = 0, newest_first: bool = True, **wanted: Any) -> AsyncEventCursor:
         """Find stored events.
 
         Args:
             limit: the maximum number of events; 0 means no limit.
+            offset: how many of the first events to leave out.
             newest_first: whether the newest event comes first, or the oldest.
             **wanted: `event_type`, `status` (or state), `product`, `marketplace`, `account`
-                (in any role: customer, tier, vendor, provider, owner) and `object_id`,
-                each one value or several; `since` (inclusive) and `until` (exclusive),
-                datetimes of when the event was received.
+                (in any role: customer, tier, vendor, provider, owner), `object_id` and
+                `installation`, each one value or several; `since` (inclusive) and `until`
+                (exclusive), datetimes of when the event was received.
         """
         order = -1 if newest_first else 1
         return AsyncEventCursor(
             self.collection.find(common.event_query(**wanted))
             .sort([(RECEIVED_AT, order), (RECEIPT, order)])
+            .skip(offset)
             .limit(limit)
         )
+
+    async def get(self, record_id: str) -> StoredEvent | None:
+        """Return the record with this `_id`, or `None`."""
+        stored = await self.collection.find_one({"_id": record_id})
+        return None if stored is None else StoredEvent._of(stored)
+
+    async def count(self, **wanted: Any) -> int:
+        """Return how many events there are; the arguments are those of `find`.
+
+        Without arguments, the driver path takes the number from the collection's statistics.
+        """
+        query = common.event_query(**wanted)
+        if not query and isinstance(self.collection, AsyncCollection):
+            return await self.collection.estimated_document_count()
+        return await self._count(self.collection, query)
+
+    @staticmethod
+    async def _count(collection: Any, query: dict[str, Any]) -> int:
+        cursor = await collection.aggregate(common.count_of(query))
+        counted = await cursor.to_list()
+        return int(counted[0]["n"]) if counted else 0
+
+    async def numbers(self, **wanted: Any) -> list[EventNumber]:
+        """Count events per hour, type and status, in this order; the arguments are those of `find`.
+
+        Hours without events are absent. Give `since`: without it, all events are counted.
+        """
+        cursor = await self.collection.aggregate(common.numbers_of(common.event_query(**wanted)))
+        return [EventNumber._of(group) for group in await cursor.to_list()]
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that `history`, `latest` and `find` use, and the TTL indexes.
@@ -273,14 +333,17 @@ class AsyncEventStore(common.Store):
         task_id: str | None = None,
         since: datetime.datetime | None = None,
         until: datetime.datetime | None = None,
+        installation: str | None = None,
         limit: int = 0,
+        offset: int = 0,
         newest_first: bool = True,
     ) -> AsyncDeadLetterCursor:
-        """Find objects that could not be stored as events; `since` and `until` as for `find`."""
+        """Find objects that could not be stored as events; `since`, `until` and `offset` as for `find`."""
         order = -1 if newest_first else 1
         letters = self._letters()
-        query = common.letter_query(event_type, object_id, task_id, since, until)
-        return AsyncDeadLetterCursor(letters, letters.find(query).sort([("received_at", order)]).limit(limit))
+        query = common.letter_query(event_type, object_id, task_id, installation, since, until)
+        cursor = letters.find(query).sort([("received_at", order)]).skip(offset).limit(limit)
+        return AsyncDeadLetterCursor(letters, cursor)
 
     async def replay(self, letter: DeadLetter, obj: object = None) -> SaveResult:
         """Store the payload of a dead letter as an event, and remove the letter.

@@ -25,19 +25,30 @@ CONNECT = "_connect"
 RECEIVED_AT = f"{CONNECT}.received_at"
 RECEIPT = f"{CONNECT}.receipt"
 OBJECT_ID = f"{CONNECT}.object_id"
+EVENT_TYPE = f"{CONNECT}.event_type"
+STATUS = f"{CONNECT}.status"
+INSTALLATION = f"{CONNECT}.installation_id"
 TTL_INDEX = "connect_ttl"
 NEWEST: Final = {RECEIVED_AT: -1, RECEIPT: -1}
 """Events of one millisecond are ordered by the receipt, which increases within a process."""
 INDEXES: Final[dict[str, dict[str, int]]] = {
     "connect_history": {OBJECT_ID: 1, **NEWEST},
-    "connect_event_type": {f"{CONNECT}.event_type": 1, **NEWEST},
-    "connect_status": {f"{CONNECT}.status": 1, **NEWEST},
+    "connect_event_type": {EVENT_TYPE: 1, **NEWEST},
+    "connect_status": {STATUS: 1, **NEWEST},
     "connect_product": {f"{CONNECT}.product_id": 1, **NEWEST},
     "connect_marketplace": {f"{CONNECT}.marketplace_id": 1, **NEWEST},
     "connect_accounts": {f"{CONNECT}.account_ids": 1, **NEWEST},
-    "connect_received": dict(NEWEST),
+    # With the fields that `numbers` reads, so that it reads no document.
+    "connect_installation": {INSTALLATION: 1, **NEWEST, EVENT_TYPE: 1, STATUS: 1},
+    "connect_numbers": {**NEWEST, EVENT_TYPE: 1, STATUS: 1},
+}
+LETTER_INDEXES: Final[dict[str, dict[str, int]]] = {
+    "connect_parts": {"letter": 1, "part": 1},
+    "connect_received": {"part": 1, "received_at": -1},
+    "connect_installation": {"installation_id": 1, "part": 1, "received_at": -1},
 }
 
+EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 DEAD_LETTER_TTL_SECONDS: Final = 90 * 86_400
 LETTER_PART_CHARACTERS: Final = 1_000_000
 """The maximum number of characters of a payload in one document of a dead letter."""
@@ -72,6 +83,8 @@ class StoredEvent:
     """The object's id, if it has one."""
     deviations: tuple[Deviation, ...] = ()
     """How the object differs from its model: at most 50 deviations."""
+    installation_ids: tuple[str, ...] = ()
+    """All installations that the same content was delivered for, the first of them first."""
     backfill: str | None = None
     """The run of the backfill that stored the object, if it was not delivered as an event."""
 
@@ -91,16 +104,15 @@ class StoredEvent:
     def _of(cls, stored: dict[str, Any]) -> StoredEvent:
         from connect.eaas.mongodb.events import Deviation
 
-        known = stored.get(CONNECT)
-        if not isinstance(known, dict):
-            known = {}
+        known = metadata_of(stored)
+        installations = installations_of(stored)
         return cls(
             id=stored["_id"],
             event_type=known.get("event_type", ""),
             object=known.get("object", "Other"),
             received_at=in_utc(known.get("received_at")),
             task_id=known.get("task_id"),
-            installation_id=known.get("installation_id"),
+            installation_id=installations[0] if installations else None,
             extension_id=known.get("extension_id"),
             environment_id=known.get("environment_id"),
             document=payload_of(stored, known),
@@ -108,8 +120,47 @@ class StoredEvent:
             deviations=tuple(
                 Deviation(one["path"], one["expected"], one["actual"]) for one in known.get("deviations", ())
             ),
+            installation_ids=installations,
             backfill=known.get("backfill"),
         )
+
+
+@dataclass(frozen=True)
+class EventNumber:
+    """How many events of one type and status were received in one hour."""
+
+    hour: datetime.datetime
+    """The beginning of the hour, in UTC."""
+    event_type: str
+    """The type of the events."""
+    status: str | None
+    """The status, or state, of their objects; `None` if they have none."""
+    events: int
+    """The number of events."""
+
+    @classmethod
+    def _of(cls, group: dict[str, Any]) -> EventNumber:
+        key = group["_id"]
+        return cls(
+            hour=EPOCH + datetime.timedelta(hours=int(key["hour"])),
+            event_type=key.get("event_type") or "",
+            status=key.get("status"),
+            events=int(group["events"]),
+        )
+
+
+def metadata_of(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what the store knows of an event."""
+    known = stored.get(CONNECT)
+    return known if isinstance(known, dict) else {}
+
+
+def installations_of(stored: dict[str, Any]) -> tuple[str, ...]:
+    """Return the installations of a record, which has one as a string, and several as a list."""
+    installations = metadata_of(stored).get("installation_id")
+    if isinstance(installations, list):
+        return tuple(installations)
+    return () if installations is None else (installations,)
 
 
 def payload_of(stored: dict[str, Any], known: dict[str, Any]) -> Any:
@@ -185,7 +236,7 @@ class DeadLetter:
 
 # Where users import them from. Set afterwards: `dataclass` resolves annotations in the module that a class
 # names, which may not be imported yet.
-for _public in (StoredEvent, DeadLetter):
+for _public in (StoredEvent, EventNumber, DeadLetter):
     _public.__module__ = "connect.eaas.mongodb.store"
 
 
@@ -208,16 +259,18 @@ def event_query(
     marketplace: str | Iterable[str] | None = None,
     account: str | Iterable[str] | None = None,
     object_id: str | Iterable[str] | None = None,
+    installation: str | Iterable[str] | None = None,
     since: datetime.datetime | None = None,
     until: datetime.datetime | None = None,
 ) -> dict[str, Any]:
     named = {
-        f"{CONNECT}.event_type": event_type,
-        f"{CONNECT}.status": status,
+        EVENT_TYPE: event_type,
+        STATUS: status,
         f"{CONNECT}.product_id": product,
         f"{CONNECT}.marketplace_id": marketplace,
         f"{CONNECT}.account_ids": account,
         OBJECT_ID: object_id,
+        INSTALLATION: installation,
     }
     query = {name: one_or_several(value) for name, value in named.items() if value is not None}
     if times := time_range(since, until):
@@ -226,17 +279,37 @@ def event_query(
 
 
 def letter_query(
-    event_type: str | None,
-    object_id: str | None,
-    task_id: str | None,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
+    event_type: str | Iterable[str] | None = None,
+    object_id: str | Iterable[str] | None = None,
+    task_id: str | Iterable[str] | None = None,
+    installation: str | Iterable[str] | None = None,
+    since: datetime.datetime | None = None,
+    until: datetime.datetime | None = None,
 ) -> dict[str, Any]:
-    named = {"event_type": event_type, "object_id": object_id, "task_id": task_id}
-    query: dict[str, Any] = {"part": 0, **{name: value for name, value in named.items() if value is not None}}
+    named = {
+        "event_type": event_type,
+        "object_id": object_id,
+        "task_id": task_id,
+        "installation_id": installation,
+    }
+    given = {name: one_or_several(value) for name, value in named.items() if value is not None}
+    query: dict[str, Any] = {"part": 0, **given}
     if times := time_range(since, until):
         query["received_at"] = times
     return query
+
+
+def count_of(query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the pipeline that counts; the Data API has no other way to count."""
+    return [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
+
+
+def numbers_of(query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the pipeline that counts events per hour, type and status, in the fields of an index."""
+    # `$dateTrunc` needs MongoDB 5.0; this gives the same hours on every server.
+    hour = {"$floor": {"$divide": [{"$subtract": [f"${RECEIVED_AT}", EPOCH]}, 3_600_000]}}
+    key = {"hour": hour, "event_type": f"${EVENT_TYPE}", "status": f"${STATUS}"}
+    return [{"$match": query}, {"$group": {"_id": key, "events": {"$sum": 1}}}, {"$sort": {"_id": 1}}]
 
 
 def text_of(config: Mapping[str, Any], name: str) -> str:
@@ -389,7 +462,7 @@ class Store:
     def _indexes(self) -> list[Indexes]:
         name = self.collection.name
         events = [{"key": key, "name": index} for index, key in INDEXES.items()]
-        letters = [{"key": {"letter": 1, "part": 1}, "name": "connect_parts"}]
+        letters = [{"key": key, "name": index} for index, key in LETTER_INDEXES.items()]
         return [
             Indexes(name, events, RECEIVED_AT, self._ttl_seconds),
             Indexes(f"{name}_dead_letters", letters, "received_at", self._letter_ttl_seconds),

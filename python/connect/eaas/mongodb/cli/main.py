@@ -17,6 +17,7 @@ from connect.eaas.mongodb import __version__
 from connect.eaas.mongodb.cli.backfill import backfill
 from connect.eaas.mongodb.cli.events import events
 from connect.eaas.mongodb.cli.failures import Failure, fail
+from connect.eaas.mongodb.cli.page import page
 
 
 class OneLine(click.Group):
@@ -373,3 +374,4 @@ def check(path: str, env_file: str | None, timeout: int, output: str) -> None:
 
 main.add_command(backfill)
 main.add_command(events)
+main.add_command(page)
