@@ -49,7 +49,6 @@ ANSWERS = {
 }
 
 UNCHANGED = [".flake8", ".gitignore", "Dockerfile", "HOWTO.md", "LICENSE", "docker-compose.yml", "poetry.toml"]
-UNCHANGED += [f"{NAME}/extension.json"]
 
 SECRET = f".{NAME}_dev.env"
 """The file with the API key, which is not kept in version control; the example has one without values."""
@@ -162,6 +161,15 @@ def test_the_example_has_all_files_of_a_generated_project(generated: Path) -> No
 @pytest.mark.parametrize("name", UNCHANGED)
 def test_the_file_is_as_generated(generated: Path, name: str) -> None:
     assert (EXAMPLE / name).read_text(encoding="utf-8") == (generated / name).read_text(encoding="utf-8")
+
+
+def test_the_descriptor_is_as_generated(generated: Path) -> None:
+    before, after = (
+        json.loads((folder / NAME / "extension.json").read_text(encoding="utf-8")) for folder in (generated, EXAMPLE)
+    )
+    # The command line keeps the answers in a set.
+    assert sorted(before.pop("audience")) == sorted(after.pop("audience"))
+    assert before == after
 
 
 def test_the_project_file_adds_this_package_only(generated: Path) -> None:
