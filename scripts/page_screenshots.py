@@ -18,7 +18,7 @@ from connect.eaas.mongodb import EventStore, EventValidationError
 from connect.eaas.mongodb._common.page import Access
 from connect.eaas.mongodb.cli.dev import mongodb
 from connect.eaas.mongodb.cli.page_server import PageServer
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 from pymongo import MongoClient
 
 from demo.purchase_requests import purchase_requests
@@ -32,7 +32,7 @@ TYPES = [
     "usage_file_request_processing",
     "asset_purchase_request_validation",
 ]
-SIZES = {"": {"width": 1280, "height": 800}, "-phone": {"width": 390, "height": 844}}
+SIZES: dict[str, ViewportSize] = {"": {"width": 1280, "height": 800}, "-phone": {"width": 390, "height": 844}}
 
 
 def fill(store: EventStore, collection: Any) -> str:
@@ -46,7 +46,10 @@ def fill(store: EventStore, collection: Any) -> str:
         ago = datetime.timedelta(days=int(29 * chance.random() ** 1.5), hours=3 + chance.gauss(0, 3) % 24)
         if number < 4:
             ago = datetime.timedelta(minutes=4 + 11 * number)
-        versions = [("pending", {}), ("inquiring", {"reason": "The order has no tax id"})]
+        versions: list[tuple[str, dict[str, str]]] = [
+            ("pending", {}),
+            ("inquiring", {"reason": "The order has no tax id"}),
+        ]
         versions.append((chance.choice(["approved"] * 6 + ["failed"]), {"reason": "", "note": "Checked by the vendor"}))
         for version, (status, more) in enumerate(versions):
             obj = {**copy.deepcopy(first), "status": status, **more}
@@ -75,7 +78,7 @@ def shoot(browser: Browser, url: str, views: dict[str, str]) -> None:
     """Take a screenshot of each view, for a desktop and for a phone."""
     base = url.split("/?")[0]
     for suffix, size in SIZES.items():
-        context = browser.new_context(viewport=size, locale="en-GB", timezone_id="Europe/Madrid")  # type: ignore[arg-type]
+        context = browser.new_context(viewport=size, locale="en-GB", timezone_id="Europe/Madrid")
         page = context.new_page()
         page.goto(url)
         for name, view in views.items():
@@ -108,6 +111,7 @@ def main() -> None:
         variables = {"DB": "events", "DB_HOST": f"127.0.0.1:{port}", "DRIVER_COLLECTION": "requests"}
         store = EventStore.from_config(variables)
         store.ensure_indexes()
+        client: MongoClient[dict[str, Any]]
         with MongoClient(f"mongodb://127.0.0.1:{port}/") as client:
             object_id = fill(store, client["events"]["requests"])
         with PageServer(0, store, Access(None)) as server, sync_playwright() as playwright:

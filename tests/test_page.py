@@ -435,7 +435,11 @@ def test_numbers_need_no_field_that_their_indexes_lack() -> None:
     needed = {"_connect.received_at", "_connect.event_type", "_connect.status"}
     assert needed <= set(INDEXES["connect_numbers"])
     assert needed | {"_connect.installation_id"} == set(INDEXES["connect_installation"]) - {"_connect.receipt"}
-    for index, wanted in (("connect_received", {}), ("connect_installation", {"installation": "EIN-1"})):
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("connect_received", {}),
+        ("connect_installation", {"installation": "EIN-1"}),
+    ]
+    for index, wanted in cases:
         assert [*letter_query(**wanted), "received_at"] in (
             list(LETTER_INDEXES[index]),
             [*list(LETTER_INDEXES[index])[1:2], *list(LETTER_INDEXES[index])[:1], "received_at"],

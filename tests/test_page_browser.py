@@ -17,13 +17,14 @@ from demo.purchase_requests import sample
 from tests.test_page_command import served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PURCHASE = "asset_purchase_request_processing"
 CHANGE = "asset_change_request_processing"
 POLL = 6_000
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,11 @@ class Opened:
         self.url = url
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("console", self._note)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def open(self, view: str) -> None:
         """Show a view, such as `#/numbers`, and wait for its data."""
@@ -436,13 +441,13 @@ VIEWS = ["#/events", "#/objects/PR-0001", "#/numbers", "#/dead-letters", "#/even
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_each_view_fits_and_has_no_barrier(viewport: dict[str, int], opened: Opened, store: EventStore) -> None:
+def test_each_view_fits_and_has_no_barrier(viewport: ViewportSize, opened: Opened, store: EventStore) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     for status in ("pending", "approved", "failed"):
         saved(store, 1, status=status, activation_key="secret")
     letter(store, 2)
     letters = store.dead_letters().to_list()
-    opened.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+    opened.page.set_viewport_size(viewport)
     for view in [*VIEWS, f"#/dead-letters/{letters[0].id}"]:
         opened.open(view)
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], view

@@ -48,7 +48,7 @@ def extension_path(folder: Path) -> str:
 
 
 async def requests(connect: LocalConnect, until: Any) -> dict[str, WebResponse]:
-    found = {}
+    found: dict[str, WebResponse] = {}
 
     async def call(name: str, path: str, **options: Any) -> None:
         found[name] = await until(connect.web_request("GET", path, **options))
