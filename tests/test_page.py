@@ -192,7 +192,7 @@ async def test_what_does_not_exist_is_not_found(path: str, driver_store: EventSt
 
 
 async def test_a_record_is_given_as_it_is_stored(store: Any) -> None:
-    obj = {"external_id": 9007199254740993, "activation_key": "secret", "_id": 5, "id": "PR/1 %?#"}
+    obj: dict[str, Any] = {"external_id": 9007199254740993, "activation_key": "secret", "_id": 5, "id": "PR/1 %?#"}
     record_id = await saved(store, 1, **obj)
     record = await Page(store, OWNER).get(f"events/{record_id}")
     assert record["document"] == {**request_object(1), **obj, "activation_key": "***"}
@@ -401,7 +401,7 @@ ORDER = {"_connect.received_at": -1, "_connect.receipt": -1}
 async def test_each_filter_is_read_from_an_index_that_has_the_order_of_the_list(
     index: str, driver_store: EventStore, reader: Any
 ) -> None:
-    await result(driver_store.ensure_indexes())
+    driver_store.ensure_indexes()
     for number in range(5):
         await saved(driver_store, number, f"EIN-{number}", status=f"status {number}")
     query = event_query(**FILTERS[index])

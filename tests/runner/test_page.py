@@ -49,7 +49,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         installation, key = self.path.rsplit("/", 1)[1], self.headers["Authorization"]
         self.server.asked.append((installation, key))
-        status, body = 404, {"error_code": "NFND_000", "errors": ["Object not found."]}
+        status = 404
+        body: dict[str, Any] = {"error_code": "NFND_000", "errors": ["Object not found."]}
         if self.server.status is not None:
             status = self.server.status
         elif installation == "EIN-9":

@@ -162,8 +162,7 @@ def run(store: EventStore, *, port: int, installation: str | None) -> None:
         previous = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
         try:
             click.echo(f"The page of stored events: {server.url}")
-            click.echo("Press Ctrl-C to stop.", nl=True)
-            click.get_text_stream("stdout").flush()
+            click.echo("Press Ctrl-C to stop.")
             server.serve_forever(0.1)
         finally:
             for signum, handler in previous.items():
