@@ -37,8 +37,8 @@ pub(super) fn action_of_path(path: &str) -> Option<Option<Action>> {
     let name = match path.strip_prefix("/action/") {
         Some(name) => name,
         None => {
-            let (app, rest) = path.strip_prefix("/app/")?.split_once('/')?;
-            let version = rest.strip_prefix("endpoint/data/").filter(|_| !app.is_empty())?;
+            let (_app, rest) = path.strip_prefix("/app/")?.split_once('/')?;
+            let version = rest.strip_prefix("endpoint/data/")?;
             version.strip_prefix("v1/action/").or_else(|| version.strip_prefix("beta/action/"))?
         }
     };

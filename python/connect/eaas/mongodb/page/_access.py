@@ -43,9 +43,7 @@ def _denied(reason: str) -> PageError:
 async def access_of(values: Headers) -> Access:
     """Return what the caller may see.
 
-    The runner adds its own headers to those of the request. It replaces a header of the same spelling; if a caller
-    sends one in another spelling, both arrive, and frameworks read the first. Such a request is refused. If the runner
-    has nothing to set, the caller's own header would remain. Therefore Connect itself is asked, with the key of the
+    A request with several values of one of the runner's headers is refused. Connect itself is asked, with the key of the
     installation, whether the installation is the account's.
 
     Raises:
