@@ -21,6 +21,7 @@ import h2.connection
 import h2.settings
 import httpx
 import jwt
+import psutil
 import pytest
 import trustme
 
@@ -213,12 +214,18 @@ def stopped(tmp_path: Path) -> Iterator[tuple[Server, str]]:
             server.process.kill()
 
 
+def stop(server: Server) -> None:
+    """Stop the server's process, and wait until it no longer runs."""
+    server.process.send_signal(signal.SIGSTOP)
+    until(lambda: psutil.Process(server.process.pid).status() == psutil.STATUS_STOPPED)
+
+
 def test_requests_time_out_and_their_number_is_limited(stopped: tuple[Server, str], tmp_path: Path) -> None:
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     limits = "[limits]\nrequests = 2\nrequest_seconds = 1"
     with gateway(tmp_path, configured(uri, tables=limits)) as running:
         assert running.post("insertOne", TARGET | {"document": {}}, key).status_code == 201
-        mongodb.process.send_signal(signal.SIGSTOP)
+        stop(mongodb)
 
         def insert() -> httpx.Response:
             return running.post("insertOne", TARGET | {"document": {}}, key)
@@ -302,7 +309,7 @@ def test_concurrent_inserts_are_one_command_and_each_has_its_result(
 
         assert insert(0) == 201
         assert len(tap.commands("insert")) == 1
-        mongodb.process.send_signal(signal.SIGSTOP)
+        stop(mongodb)
         with ThreadPoolExecutor(41) as threads:
             inserting = [threads.submit(insert, number) for number in [*range(30), *range(10)]]
             inserting.append(threads.submit(insert, 30, traceparent=traced))
@@ -341,7 +348,7 @@ def test_a_client_that_disconnects_is_counted(stopped: tuple[Server, str], tmp_p
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     with gateway(tmp_path, configured(uri)) as running:
         assert running.post("findOne", TARGET, key).status_code == 200
-        mongodb.process.send_signal(signal.SIGSTOP)
+        stop(mongodb)
         for _ in range(3):
             with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3) as client:
                 client.post(f"{running.url}/action/findOne", json=TARGET, headers={"api-key": key})
@@ -454,7 +461,7 @@ def test_shutdown_ends_within_the_grace_period(stopped: tuple[Server, str], tmp_
     (mongodb, uri), key = stopped, create_key(tmp_path, "k")
     with gateway(tmp_path, configured(uri, more="grace_seconds = 1.5")) as running:
         assert running.post("insertOne", TARGET | {"document": {}}, key).status_code == 201
-        mongodb.process.send_signal(signal.SIGSTOP)
+        stop(mongodb)
 
         statuses: list[int] = []
 
