@@ -657,7 +657,7 @@ async def test_20_000_requests_through_faults_and_a_kill(
     down.headers["Retry-After"] = "0"
     connect.collections.before = faults(limited, down, cut(connect))
     with started(command, environment(connect, config)) as process:
-        # Two requests for each page, and those that failed: a third of the objects. To count them takes the server long.
+        # Two requests for each page, and those that failed: a third of the objects. Counting takes the server long.
         await until(lambda: len(connect.collections.requests) > 30)
         process.kill()
         assert process.wait() == -signal.SIGKILL

@@ -232,9 +232,10 @@ def test_requests_time_out_and_their_number_is_limited(stopped: tuple[Server, st
 
         responses = at_once(*[insert] * 4)
         assert sorted(response.status_code for response in responses) == [429, 429, 504, 504]
-        late = next(response for response in responses if response.status_code == 504)
-        assert late.json()["error_code"] == "ExecutionTimeLimitExceeded"
-        assert "may or may not have been applied" in late.json()["error"]
+        late = [response.json() for response in responses if response.status_code == 504]
+        assert [error["error_code"] for error in late] == ["ExecutionTimeLimitExceeded"] * 2
+        # One is sent over the connection that there is. The other may wait for a new one.
+        assert any("may or may not have been applied" in error["error"] for error in late)
         assert all(response.headers["retry-after"] == "1" for response in responses if response.status_code == 429)
         assert running.get("/readyz").status_code == 503
         assert running.get("/healthz").status_code == 200

@@ -43,8 +43,8 @@ def _denied(reason: str) -> PageError:
 async def access_of(values: Headers) -> Access:
     """Return what the caller may see.
 
-    A request with several values of one of the runner's headers is refused. Connect itself is asked, with the key of the
-    installation, whether the installation is the account's.
+    A request with several values of one of the runner's headers is refused. Connect itself is asked, with the key of
+    the installation, whether the installation is the account's.
 
     Raises:
         PageError: the caller may see nothing, or Connect does not respond.
