@@ -603,6 +603,7 @@ async def test_a_schedule_backfills_in_the_real_runner(tmp_path: Path, config: d
             assert len(connect.collections.requests) - before < 10
             for parameter, says in (
                 ({"kinds": ["invoices"]}, "unknown kind invoices"),
+                ({"kinds": 5}, "kinds in the schedule's parameter must be a list of names"),
                 ({"kind": "requests"}, "unknown in the schedule's parameter: kind; known are kinds, since"),
                 ({"since": "2024-01-01"}, "since must be a datetime with a time zone"),
                 ({"since": "yesterday"}, "since in the schedule's parameter must be like 2024-01-31T00:00:00Z"),

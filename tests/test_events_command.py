@@ -211,10 +211,29 @@ def test_import_names_the_line_that_is_no_event(run: Any, reader: Any, line: str
     assert reader.count_documents({}) == 1
 
 
+@pytest.mark.parametrize("field", ["n", "a\\u0000b", "text"], ids=["number", "nul", "surrogate"])
+def test_import_explains_a_line_that_bson_cannot_hold(run: Any, reader: Any, field: str) -> None:
+    value = {"n": str(2**70), "text": '"\\ud800"'}.get(field, "1")
+    result = run("import", text=f'{{"_id": "a", "_connect": {{}}, "{field}": {value}}}\n')
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith("connect-mongodb: events import: ")
+    assert reader.count_documents({}) == 0
+
+
+def test_import_tells_of_a_record_that_another_unique_index_refuses(run: Any, reader: Any) -> None:
+    reader.create_index("order", unique=True)
+    reader.insert_one({"_id": "there", "_connect": {}, "order": 1})
+    text = "".join(f'{{"_id": "{name}", "_connect": {{}}, "order": 1}}\n' for name in ("there", "new"))
+    result = run("import", text=text)
+    assert (result.exit_code, "uplicate" in result.stderr or "E11000" in result.stderr) == (1, True), result.stderr
+    assert run("import", text=text.splitlines()[0] + "\n").stderr == "0 events imported, 1 already stored\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables", "says"),
     [
         (["list", "--since", "2024-01-31"], {}, "has no time zone"),
+        (["list", "--since", "0001-01-01T00:00:00+05:00"], {}, "is not a time"),
         (["list", "--since", "1d", "--until", "2d"], {}, "--since must be before --until"),
         (["list", "--limit", "-1"], {}, "--limit"),
         (["list", "--status", " "], {}, "--status is empty"),

@@ -156,6 +156,7 @@ INVALID: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
     "unknown filter of dead letters": ("dead-letters", (("status", "x"),), "status: there is no such parameter"),
     "parameter of a record": ("events/PR-1:1", (("limit", "1"),), "limit: there is no such parameter; known are: none"),
     "time without a zone": ("events", (("since", "2026-01-31T12:00:00"),), "since: .* has no time zone: append Z"),
+    "time beyond the calendar": ("events", (("since", "0001-01-01T00:00:00+05:00"),), "since: .* is not a time"),
     "date without a zone": ("events", (("until", "2026-01-31"),), "until: .* has no time zone"),
     "no time": ("events", (("until", "yesterday"),), "until: 'yesterday' is not a time such as 2026-01-31T12:00:00Z"),
     "times in the wrong order": (

@@ -7,10 +7,10 @@ use bson::{Bson, Document, RawArray, RawBsonRef, RawDocumentBuf, doc};
 use futures_util::stream::BoxStream;
 use mongodb::options::{AggregateOptions, CountOptions, DistinctOptions, EstimatedDocumentCountOptions};
 
-use super::bulk::as_number;
+use super::bulk::{as_number, encoded};
 use super::command::{self, CommandOptions, GetMore, raw_cursor, run_command};
 use super::error::{Attempt, Attempted};
-use super::find::{self, reading_options, unreadable};
+use super::find::{self, reading_options};
 use super::reply_check::CursorCheck;
 use super::retryable::UnsentRetry;
 use super::session::{Session, batches, opened, send};
@@ -120,7 +120,7 @@ pub async fn aggregate_raw(
     out.end(cursor);
     reading_options(&mut out, connected, namespace, comment, time)?;
     out.end(root);
-    let command = within(RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)?, MAX_COMMAND_SIZE, &attempt)?;
+    let command = within(encoded(out)?, MAX_COMMAND_SIZE, &attempt)?;
     let more = GetMore { comment: comment.cloned(), ..GetMore::default() };
     let kind = (DOING, CursorCheck::of_collection as fn(&Namespace) -> CursorCheck);
     raw_cursor(client, namespace, &command, &find::reading(connected, namespace), &more, kind).await

@@ -433,7 +433,7 @@ pub(super) fn raw(document: &Document) -> Result<RawDocumentBuf> {
     RawDocumentBuf::try_from(document).map_err(unreadable)
 }
 
-fn unreadable(error: impl std::fmt::Display) -> Error {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidBson, error.to_string())
 }
 
@@ -454,6 +454,11 @@ pub(super) fn with_array<'a>(
     }
     out.end(array);
     out.end(root);
+    encoded(out)
+}
+
+/// Returns the document that a writer has written.
+pub(super) fn encoded(out: BsonWriter) -> Result<RawDocumentBuf> {
     RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)
 }
 

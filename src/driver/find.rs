@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use mongodb::options::{Collation, CursorType, FindOptions, Hint, SelectionCriteria};
 use mongodb::raw_batch_cursor::RawBatch;
 
+use super::bulk::{encoded, unreadable};
 use super::command::{CommandOptions, GetMore, raw_cursor};
 use super::error::{Attempt, is_network_error};
 use super::reply_check::CursorCheck;
@@ -240,7 +241,7 @@ impl RawFind<'_> {
         }
         reading_options(&mut out, connected, namespace, self.comment, self.max_time)?;
         out.end(root);
-        within(RawDocumentBuf::from_bytes(out.buf).map_err(unreadable)?, MAX_COMMAND_SIZE, attempt)
+        within(encoded(out)?, MAX_COMMAND_SIZE, attempt)
     }
 }
 
@@ -274,10 +275,6 @@ pub(super) fn reading(connected: &Connected, namespace: &Namespace) -> CommandOp
 
 fn read_preference<'a>(connected: &'a Connected, namespace: &'a Namespace) -> Option<&'a SelectionCriteria> {
     namespace.concerns.read_preference.as_ref().or(connected.client.selection_criteria())
-}
-
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidBson, error.to_string())
 }
 
 /// Returns the first matching document as the only one of a batch. The command is retried once after a network error
@@ -322,7 +319,7 @@ async fn only_batch(
     if let Some(criteria) = read_preference(connected, attempt.namespace) {
         action = action.selection_criteria(criteria.clone());
     }
-    let mut checked_out = client.check_out_session(attempt).await?;
+    let mut checked_out = client.check_out_session(connected, attempt).await?;
     let batch = match checked_out.as_mut().and_then(CheckedOutSession::session) {
         Some(session) => {
             let reading = async {

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use mongodb::error::Error as DriverError;
 use mongodb::options::Credential;
 use mongodb::options::oidc::{Callback, CallbackContext, IdpServerResponse};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
@@ -93,7 +94,9 @@ impl MetadataService {
     async fn token(&self, timeout: Duration) -> Result<IdpServerResponse, String> {
         let failed = |error: reqwest::Error| causes(&error);
         tls::install_provider();
-        let request = Client::builder().build().map_err(failed)?.get(self.url()?).timeout(timeout);
+        // The service is the machine's own: no other host may give a token.
+        let client = Client::builder().redirect(Policy::none()).build().map_err(failed)?;
+        let request = client.get(self.url()?).timeout(timeout);
         let request = match self {
             Self::Azure { .. } => request.header("Metadata", "true").header("Accept", "application/json"),
             Self::Gcp { .. } => request.header("Metadata-Flavor", "Google"),

@@ -51,7 +51,7 @@ use super::reply_check::{Change, Expected, time_of};
 use super::session::Session;
 use super::size::within;
 use super::time_limit::{Deadline, TimedOut, timed, without_wtimeout};
-use super::{DriverClient, Namespace, unacknowledged};
+use super::{Connected, DriverClient, Namespace, unacknowledged};
 use crate::concern::write_concern_document;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -228,12 +228,7 @@ pub(super) async fn write(
         }
         return Ok(reply);
     }
-    let session = match client.write_sessions.take() {
-        Some(session) => session,
-        None => connected.client.start_session().await.attempted(attempt)?,
-    };
-    let mut checked_out =
-        CheckedOutSession { session: Some(session), sessions: &client.write_sessions, use_last: false };
+    let mut checked_out = client.own_session(connected, attempt).await?;
     let Some(session) = &mut checked_out.session else {
         return Err(Error::new(
             ErrorKind::InvalidOperation,
@@ -412,16 +407,25 @@ impl Drop for CheckedOutSession<'_> {
 impl DriverClient {
     /// Checks out a session for a command that only reads and whose reply is complete. `None` if the server may not
     /// support sessions: then the driver decides. The driver's implicit sessions cost a task each.
-    pub(super) async fn check_out_session(&self, attempt: &Attempt<'_>) -> Result<Option<CheckedOutSession<'_>>> {
+    pub(super) async fn check_out_session(
+        &self,
+        connected: &Connected,
+        attempt: &Attempt<'_>,
+    ) -> Result<Option<CheckedOutSession<'_>>> {
         if self.write_sessions.are_supported() != Some(true) {
             self.numbers_writes();
             return Ok(None);
         }
+        self.own_session(connected, attempt).await.map(Some)
+    }
+
+    /// Checks out one of the client's own sessions, or starts one.
+    async fn own_session(&self, connected: &Connected, attempt: &Attempt<'_>) -> Result<CheckedOutSession<'_>> {
         let session = match self.write_sessions.take() {
             Some(session) => session,
-            None => self.client(attempt).await?.start_session().await.attempted(attempt)?,
+            None => connected.client.start_session().await.attempted(attempt)?,
         };
-        Ok(Some(CheckedOutSession { session: Some(session), sessions: &self.write_sessions, use_last: false }))
+        Ok(CheckedOutSession { session: Some(session), sessions: &self.write_sessions, use_last: false })
     }
 
     /// Returns whether writes carry transaction numbers. They do until the server is known: a standalone server

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use serde_core::de::DeserializeOwned;
 
-use super::bulk::{as_number, raw, with_array};
+use super::bulk::{as_number, encoded, raw, with_array};
 use super::error::Attempt;
 use super::reply_check::Expected;
 use super::retryable::{self, WriteCommand};
@@ -189,7 +189,9 @@ pub async fn update_raw(client: &DriverClient, namespace: &Namespace, call: RawU
     let attempt = Attempt { doing, namespace, settings: client.settings() };
     let change: &[u8] = match call.change {
         RawBsonRef::Document(change) => change.as_bytes(),
-        RawBsonRef::Array(stages) => stages.as_bytes(),
+        RawBsonRef::Array(stages) if stages.into_iter().all(|stage| matches!(stage, Ok(RawBsonRef::Document(_)))) => {
+            stages.as_bytes()
+        }
         _ => return Err(Error::new(ErrorKind::Configuration, "an update must be a document or a pipeline")),
     };
     let mut out = BsonWriter::with_capacity(call.filter.as_bytes().len() + change.len() + 48);
@@ -339,8 +341,4 @@ fn with_document(
     out.elements(after)?;
     out.end(root);
     encoded(out)
-}
-
-fn encoded(out: BsonWriter) -> Result<RawDocumentBuf> {
-    RawDocumentBuf::from_bytes(out.buf).map_err(|error| Error::new(ErrorKind::InvalidBson, error.to_string()))
 }

@@ -33,7 +33,8 @@ pub fn canonical(bytes: &[u8], place: Place) -> Vec<u8> {
         DOCUMENT => canonical.document(index.root()),
         _ => canonical.array(index.root()),
     }
-    canonical.written().to_vec()
+    canonical.buffer.truncate(canonical.length);
+    canonical.buffer
 }
 
 /// Writes the canonical form: each document as the number of its fields and, in the order of their

@@ -157,6 +157,7 @@ fn may_hold_secret(index: &Index<'_>) -> bool {
                 const NAMES: [u64; SECRET_NAMES.len()] = {
                     let (mut names, mut place) = ([0; SECRET_NAMES.len()], 0);
                     while place < names.len() {
+                        assert!(matches!(SECRET_NAMES[place].len(), 8 | 10 | 14 | 15));
                         names[place] = prefix(SECRET_NAMES[place].as_bytes()) | CASE;
                         place += 1;
                     }

@@ -10,7 +10,6 @@ use crate::codec::writer::{BsonWriter, Sink};
 use crate::driver::bulk::{BulkOptions, insert_many, inserts};
 use crate::driver::insert::{InsertOptions, insert_merged, insert_one};
 use crate::driver::write::{RawUpdate, Updated, delete_raw, update_raw};
-use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::request::Update;
 use crate::runtime::process;
@@ -64,15 +63,7 @@ impl ActionContext<'_> {
     ) -> ApiResult<ActionResponse> {
         let change = match change {
             Update::Operators(operators) => RawBsonRef::Document(operators),
-            Update::Pipeline(stages) => {
-                if !stages.into_iter().all(|stage| matches!(stage, Ok(RawBsonRef::Document(_)))) {
-                    return Err(self.error_response(&Error::new(
-                        ErrorKind::Configuration,
-                        "an update must be a document or a pipeline",
-                    )));
-                }
-                RawBsonRef::Array(stages)
-            }
+            Update::Pipeline(stages) => RawBsonRef::Array(stages),
         };
         self.send_update(RawUpdate { many, filter, change, replaces: false, upsert, comment: None }).await
     }

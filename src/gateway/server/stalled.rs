@@ -61,12 +61,16 @@ impl Waits {
         let since = *self.since(direction).get_or_insert_with(Instant::now);
         loop {
             ready!(self.timer.as_mut().poll(context));
-            if since + self.limit <= Instant::now() {
+            let now = Instant::now();
+            if since + self.limit <= now {
                 *self.since(direction) = None;
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let first = self.reading.into_iter().chain(self.writing).min().unwrap_or(since);
-            self.timer.as_mut().reset(first + self.limit);
+            // A wait of the other direction that is over, and that nobody polls, must not make the timer due at once.
+            let limit = self.limit;
+            let waits = self.reading.into_iter().chain(self.writing).filter(|begun| *begun + limit > now);
+            let first = waits.min().unwrap_or(since);
+            self.timer.as_mut().reset(first + limit);
         }
     }
 }

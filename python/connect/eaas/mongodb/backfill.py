@@ -8,14 +8,14 @@ collection of Connect's API and stores each object as its event would be, with t
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from connect.eaas.mongodb._common.backfill import KINDS, BackfillError, BackfillProgress, Kind
+from connect.eaas.mongodb._common.store import parse_time
 
 __all__ = ["KINDS", "BackfillError", "BackfillProgress", "Kind", "backfill_on_schedule"]
 
@@ -81,12 +81,17 @@ class _Scheduled:
         else:
             given = dict(parameter)
             named = given.pop("kinds", kinds)
-            self.kinds = (named,) if isinstance(named, str) else tuple(named)
+            if isinstance(named, str):
+                self.kinds = (named,)
+            elif isinstance(named, Sequence):
+                self.kinds = tuple(named)
+            else:
+                self.problem = "kinds in the schedule's parameter must be a list of names"
             self.options = options | given
             for name in ("since", "until"):
                 if isinstance(self.options.get(name), str):
                     try:
-                        self.options[name] = datetime.datetime.fromisoformat(self.options[name].replace("Z", "+00:00"))
+                        self.options[name] = parse_time(self.options[name])
                     except ValueError:
                         self.problem = f"{name} in the schedule's parameter must be like 2024-01-31T00:00:00Z"
         if not self.problem and not self.kinds:

@@ -20,6 +20,7 @@ from connect.eaas.mongodb._common.backfill import (
     async_each,
     async_sleep,
 )
+from connect.eaas.mongodb._common.store import in_utc
 from connect.eaas.mongodb._native import SaveResult
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class AsyncBackfill:
         done = common.done_before(known, plan.since) if plan.resume else None
         if known and done is not None:
             low, now.resumed = done, True
-            self._from = common.in_utc(known["since"]) if known["since"] else None
+            self._from = in_utc(known["since"]) if known["since"] else None
         if low is not None and low >= plan.until:
             now.total, now.position = 0, low
             return None
@@ -130,7 +131,7 @@ class AsyncBackfill:
         """Read everything from `low` on, a window after the other."""
         width = common.FIRST_WIDTH
         while low < self._plan.until:
-            end = min(low + width, self._plan.until)
+            end = low + min(width, self._plan.until - low)
             low, count = await self._window(low, end)
             width = common.next_width(width, count)
             await self._at(low)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from time import sleep
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
+from connect.eaas.mongodb._common.store import in_utc
+
 __all__ = ["async_each", "async_sleep", "each", "sleep"]
 
 T = TypeVar("T")
@@ -355,7 +357,7 @@ def done_before(checkpoint: Mapping[str, Any] | None, since: datetime.datetime |
     begun = checkpoint.get("since")
     if begun is not None and (since is None or since < in_utc(begun)):
         return None
-    position = in_utc(checkpoint["position"])
+    position: datetime.datetime = in_utc(checkpoint["position"])
     if checkpoint.get("state") == "finished":
         position -= OVERLAP
     return position if since is None or since < position else None
@@ -407,14 +409,9 @@ def created_of(obj: Mapping[str, Any], by: str) -> Created | None:
             tick = datetime.timedelta(microseconds=10 ** (6 - len(digits)))
             try:
                 return Created(datetime.datetime.fromisoformat(text).astimezone(UTC), tick)
-            except ValueError:
+            except (ValueError, OverflowError):
                 continue
     return None
-
-
-def in_utc(time: datetime.datetime) -> datetime.datetime:
-    """Return a time that was read from MongoDB, which is in UTC if it has no time zone."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def created_in_order(rows: list[dict[str, Any]], plan: Plan, by: str) -> list[Created]:

@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from connect.eaas.mongodb._common.store import (
     CONNECT,
-    INDEXES,
     LETTER_PART_CHARACTERS,
     EventNumber,
     in_utc,
     installations_of,
     metadata_of,
+    parse_time,
     payload_of,
 )
 
@@ -58,8 +58,6 @@ SUMMARY: Final = {
 """The fields of a record in a list: all but the object."""
 
 LETTER_SUMMARY: Final = {"data": 0}
-
-NEEDED_INDEXES: Final = tuple(INDEXES)
 
 
 class PageError(Exception):
@@ -197,14 +195,13 @@ class Query:
         if text is None:
             return None
         try:
-            # Python 3.10 does not read the suffix Z. In a query, an unescaped + is a space.
-            normal = text.replace("Z", "+00:00").replace("z", "+00:00").replace(" ", "+")
-            time = datetime.datetime.fromisoformat(normal)
+            # In a query, an unescaped + is a space.
+            time = parse_time(text.replace(" ", "+"))
         except ValueError:
             raise invalid(f"{name}: {text[:50]!r} is not a time such as 2026-01-31T12:00:00Z") from None
         if time.tzinfo is None:
             raise invalid(f"{name}: {text[:50]!r} has no time zone: append Z for UTC, or an offset such as +02:00")
-        return time.astimezone(datetime.timezone.utc)
+        return time
 
     def window(self) -> Window:
         """Return the part of the list."""

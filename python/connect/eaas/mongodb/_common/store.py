@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -175,6 +176,16 @@ def payload_of(stored: dict[str, Any], known: dict[str, Any]) -> Any:
     for one in known.get("reserved", ()):
         fields.insert(one["position"], (one["name"], one["value"]))
     return dict(fields)
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """Return the time of a text in ISO 8601, in UTC if it has a time zone; raise `ValueError` if it is none."""
+    # Python 3.10 does not know the suffix Z.
+    time = datetime.datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+    try:
+        return time if time.tzinfo is None else time.astimezone(datetime.timezone.utc)
+    except OverflowError:
+        raise ValueError(f"{text!r} is beyond the calendar in UTC") from None
 
 
 def in_utc(time: Any) -> Any:

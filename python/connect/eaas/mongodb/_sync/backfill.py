@@ -21,6 +21,7 @@ from connect.eaas.mongodb._common.backfill import (
     each,
     sleep,
 )
+from connect.eaas.mongodb._common.store import in_utc
 from connect.eaas.mongodb._native import SaveResult
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Backfill:
         done = common.done_before(known, plan.since) if plan.resume else None
         if known and done is not None:
             low, now.resumed = done, True
-            self._from = common.in_utc(known["since"]) if known["since"] else None
+            self._from = in_utc(known["since"]) if known["since"] else None
         if low is not None and low >= plan.until:
             now.total, now.position = 0, low
             return None
@@ -131,7 +132,7 @@ class Backfill:
         """Read everything from `low` on, a window after the other."""
         width = common.FIRST_WIDTH
         while low < self._plan.until:
-            end = min(low + width, self._plan.until)
+            end = low + min(width, self._plan.until - low)
             low, count = self._window(low, end)
             width = common.next_width(width, count)
             self._at(low)

@@ -10,6 +10,7 @@ from connect.eaas.mongodb import __version__
 from connect.eaas.mongodb._common import page as common
 from connect.eaas.mongodb._common.page import Access, Answer, Query, json_of
 from connect.eaas.mongodb._common.store import (
+    INDEXES,
     RECEIPT,
     RECEIVED_AT,
     event_query,
@@ -83,7 +84,7 @@ class EventsPage:
             if not is_missing(error):
                 raise
             existing = {}
-        return [name for name in common.NEEDED_INDEXES if name not in existing]
+        return [name for name in INDEXES if name not in existing]
 
     def events(self, pairs: Iterable[tuple[str, str]]) -> Answer:
         """List events, the newest first."""

@@ -211,7 +211,6 @@ class Lines:
         """Begin with the next call."""
         self._begun = time.monotonic()
         self._next = self._begun
-        self._read = 0
 
     def __call__(self, now: BackfillProgress) -> None:
         """Print how far a run is, if it is time for a line."""

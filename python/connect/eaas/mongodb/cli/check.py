@@ -102,7 +102,7 @@ def run(path: str, *, env_file: str | None, seconds: int, output: str) -> bool:
     Raises:
         CheckError: the file cannot be read or parsed.
     """
-    given = os.environ if env_file is None else _of_file(env_file)
+    given = os.environ if env_file is None else variables_of_file(env_file)
     variables = {name: given[name] for name in (variable["name"] for variable in VARIABLES) if name in given}
     paths = [name for name in OWN_VARIABLES if path in (name, "both")]
     checks = [check for one in paths for check in _check(one, variables, path != "both", seconds)]
@@ -130,7 +130,7 @@ def _check(path: PathName, variables: Mapping[str, str], asked: bool, seconds: i
 # The variables.
 
 
-def _of_file(name: str) -> dict[str, str]:
+def variables_of_file(name: str) -> dict[str, str]:
     """Read the variables from a file of NAME=value lines; remove quotes around values."""
     try:
         text = Path(name).read_text(encoding="utf-8-sig")

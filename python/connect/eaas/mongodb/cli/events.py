@@ -312,6 +312,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 def _insert(store: EventStore, batch: list[dict[str, Any]]) -> int:
     """Insert records; return how many were not there."""
+    from bson.errors import BSONError
     from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
     collection: Any = store.collection
@@ -320,14 +321,17 @@ def _insert(store: EventStore, batch: list[dict[str, Any]]) -> int:
             return len(collection.insert_many(batch, ordered=False).inserted_ids)
         except BulkWriteError as error:
             problems = (error.details or {}).get("writeErrors", [])
+            ids = [batch[problem["index"]]["_id"] for problem in problems]
+            # A unique index of the user's own also reports duplicates: of records that are not there.
+            there = {found["_id"] for found in collection.find({"_id": {"$in": ids}}, {"_id": 1})}
             other = [problem for problem in problems if problem.get("code") != 11000]
-            if other or (error.details or {}).get("writeConcernErrors"):
+            if other or not there.issuperset(ids) or (error.details or {}).get("writeConcernErrors"):
                 raise
             return len(batch) - len(problems)
         except DuplicateKeyError:
             # Of the Data API, which does not say which records were there.
             return sum(_insert_one(collection, record) for record in batch)
-    except PyMongoError as error:
+    except (PyMongoError, BSONError, OverflowError, UnicodeEncodeError) as error:
         fail_midway(f"events import: {_reason(error)}")
 
 
@@ -337,6 +341,8 @@ def _insert_one(collection: Any, record: dict[str, Any]) -> bool:
     try:
         collection.insert_one(record)
     except DuplicateKeyError:
+        if collection.find_one({"_id": record["_id"]}, {"_id": 1}) is None:
+            raise
         return False
     return True
 

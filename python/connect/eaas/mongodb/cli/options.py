@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from connect.eaas.mongodb._common.store import parse_time
 from connect.eaas.mongodb.cli.failures import fail
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
         try:
             if re.fullmatch(r"\d{1,6}d", text):
                 return now - datetime.timedelta(days=int(text[:-1]))
-            # Python 3.10 does not know Z.
-            time = datetime.datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+            time = parse_time(text)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is not a time: write 2024-01-31T12:00:00Z, or 90d for 90 days ago", param, ctx)
         if time.tzinfo is None:
@@ -67,10 +67,10 @@ def variables_of(command: str, env_file: str | None) -> Mapping[str, str]:
     """Return the variables of the environment or of a file."""
     if env_file is None:
         return os.environ
-    from connect.eaas.mongodb.cli.check import CheckError, _of_file
+    from connect.eaas.mongodb.cli.check import CheckError, variables_of_file
 
     try:
-        return _of_file(env_file)
+        return variables_of_file(env_file)
     except CheckError as error:
         fail(f"{command}: {error}")
 

@@ -68,7 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in self.server.hosts:
             self._send(HTTPStatus.FORBIDDEN, "This server only responds as 127.0.0.1.")
             return
-        url = urlsplit(self.path)
+        try:
+            url = urlsplit(self.path)
+        except ValueError:
+            self._send(HTTPStatus.BAD_REQUEST, "The address cannot be read.")
+            return
         pairs = parse_qsl(url.query, keep_blank_values=True)
         path = unquote(url.path)
         if path == "/" and self._is_token(dict(pairs).get("token", "")):

@@ -75,8 +75,9 @@ async def _confirm(installation: str, account: str, key: str, url: str) -> None:
     client = AsyncConnectClient(key, endpoint=url, use_specs=False, timeout=TIMEOUT)
     try:
         found = await client("devops").installations[installation].get()
-    except ClientError as error:
-        if error.status_code in (401, 403, 404):
+    except (ClientError, ValueError) as error:
+        # A response that is not JSON raises `ValueError`.
+        if isinstance(error, ClientError) and error.status_code in (401, 403, 404):
             raise _denied("the installation is not your account's") from None
         raise PageError(503, "CONNECT_UNREACHABLE", "Connect did not confirm your installation. Try again.") from None
     owner = found.get("owner") if isinstance(found, dict) else None

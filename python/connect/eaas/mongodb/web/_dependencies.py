@@ -115,16 +115,20 @@ class Dependency:
         return f"this is the dependency itself: write Depends({self.function}(…)), not Depends({self.function})"
 
 
-class DatabaseDependency(Dependency):
-    """Gives a database."""
-
-    function = "database"
+class NamedDependency(Dependency):
+    """Gives an object by its name, or the default one of the variables."""
 
     def __init__(self, clients: Clients, path: Path | None, name: str | None) -> None:
         super().__init__(clients, path, name)
         if not (name is None or isinstance(name, str)):
             raise TypeError(f"the name of a {self.function} must be a str, not {type(name).__name__}")
         self._name = name
+
+
+class DatabaseDependency(NamedDependency):
+    """Gives a database."""
+
+    function = "database"
 
     def _open(self, config: dict[str, Any], ids: dict[str, str]) -> Any:
         if self._name is None:
@@ -132,16 +136,10 @@ class DatabaseDependency(Dependency):
         return self._clients.client(config, self._path, ("DB", "DRIVER_COLLECTION"))[self._name]
 
 
-class CollectionDependency(Dependency):
+class CollectionDependency(NamedDependency):
     """Gives a collection of the default database."""
 
     function = "collection"
-
-    def __init__(self, clients: Clients, path: Path | None, name: str | None) -> None:
-        super().__init__(clients, path, name)
-        if not (name is None or isinstance(name, str)):
-            raise TypeError(f"the name of a {self.function} must be a str, not {type(name).__name__}")
-        self._name = name
 
     def _open(self, config: dict[str, Any], ids: dict[str, str]) -> Any:
         if self._name is None:
