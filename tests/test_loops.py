@@ -348,10 +348,12 @@ def test_loops_in_threads_share_a_client(world: World) -> None:
 
     async def main(place: int) -> tuple[int, list[Any], bytes]:
         things = world.database[f"things_{place}"]
-        await things.insert_one({"_id": "first"})
+        await world.database.create_collection(things.name)
+        # While others write, the server may begin a stream with what was written just before, also for PyMongo.
         async with await things.watch() as stream:
             await asyncio.gather(*(things.insert_one({"_id": n}) for n in range(count)))
             seen = [(await stream.next())["documentKey"]["_id"] for _ in range(count)]
+        await things.insert_one({"_id": "last"})
         async with world.client.start_session() as session:
             async with await session.start_transaction():
                 await things.update_many({}, {"$set": {"seen": True}}, session=session)
