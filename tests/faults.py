@@ -22,7 +22,7 @@ from typing import Any
 
 import bson
 
-from tests.proxies import turns
+from tests.proxies import listener
 
 OP_MSG = 2013
 HANDSHAKE = frozenset(
@@ -158,8 +158,7 @@ class _Link:
             self.from_server, self.to_server = await asyncio.shield(opening)
         except asyncio.CancelledError:
             # The connection may be open by now.
-            _, to_server = await opening
-            to_server.close()
+            opening.add_done_callback(lambda opened: opened.result()[1].close())
             raise
         pumps = [asyncio.create_task(self.commands()), asyncio.create_task(self.answers())]
         try:
@@ -167,11 +166,9 @@ class _Link:
         finally:
             for pump in pumps:
                 pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+            # Nothing is awaited from here on, where a task that is cancelled twice would end early.
             for writer in (self.to_server, self.to_client):
                 writer.close()
-            closed = asyncio.gather(self.to_server.wait_closed(), self.to_client.wait_closed(), return_exceptions=True)
-            await asyncio.shield(closed)
 
     async def commands(self) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -236,28 +233,13 @@ def faulty(server_port: int, plan: Plan | None = None) -> Iterator[Faulty]:
     started = threading.Event()
     stop = asyncio.Event()
 
+    async def link(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _Link(state, (reader, writer)).run(server_port)
+
     async def serve() -> None:
-        links: set[asyncio.Task[None]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            link = asyncio.create_task(_Link(state, (reader, writer)).run(server_port))
-            links.add(link)
-            link.add_done_callback(links.discard)
-            # Also of one that is cancelled before it runs.
-            link.add_done_callback(lambda _: writer.close())
-
-        server = await asyncio.start_server(accept, "127.0.0.1", 0)
-        state.port = server.sockets[0].getsockname()[1]
-        started.set()
-        await stop.wait()
-        server.close()
-        # A connection may have been accepted, and its link not begun; transports close in the loop's next turns.
-        await turns()
-        while links:
-            for link in list(links):
-                link.cancel()
-            await asyncio.gather(*links, return_exceptions=True)
-            await turns()
+        async with listener(link) as state.port:
+            started.set()
+            await stop.wait()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()

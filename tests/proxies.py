@@ -7,10 +7,10 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["Proxy", "proxy", "turns"]
+__all__ = ["Proxy", "listener", "proxy"]
 
 T = TypeVar("T")
 
@@ -19,10 +19,55 @@ OP_MSG = 2013
 HANDSHAKE = {"hello", "ismaster", "isMaster"}
 
 
-async def turns(count: int = 100) -> None:
-    """Let the event loop run what is due, such as the steps of accepting and of closing a connection."""
-    for _ in range(count):
-        await asyncio.sleep(0)
+@contextlib.asynccontextmanager
+async def listener(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """Call `serve` with each connection to the port that this yields. At the end, no socket is open.
+
+    `asyncio.start_server` does not give that: a server that closes leaves the connection that it was accepting.
+    """
+    loop = asyncio.get_running_loop()
+    accepted: list[socket.socket] = []
+    transports: list[asyncio.WriteTransport] = []
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve_one(connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        transports.append(writer.transport)
+        try:
+            with contextlib.suppress(OSError):
+                await serve(reader, writer)
+        finally:
+            writer.close()
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            accepted.append(connection)
+            task = loop.create_task(serve_one(connection))
+            serving.add(task)
+            task.add_done_callback(serving.discard)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
+        listening.setblocking(False)
+        loop.add_reader(listening, accept)
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            loop.remove_reader(listening)
+            for task in serving:
+                task.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)
+            for transport in transports:
+                transport.abort()
+            # Transports close in the loop's next turns.
+            for _ in range(100):
+                await asyncio.sleep(0)
+            # Also those of tasks that were cancelled before they ran.
+            for connection in accepted:
+                connection.close()
 
 
 class _Connection:
@@ -50,7 +95,7 @@ class Proxy:
         self.port = 0
         self._target = port
         self._connections: set[_Connection] = set()
-        self._serving: set[asyncio.Task[Any]] = set()
+        self._listening = contextlib.AsyncExitStack()
         self._loop = asyncio.new_event_loop()
         self._passing = asyncio.Event()
         self._delay = 0.0
@@ -106,28 +151,20 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving = asyncio.current_task()
-        assert serving is not None
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
         opening = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._target))
         try:
             answers, server = await asyncio.shield(opening)
-        except OSError:
-            return writer.transport.abort()
         except asyncio.CancelledError:
             # The connection may be open by now.
-            writer.transport.abort()
-            with contextlib.suppress(OSError):
-                (await opening)[1].transport.abort()
-            return None
+            opening.add_done_callback(lambda opened: opened.result()[1].transport.abort())
+            raise
         connection = _Connection(writer, server)
         self._connections.add(connection)
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        try:
             await asyncio.gather(self._requests(connection, reader), self._answers(connection, answers))
-        self._connections.discard(connection)
-        connection.abort(False)
-        return None
+        finally:
+            self._connections.discard(connection)
+            connection.abort(False)
 
     async def _requests(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(1 << 16):
@@ -153,26 +190,10 @@ class Proxy:
 
     async def _start(self) -> None:
         self._passing.set()
-        self._listening = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=200)
-        self.port = self._listening.sockets[0].getsockname()[1]
+        self.port = await self._listening.enter_async_context(listener(self._serve))
 
     async def _stop(self) -> None:
-        self._listening.close()
-        for connection in list(self._connections):
-            connection.abort(False)
-        self._passing.set()
-        # A connection may have been accepted just now; transports close in the loop's next turns.
-        await turns()
-        while self._serving:
-            serving = list(self._serving)
-            for task in serving:
-                task.cancel()
-            await asyncio.gather(*serving, return_exceptions=True)
-            await turns()
-        # asyncio still accepts the connections that the system had accepted.
-        while accepting := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.gather(*accepting, return_exceptions=True)
-            await turns()
+        await self._listening.aclose()
 
 
 def _command(data: bytes) -> str | None:

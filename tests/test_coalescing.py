@@ -19,6 +19,7 @@ from bson.raw_bson import RawBSONDocument
 from connect.eaas.mongodb import AsyncDataApiClient, AsyncMongoClient, MongoClient
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
+from tests.proxies import listener
 from tests.servers import answered, canned
 
 
@@ -162,12 +163,8 @@ async def test_neighbours_share_commands(mongodb_address: tuple[str, int], confi
 async def _counting_proxy(host: str, port: int) -> AsyncIterator[tuple[int, list[int]]]:
     """A proxy that sees the insert commands that pass."""
     inserts: list[int] = []
-    serving: list[asyncio.Task[Any]] = []
 
     async def serve(client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        serving.append(task)
         server_reader, server_writer = await asyncio.open_connection(host, port)
 
         async def up() -> None:
@@ -190,14 +187,13 @@ async def _counting_proxy(host: str, port: int) -> AsyncIterator[tuple[int, list
             client_writer.close()
             await client_writer.wait_closed()
 
-        await asyncio.gather(up(), down())
+        try:
+            await asyncio.gather(up(), down())
+        finally:
+            server_writer.transport.abort()
 
-    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield proxy.sockets[0].getsockname()[1], inserts
-    finally:
-        proxy.close()
-        await asyncio.gather(*serving)
+    async with listener(serve) as proxy_port:
+        yield proxy_port, inserts
 
 
 def test_a_slow_server_bounds_what_waits() -> None:
