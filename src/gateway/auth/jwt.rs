@@ -148,7 +148,14 @@ impl JwtVerifier {
         let permissions = claims.get(&self.permissions_claim).ok_or("the token has no permissions")?;
         let permissions: Vec<Permission> =
             serde_json::from_value(permissions.clone()).map_err(|_| "the token's permissions are invalid")?;
-        Ok(Caller { name: format!("token:{subject}").into(), permissions: permissions.into() })
+        let mut user = bson::serialize_to_document(claims).map_err(|_| "the token's claims cannot be read")?;
+        user.insert("id", subject);
+        user.insert("type", "token");
+        Ok(Caller {
+            name: format!("token:{subject}").into(),
+            permissions: permissions.into(),
+            user: std::sync::Arc::new(user),
+        })
     }
 }
 

@@ -131,7 +131,7 @@ impl ApiKeys {
         for entry in &file.keys {
             let hash = entry.hash_bytes()?;
             let expires = entry.expires.as_ref().map(|time| entry.parse_time(time)).transpose()?;
-            let caller = Caller { name: entry.name.as_str().into(), permissions: entry.permissions.clone().into() };
+            let caller = Caller::of_key(&entry.name, entry.permissions.clone().into());
             keys.push(StoredKey { hash, expires, caller });
         }
         Ok(Self { hasher, keys })
@@ -154,7 +154,7 @@ impl ApiKeys {
             if key.len() < MIN_KEY_LENGTH {
                 return config_error(format!("line {line}: a key must have at least {MIN_KEY_LENGTH} characters"));
             }
-            let caller = Caller { name: format!("line {line}").into(), permissions: Arc::clone(&permissions) };
+            let caller = Caller::of_key(&format!("line {line}"), Arc::clone(&permissions));
             keys.push(StoredKey { hash: hasher.hash(key.as_bytes()), expires: None, caller });
         }
         if keys.is_empty() {

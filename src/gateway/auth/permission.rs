@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bson::{Document, doc};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -179,9 +180,16 @@ pub struct Caller {
     pub name: Arc<str>,
     /// The caller's permissions.
     pub permissions: Arc<[Permission]>,
+    /// What is known of the caller: `id` and `type`, and the claims of a token.
+    pub user: Arc<Document>,
 }
 
 impl Caller {
+    /// The caller of an API key.
+    pub fn of_key(name: &str, permissions: Arc<[Permission]>) -> Self {
+        Self { name: name.into(), permissions, user: Arc::new(doc! { "id": name, "type": "api-key" }) }
+    }
+
     /// Whether a permission allows this.
     pub fn has(&self, right: Right, data_source: &str, database: &str, collection: &str) -> bool {
         self.permissions.iter().any(|permission| {
@@ -232,7 +240,7 @@ mod tests {
     #[test]
     fn a_right_applies_to_matching_collections_only() {
         let permission = Permission::parse("Cluster0/app/events_*", vec![Right::Read]).unwrap();
-        let caller = Caller { name: "k".into(), permissions: [permission].into() };
+        let caller = Caller::of_key("k", [permission].into());
         assert!(caller.has(Right::Read, "Cluster0", "app", "events_2026"));
         assert!(!caller.has(Right::Write, "Cluster0", "app", "events_2026"));
         assert!(!caller.has(Right::Read, "Cluster1", "app", "events_2026"));
