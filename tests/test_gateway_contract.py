@@ -122,6 +122,7 @@ def valid_value(name: str) -> Any:
     texts = {"dataSource": "Cluster0", "database": "contract", "collection": "c"}
     lists: dict[str, Any] = {"documents": [{}], "pipeline": []}
     other = {"update": {"$set": {"a": 1}}, "upsert": False, "ordered": True, "limit": 1, "skip": 0, "sort": {"a": 1}}
+    other |= {"cursor": True, "batchSize": 10}
     return (texts | lists | other).get(name, {})
 
 
@@ -156,7 +157,8 @@ def test_the_description_and_its_page_are_served(gateway_url: str) -> None:
 
 
 schemathesis.serializer.alias("application/ejson", "application/json")
-schema = schemathesis.openapi.from_dict(OURS)
+# A change stream has no end.
+schema = schemathesis.openapi.from_dict(OURS).exclude(path="/watch")
 
 
 @schema.parametrize()

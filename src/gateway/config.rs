@@ -10,10 +10,12 @@ use serde::Deserialize;
 
 use super::auth::{Authenticator, JwtConfig};
 use super::config_error::{config_error, toml_error};
+use super::cursors::{CursorLimits, TokenKey};
 use super::data_sources::DataSourceSettings;
 use super::limits::Limits;
 use super::server::tls::{Certificates, TlsConfig};
-use super::state::Gateway;
+use super::state::{CursorSettings, Gateway};
+use super::watch::StreamLimits;
 use crate::codec::ejson::Style;
 use crate::config::DriverSettings;
 use crate::error::{Result, excerpt};
@@ -39,6 +41,8 @@ pub struct GatewayOptions {
     /// How long requests may continue after the gateway is told to stop.
     pub(super) grace: Duration,
     pub(super) limits: Limits,
+    pub(super) cursors: CursorSettings,
+    pub(super) streams: StreamLimits,
 }
 
 /// The flags of the command line, for a gateway without a configuration file.
@@ -73,6 +77,8 @@ struct File {
     cors: CorsTable,
     #[serde(default)]
     limits: LimitsTable,
+    #[serde(default)]
+    cursors: CursorsTable,
     #[serde(default)]
     data_sources: BTreeMap<String, DataSourceTable>,
 }
@@ -121,9 +127,14 @@ struct LimitsTable {
     memory_bytes: Option<usize>,
     documents: Option<u64>,
     request_seconds: Option<f64>,
+    export_seconds: Option<f64>,
     head_seconds: Option<f64>,
     body_seconds: Option<f64>,
     stalled_seconds: Option<f64>,
+    streams: Option<usize>,
+    streams_per_caller: Option<usize>,
+    stream_seconds: Option<f64>,
+    heartbeat_seconds: Option<f64>,
     requests_per_second: Option<f64>,
     burst: Option<f64>,
 }
@@ -144,7 +155,48 @@ fn at_least<T: PartialOrd + fmt::Display>(name: &str, value: Option<T>, minimum:
     }
 }
 
+/// Results in pages.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CursorsTable {
+    seconds: Option<f64>,
+    open: Option<usize>,
+    per_caller: Option<usize>,
+    secret_file: Option<PathBuf>,
+}
+
+impl CursorsTable {
+    fn settings(self, folder: &Path) -> Result<CursorSettings> {
+        /// The shortest secret, in bytes.
+        const MIN_SECRET: usize = 16;
+        let default = CursorLimits::default();
+        let limits = CursorLimits {
+            lifetime: seconds("cursors.seconds", self.seconds, default.lifetime)?,
+            open: at_least("cursors.open", self.open, 0, default.open)?,
+            per_caller: at_least("cursors.per_caller", self.per_caller, 0, default.per_caller)?,
+        };
+        let Some(path) = self.secret_file else { return Ok(CursorSettings { secret: None, limits }) };
+        match std::fs::read(folder.join(&path)) {
+            Ok(secret) if secret.trim_ascii().len() >= MIN_SECRET => {
+                Ok(CursorSettings { secret: Some(TokenKey::of_secret(secret.trim_ascii())), limits })
+            }
+            Ok(_) => config_error(format!("cursors.secret_file must have at least {MIN_SECRET} random bytes")),
+            Err(cause) => config_error(format!("cursors.secret_file {} cannot be read ({cause})", path.display())),
+        }
+    }
+}
+
 impl LimitsTable {
+    fn streams(&self) -> Result<StreamLimits> {
+        let default = StreamLimits::default();
+        Ok(StreamLimits {
+            total: at_least("limits.streams", self.streams, 0, default.total)?,
+            per_caller: at_least("limits.streams_per_caller", self.streams_per_caller, 0, default.per_caller)?,
+            lifetime: seconds("limits.stream_seconds", self.stream_seconds, default.lifetime)?,
+            heartbeat: seconds("limits.heartbeat_seconds", self.heartbeat_seconds, default.heartbeat)?,
+        })
+    }
+
     fn limits(self, max_connections: usize) -> Result<Limits> {
         let default = Limits::default();
         let limits = Limits {
@@ -154,6 +206,7 @@ impl LimitsTable {
             memory_bytes: at_least("limits.memory_bytes", self.memory_bytes, 1024 * 1024, default.memory_bytes)?,
             documents: self.documents,
             request: seconds("limits.request_seconds", self.request_seconds, default.request)?,
+            export: seconds("limits.export_seconds", self.export_seconds, default.export)?,
             head: seconds("limits.head_seconds", self.head_seconds, default.head)?,
             body: seconds("limits.body_seconds", self.body_seconds, default.body)?,
             stalled: seconds("limits.stalled_seconds", self.stalled_seconds, default.stalled)?,
@@ -220,8 +273,8 @@ impl GatewayOptions {
     /// # Errors
     /// `Configuration` if the log cannot be started.
     pub(super) fn into_gateway(self) -> Result<Gateway> {
-        let Self { data_sources, authenticator, limits, default_style, access_log, .. } = self;
-        Gateway::new(data_sources, authenticator, limits, default_style, access_log)
+        let Self { data_sources, authenticator, limits, cursors, streams, default_style, access_log, .. } = self;
+        Gateway::new(data_sources, authenticator, limits, cursors, streams, default_style, access_log)
     }
 
     /// Reads the options from flags. `max_connections` is how many connections the process can
@@ -245,6 +298,8 @@ impl GatewayOptions {
             access_log: flags.access_log,
             grace: DEFAULT_GRACE,
             limits: Limits { connections: max_connections, ..Limits::default() },
+            cursors: CursorSettings::default(),
+            streams: StreamLimits::default(),
         })
     }
 
@@ -276,6 +331,7 @@ impl GatewayOptions {
                 return config_error("cors.origins must be origins like https://app.example.com, or \"*\"");
             }
         }
+        let cursors = file.cursors.settings(&folder)?;
         let tls = file.tls.map(|tls| Certificates::new(tls, folder.clone())).transpose()?;
         Ok(Self {
             listen: parse_address(&file.listen)?,
@@ -286,7 +342,9 @@ impl GatewayOptions {
             default_style: if file.answer == ResponseFormat::Ejson { Style::Canonical } else { Style::Plain },
             access_log: file.access_log,
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
+            streams: file.limits.streams()?,
             limits: file.limits.limits(max_connections)?,
+            cursors,
         })
     }
 }

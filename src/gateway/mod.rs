@@ -8,29 +8,34 @@
 //! | `server` | connections: accepting, TLS, shutdown |
 //! | `http` | routes, headers, responses, OpenAPI |
 //! | `actions` | runs an authorized operation on MongoDB and encodes the result |
+//! | `watch` | change streams as server-sent events |
 //! | `policy` | checks what an operation accesses against the caller's permissions |
+//! | `cursors` | results in pages: tokens, and the cursors that are kept |
 //! | `state`, `data_sources` | what all requests share, and the MongoDB clients by `dataSource` |
 //! | `auth` | API keys, bearer tokens, permissions, rates |
 //! | `limits` | time, memory and concurrency |
 //! | `telemetry` | metrics, the log, trace contexts |
 //! | `request`, `target` | the typed form of a request, and the collection it addresses |
-//! | `api_error`, `config_error`, `observed_body` | shared types |
+//! | `api_error`, `config_error`, `observed_body`, `response_format` | shared types |
 
 mod actions;
 mod api_error;
 mod auth;
 mod config;
 mod config_error;
+mod cursors;
 mod data_sources;
 mod http;
 mod limits;
 mod observed_body;
 mod policy;
 mod request;
+mod response_format;
 mod server;
 mod state;
 mod target;
 mod telemetry;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -74,6 +79,14 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
     let gateway = Arc::new(options.into_gateway()?);
     let transport = Transport { tls: tls.clone(), connections: gateway.telemetry.metrics.connections.clone() };
     let service = HttpService::new(&gateway, &origins);
+    let stop = {
+        let gateway = Arc::clone(&gateway);
+        async move {
+            stop.await;
+            // Change streams end at once: they would last longer than the grace period.
+            gateway.streams.stopping.send_replace(true);
+        }
+    };
     listening(address);
     let reloading = tokio::spawn(reload(Arc::clone(&gateway), tls, hangups));
     let checking = tokio::spawn(warn_of_unreachable(Arc::clone(&gateway)));

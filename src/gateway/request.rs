@@ -14,10 +14,12 @@ use crate::data_api::protocol::Action;
 const BYTES_PER_ELEMENT: usize = 224;
 
 /// The fields of the Data API.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 17] = [
     "dataSource",
     "database",
     "collection",
+    "batchSize",
+    "cursor",
     "document",
     "documents",
     "filter",

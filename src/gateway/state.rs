@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::auth::{Authenticator, RateLimiter};
+use super::cursors::{CursorLimits, Cursors, PURPOSE, TokenKey};
 use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
 use super::telemetry::Telemetry;
+use super::watch::{StreamLimits, Streams};
 use crate::codec::ejson::Style;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,9 +30,25 @@ pub(super) struct Gateway {
     /// One permit for each concurrent request.
     pub(super) request_slots: Arc<Semaphore>,
     pub(super) memory: MemoryBudget,
+    pub(super) cursors: Cursors,
+    pub(super) streams: Streams,
     pub(super) telemetry: Arc<Telemetry>,
     /// When readiness was last checked, and the result.
     readiness: Mutex<Option<(Instant, bool)>>,
+}
+
+/// The settings of cursors.
+#[derive(Default)]
+pub(super) struct CursorSettings {
+    /// The key of the tokens; `None` derives it from the key file.
+    pub(super) secret: Option<TokenKey>,
+    pub(super) limits: CursorLimits,
+}
+
+impl fmt::Debug for CursorSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CursorSettings").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Gateway {
@@ -42,12 +60,23 @@ impl Gateway {
         data_sources: DataSourceSettings,
         authenticator: Authenticator,
         limits: Limits,
+        cursors: CursorSettings,
+        streams: StreamLimits,
         default_style: Style,
         access_log: bool,
     ) -> Result<Self> {
         let telemetry = Telemetry::new(access_log)
             .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
+        let no_random_numbers = |error: std::io::Error| {
+            Error::new(ErrorKind::Configuration, format!("the system has no random numbers ({error})"))
+        };
+        let key = match cursors.secret.or_else(|| authenticator.derived_secret(PURPOSE).map(TokenKey::new)) {
+            Some(key) => key,
+            None => TokenKey::random().map_err(no_random_numbers)?,
+        };
         Ok(Self {
+            cursors: Cursors::new(key, cursors.limits).map_err(no_random_numbers)?,
+            streams: Streams::new(streams),
             data_sources: DataSources::new(data_sources, &telemetry.metrics, limits.request + TIMEOUT_MARGIN),
             authenticator,
             rate_limiter: limits.requests_per_second.map(|rate| RateLimiter::new(rate, limits.burst)),

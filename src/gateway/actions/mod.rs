@@ -1,8 +1,11 @@
 //! Runs authorized operations on MongoDB and encodes their results.
 
+mod page;
 mod read;
+mod stream;
 mod write;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +16,15 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use super::api_error::{ApiError, ApiResult};
 use super::policy::Authorized;
 use super::request::Operation;
+use super::response_format::Framing;
 use super::state::Gateway;
 use super::target::RequestTarget;
 use crate::codec::ejson::Style;
-use crate::data_api::protocol::{Action, error_response};
+use crate::data_api::protocol::{self, Action};
 use crate::driver::DriverClient;
 use crate::error::{Error, ErrorKind};
-
+pub(super) use page::{PageContext, run_page};
+pub(super) use stream::write_document;
 /// The result of an action.
 pub(super) enum ActionResponse {
     /// A complete body.
@@ -35,8 +40,10 @@ pub(super) struct ActionContext<'a> {
     /// The client of the target's data source.
     pub(super) client: &'a Arc<DriverClient>,
     pub(super) target: &'a RequestTarget,
-    /// The format of the response.
+    /// How the values of the response are written.
     pub(super) style: Style,
+    /// The form of a response with documents.
+    pub(super) framing: Framing,
     /// The `comment` of the command: the request's trace context.
     pub(super) comment: Option<Bson>,
 }
@@ -57,8 +64,11 @@ pub(super) async fn run(context: &ActionContext<'_>, authorized: &Authorized<'_>
 
 impl ActionContext<'_> {
     /// How long MongoDB may work on the command.
-    fn max_time(&self) -> Duration {
-        self.gateway.limits.request
+    pub(super) fn max_time(&self) -> Duration {
+        match self.framing {
+            Framing::Array => self.gateway.limits.request,
+            Framing::Lines => self.gateway.limits.export,
+        }
     }
 
     /// The options that all commands have.
@@ -68,23 +78,33 @@ impl ActionContext<'_> {
 
     /// Converts an error of the driver to an error response.
     fn error_response(&self, error: &Error) -> ApiError {
-        let (status, mut body) = error_response(self.action, error);
-        // Only the log shows where MongoDB runs.
-        match error.kind {
-            ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {
-                self.gateway.telemetry.log_limited("warning", &body.error);
-                body.error = format!("{} failed: MongoDB cannot be reached: try again later", self.action);
-            }
-            _ => body.error = body.error.replace(&format!(" at {}", self.client.settings().hosts), ""),
-        }
-        if let Some(details) = &mut body.details
-            && let Ok(mut shown) = Document::try_from(&*details)
-        {
-            for internal in ["$clusterTime", "operationTime", "electionId", "opTime"] {
-                shown.remove(internal);
-            }
-            body.details = RawDocumentBuf::try_from(&shown).ok();
-        }
-        ApiError::from_body(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
+        error_response(self.gateway, self.client, &self.action, error)
     }
+}
+
+/// Converts an error of the driver to an error response of an action.
+pub(super) fn error_response(
+    gateway: &Gateway,
+    client: &DriverClient,
+    action: &dyn fmt::Display,
+    error: &Error,
+) -> ApiError {
+    let (status, mut body) = protocol::error_response(action, error);
+    // Only the log shows where MongoDB runs.
+    match error.kind {
+        ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {
+            gateway.telemetry.log_limited("warning", &body.error);
+            body.error = format!("{action} failed: MongoDB cannot be reached: try again later");
+        }
+        _ => body.error = body.error.replace(&format!(" at {}", client.settings().hosts), ""),
+    }
+    if let Some(details) = &mut body.details
+        && let Ok(mut shown) = Document::try_from(&*details)
+    {
+        for internal in ["$clusterTime", "operationTime", "electionId", "opTime"] {
+            shown.remove(internal);
+        }
+        body.details = RawDocumentBuf::try_from(&shown).ok();
+    }
+    ApiError::from_body(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
 }

@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use bson::{Document, RawArray, RawBsonRef, RawDocument};
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
 
+use super::stream::write_document;
 use super::{ActionContext, ActionResponse};
-use crate::batch_stream::Batch;
-use crate::codec::ejson::{self, Style};
 use crate::driver::aggregate::{aggregate, aggregate_raw};
 use crate::driver::find::{RawFind, find_one_raw, find_raw};
-use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::request::Query;
 
@@ -51,7 +46,7 @@ impl ActionContext<'_> {
         let batches = match writes(pipeline)? {
             false => {
                 let (comment, time) = (self.comment.as_ref(), Some(self.max_time()));
-                aggregate_raw(client, namespace, pipeline, comment, time).await
+                aggregate_raw(client, namespace, pipeline, None, comment, time).await
             }
             true => {
                 let mut options = self.command_options();
@@ -63,7 +58,7 @@ impl ActionContext<'_> {
         self.stream_documents(batches.map_err(|error| self.error_response(&error))?).await
     }
 
-    fn raw_find<'q>(&'q self, query: Query<'q>) -> RawFind<'q> {
+    pub(super) fn raw_find<'q>(&'q self, query: Query<'q>) -> RawFind<'q> {
         RawFind {
             filter: query.filter,
             projection: query.projection,
@@ -82,83 +77,10 @@ impl ActionContext<'_> {
             (limit, _) => Ok(limit),
         }
     }
-
-    /// Streams the documents of a cursor, batch by batch, as fast as the client reads.
-    async fn stream_documents(
-        &self,
-        mut batches: BoxStream<'static, Result<Batch, Error>>,
-    ) -> ApiResult<ActionResponse> {
-        let (style, batch_time) = (self.style, self.max_time());
-        let memory = self.gateway.memory.clone();
-        let mut writer = DocumentsWriter { maximum: self.gateway.limits.documents, written: 0 };
-        // An error in the first batch can still become an error response.
-        let mut start = br#"{"documents":["#.to_vec();
-        match batches.next().await {
-            Some(batch) => {
-                let batch = batch.map_err(|error| self.error_response(&error))?;
-                writer.write(&mut start, batch, style).map_err(|error| self.error_response(&error))?;
-            }
-            None => batches = stream::empty().boxed(),
-        }
-        let start = memory.hold(start)?;
-        let rest = stream::unfold((batches, writer, memory), move |(mut batches, mut writer, memory)| async move {
-            let batch = match tokio::time::timeout(batch_time, batches.next()).await {
-                Ok(batch) => batch?,
-                Err(_) => Err(Error::new(ErrorKind::ExecutionTimeout, "timed out waiting for the next batch")),
-            };
-            let mut out = Vec::new();
-            let part = match batch.and_then(|batch| writer.write(&mut out, batch, style)) {
-                Ok(()) => Ok(memory.hold_when_available(out).await),
-                Err(error) => Err(error),
-            };
-            Some((part, (batches, writer, memory)))
-        });
-        let end = stream::once(async { Ok(Bytes::from_static(b"]}")) });
-        let body = stream::once(async { Ok(start) }).chain(rest).chain(end);
-        Ok(ActionResponse::Stream(Body::from_stream(body)))
-    }
 }
 
-/// Writes the items of `documents` and counts them.
-struct DocumentsWriter {
-    maximum: Option<u64>,
-    written: u64,
-}
-
-impl DocumentsWriter {
-    fn write(&mut self, out: &mut Vec<u8>, mut batch: Batch, style: Style) -> Result<(), Error> {
-        while let Some(document) = batch.take_next() {
-            if self.maximum == Some(self.written) {
-                let message = format!("the response has more than {} documents: use a limit", self.written);
-                return Err(Error::new(ErrorKind::InvalidBson, message));
-            }
-            if self.written > 0 {
-                out.push(b',');
-            }
-            self.written += 1;
-            write_document(out, document?, style)?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes a document of the response. Canonical EJSON cannot represent documents whose first field
-/// is one of its type wrappers, such as `$oid`: a client would read another type.
-fn write_document(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> Result<(), Error> {
-    if style == Style::Canonical
-        && let Some(name) = ejson::wrapper_in(RawBsonRef::Document(document), 0)
-    {
-        let message = format!(
-            "a document begins with the field {name}, which Extended JSON reads as another type: request \
-             application/json, or read the document through the driver"
-        );
-        return Err(Error::new(ErrorKind::InvalidBson, message));
-    }
-    ejson::write_document(out, document, style)
-}
-
-/// Returns whether a pipeline writes its documents into a collection. Its stages must be documents.
-fn writes(stages: &RawArray) -> ApiResult<bool> {
+/// Returns whether a pipeline writes its documents into a collection. Its stages must be documents, and it must end.
+pub(super) fn writes(stages: &RawArray) -> ApiResult<bool> {
     let mut writes = false;
     for (index, stage) in stages.into_iter().enumerate() {
         let Ok(RawBsonRef::Document(stage)) = stage else {
@@ -167,6 +89,9 @@ fn writes(stages: &RawArray) -> ApiResult<bool> {
         for field in stage {
             let (name, _) = field.map_err(|_| ApiError::unreadable())?;
             writes |= matches!(name.as_str(), "$out" | "$merge");
+            if name.as_str() == "$changeStream" {
+                return Err(ApiError::invalid("'$changeStream' has no end: follow changes with GET …/watch"));
+            }
         }
     }
     Ok(writes)

@@ -86,6 +86,12 @@ impl Authenticator {
         self.jwt.store(credentials.jwt);
     }
 
+    /// Derives a secret for a purpose from the salt of the key file, which the instances of a gateway share. `None`
+    /// without a key file.
+    pub(super) fn derived_secret(&self, purpose: &[u8]) -> Option<[u8; 32]> {
+        self.keys.load().as_ref().map(|keys| keys.derived_secret(purpose))
+    }
+
     /// Returns the caller of a request. An API key takes precedence over a token.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -11,17 +12,18 @@ use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 
-use super::extract::{ActionPath, authenticate, check_content_type, response_style};
+use super::extract::{ActionPath, authenticate, check_content_type, count_request, response_format};
 use super::openapi;
 use super::respond::{response, uncached};
-use crate::codec::ejson::Style;
-use crate::data_api::protocol::{Action, EJSON, JSON};
-use crate::gateway::actions::{self, ActionContext, ActionResponse};
-use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::data_api::protocol::{Action, JSON};
+use crate::gateway::actions::{self, ActionContext, ActionResponse, PageContext};
+use crate::gateway::api_error::{ApiError, ApiResult, TIME_LIMIT_EXCEEDED};
+use crate::gateway::cursors::{Continuation, CursorOwner, Paging};
 use crate::gateway::limits::TIMEOUT_MARGIN;
-use crate::gateway::limits::response_body::ResponseBody;
+use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
 use crate::gateway::policy::Policy;
 use crate::gateway::request::{Operation, parse_body, reject_repeated_fields, required_string};
+use crate::gateway::response_format::{Framing, NDJSON};
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::metrics::OPENMETRICS;
@@ -75,18 +77,20 @@ where
 {
     let (head, body) = request.into_parts();
     let caller = authenticate(gateway, &head.headers, record)?;
-    if let Some(limiter) = &gateway.rate_limiter {
-        limiter.count(&caller.name).map_err(|wait| {
-            ApiError::too_many_requests("the caller's request rate is exceeded: try again later").retry_after(wait)
-        })?;
-    }
+    count_request(gateway, &caller)?;
     let slot = Arc::clone(&gateway.request_slots)
         .try_acquire_owned()
         .map_err(|_| ApiError::too_many_requests("too many concurrent requests: try again later"))?;
     check_content_type(&head.headers)?;
-    let style = response_style(&head.headers, gateway.default_style);
+    let format = response_format(&head.headers, gateway.default_style, action)?;
+    if format.framing == Framing::Lines && head.version < Version::HTTP_11 {
+        return Err(ApiError::invalid(format!(
+            "{NDJSON} requires HTTP/1.1 or HTTP/2: without them a client cannot tell a response that broke off"
+        )));
+    }
     let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
     record.received = body.len();
+    let arrived = Instant::now();
     let request = parse_body(&body)?;
     drop(body);
     reject_repeated_fields(&request)?;
@@ -98,17 +102,42 @@ where
     record.target = Some(Arc::clone(&target));
     let policy = Policy { caller: &caller, target: &target };
     policy.check_target(action)?;
+    let owner = CursorOwner { caller: &caller.name, action, target: &target };
+    let (page, request) = match action {
+        Action::Find | Action::Aggregate => match gateway.cursors.read(owner, &request, gateway.limits.documents)? {
+            Paging::None => (None, request),
+            Paging::First(page) => (Some(page), request),
+            Paging::Next(Continuation { page, request }) => (Some(page), request),
+        },
+        _ => (None, request),
+    };
+    if page.is_some() && format.framing == Framing::Lines {
+        return Err(ApiError::invalid(format!("{NDJSON} has all documents in one response: leave out 'cursor'")));
+    }
     let operation = Operation::parse(action, &request)?;
     reservation.grow(&gateway.memory, operation.memory()?)?;
     let authorized = policy.authorize(operation)?;
-    let context = ActionContext { gateway, action, client, target: &target, style, comment: record.comment() };
+    let (style, framing) = (format.style, format.framing);
+    let context = ActionContext { gateway, action, client, target: &target, style, framing, comment: record.comment() };
     // Pinned here, so that it is not moved.
-    let running = pin!(actions::run(&context, &authorized));
-    let result = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {
+    let running = pin!(async {
+        match page {
+            None => actions::run(&context, &authorized).await,
+            // Boxed, because requests without pages would need the memory too.
+            Some(page) => {
+                let page = PageContext { page, owner, request: &request };
+                Box::pin(actions::run_page(&context, &authorized, page)).await
+            }
+        }
+    });
+    let until = arrived + gateway.limits.request + TIMEOUT_MARGIN;
+    let result = tokio::time::timeout_at(until.into(), running).await.map_err(|_| {
         let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
         let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
-        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", message)
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, TIME_LIMIT_EXCEEDED, message)
     })??;
+    let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
+    let mut limits = BodyLimits { stalled, deadline: None };
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
         ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
@@ -116,10 +145,12 @@ where
             drop(reservation);
             (status, gateway.memory.hold(body)?.into())
         }
-        ActionResponse::Stream(body) => (StatusCode::OK, ResponseBody::from(body)),
+        ActionResponse::Stream(body) => {
+            limits.deadline = Some(arrived + context.max_time() + TIMEOUT_MARGIN);
+            (StatusCode::OK, ResponseBody::from(body))
+        }
     };
-    let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
-    Ok(response(status, if style == Style::Plain { JSON } else { EJSON }, body.limited(slot, stalled)))
+    Ok(response(status, format.media_type(), body.limited(Some(slot), limits)))
 }
 
 /// 404 for unknown paths.
@@ -145,7 +176,7 @@ pub(super) async fn method_not_allowed(
     recorded(&gateway, peer, &headers, response, "MethodNotAllowed")
 }
 
-fn recorded(
+pub(super) fn recorded(
     gateway: &Gateway,
     peer: SocketAddr,
     headers: &HeaderMap,

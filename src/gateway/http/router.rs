@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::handlers;
+use super::{handlers, watch};
 use crate::gateway::api_error::ApiError;
 use crate::gateway::state::Gateway;
 
@@ -26,11 +26,18 @@ pub(super) const ACTION_PATHS: [&str; 3] = [
     "/app/{app}/endpoint/data/beta/action/{action}",
 ];
 
+/// The paths of change streams.
+const WATCH_PATHS: [&str; 3] = ["/watch", "/app/{app}/endpoint/data/v1/watch", "/app/{app}/endpoint/data/beta/watch"];
+
 /// Builds the router: the actions with and without Atlas's prefixes, and the operator's pages.
 pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String]) -> Router {
     let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
     let actions = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, action()));
-    let router = actions
+    let watch =
+        || get(watch::watch).head(watch::method_not_allowed).post(watch::watch).fallback(watch::method_not_allowed);
+    let router = WATCH_PATHS
+        .into_iter()
+        .fold(actions, |router, path| router.route(path, watch()))
         .route("/healthz", get(handlers::healthy))
         .route("/readyz", get(handlers::ready))
         .route("/metrics", get(handlers::metrics))
@@ -71,8 +78,10 @@ fn cors(origins: &[String]) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::POST])
-        .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE].into_iter().chain(names).collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(
+            [ACCEPT, AUTHORIZATION, CONTENT_TYPE, watch::LAST_EVENT_ID].into_iter().chain(names).collect::<Vec<_>>(),
+        )
         .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
         .max_age(PREFLIGHT_CACHE_TIME)
 }

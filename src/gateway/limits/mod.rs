@@ -1,5 +1,6 @@
 //! What clients may use: connections, requests, time and memory.
 
+pub(super) mod caller_slots;
 pub(super) mod memory;
 pub(super) mod response_body;
 
@@ -20,8 +21,10 @@ pub struct Limits {
     pub body: Duration,
     /// How long a client may stop reading a response, or send nothing.
     pub stalled: Duration,
-    /// How long MongoDB may take to respond, or to return the next batch.
+    /// How long a request may take once it has arrived, until the end of its response.
     pub request: Duration,
+    /// The same for a response as NDJSON, whose first documents must come within `request`.
+    pub export: Duration,
     /// Concurrent requests.
     pub requests: usize,
     /// The maximum number of documents in a response; `None` for no limit.
@@ -45,6 +48,7 @@ impl Default for Limits {
             body: Duration::from_secs(60),
             stalled: Duration::from_secs(120),
             request: Duration::from_secs(60),
+            export: Duration::from_secs(3600),
             requests: 1024,
             documents: None,
             requests_per_second: None,

@@ -3,12 +3,13 @@
 mod pipeline;
 
 use axum::http::StatusCode;
-use bson::RawBsonRef;
+use bson::{Document, RawBsonRef, doc};
 
 use super::api_error::{ApiError, ApiResult};
 use super::auth::permission::{Caller, Right};
 use super::request::{Evaluated, Operation};
 use super::target::RequestTarget;
+use super::watch::WatchRequest;
 use crate::data_api::protocol::Action;
 use crate::driver::Namespace;
 use crate::error::excerpt;
@@ -29,7 +30,63 @@ impl<'r> Authorized<'r> {
     }
 }
 
+/// A change stream that the caller may open. Only [`Policy::authorize_watch`] creates one.
+pub(super) struct AuthorizedWatch {
+    stage: Document,
+    pipeline: Vec<Document>,
+}
+
+impl AuthorizedWatch {
+    /// The options of the stage `$changeStream`.
+    pub(super) fn stage(&self) -> &Document {
+        &self.stage
+    }
+
+    /// The stages after `$changeStream`.
+    pub(super) fn pipeline(&self) -> &[Document] {
+        &self.pipeline
+    }
+}
+
+// By their bytes: NaN is equal to itself.
+impl PartialEq for AuthorizedWatch {
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |watch: &Self| {
+            let documents = std::iter::once(&watch.stage).chain(&watch.pipeline);
+            documents.map(|document| document.to_vec().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        bytes(self) == bytes(other)
+    }
+}
+
 impl Policy<'_> {
+    /// Rejects change streams that access anything for which the caller has no permission. The right to read the
+    /// collection is the right to follow its changes.
+    pub(super) fn authorize_watch(&self, request: &WatchRequest<'_>) -> ApiResult<AuthorizedWatch> {
+        let Namespace { database, collection, .. } = &*self.target.namespace;
+        self.require_access(Right::Read, NamespaceRef { database, collection })?;
+        let access = |access: Access<'_>| match access {
+            Access::Read(namespace) => self.require_access(Right::Read, namespace),
+            Access::Write(namespace) => self.require_access(Right::Write, namespace),
+            Access::Use(right, operator) => self.require_operator(right, operator),
+        };
+        let walk = PipelineWalk { database, access: &access };
+        let mut pipeline = Vec::new();
+        if let Some(filter) = request.filter {
+            walk.value(RawBsonRef::Document(filter))?;
+            let filter = Document::try_from(filter).map_err(|_| ApiError::unreadable())?;
+            pipeline.push(doc! { "$match": filter });
+        }
+        if let Some(stages) = request.pipeline {
+            walk.watch_pipeline(stages)?;
+            for stage in stages {
+                let stage = stage.ok().and_then(RawBsonRef::as_document).ok_or_else(ApiError::unreadable)?;
+                pipeline.push(Document::try_from(stage).map_err(|_| ApiError::unreadable())?);
+            }
+        }
+        Ok(AuthorizedWatch { stage: request.stage.clone(), pipeline })
+    }
+
     /// Rejects actions on collections for which the caller has no permission.
     pub(super) fn check_target(&self, action: Action) -> ApiResult<()> {
         let right = if action.writes() { Right::Write } else { Right::Read };

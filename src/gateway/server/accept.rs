@@ -71,9 +71,10 @@ pub(in crate::gateway) async fn serve_connections(
             if !matches!(timeout(head.min(FIRST_BYTE_TIME), stream.peek(&mut [0])).await, Ok(Ok(1..))) {
                 return;
             }
-            let stream = StalledTimeout::new(stream, stalled);
+            let of_connection = RequestCounter::default();
+            let stream = StalledTimeout::new(stream, stalled, of_connection.count());
             let service = service_fn(move |request| {
-                let in_progress = requests.begin();
+                let in_progress = (requests.begin(), of_connection.begin());
                 // Boxed, because an idle connection would keep the memory too.
                 let response = Box::pin(http.clone().serve(peer, request));
                 async move { response.await.map(|response| response.map(|body| observe(body, in_progress))) }

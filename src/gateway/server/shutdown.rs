@@ -25,6 +25,11 @@ impl RequestCounter {
         InProgress(Arc::clone(&self.0))
     }
 
+    /// The number of requests in progress.
+    pub(super) fn count(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.0)
+    }
+
     /// Completes when no request is in progress.
     pub(super) async fn drained(&self) {
         let mut quiet = 0;
@@ -45,6 +50,9 @@ impl Drop for InProgress {
 }
 
 impl BodyObserver for InProgress {}
+
+/// Counted by the gateway and by the connection.
+impl BodyObserver for (InProgress, InProgress) {}
 
 /// Completes on SIGTERM or SIGINT. The handlers are installed when this returns.
 ///

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,22 +22,25 @@ pub(super) struct StalledTimeout<S> {
 /// Since when the stream has been waiting, and the timer, which is never due later than one of the limits.
 struct Waits {
     limit: Duration,
+    /// The requests in progress. A client that waits for a response need not send anything.
+    requests: Arc<AtomicUsize>,
     reading: Option<Instant>,
     writing: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Read,
     Write,
 }
 
 impl<S> StalledTimeout<S> {
-    /// Limits how long the reads and writes of a stream may wait.
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    /// Limits how long the reads and writes of a stream may wait. Reads are not limited while there are `requests`,
+    /// whose own limits apply.
+    pub(super) fn new(stream: S, limit: Duration, requests: Arc<AtomicUsize>) -> Self {
         let timer = Box::pin(sleep_until(Instant::now() + limit));
-        Self { stream, waits: Waits { limit, reading: None, writing: None, timer } }
+        Self { stream, waits: Waits { limit, requests, reading: None, writing: None, timer } }
     }
 }
 
@@ -62,7 +67,12 @@ impl Waits {
         loop {
             ready!(self.timer.as_mut().poll(context));
             let now = Instant::now();
-            if since + self.limit <= now {
+            let is_exempt = direction == Direction::Read && self.requests.load(Ordering::Relaxed) > 0;
+            let writes_in_time = self.writing.is_none_or(|begun| begun + self.limit > now);
+            if is_exempt && writes_in_time {
+                // The wait begins again with the end of the last response, or somewhat later.
+                self.reading = Some(now);
+            } else if is_exempt || since + self.limit <= now {
                 *self.since(direction) = None;
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -128,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn each_read_may_wait_for_the_limit() {
         let (stream, mut other) = duplex(64);
-        let mut stream = StalledTimeout::new(stream, LIMIT);
+        let mut stream = StalledTimeout::new(stream, LIMIT, Arc::default());
         let mut byte = [0];
         let sending = async {
             sleep(LIMIT / 2).await;
@@ -145,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_and_a_write_have_limits_of_their_own() {
         let (stream, _other) = duplex(64);
-        let (mut reader, mut writer) = tokio::io::split(StalledTimeout::new(stream, LIMIT));
+        let (mut reader, mut writer) = tokio::io::split(StalledTimeout::new(stream, LIMIT, Arc::default()));
         let begun = Instant::now();
         let mut byte = [0];
         let writing = async {
@@ -158,5 +168,22 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
         assert!(begun.elapsed() >= LIMIT && waited >= LIMIT);
+    }
+
+    #[tokio::test]
+    async fn reads_are_not_limited_while_a_request_is_in_progress() {
+        let (stream, mut other) = duplex(64);
+        let requests = Arc::new(AtomicUsize::new(1));
+        let limit = LIMIT / 4;
+        let mut stream = StalledTimeout::new(stream, limit, Arc::clone(&requests));
+        let sending = async {
+            sleep(4 * limit).await;
+            other.write_all(b"x").await.unwrap();
+            requests.store(0, Ordering::Relaxed);
+        };
+        let mut byte = [0];
+        let (read, ()) = tokio::join!(stream.read_exact(&mut byte), sending);
+        read.unwrap();
+        assert_eq!(stream.read_exact(&mut byte).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -6,6 +6,7 @@ mod access_log;
 pub(super) mod metrics;
 mod trace;
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use std::time::Instant;
 use axum::http::{HeaderMap, HeaderValue, Response};
 use bson::Bson;
 
+use super::api_error::{Aborted, INCOMPLETE_RESPONSE};
 use super::limits::response_body::ResponseBody;
 use super::observed_body::{BodyObserver, ObservedBody, observe};
 use super::target::RequestTarget;
@@ -47,6 +49,8 @@ pub(super) struct RequestRecord {
     telemetry: Option<Arc<Telemetry>>,
     started: Instant,
     action: Option<Action>,
+    /// What the request is for, if it is not an action.
+    pub(super) route: Option<&'static str>,
     request_id: HeaderValue,
     trace: Option<TraceContext>,
     peer: SocketAddr,
@@ -101,6 +105,7 @@ impl Telemetry {
             telemetry: Some(Arc::clone(self)),
             started: Instant::now(),
             action,
+            route: None,
             request_id: trace::request_id(headers, self.process_id, number),
             trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number) | 1),
             peer,
@@ -128,14 +133,14 @@ impl Telemetry {
 
     fn record(&self, request: &RequestRecord, status: u16, sent: u64, complete: bool) {
         let elapsed = request.started.elapsed();
-        let action = request.action.map_or("other", Action::name);
+        let action = request.action.map(Action::name).or(request.route).unwrap_or("other");
         let metrics = &self.metrics;
         metrics.in_progress.dec();
         metrics.requests.get_or_create(&RequestLabels { action, status: status.into() }).inc();
         metrics.seconds.get_or_create(&ActionLabels { action }).observe(elapsed.as_secs_f64());
         metrics.received.inc_by(request.received as u64);
         metrics.sent.inc_by(sent);
-        let error_code = request.error_code.as_deref().or((!complete).then_some("AnswerBrokeOff"));
+        let error_code = request.error_code.as_deref().or((!complete).then_some(INCOMPLETE_RESPONSE));
         if let Some(error_code) = error_code {
             metrics.errors.get_or_create(&ErrorLabels { error_code: error_code.to_owned() }).inc();
         }
@@ -207,6 +212,13 @@ impl BodyObserver for ResponseRecord {
     fn sent(&mut self, bytes: usize, complete: bool) {
         self.sent += bytes as u64;
         self.complete = complete;
+    }
+
+    fn failed(&mut self, error: &dyn Any) {
+        let error = error.downcast_ref::<axum::Error>();
+        if let Some(aborted) = error.and_then(|error| Aborted::cause_of(error)) {
+            self.request.error_code = Some(aborted.error_code.clone().into_owned());
+        }
     }
 }
 
