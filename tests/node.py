@@ -36,18 +36,29 @@ def needs_node() -> None:
 def install_packages(folder: Path) -> None:
     """Install what the folder's lock file names, unless it is there. Skip the test where there is no Node.js."""
     needs_node()
-    lock_file = folder / "package-lock.json"
-    wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
-    installed = folder / "node_modules" / ".installed"
+    _once(folder, ".installed", ["npm", "ci"], [folder / "package-lock.json"])
+
+
+def build_package(folder: Path) -> None:
+    """Install what a package needs, and build it, unless that is done. Skip the test where there is no Node.js."""
+    install_packages(folder)
+    sources = [*sorted((folder / "src").iterdir()), folder / "package.json", folder / "tsconfig.json"]
+    _once(folder, ".built", ["npm", "run", "build"], sources)
+
+
+def _once(folder: Path, mark: str, command: list[str], sources: list[Path]) -> None:
+    """Run a command unless it has run with these sources."""
+    wanted = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    done_with = folder / "node_modules" / mark
     # Each worker is a process.
     with (folder / ".npmrc").open() as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        if installed.exists() and installed.read_text() == wanted:
+        if done_with.exists() and done_with.read_text() == wanted:
             return
-        done = subprocess.run(["npm", "ci"], cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
-            raise RuntimeError(f"npm ci in {folder} failed: {done.stderr.strip()}")
-        installed.write_text(wanted)
+            raise RuntimeError(f"{' '.join(command)} in {folder} failed: {done.stdout}{done.stderr}")
+        done_with.write_text(wanted)
 
 
 def run_node(
