@@ -302,7 +302,8 @@ const UNAVAILABLE: [(&str, &str); 9] = [
     ("writeConcern", "set w, journal and wtimeoutMS in the URI of the data source"),
 ];
 
-/// The arguments of a request. Their types are checked when they are read. `null` means absent.
+/// The arguments of a request. Their types are checked when they are read. If an argument may be absent, `null` means
+/// that it is: clients in Python send `None`.
 pub(super) struct Arguments<'r> {
     place: Place,
     known: &'static [Argument],
@@ -332,7 +333,7 @@ impl<'r> Arguments<'r> {
                 return Err(ApiError::invalid(format!("'{name}' is given more than once")));
             }
             seen |= 1 << index;
-            if value != RawBsonRef::Null {
+            if value != RawBsonRef::Null || argument.role == Role::Required {
                 arguments.values.push((argument, value));
             }
         }

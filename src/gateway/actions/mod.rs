@@ -104,6 +104,10 @@ impl ActionContext<'_> {
         if given.contains_key("maxTimeMS") {
             given.insert("maxTimeMS", i64::try_from(self.max_time(options).as_millis()).unwrap_or(i64::MAX));
         }
+        if let Some(size) = options.count("batchSize") {
+            // MongoDB's largest.
+            given.insert("batchSize", i64::from(size).min(i64::from(i32::MAX)));
+        }
         given.remove("comment");
         let comment = comment_of(options, self.comment.clone())?;
         given.extend(comment.map(|comment| ("comment".to_owned(), comment)));

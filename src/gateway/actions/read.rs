@@ -98,7 +98,7 @@ impl ActionContext<'_> {
             projection: decoded(query.projection)?,
             sort: decoded(query.sort)?,
             skip: query.skip.map(u64::from),
-            batch_size: query.options.count("batchSize").filter(|size| *size > 0),
+            batch_size: given.get_i64("batchSize").ok().and_then(|size| u32::try_from(size).ok()),
             max_time: Some(self.max_time(&query.options)),
             comment: given.remove("comment"),
             hint: given.remove("hint"),
