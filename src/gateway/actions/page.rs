@@ -2,15 +2,13 @@
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use bson::{Bson, RawArray, RawBson, RawDocument, RawDocumentBuf, rawdoc};
+use bson::{Bson, RawBson, RawDocument, RawDocumentBuf, rawdoc};
 use futures_util::StreamExt as _;
 
 use super::stream::DocumentsWriter;
 use super::{ActionContext, ActionResponse};
 use crate::batch_stream::{Batch, Batches};
 use crate::codec::ejson::write_text;
-use crate::driver::aggregate::aggregate_raw;
-use crate::driver::find::{RawFind, find_raw};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::cursors::{CursorOwner, Cursors, HeldCursor, Order, Page, Position, fingerprint, invalid_cursor};
@@ -34,8 +32,8 @@ pub(in crate::gateway) async fn run_page(
     let cursors = &context.gateway.cursors;
     let paged = Paged { context, size, owner, request };
     let operation = authorized.operation();
-    let order = match *operation {
-        Operation::Find { query, sort, .. } => Order::of(query, sort).filter(|_| Cursors::fits_in_token(request)),
+    let order = match operation {
+        Operation::Find(query) => Order::of(query).filter(|_| Cursors::fits_in_token(request)),
         _ => None,
     };
     let cursor = match (position, operation) {
@@ -45,26 +43,22 @@ pub(in crate::gateway) async fn run_page(
             }
             *cursor
         }
-        (Position::After { id, remaining }, &Operation::Find { query, .. }) => {
+        (Position::After { id, remaining }, Operation::Find(query)) => {
             let Some(order) = order else { return Err(invalid_cursor("began with other permissions")) };
             let after = order.after(&id).and_then(|after| RawDocumentBuf::try_from(&after).ok());
             let after = after.ok_or_else(|| invalid_cursor("cannot be continued"))?;
-            return paged.by_id(query, order, Some(after), None, remaining).await;
+            return paged.by_id(&Query { skip: None, ..query.clone() }, order, Some(after), remaining).await;
         }
-        (Position::Start, &Operation::Find { query, sort, skip, limit }) => {
-            let limit = limit.filter(|limit| *limit > 0);
+        (Position::Start, Operation::Find(query)) => {
+            let limit = query.limit.filter(|limit| *limit > 0);
             if let Some(order) = order {
-                return paged.by_id(query, order, None, skip, limit).await;
+                return paged.by_id(query, order, None, limit).await;
             }
-            let opening = async {
-                let find = RawFind { sort, skip, limit, ..paged.raw_find(query) };
-                let batches = find_raw(context.client, &context.target.namespace, &find).await;
-                batches.map_err(|error| context.error_response(&error))
-            };
+            let opening = context.open_find(query, limit, Some(size));
             cursors.begin(owner, paged.kept_request()?, fingerprint(operation), opening).await?
         }
-        (Position::Start, &Operation::Aggregate { pipeline }) => {
-            let opening = paged.open_aggregate(pipeline);
+        (Position::Start, Operation::Aggregate { pipeline, options }) => {
+            let opening = context.open_aggregate(pipeline, options, Some(size));
             cursors.begin(owner, paged.kept_request()?, fingerprint(operation), opening).await?
         }
         (Position::After { .. } | Position::Start, _) => return Err(invalid_cursor("is not one of this action")),
@@ -81,25 +75,10 @@ struct Paged<'a> {
     request: &'a RawDocument,
 }
 
-impl<'a> Paged<'a> {
-    fn raw_find(&self, query: Query<'a>) -> RawFind<'a> {
-        RawFind { batch_size: Some(self.size), ..self.context.raw_find(query) }
-    }
-
+impl Paged<'_> {
     /// The request, in memory that is counted while its cursor is kept.
     fn kept_request(&self) -> ApiResult<Bytes> {
         self.context.gateway.memory.hold(self.request.as_bytes().to_vec())
-    }
-
-    async fn open_aggregate(&self, pipeline: &RawArray) -> ApiResult<Batches> {
-        if super::read::writes(pipeline)? {
-            return Err(ApiError::invalid("a pipeline with $out or $merge has no documents: leave out 'cursor'"));
-        }
-        let context = self.context;
-        let (comment, time) = (context.comment.as_ref(), Some(context.max_time()));
-        let namespace = &context.target.namespace;
-        let batches = aggregate_raw(context.client, namespace, pipeline, Some(self.size), comment, time).await;
-        batches.map_err(|error| context.error_response(&error))
     }
 
     /// Converts an error that a batch ended with.
@@ -137,10 +116,9 @@ impl<'a> Paged<'a> {
     /// A page in the order of `_id`. One document more is read: it tells whether another page follows.
     async fn by_id(
         &self,
-        query: Query<'_>,
+        query: &Query<'_>,
         order: Order,
         after: Option<RawDocumentBuf>,
-        skip: Option<u32>,
         remaining: Option<u32>,
     ) -> ApiResult<ActionResponse> {
         let wanted = remaining.map_or(self.size, |remaining| remaining.min(self.size));
@@ -149,16 +127,15 @@ impl<'a> Paged<'a> {
             (filter, after) => after.or_else(|| filter.map(RawDocument::to_owned)),
         };
         let (sort, limit) = (order.sort(), Some(wanted + 1));
-        let find = RawFind {
+        let query = Query {
             filter: filter.as_deref(),
+            projection: query.projection,
             sort: Some(&sort),
-            skip,
-            limit,
-            batch_size: limit,
-            ..self.context.raw_find(Query { filter: None, ..query })
+            skip: query.skip,
+            limit: None,
+            options: query.options.clone(),
         };
-        let batches = find_raw(self.context.client, &self.context.target.namespace, &find).await;
-        let mut batches = batches.map_err(|error| self.failed(&error))?;
+        let mut batches = self.context.open_find(&query, limit, limit).await?;
         let mut body = PageBody::new(self.context);
         let mut next = None;
         if let Some(mut batch) = self.next_batch(&mut batches).await? {

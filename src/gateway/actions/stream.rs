@@ -4,10 +4,10 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use bson::{RawBsonRef, RawDocument};
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 
 use super::{ActionContext, ActionResponse};
-use crate::batch_stream::Batch;
+use crate::batch_stream::{Batch, Batches};
 use crate::codec::ejson::{self, Style};
 use crate::data_api::protocol::error_response;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,12 +31,30 @@ impl Framing {
 }
 
 impl ActionContext<'_> {
+    /// The documents of a cursor: streamed, or in a transaction as a whole, because it can still fail.
+    pub(super) async fn documents_response(&self, batches: Batches) -> ApiResult<ActionResponse> {
+        match self.session {
+            None => self.stream_documents(batches).await,
+            Some(_) => Box::pin(self.collect_documents(batches)).await,
+        }
+    }
+
+    /// Collects the documents of a cursor.
+    async fn collect_documents(&self, mut batches: Batches) -> ApiResult<ActionResponse> {
+        let mut writer = DocumentsWriter::new(Framing::Array, self.style, self.gateway.limits.documents);
+        let mut parts = vec![Bytes::from_static(Framing::Array.start())];
+        while let Some(batch) = batches.next().await {
+            let mut part = Vec::new();
+            batch.and_then(|batch| writer.write(&mut part, batch)).map_err(|error| self.error_response(&error))?;
+            parts.push(self.gateway.memory.hold(part)?);
+        }
+        parts.push(Bytes::from_static(Framing::Array.end()));
+        Ok(ActionResponse::Parts(parts))
+    }
+
     /// Streams the documents of a cursor, batch by batch, as fast as the client reads. If the first batch is the only
     /// one, the response is complete.
-    pub(super) async fn stream_documents(
-        &self,
-        mut batches: BoxStream<'static, Result<Batch>>,
-    ) -> ApiResult<ActionResponse> {
+    async fn stream_documents(&self, mut batches: Batches) -> ApiResult<ActionResponse> {
         let (action, framing, memory) = (self.action, self.framing, self.gateway.memory.clone());
         let mut writer = DocumentsWriter::new(framing, self.style, self.gateway.limits.documents);
         // An error in the first batch can still become an error response.

@@ -25,14 +25,16 @@ pub(in crate::gateway) enum Order {
 
 impl Order {
     /// The order of a query if it is that of `_id`, and if each document of the result has its `_id`.
-    pub(in crate::gateway) fn of(query: Query<'_>, sort: Option<&RawDocument>) -> Option<Self> {
-        let order = match sort {
+    pub(in crate::gateway) fn of(query: &Query<'_>) -> Option<Self> {
+        let order = match query.sort {
             None => Self::Ascending,
             Some(sort) => Self::of_sort(sort)?,
         };
         let keeps_id = query.projection.is_none_or(keeps_id);
         let ordered_otherwise = query.filter.is_some_and(|filter| orders(RawBsonRef::Document(filter)));
-        (keeps_id && !ordered_otherwise).then_some(order)
+        // By a collation, several values of `_id` can be equal.
+        let has_collation = query.options.get("collation").is_some();
+        (keeps_id && !ordered_otherwise && !has_collation).then_some(order)
     }
 
     fn of_sort(sort: &RawDocument) -> Option<Self> {
@@ -135,8 +137,12 @@ mod tests {
     #[test]
     fn a_query_is_paged_by_id_if_its_order_and_its_documents_allow_it() {
         let order = |filter: RawDocumentBuf, projection: Option<RawDocumentBuf>, sort: Option<RawDocumentBuf>| {
-            let query = Query { filter: Some(&filter), projection: projection.as_deref() };
-            Order::of(query, sort.as_deref())
+            Order::of(&Query {
+                filter: Some(&filter),
+                projection: projection.as_deref(),
+                sort: sort.as_deref(),
+                ..Query::default()
+            })
         };
         let any = RawDocumentBuf::new;
         assert_eq!(order(any(), None, None), Some(Order::Ascending));

@@ -118,16 +118,20 @@ impl Cursors {
         Ok(Self { key, lifetime: limits.lifetime, held, instance: i64::from_le_bytes(instance) })
     }
 
-    /// Reads what a request says of pages. `most` is the number of documents that a response may have.
-    pub(super) fn read(&self, owner: CursorOwner<'_>, request: &RawDocument, most: Option<u64>) -> ApiResult<Paging> {
-        match request.get("cursor").map_err(|_| ApiError::unreadable())? {
-            None | Some(RawBsonRef::Boolean(false) | RawBsonRef::Null) => {
-                page_size(request, most).map(|_| Paging::None)
-            }
-            Some(RawBsonRef::Boolean(true)) => {
+    /// Reads what a request says of pages: its `cursor`. `most` is the number of documents that a response may have.
+    pub(super) fn read(
+        &self,
+        owner: CursorOwner<'_>,
+        cursor: RawBsonRef<'_>,
+        request: &RawDocument,
+        most: Option<u64>,
+    ) -> ApiResult<Paging> {
+        match cursor {
+            RawBsonRef::Boolean(false) => Ok(Paging::None),
+            RawBsonRef::Boolean(true) => {
                 Ok(Paging::First(Page { size: page_size(request, most)?, position: Position::Start }))
             }
-            Some(RawBsonRef::String(token)) => {
+            RawBsonRef::String(token) => {
                 for field in request {
                     let (name, _) = field.map_err(|_| ApiError::unreadable())?;
                     if !CONTINUATION_FIELDS.contains(&name.as_str()) {
@@ -139,7 +143,7 @@ impl Cursors {
                 }
                 self.open(owner, token, most).map(Paging::Next)
             }
-            Some(_) => Err(ApiError::invalid("'cursor' must be true, or the text that a page ended with")),
+            _ => Err(ApiError::invalid("'cursor' must be true, or the text that a page ended with")),
         }
     }
 
@@ -241,7 +245,9 @@ pub(super) fn fingerprint(operation: &Operation<'_>) -> [u8; 32] {
     let mut digest = Sha256::new();
     for (name, parameter) in operation.evaluated() {
         let bytes = match parameter {
-            Evaluated::Document(document) => document.as_bytes(),
+            Evaluated::Value(RawBsonRef::Document(document)) => document.as_bytes(),
+            Evaluated::Value(RawBsonRef::Array(items)) => items.as_bytes(),
+            Evaluated::Value(_) => &[],
             Evaluated::Aggregation(stages) | Evaluated::UpdatePipeline(stages) => stages.as_bytes(),
         };
         digest.update(name);

@@ -1,5 +1,6 @@
 //! The handlers of the routes.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,19 +12,24 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use bson::{RawBsonRef, RawDocument};
+use futures_util::stream;
 
 use super::extract::{ActionPath, authenticate, check_content_type, count_request, response_format};
 use super::openapi;
 use super::respond::{response, uncached};
 use crate::data_api::protocol::{Action, JSON};
-use crate::gateway::actions::{self, ActionContext, ActionResponse, PageContext};
+use crate::gateway::actions::{self, ActionContext, ActionResponse, PageContext, Step, comment_of};
 use crate::gateway::api_error::{ApiError, ApiResult, TIME_LIMIT_EXCEEDED};
-use crate::gateway::cursors::{Continuation, CursorOwner, Paging};
+use crate::gateway::arguments::{Arguments, Place};
+use crate::gateway::auth::permission::Caller;
+use crate::gateway::cursors::{CursorOwner, Paging};
 use crate::gateway::limits::TIMEOUT_MARGIN;
+use crate::gateway::limits::memory::Reservation;
 use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
 use crate::gateway::policy::Policy;
-use crate::gateway::request::{Operation, parse_body, reject_repeated_fields, required_string};
-use crate::gateway::response_format::{Framing, NDJSON};
+use crate::gateway::request::{Operation, parse_body, transaction_operations};
+use crate::gateway::response_format::{Framing, NDJSON, ResponseFormat};
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::metrics::OPENMETRICS;
@@ -81,9 +87,10 @@ where
     let slot = Arc::clone(&gateway.request_slots)
         .try_acquire_owned()
         .map_err(|_| ApiError::too_many_requests("too many concurrent requests: try again later"))?;
-    check_content_type(&head.headers)?;
+    check_content_type(&head.headers, gateway.compatibility)?;
     let format = response_format(&head.headers, gateway.default_style, action)?;
-    if format.framing == Framing::Lines && head.version < Version::HTTP_11 {
+    let ResponseFormat { style, framing } = format;
+    if framing == Framing::Lines && head.version < Version::HTTP_11 {
         return Err(ApiError::invalid(format!(
             "{NDJSON} requires HTTP/1.1 or HTTP/2: without them a client cannot tell a response that broke off"
         )));
@@ -93,49 +100,53 @@ where
     let arrived = Instant::now();
     let request = parse_body(&body)?;
     drop(body);
-    reject_repeated_fields(&request)?;
-    let data_source = required_string(&request, "dataSource")?;
-    let Some(client) = gateway.data_sources.get(&data_source) else {
+    let arguments = Arguments::read(action, Place::Body, &request)?;
+    let data_source = arguments.text("dataSource")?;
+    let Some(client) = gateway.data_sources.get(data_source) else {
         return Err(ApiError::invalid("the gateway has no such 'dataSource'"));
     };
-    let target = Arc::new(RequestTarget::parse(data_source, &request)?);
-    record.target = Some(Arc::clone(&target));
-    let policy = Policy { caller: &caller, target: &target };
-    policy.check_target(action)?;
-    let owner = CursorOwner { caller: &caller.name, action, target: &target };
-    let (page, request) = match action {
-        Action::Find | Action::Aggregate => match gateway.cursors.read(owner, &request, gateway.limits.documents)? {
-            Paging::None => (None, request),
-            Paging::First(page) => (Some(page), request),
-            Paging::Next(Continuation { page, request }) => (Some(page), request),
-        },
-        _ => (None, request),
-    };
-    if page.is_some() && format.framing == Framing::Lines {
-        return Err(ApiError::invalid(format!("{NDJSON} has all documents in one response: leave out 'cursor'")));
-    }
-    let operation = Operation::parse(action, &request)?;
-    reservation.grow(&gateway.memory, operation.memory()?)?;
-    let authorized = policy.authorize(operation)?;
-    let (style, framing) = (format.style, format.framing);
-    let context = ActionContext { gateway, action, client, target: &target, style, framing, comment: record.comment() };
-    // Pinned here, so that it is not moved.
-    let running = pin!(async {
+    let until = arrived + gateway.limits.request + TIMEOUT_MARGIN;
+    let prepare = Prepare { gateway, caller: &caller, data_source };
+    let result = if action == Action::Transaction {
+        let steps = prepare.steps(&arguments, &mut reservation)?;
+        let comment = comment_of(&arguments.options()?, record.comment())?;
+        // Boxed, so that other actions do not have its size.
+        let running = Box::pin(actions::run_transaction(gateway, client, style, comment, &steps));
+        within_time(gateway, action, until, running).await?
+    } else {
+        let continued;
+        let (page, arguments, request) = match arguments.cursor() {
+            None => (None, arguments, &request),
+            Some(_) if framing == Framing::Lines => {
+                return Err(ApiError::invalid(format!("{NDJSON} has no pages: leave out 'cursor'")));
+            }
+            Some(cursor) => match prepare.page(action, cursor, &arguments, &request)? {
+                Paging::None => (None, arguments, &request),
+                Paging::First(page) => (Some(page), arguments, &request),
+                Paging::Next(next) => {
+                    continued = next.request;
+                    (Some(next.page), Arguments::read(action, Place::Body, &continued)?, &continued)
+                }
+            },
+        };
+        let Step { target, authorized, .. } = prepare.step(action, &arguments, &mut reservation, |target| {
+            record.target = Some(Arc::clone(target));
+        })?;
+        let comment = record.comment();
+        let context =
+            ActionContext { gateway, action, client, target: &target, style, framing, comment, session: None };
         match page {
-            None => actions::run(&context, &authorized).await,
+            // Pinned here, so that it is not moved.
+            None => within_time(gateway, action, until, pin!(actions::run(&context, &authorized))).await?,
             // Boxed, because requests without pages would need the memory too.
             Some(page) => {
-                let page = PageContext { page, owner, request: &request };
-                Box::pin(actions::run_page(&context, &authorized, page)).await
+                let owner = CursorOwner { caller: &caller.name, action, target: &target };
+                let page = PageContext { page, owner, request };
+                let running = Box::pin(actions::run_page(&context, &authorized, page));
+                within_time(gateway, action, until, running).await?
             }
         }
-    });
-    let until = arrived + gateway.limits.request + TIMEOUT_MARGIN;
-    let result = tokio::time::timeout_at(until.into(), running).await.map_err(|_| {
-        let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
-        let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
-        ApiError::new(StatusCode::GATEWAY_TIMEOUT, TIME_LIMIT_EXCEEDED, message)
-    })??;
+    };
     let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
     let mut limits = BodyLimits { stalled, deadline: None };
     let (status, body) = match result {
@@ -146,11 +157,83 @@ where
             (status, gateway.memory.hold(body)?.into())
         }
         ActionResponse::Stream(body) => {
-            limits.deadline = Some(arrived + context.max_time() + TIMEOUT_MARGIN);
+            limits.deadline = Some(arrived + gateway.limits.of_response(framing) + TIMEOUT_MARGIN);
             (StatusCode::OK, ResponseBody::from(body))
+        }
+        ActionResponse::Parts(parts) => {
+            limits.deadline = Some(until);
+            let parts = stream::iter(parts.into_iter().map(Ok::<Bytes, Infallible>));
+            (StatusCode::OK, ResponseBody::from(Body::from_stream(parts)))
         }
     };
     Ok(response(status, format.media_type(), body.limited(Some(slot), limits)))
+}
+
+/// Runs an action until the time of its request is over.
+async fn within_time(
+    gateway: &Gateway,
+    action: Action,
+    until: Instant,
+    running: impl Future<Output = ApiResult<ActionResponse>>,
+) -> ApiResult<ActionResponse> {
+    tokio::time::timeout_at(until.into(), running).await.map_err(|_| {
+        let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
+        let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, TIME_LIMIT_EXCEEDED, message)
+    })?
+}
+
+/// Parses and authorizes the actions of a request.
+struct Prepare<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Caller,
+    data_source: &'a str,
+}
+
+impl Prepare<'_> {
+    /// An action. `on_target` is called once the names of its target are valid.
+    fn step<'r>(
+        &self,
+        action: Action,
+        arguments: &Arguments<'r>,
+        reservation: &mut Reservation,
+        on_target: impl FnOnce(&Arc<RequestTarget>),
+    ) -> ApiResult<Step<'r>> {
+        let target = Arc::new(RequestTarget::parse(self.data_source.to_owned(), arguments)?);
+        on_target(&target);
+        let policy = Policy { caller: self.caller, target: &target };
+        policy.check_target(action)?;
+        if !self.gateway.compatibility.ignores_unknown_arguments() {
+            arguments.reject_unknown()?;
+        }
+        let operation = Operation::parse(action, arguments)?;
+        reservation.grow(&self.gateway.memory, operation.memory()?)?;
+        let authorized = policy.authorize(operation)?;
+        Ok(Step { action, target, authorized })
+    }
+
+    /// What a request for a page asks for.
+    fn page(
+        &self,
+        action: Action,
+        cursor: RawBsonRef<'_>,
+        arguments: &Arguments<'_>,
+        request: &RawDocument,
+    ) -> ApiResult<Paging> {
+        let target = RequestTarget::parse(self.data_source.to_owned(), arguments)?;
+        let owner = CursorOwner { caller: &self.caller.name, action, target: &target };
+        self.gateway.cursors.read(owner, cursor, request, self.gateway.limits.documents)
+    }
+
+    /// The actions of a transaction, all of which must be allowed.
+    fn steps<'r>(&self, arguments: &Arguments<'r>, reservation: &mut Reservation) -> ApiResult<Vec<Step<'r>>> {
+        if !self.gateway.compatibility.ignores_unknown_arguments() {
+            arguments.reject_unknown()?;
+        }
+        transaction_operations(arguments.array("operations")?, |action, arguments| {
+            self.step(action, &arguments, reservation, |_| {})
+        })
+    }
 }
 
 /// 404 for unknown paths.

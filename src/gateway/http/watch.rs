@@ -18,7 +18,7 @@ use crate::gateway::limits::TIMEOUT_MARGIN;
 use crate::gateway::limits::caller_slots::NoSlot;
 use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
 use crate::gateway::policy::Policy;
-use crate::gateway::request::{parse_body, required_string};
+use crate::gateway::request::parse_body;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::{RequestRecord, Telemetry};
@@ -76,7 +76,7 @@ async fn open(
         ApiError::too_many_requests(format!("{whose} {number} open change streams: end one, or try again later"))
     })?;
     let request = if head.method == Method::POST {
-        check_content_type(&head.headers)?;
+        check_content_type(&head.headers, gateway.compatibility)?;
         let (body, _reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
         record.received = body.len();
         parse_body(&body)?
@@ -87,13 +87,13 @@ async fn open(
         Some(id) => Some(id.to_str().map_err(|_| ApiError::invalid("the header Last-Event-ID must be ASCII"))?),
         None => None,
     };
-    let data_source = required_string(&request, "dataSource")?;
-    let Some(client) = gateway.data_sources.for_streams(&data_source, gateway.streams.limits.total) else {
+    let watch = WatchRequest::parse(&request, last_event_id)?;
+    let Some(client) = gateway.data_sources.for_streams(watch.data_source, gateway.streams.limits.total) else {
         return Err(ApiError::invalid("the gateway has no such 'dataSource'"));
     };
-    let target = Arc::new(RequestTarget::parse(data_source, &request)?);
+    let [data_source, database, collection] = [watch.data_source, watch.database, watch.collection].map(str::to_owned);
+    let target = Arc::new(RequestTarget::new(data_source, database, collection)?);
     record.target = Some(Arc::clone(&target));
-    let watch = WatchRequest::parse(&request, last_event_id)?;
     let authorized = Policy { caller: &caller, target: &target }.authorize_watch(&watch)?;
     let (style, token) = (watch.style, watch.token);
     let context = StreamContext {

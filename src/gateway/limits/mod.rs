@@ -6,6 +6,8 @@ pub(super) mod response_body;
 
 use std::time::Duration;
 
+use super::response_format::Framing;
+
 /// MongoDB enforces the time limit of a request; the gateway itself gives up this much later.
 pub(super) const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
@@ -55,6 +57,16 @@ impl Default for Limits {
             burst: 1.0,
             body_bytes: 64 * 1024 * 1024,
             memory_bytes: 384 * 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// How long a response of this form may take.
+    pub(super) fn of_response(&self, framing: Framing) -> Duration {
+        match framing {
+            Framing::Array => self.request,
+            Framing::Lines => self.export,
         }
     }
 }

@@ -18,6 +18,9 @@ const TEXTS: [&str; 7] =
 
 /// The parameters of a change stream, whose types are validated.
 pub(in crate::gateway) struct WatchRequest<'r> {
+    pub(in crate::gateway) data_source: &'r str,
+    pub(in crate::gateway) database: &'r str,
+    pub(in crate::gateway) collection: &'r str,
     /// The options of the stage `$changeStream`.
     pub(in crate::gateway) stage: Document,
     /// A condition on the events.
@@ -55,7 +58,10 @@ impl<'r> WatchRequest<'r> {
                 return Err(ApiError::invalid(format!("'{name}' is given more than once")));
             }
         }
-        let [_, _, _, full_document, before_change, format, id] = texts;
+        let [data_source, database, collection, full_document, before_change, format, id] = texts;
+        let required = |name: &str, text: Option<&'r str>| text.ok_or_else(|| ApiError::missing(name));
+        let data_source = required("dataSource", data_source)?;
+        let (database, collection) = (required("database", database)?, required("collection", collection)?);
         let mut stage = Document::new();
         for (name, value, allowed) in [
             ("fullDocument", full_document, &["default", "updateLookup", "whenAvailable", "required"][..]),
@@ -74,7 +80,7 @@ impl<'r> WatchRequest<'r> {
             Some(None) => return Err(ApiError::invalid("'lastEventId' is not the id of an event")),
             token => token.flatten(),
         };
-        Ok(Self { stage, filter, pipeline, token, style })
+        Ok(Self { data_source, database, collection, stage, filter, pipeline, token, style })
     }
 }
 
@@ -175,6 +181,13 @@ mod tests {
 
     #[test]
     fn parameters_of_other_types_and_names_are_rejected() {
+        let whole = |more: &RawDocument| {
+            let mut request = bson::rawdoc! { "dataSource": "a", "database": "b", "collection": "c" };
+            more.iter().flatten().for_each(|(name, value)| request.append(name, value.to_owned()));
+            request
+        };
+        assert!(WatchRequest::parse(&whole(&bson::rawdoc! {}), None).is_ok());
+        assert!(WatchRequest::parse(&bson::rawdoc! { "database": "b", "collection": "c" }, None).is_err());
         let rejected = [
             bson::rawdoc! { "filter": [] },
             bson::rawdoc! { "pipeline": {} },
@@ -185,9 +198,9 @@ mod tests {
             bson::rawdoc! { "resumeAfter": {} },
         ];
         for request in rejected {
-            assert!(WatchRequest::parse(&request, None).is_err(), "{request:?}");
+            assert!(WatchRequest::parse(&whole(&request), None).is_err(), "{request:?}");
         }
-        let request = bson::rawdoc! { "fullDocument": "updateLookup", "lastEventId": "invalid" };
+        let request = whole(&bson::rawdoc! { "fullDocument": "updateLookup", "lastEventId": "invalid" });
         let id = id_of(&Bson::Document(doc! { "_data": "82" })).unwrap();
         let parsed = WatchRequest::parse(&request, Some(&id)).ok().unwrap();
         assert_eq!(parsed.token, Some(Bson::Document(doc! { "_data": "82" })));
