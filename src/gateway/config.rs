@@ -18,7 +18,8 @@ use super::server::tls::{Certificates, TlsConfig};
 use super::state::{CursorSettings, Gateway};
 use super::watch::StreamLimits;
 use crate::codec::ejson::Style;
-use crate::config::DriverSettings;
+use crate::config::{DriverSettings, collection_name, database_name};
+use crate::driver::Namespace;
 use crate::error::{Result, excerpt};
 
 /// The default of `grace_seconds`.
@@ -45,6 +46,15 @@ pub struct GatewayOptions {
     pub(super) limits: Limits,
     pub(super) cursors: CursorSettings,
     pub(super) streams: StreamLimits,
+    /// Where instances share the rates of callers.
+    pub(super) shared_rates: Option<SharedRates>,
+}
+
+/// Where instances share the rates of callers.
+#[derive(Debug)]
+pub(super) struct SharedRates {
+    pub(super) data_source: String,
+    pub(super) namespace: Namespace,
 }
 
 /// The flags of the command line, for a gateway without a configuration file.
@@ -141,6 +151,28 @@ struct LimitsTable {
     heartbeat_seconds: Option<f64>,
     requests_per_second: Option<f64>,
     burst: Option<f64>,
+    shared: Option<SharedTable>,
+}
+
+/// The collection in which instances share the rates of callers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SharedTable {
+    data_source: String,
+    database: String,
+    collection: String,
+}
+
+impl SharedTable {
+    fn settings(self) -> Result<SharedRates> {
+        if let Err(problem) = database_name(&self.database) {
+            return config_error(format!("limits.shared.database {problem}"));
+        }
+        if let Err(problem) = collection_name(&self.collection) {
+            return config_error(format!("limits.shared.collection {problem}"));
+        }
+        Ok(SharedRates { data_source: self.data_source, namespace: Namespace::new(self.database, self.collection) })
+    }
 }
 
 fn seconds(name: &str, value: Option<f64>, default: Duration) -> Result<Duration> {
@@ -191,6 +223,17 @@ impl CursorsTable {
 }
 
 impl LimitsTable {
+    fn shared_rates(&mut self, data_sources: &BTreeMap<String, DriverSettings>) -> Result<Option<SharedRates>> {
+        let Some(shared) = self.shared.take() else { return Ok(None) };
+        if self.requests_per_second.is_none() {
+            return config_error("limits.shared needs limits.requests_per_second, the rate that instances share");
+        }
+        if !data_sources.contains_key(&shared.data_source) {
+            return config_error("limits.shared.data_source must be the name of one of the data_sources");
+        }
+        shared.settings().map(Some)
+    }
+
     fn streams(&self) -> Result<StreamLimits> {
         let default = StreamLimits::default();
         Ok(StreamLimits {
@@ -316,6 +359,7 @@ impl GatewayOptions {
             limits: Limits { connections: max_connections, ..Limits::default() },
             cursors: CursorSettings::default(),
             streams: StreamLimits::default(),
+            shared_rates: None,
         })
     }
 
@@ -329,7 +373,7 @@ impl GatewayOptions {
         let text = std::fs::read_to_string(path)
             .or_else(|error| config_error(format!("the configuration {} cannot be read ({error})", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let file: File = toml_edit::de::from_str(&text)
+        let mut file: File = toml_edit::de::from_str(&text)
             .map_err(|error| toml_error(&format!("the configuration {}", path.display()), &text, &error))?;
         if file.data_sources.is_empty() {
             return config_error("the configuration has no data source: add [data_sources.Cluster0] with a uri");
@@ -347,6 +391,7 @@ impl GatewayOptions {
                 return config_error("cors.origins must be origins like https://app.example.com, or \"*\"");
             }
         }
+        let shared_rates = file.limits.shared_rates(&data_sources)?;
         let cursors = file.cursors.settings(&folder)?;
         let tls = file.tls.map(|tls| Certificates::new(tls, folder.clone())).transpose()?;
         Ok(Self {
@@ -360,6 +405,7 @@ impl GatewayOptions {
             access_log: file.access_log,
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
             streams: file.limits.streams()?,
+            shared_rates,
             limits: file.limits.limits(max_connections)?,
             cursors,
         })

@@ -46,8 +46,10 @@ use axum::extract::connect_info::ConnectInfo;
 use tokio::net::TcpListener;
 
 use crate::error::{Error, ErrorKind, Result};
+use auth::SharedRate;
 pub use auth::keys;
 pub use auth::permission::{Permission, Right};
+use config::SharedRates;
 pub use config::{Flags, GatewayOptions};
 pub use http::openapi::description as openapi_description;
 use http::service::HttpService;
@@ -78,6 +80,7 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
     let hangups = Hangups::new().map_err(no_signals)?;
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let shared_rates = options.shared_rates.take();
     let gateway = Arc::new(options.into_gateway()?);
     let transport = Transport { tls: tls.clone(), connections: gateway.telemetry.metrics.connections.clone() };
     let service = HttpService::new(&gateway, &origins);
@@ -91,10 +94,14 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
     };
     listening(address);
     let reloading = tokio::spawn(reload(Arc::clone(&gateway), tls, hangups));
+    let sharing = shared_rates.map(|shared| tokio::spawn(share_rates(Arc::clone(&gateway), shared)));
     let checking = tokio::spawn(warn_of_unreachable(Arc::clone(&gateway)));
     serve_connections(listener, service, &gateway.limits, transport, stop, grace).await;
     reloading.abort();
     checking.abort();
+    if let Some(sharing) = sharing {
+        sharing.abort();
+    }
     gateway.data_sources.close().await;
     gateway.telemetry.shutdown();
     Ok(())
@@ -109,6 +116,19 @@ pub fn router(mut options: GatewayOptions) -> Result<axum::Router> {
     let gateway = Arc::new(options.into_gateway()?);
     let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0)));
     Ok(http::router::build(gateway, &origins).layer(axum::Extension(peer)))
+}
+
+/// Shares the rates of callers with other instances.
+async fn share_rates(gateway: Arc<Gateway>, shared: SharedRates) {
+    let (Some(limiter), Some(client)) = (&gateway.rate_limiter, gateway.data_sources.get(&shared.data_source)) else {
+        return;
+    };
+    let failed = |error: &Error| {
+        let message =
+            format!("the rates of callers are not shared: {}; each instance limits them by itself", error.message);
+        gateway.telemetry.log_limited("warning", &message);
+    };
+    SharedRate::new(Arc::clone(client), shared.namespace).share(limiter, failed).await;
 }
 
 /// Warns at the start of data sources that cannot be reached. They may become reachable later.

@@ -4,6 +4,7 @@ mod jwt;
 pub mod keys;
 pub mod permission;
 mod rate;
+mod shared_rate;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use jwt::JwtVerifier;
 use keys::ApiKeys;
 use permission::Caller;
 pub(super) use rate::RateLimiter;
+pub(super) use shared_rate::SharedRate;
 
 /// Authenticates requests by API key or bearer token. Its files can be reloaded at run time.
 pub struct Authenticator {
