@@ -13,6 +13,9 @@ use crate::data_api::protocol::Action;
 /// The memory that a field of a `bson::Document` takes: its name, its entry in the map, its value.
 const BYTES_PER_ELEMENT: usize = 224;
 
+/// The memory that each document of an `insertMany` takes beside its BSON: an allocation, a statement, its `_id` as text.
+const BYTES_PER_DOCUMENT: usize = 160;
+
 /// The fields of the Data API.
 const FIELDS: [&str; 15] = [
     "dataSource",
@@ -161,7 +164,7 @@ impl<'r> Operation<'r> {
         parameters.into_iter().flatten()
     }
 
-    /// The memory that the evaluated parameters take in decoded form, in bytes.
+    /// The memory that the evaluated parameters take in decoded form, and documents beside their BSON, in bytes.
     pub(super) fn memory(&self) -> ApiResult<usize> {
         let mut elements = 0;
         for (name, parameter) in self.evaluated() {
@@ -176,7 +179,11 @@ impl<'r> Operation<'r> {
             }
             elements += count_elements(value)?;
         }
-        Ok(elements * BYTES_PER_ELEMENT)
+        let documents = match self {
+            Self::InsertMany { documents, .. } => documents.into_iter().count(),
+            _ => 0,
+        };
+        Ok(elements * BYTES_PER_ELEMENT + documents * BYTES_PER_DOCUMENT)
     }
 
     /// Checks what tells an update from a replacement: the operators.

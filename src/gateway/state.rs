@@ -10,7 +10,7 @@ use super::auth::{Authenticator, RateLimiter};
 use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
-use super::telemetry::Telemetry;
+use super::telemetry::{AccessLog, Telemetry};
 use crate::codec::ejson::Style;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -43,7 +43,7 @@ impl Gateway {
         authenticator: Authenticator,
         limits: Limits,
         default_style: Style,
-        access_log: bool,
+        access_log: AccessLog,
     ) -> Result<Self> {
         let telemetry = Telemetry::new(access_log)
             .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;

@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::api_error::{ApiError, ApiResult};
+use super::limits::memory::Reservation;
 use super::policy::Authorized;
 use super::request::Operation;
 use super::state::Gateway;
@@ -37,6 +38,8 @@ pub(super) struct ActionContext<'a> {
     pub(super) target: &'a RequestTarget,
     /// The format of the response.
     pub(super) style: Style,
+    /// The memory of the request.
+    pub(super) reservation: &'a Arc<Reservation>,
     /// The `comment` of the command: the request's trace context.
     pub(super) comment: Option<Bson>,
 }

@@ -1,6 +1,7 @@
 //! `findOne`, `find` and `aggregate`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -11,16 +12,21 @@ use futures_util::stream::{self, BoxStream};
 use super::{ActionContext, ActionResponse};
 use crate::batch_stream::Batch;
 use crate::codec::ejson::{self, Style};
+use crate::driver::Namespace;
 use crate::driver::aggregate::{aggregate, aggregate_raw};
 use crate::driver::find::{RawFind, find_one_raw, find_raw};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::limits::memory::{MemoryBudget, PART_BYTES, ReplyMemory};
 use crate::gateway::request::Query;
 
 impl ActionContext<'_> {
     pub(super) async fn find_one(&self, query: Query<'_>) -> ApiResult<ActionResponse> {
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
         let found = find_one_raw(self.client, &self.target.namespace, &self.raw_find(query)).await;
         let mut found = found.map_err(|error| self.error_response(&error))?;
+        let (size, largest) = found.sizes();
+        memory.arrived(size, largest)?;
         let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
         let mut body = Vec::with_capacity(64 + document.map_or(0, |document| document.as_bytes().len() * 5 / 4));
         body.extend_from_slice(br#"{"document":"#);
@@ -42,12 +48,14 @@ impl ActionContext<'_> {
         limit: Option<u32>,
     ) -> ApiResult<ActionResponse> {
         let query = RawFind { sort, skip, limit: self.checked_limit(limit)?, ..self.raw_find(query) };
+        let memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
         let batches = find_raw(self.client, &self.target.namespace, &query).await;
-        self.stream_documents(batches.map_err(|error| self.error_response(&error))?).await
+        self.stream_documents(batches.map_err(|error| self.error_response(&error))?, memory).await
     }
 
     pub(super) async fn aggregate(&self, pipeline: &RawArray) -> ApiResult<ActionResponse> {
         let (client, namespace) = (self.client, &self.target.namespace);
+        let memory = self.gateway.memory.for_reply(namespace).await?;
         let batches = match writes(pipeline)? {
             false => {
                 let (comment, time) = (self.comment.as_ref(), Some(self.max_time()));
@@ -60,7 +68,7 @@ impl ActionContext<'_> {
                 aggregate(Arc::clone(client), Arc::clone(namespace), pipeline, options, None).await
             }
         };
-        self.stream_documents(batches.map_err(|error| self.error_response(&error))?).await
+        self.stream_documents(batches.map_err(|error| self.error_response(&error))?, memory).await
     }
 
     fn raw_find<'q>(&'q self, query: Query<'q>) -> RawFind<'q> {
@@ -83,35 +91,42 @@ impl ActionContext<'_> {
         }
     }
 
-    /// Streams the documents of a cursor, batch by batch, as fast as the client reads.
+    /// Streams the documents of a cursor as fast as the client reads. `memory` is that of the first batch.
     async fn stream_documents(
         &self,
-        mut batches: BoxStream<'static, Result<Batch, Error>>,
+        batches: BoxStream<'static, Result<Batch, Error>>,
+        memory: ReplyMemory,
     ) -> ApiResult<ActionResponse> {
-        let (style, batch_time) = (self.style, self.max_time());
-        let memory = self.gateway.memory.clone();
-        let mut writer = DocumentsWriter { maximum: self.gateway.limits.documents, written: 0 };
+        let mut documents = DocumentStream {
+            batches,
+            batch: None,
+            budget: self.gateway.memory.clone(),
+            namespace: Arc::clone(&self.target.namespace),
+            batch_time: self.max_time(),
+            style: self.style,
+            maximum: self.gateway.limits.documents,
+            written: 0,
+        };
         // An error in the first batch can still become an error response.
-        let mut start = br#"{"documents":["#.to_vec();
-        match batches.next().await {
+        let start = br#"{"documents":["#.to_vec();
+        let (start, more) = match documents.batches.next().await {
             Some(batch) => {
                 let batch = batch.map_err(|error| self.error_response(&error))?;
-                writer.write(&mut start, batch, style).map_err(|error| self.error_response(&error))?;
+                let (size, largest) = batch.sizes();
+                let mut memory = memory;
+                memory.arrived(size, largest)?;
+                documents.batch = Some((batch, memory));
+                (documents.write_part(start).map_err(|error| self.error_response(&error))?, true)
             }
-            None => batches = stream::empty().boxed(),
-        }
-        let start = memory.hold(start)?;
-        let rest = stream::unfold((batches, writer, memory), move |(mut batches, mut writer, memory)| async move {
-            let batch = match tokio::time::timeout(batch_time, batches.next()).await {
-                Ok(batch) => batch?,
-                Err(_) => Err(Error::new(ErrorKind::ExecutionTimeout, "timed out waiting for the next batch")),
-            };
-            let mut out = Vec::new();
-            let part = match batch.and_then(|batch| writer.write(&mut out, batch, style)) {
-                Ok(()) => Ok(memory.hold_when_available(out).await),
-                Err(error) => Err(error),
-            };
-            Some((part, (batches, writer, memory)))
+            None => (start.into(), false),
+        };
+        let rest = stream::unfold(more.then_some(documents), |documents| async move {
+            let mut documents = documents?;
+            match documents.next_part().await {
+                Ok(Some(part)) => Some((Ok(part), Some(documents))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
         });
         let end = stream::once(async { Ok(Bytes::from_static(b"]}")) });
         let body = stream::once(async { Ok(start) }).chain(rest).chain(end);
@@ -119,27 +134,69 @@ impl ActionContext<'_> {
     }
 }
 
-/// Writes the items of `documents` and counts them.
-struct DocumentsWriter {
+/// Writes the items of `documents`, part by part.
+struct DocumentStream {
+    batches: BoxStream<'static, Result<Batch, Error>>,
+    /// The batch that is being written, and the memory of it and of a part of its text.
+    batch: Option<(Batch, ReplyMemory)>,
+    budget: MemoryBudget,
+    namespace: Arc<Namespace>,
+    /// How long MongoDB may take to return the next batch.
+    batch_time: Duration,
+    style: Style,
+    /// The maximum number of documents.
     maximum: Option<u64>,
     written: u64,
 }
 
-impl DocumentsWriter {
-    fn write(&mut self, out: &mut Vec<u8>, mut batch: Batch, style: Style) -> Result<(), Error> {
+impl DocumentStream {
+    /// The next part of the text; `None` after the last document.
+    async fn next_part(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.batch.is_none() {
+            let batch = async {
+                // The previous batch and its memory are released, so that streams do not wait for each other.
+                let memory = self.budget.for_reply(&self.namespace).await;
+                let memory = memory.map_err(used_up)?;
+                Ok(self.batches.next().await.map(|batch| (batch, memory)))
+            };
+            let late = |_| Error::new(ErrorKind::ExecutionTimeout, "timed out waiting for the next batch");
+            let Some((batch, mut memory)) = tokio::time::timeout(self.batch_time, batch).await.map_err(late)?? else {
+                return Ok(None);
+            };
+            let batch = batch?;
+            let (size, largest) = batch.sizes();
+            memory.arrived(size, largest).map_err(used_up)?;
+            self.batch = Some((batch, memory));
+        }
+        self.write_part(Vec::new()).map(Some)
+    }
+
+    /// Writes documents until the part is large or the batch has ended. The last part keeps the memory that it needs.
+    fn write_part(&mut self, mut part: Vec<u8>) -> Result<Bytes, Error> {
+        let Some((mut batch, memory)) = self.batch.take() else { return Ok(part.into()) };
         while let Some(document) = batch.take_next() {
             if self.maximum == Some(self.written) {
                 let message = format!("the response has more than {} documents: use a limit", self.written);
                 return Err(Error::new(ErrorKind::InvalidBson, message));
             }
             if self.written > 0 {
-                out.push(b',');
+                part.push(b',');
             }
             self.written += 1;
-            write_document(out, document?, style)?;
+            write_document(&mut part, document?, self.style)?;
+            if part.len() >= PART_BYTES && !batch.is_empty() {
+                self.batch = Some((batch, memory));
+                return Ok(part.into());
+            }
         }
-        Ok(())
+        drop(batch);
+        memory.hold(part).map_err(used_up)
     }
+}
+
+/// A response that has begun breaks off, and its log line says why.
+fn used_up(error: ApiError) -> Error {
+    Error::new(ErrorKind::ExecutionTimeout, error.body.error)
 }
 
 /// Writes a document of the response. Canonical EJSON cannot represent documents whose first field

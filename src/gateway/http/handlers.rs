@@ -1,6 +1,5 @@
 //! The handlers of the routes.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -22,6 +21,7 @@ use crate::gateway::limits::TIMEOUT_MARGIN;
 use crate::gateway::limits::response_body::ResponseBody;
 use crate::gateway::policy::Policy;
 use crate::gateway::request::{Operation, parse_body, reject_repeated_fields, required_string};
+use crate::gateway::server::peer::Peer;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::metrics::OPENMETRICS;
@@ -30,7 +30,7 @@ use crate::gateway::telemetry::{RecordedBody, RequestRecord, Telemetry};
 /// `POST …/action/{action}`.
 pub(super) async fn run_action(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     ActionPath(action): ActionPath,
     request: Request<Body>,
 ) -> Response {
@@ -40,7 +40,7 @@ pub(super) async fn run_action(
 /// Runs an action, and records its request.
 pub(super) async fn respond<B>(
     gateway: &Arc<Gateway>,
-    peer: SocketAddr,
+    peer: Peer,
     action: Option<Action>,
     request: Request<B>,
 ) -> Response<RecordedBody>
@@ -87,8 +87,10 @@ where
     let style = response_style(&head.headers, gateway.default_style);
     let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
     record.received = body.len();
+    reservation.grow_for_parsing(&body)?;
     let request = parse_body(&body)?;
     drop(body);
+    reservation.fit(request.as_bytes().len(), 0)?;
     reject_repeated_fields(&request)?;
     let data_source = required_string(&request, "dataSource")?;
     let Some(client) = gateway.data_sources.get(&data_source) else {
@@ -99,9 +101,11 @@ where
     let policy = Policy { caller: &caller, target: &target };
     policy.check_target(action)?;
     let operation = Operation::parse(action, &request)?;
-    reservation.grow(&gateway.memory, operation.memory()?)?;
+    reservation.fit(request.as_bytes().len(), operation.memory()?)?;
     let authorized = policy.authorize(operation)?;
-    let context = ActionContext { gateway, action, client, target: &target, style, comment: record.comment() };
+    let reservation = Arc::new(reservation);
+    let comment = record.comment();
+    let context = ActionContext { gateway, action, client, target: &target, style, reservation: &reservation, comment };
     // Pinned here, so that it is not moved.
     let running = pin!(actions::run(&context, &authorized));
     let result = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {
@@ -111,11 +115,10 @@ where
     })??;
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
-        ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
-        ActionResponse::Complete(status, body) => {
-            drop(reservation);
-            (status, gateway.memory.hold(body)?.into())
+        ActionResponse::Complete(status, body) if action.writes() => {
+            (status, Arc::clone(&reservation).hold(body).into())
         }
+        ActionResponse::Complete(status, body) => (status, gateway.memory.hold(body)?.into()),
         ActionResponse::Stream(body) => (StatusCode::OK, ResponseBody::from(body)),
     };
     let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
@@ -125,7 +128,7 @@ where
 /// 404 for unknown paths.
 pub(super) async fn not_found(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let error =
@@ -136,7 +139,7 @@ pub(super) async fn not_found(
 /// 405 for other methods than POST.
 pub(super) async fn method_not_allowed(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "actions require POST");
@@ -145,13 +148,7 @@ pub(super) async fn method_not_allowed(
     recorded(&gateway, peer, &headers, response, "MethodNotAllowed")
 }
 
-fn recorded(
-    gateway: &Gateway,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    response: Response,
-    error_code: &str,
-) -> Response {
+fn recorded(gateway: &Gateway, peer: Peer, headers: &HeaderMap, response: Response, error_code: &str) -> Response {
     let mut record = gateway.telemetry.begin(None, headers, peer);
     record.error_code = Some(error_code.to_owned());
     Telemetry::finish(record, response.map(ResponseBody::from)).map(Body::new)
