@@ -324,9 +324,18 @@ impl Reservation {
         if needed as usize > self.0.kib.num_permits() { self.0.resize(needed) } else { Ok(()) }
     }
 
-    /// Adjusts the reservation to the request's BSON and its copies, and to what its decoded form needs.
-    pub(in crate::gateway) fn fit(&mut self, bson: usize, decoded: usize) -> ApiResult<()> {
-        self.0.resize(kib(bson.saturating_mul(COPIES).saturating_add(decoded)))
+    /// Adjusts the reservation to the request's BSON and its copies.
+    pub(in crate::gateway) fn fit(&mut self, bson: usize) -> ApiResult<()> {
+        self.0.resize(kib(bson.saturating_mul(COPIES)))
+    }
+
+    /// Reserves more memory, for the decoded form of an operation.
+    pub(in crate::gateway) fn grow(&mut self, bytes: usize) -> ApiResult<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let now = u32::try_from(self.0.kib.num_permits()).unwrap_or(u32::MAX);
+        self.0.resize(now.saturating_add(kib(bytes)))
     }
 
     /// Passes the request's reservation on to its response.

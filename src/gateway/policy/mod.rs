@@ -3,7 +3,6 @@
 mod pipeline;
 
 use axum::http::StatusCode;
-use bson::RawBsonRef;
 
 use super::api_error::{ApiError, ApiResult};
 use super::auth::permission::{Caller, Right};
@@ -32,13 +31,25 @@ impl<'r> Authorized<'r> {
 impl Policy<'_> {
     /// Rejects actions on collections for which the caller has no permission.
     pub(super) fn check_target(&self, action: Action) -> ApiResult<()> {
-        let right = if action.writes() { Right::Write } else { Right::Read };
         let Namespace { database, collection, .. } = &*self.target.namespace;
-        self.require_access(right, NamespaceRef { database, collection })
+        for right in [action.reads().then_some(Right::Read), action.writes().then_some(Right::Write)] {
+            if let Some(right) = right {
+                self.require_access(right, NamespaceRef { database, collection })?;
+            }
+        }
+        Ok(())
     }
 
     /// Rejects operations that access anything for which the caller has no permission.
     pub(super) fn authorize<'r>(&self, operation: Operation<'r>) -> ApiResult<Authorized<'r>> {
+        self.check(&operation)?;
+        for (index, part) in operation.parts().iter().enumerate() {
+            self.check(part).map_err(|error| error.of_operation(index))?;
+        }
+        Ok(Authorized(operation))
+    }
+
+    fn check(&self, operation: &Operation<'_>) -> ApiResult<()> {
         let access = |access: Access<'_>| match access {
             Access::Read(namespace) => self.require_access(Right::Read, namespace),
             Access::Write(namespace) => self.require_access(Right::Write, namespace),
@@ -49,11 +60,10 @@ impl Policy<'_> {
             match parameter {
                 Evaluated::Aggregation(stages) => walk.aggregation(stages)?,
                 Evaluated::UpdatePipeline(stages) => walk.update_pipeline(stages)?,
-                Evaluated::Document(document) => walk.value(RawBsonRef::Document(document))?,
+                Evaluated::Value(value) => walk.value(value)?,
             }
         }
-        operation.check_update_operators()?;
-        Ok(Authorized(operation))
+        operation.check_update_operators()
     }
 
     fn require_operator(&self, right: Right, operator: &str) -> ApiResult<()> {
