@@ -10,6 +10,7 @@
 //! | `actions` | runs an authorized operation on MongoDB and encodes the result |
 //! | `policy` | checks what an operation accesses against the caller's permissions |
 //! | `state`, `data_sources` | what all requests share, and the MongoDB clients by `dataSource` |
+//! | `sessions` | the sessions of logins, in MongoDB |
 //! | `auth` | API keys, bearer tokens, permissions, rates |
 //! | `limits` | time, memory and concurrency |
 //! | `telemetry` | metrics, the log, trace contexts |
@@ -30,6 +31,7 @@ mod observed_body;
 mod policy;
 mod request;
 mod server;
+mod sessions;
 mod state;
 mod target;
 mod telemetry;
@@ -41,8 +43,8 @@ use axum::extract::connect_info::ConnectInfo;
 use tokio::net::TcpListener;
 
 use crate::error::{Error, ErrorKind, Result};
-pub use auth::keys;
 pub use auth::permission::{Permission, Right};
+pub use auth::{keys, signing_keys, users};
 pub use config::{Flags, GatewayOptions};
 pub use http::openapi::description as openapi_description;
 use http::service::HttpService;
@@ -79,9 +81,12 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
     listening(address);
     let reloading = tokio::spawn(reload(Arc::clone(&gateway), tls, hangups));
     let checking = tokio::spawn(warn_of_unreachable(Arc::clone(&gateway)));
+    let telemetry = Arc::clone(&gateway.telemetry);
+    let summarizing = tokio::spawn(async move { telemetry.summarize_failures().await });
     serve_connections(listener, service, &gateway.limits, transport, stop, grace).await;
     reloading.abort();
     checking.abort();
+    summarizing.abort();
     gateway.data_sources.close().await;
     gateway.telemetry.shutdown();
     Ok(())

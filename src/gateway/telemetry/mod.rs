@@ -3,10 +3,11 @@
 //! Nothing here contains a key, a password or a document.
 
 mod access_log;
+mod failures;
 pub(super) mod metrics;
 mod trace;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -19,6 +20,7 @@ use super::observed_body::{BodyObserver, ObservedBody, observe};
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use access_log::{LogLine, LogWriter};
+use failures::FailureLog;
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
 use trace::{REQUEST_ID, TRACEPARENT, TraceContext};
 
@@ -30,6 +32,7 @@ pub(super) struct Telemetry {
     pub(super) metrics: Metrics,
     access_log: bool,
     log: LogWriter,
+    failures: FailureLog,
     /// A random number, with which this process's request IDs begin.
     process_id: u64,
     next_request: AtomicU64,
@@ -47,6 +50,8 @@ pub(super) struct RequestRecord {
     telemetry: Option<Arc<Telemetry>>,
     started: Instant,
     action: Option<Action>,
+    /// The name of a request that is not an action.
+    pub(super) route: Option<&'static str>,
     request_id: HeaderValue,
     trace: Option<TraceContext>,
     peer: SocketAddr,
@@ -60,9 +65,27 @@ pub(super) struct RequestRecord {
     pub(super) error_code: Option<String>,
     /// A reason that only the log shows.
     pub(super) reason: Option<&'static str>,
+    /// Whether the request has valid credentials.
+    pub(super) authentication: Authentication,
+}
+
+/// The outcome of a request's authentication, as far as the log differs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authentication {
+    /// It succeeded, or was not attempted.
+    Accepted,
+    /// It failed.
+    Failed,
+    /// It failed, and its peer has failed too often.
+    Limited,
 }
 
 impl RequestRecord {
+    /// The address of the client.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
     /// The `comment` of the request's command: its trace context, if it has one.
     pub(super) fn comment(&self) -> Option<Bson> {
         self.trace.as_ref().map(TraceContext::comment)
@@ -81,6 +104,7 @@ impl Telemetry {
             metrics: Metrics::new(),
             access_log,
             log: LogWriter::start()?,
+            failures: FailureLog::new(),
             process_id: u64::from_le_bytes(process_id),
             next_request: AtomicU64::new(1),
             started: Instant::now(),
@@ -101,6 +125,7 @@ impl Telemetry {
             telemetry: Some(Arc::clone(self)),
             started: Instant::now(),
             action,
+            route: None,
             request_id: trace::request_id(headers, self.process_id, number),
             trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number) | 1),
             peer,
@@ -109,6 +134,7 @@ impl Telemetry {
             received: 0,
             error_code: None,
             reason: None,
+            authentication: Authentication::Accepted,
         }
     }
 
@@ -128,7 +154,7 @@ impl Telemetry {
 
     fn record(&self, request: &RequestRecord, status: u16, sent: u64, complete: bool) {
         let elapsed = request.started.elapsed();
-        let action = request.action.map_or("other", Action::name);
+        let action = request.action.map_or(request.route.unwrap_or("other"), Action::name);
         let metrics = &self.metrics;
         metrics.in_progress.dec();
         metrics.requests.get_or_create(&RequestLabels { action, status: status.into() }).inc();
@@ -140,6 +166,11 @@ impl Telemetry {
             metrics.errors.get_or_create(&ErrorLabels { error_code: error_code.to_owned() }).inc();
         }
         if !self.access_log {
+            return;
+        }
+        let authentication = request.authentication;
+        if authentication != Authentication::Accepted && !self.failures.lists(authentication == Authentication::Limited)
+        {
             return;
         }
         let mut line = LogLine::new("info");
@@ -182,6 +213,20 @@ impl Telemetry {
         }
     }
 
+    /// Logs, from time to time, how many failed authentications have no line of their own. Never ends.
+    pub(super) async fn summarize_failures(&self) {
+        loop {
+            tokio::time::sleep(failures::PERIOD).await;
+            self.log_unlisted_failures();
+        }
+    }
+
+    fn log_unlisted_failures(&self) {
+        if let Some(message) = self.failures.summary() {
+            self.log("warning", &message);
+        }
+    }
+
     fn write(&self, line: LogLine) {
         if !self.log.write(line) {
             self.metrics.dropped_log_lines.inc();
@@ -190,6 +235,7 @@ impl Telemetry {
 
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
+        self.log_unlisted_failures();
         self.log.shutdown();
     }
 }
