@@ -18,6 +18,7 @@ use axum::http::StatusCode;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
 use super::api_error::{ApiError, ApiResult};
+use super::limits::memory::Reservation;
 use super::policy::Authorized;
 use super::request::{Operation, Options};
 use super::response_format::Framing;
@@ -53,6 +54,8 @@ pub(super) struct ActionContext<'a> {
     pub(super) style: Style,
     /// The form of a response with documents.
     pub(super) framing: Framing,
+    /// The memory of the request.
+    pub(super) reservation: &'a Arc<Reservation>,
     /// The `comment` of the command: the request's trace context.
     pub(super) comment: Option<Bson>,
     /// The session of the transaction that the action is part of.

@@ -1,7 +1,6 @@
 //! A page of `find` or `aggregate`.
 
 use axum::body::Bytes;
-use axum::http::StatusCode;
 use bson::{Bson, RawBson, RawDocument, RawDocumentBuf, rawdoc};
 use futures_util::StreamExt as _;
 
@@ -12,6 +11,7 @@ use crate::codec::ejson::write_text;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::cursors::{CursorOwner, Cursors, HeldCursor, Order, Page, Position, fingerprint, invalid_cursor};
+use crate::gateway::limits::memory::ReplyMemory;
 use crate::gateway::policy::Authorized;
 use crate::gateway::request::{Operation, Query};
 use crate::gateway::response_format::Framing;
@@ -89,28 +89,36 @@ impl Paged<'_> {
         }
     }
 
-    /// The next batch that has documents, or the last one.
-    async fn next_batch(&self, batches: &mut Batches) -> ApiResult<Option<Batch>> {
+    /// The next batch that has documents, or the last one. `memory` is that of the batch and of its text.
+    async fn next_batch(&self, batches: &mut Batches, memory: &mut ReplyMemory) -> ApiResult<Option<Batch>> {
         loop {
             let batch = batches.next().await.transpose().map_err(|error| self.failed(&error))?;
             if batch.as_ref().is_none_or(|batch| !batch.is_empty() || batch.is_last()) {
+                if let Some(batch) = &batch {
+                    let (size, largest) = batch.sizes();
+                    memory.arrived(2 * size, largest)?;
+                }
                 return Ok(batch);
             }
         }
     }
 
+    async fn memory(&self) -> ApiResult<ReplyMemory> {
+        self.context.gateway.memory.for_reply(&self.context.target.namespace).await
+    }
+
     /// A page of a cursor that is kept: one batch.
     async fn of_cursor(&self, mut cursor: HeldCursor) -> ApiResult<ActionResponse> {
-        let mut body = PageBody::new(self.context);
+        let mut body = PageBody::new(self.context, self.memory().await?);
         let mut has_more = false;
-        if let Some(mut batch) = self.next_batch(&mut cursor.batches).await? {
+        if let Some(mut batch) = self.next_batch(&mut cursor.batches, &mut body.memory).await? {
             has_more = !batch.is_last();
             while let Some(document) = batch.take_next() {
                 body.write(document).map_err(|error| self.failed(&error))?;
             }
         }
         let token = has_more.then(|| self.context.gateway.cursors.keep(self.owner, cursor)).transpose()?;
-        Ok(body.end(token))
+        body.end(token)
     }
 
     /// A page in the order of `_id`. One document more is read: it tells whether another page follows.
@@ -135,10 +143,10 @@ impl Paged<'_> {
             limit: None,
             options: query.options.clone(),
         };
+        let mut body = PageBody::new(self.context, self.memory().await?);
         let mut batches = self.context.open_find(&query, limit, limit).await?;
-        let mut body = PageBody::new(self.context);
         let mut next = None;
-        if let Some(mut batch) = self.next_batch(&mut batches).await? {
+        if let Some(mut batch) = self.next_batch(&mut batches, &mut body.memory).await? {
             // A batch is also full when its documents have 16 MiB.
             let has_more = batch.len() > wanted as usize || !batch.is_last();
             let shown = if has_more && batch.len() > 1 { batch.len() - 1 } else { batch.len() };
@@ -164,7 +172,7 @@ impl Paged<'_> {
         }
         let cursors = &self.context.gateway.cursors;
         let token = next.map(|(id, remaining)| cursors.after(self.owner, self.request, id, remaining)).transpose()?;
-        Ok(body.end(token))
+        body.end(token)
     }
 }
 
@@ -179,12 +187,13 @@ fn unique_id(id: Option<RawBson>) -> ApiResult<Bson> {
 struct PageBody {
     out: Vec<u8>,
     writer: DocumentsWriter,
+    memory: ReplyMemory,
 }
 
 impl PageBody {
-    fn new(context: &ActionContext<'_>) -> Self {
+    fn new(context: &ActionContext<'_>, memory: ReplyMemory) -> Self {
         let writer = DocumentsWriter::new(Framing::Array, context.style, None);
-        Self { out: br#"{"documents":["#.to_vec(), writer }
+        Self { out: br#"{"documents":["#.to_vec(), writer, memory }
     }
 
     fn write(&mut self, document: Result<&RawDocument, Error>) -> Result<(), Error> {
@@ -192,13 +201,13 @@ impl PageBody {
     }
 
     /// Ends the page with the token of the next one, or `null` if it is the last.
-    fn end(mut self, token: Option<String>) -> ActionResponse {
+    fn end(mut self, token: Option<String>) -> ApiResult<ActionResponse> {
         self.out.extend_from_slice(br#"],"cursor":"#);
         match token {
             Some(token) => write_text(&mut self.out, &token),
             None => self.out.extend_from_slice(b"null"),
         }
         self.out.push(b'}');
-        ActionResponse::Complete(StatusCode::OK, self.out)
+        Ok(ActionResponse::Parts(vec![self.memory.hold(self.out)?]))
     }
 }

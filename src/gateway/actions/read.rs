@@ -15,15 +15,20 @@ use crate::gateway::request::{Options, Query};
 
 impl ActionContext<'_> {
     pub(super) async fn find_one(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
         if self.is_plain(&query.options) {
             let found = find_one_raw(self.client, &self.target.namespace, &self.raw_find(query)).await;
             let mut found = found.map_err(|error| self.error_response(&error))?;
+            let (size, largest) = found.sizes();
+            memory.arrived(size, largest)?;
             let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
             return self.document_response(document);
         }
         let query = self.decoded_find(query)?;
         let found = Box::pin(find_one(self.client, &self.target.namespace, query)).await;
         let document = found.map_err(|error| self.error_response(&error))?;
+        let size = document.as_ref().map_or(0, |document| document.as_bytes().len());
+        memory.arrived(size, size)?;
         self.document_response(document.as_deref())
     }
 
@@ -42,8 +47,9 @@ impl ActionContext<'_> {
     }
 
     pub(super) async fn find(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
-        let batches = self.open_find(query, self.checked_limit(query.limit)?, None).await?;
-        self.documents_response(batches).await
+        let limit = self.checked_limit(query.limit)?;
+        let memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+        self.documents_response(self.open_find(query, limit, None).await?, memory).await
     }
 
     /// Runs a query. `batch_size` is that of its pages, if it has pages.
@@ -66,8 +72,8 @@ impl ActionContext<'_> {
     }
 
     pub(super) async fn aggregate(&self, pipeline: &RawArray, options: &Options<'_>) -> ApiResult<ActionResponse> {
-        let batches = self.open_aggregate(pipeline, options, None).await?;
-        self.documents_response(batches).await
+        let memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+        self.documents_response(self.open_aggregate(pipeline, options, None).await?, memory).await
     }
 
     /// Runs a pipeline. `batch_size` is that of its pages, if it has pages.

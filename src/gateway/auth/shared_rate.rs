@@ -35,7 +35,7 @@ impl SharedRate {
 
     /// Shares the rates of `limiter`, until the returned future is dropped. `failed` is called with each problem; until
     /// the next success the limits are those of the instance.
-    pub(in crate::gateway) async fn share(&self, limiter: &RateLimiter, failed: impl Fn(&Error)) {
+    pub(in crate::gateway) async fn share(&self, limiter: &RateLimiter<Arc<str>>, failed: impl Fn(&Error)) {
         let mut has_index = false;
         loop {
             tokio::time::sleep(INTERVAL).await;
@@ -56,7 +56,7 @@ impl SharedRate {
     }
 
     /// Lets MongoDB delete the buckets of callers that send nothing. A full bucket is the same as none.
-    async fn create_index(&self, limiter: &RateLimiter) -> Result<()> {
+    async fn create_index(&self, limiter: &RateLimiter<Arc<str>>) -> Result<()> {
         let seconds = limiter.refill_time().as_secs().saturating_add(60).min(i32::MAX as u64) as i64;
         let index = doc! { "key": { "at": 1 }, "name": "at_1", "expireAfterSeconds": seconds };
         let command = doc! { "createIndexes": &self.namespace.collection, "indexes": [index] };
@@ -67,7 +67,7 @@ impl SharedRate {
         }
     }
 
-    async fn synchronize(&self, limiter: &RateLimiter) -> Result<()> {
+    async fn synchronize(&self, limiter: &RateLimiter<Arc<str>>) -> Result<()> {
         let sent = limiter.take_unsent(MAX_CALLERS);
         if sent.is_empty() {
             return Ok(());

@@ -1,7 +1,6 @@
 //! The handlers of the routes.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +29,7 @@ use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
 use crate::gateway::policy::Policy;
 use crate::gateway::request::{Operation, parse_body, transaction_operations};
 use crate::gateway::response_format::{Framing, NDJSON, ResponseFormat};
+use crate::gateway::server::peer::Peer;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::metrics::OPENMETRICS;
@@ -38,7 +38,7 @@ use crate::gateway::telemetry::{RecordedBody, RequestRecord, Telemetry};
 /// `POST …/action/{action}`.
 pub(super) async fn run_action(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     ActionPath(action): ActionPath,
     request: Request<Body>,
 ) -> Response {
@@ -48,7 +48,7 @@ pub(super) async fn run_action(
 /// Runs an action, and records its request.
 pub(super) async fn respond<B>(
     gateway: &Arc<Gateway>,
-    peer: SocketAddr,
+    peer: Peer,
     action: Option<Action>,
     request: Request<B>,
 ) -> Response<RecordedBody>
@@ -59,7 +59,7 @@ where
     let result = match action {
         Some(action) => process(gateway, action, request, &mut record).await,
         // Only authenticated callers learn which actions exist.
-        None => match authenticate(gateway, request.headers(), &mut record) {
+        None => match authenticate(gateway, request.headers(), &mut record).await {
             Ok(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "NotFound", "the Data API has no such action")),
             Err(error) => Err(error),
         },
@@ -82,7 +82,7 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let (head, body) = request.into_parts();
-    let caller = authenticate(gateway, &head.headers, record)?;
+    let caller = authenticate(gateway, &head.headers, record).await?;
     count_request(gateway, &caller)?;
     let slot = Arc::clone(&gateway.request_slots)
         .try_acquire_owned()
@@ -98,8 +98,10 @@ where
     let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
     record.received = body.len();
     let arrived = Instant::now();
+    reservation.grow_for_parsing(&body)?;
     let request = parse_body(&body)?;
     drop(body);
+    reservation.fit(request.as_bytes().len())?;
     let arguments = Arguments::read(action, Place::Body, &request)?;
     let data_source = arguments.text("dataSource")?;
     let Some(client) = gateway.data_sources.get(data_source) else {
@@ -107,12 +109,13 @@ where
     };
     let until = arrived + gateway.limits.request + TIMEOUT_MARGIN;
     let prepare = Prepare { gateway, caller: &caller, data_source };
-    let result = if action == Action::Transaction {
+    let (result, reservation) = if action == Action::Transaction {
         let steps = prepare.steps(&arguments, &mut reservation)?;
+        let reservation = Arc::new(reservation);
         let comment = comment_of(&arguments.options()?, record.comment())?;
         // Boxed, so that other actions do not have its size.
-        let running = Box::pin(actions::run_transaction(gateway, client, style, comment, &steps));
-        within_time(gateway, action, until, running).await?
+        let running = Box::pin(actions::run_transaction(gateway, client, style, &reservation, comment, &steps));
+        (within_time(gateway, action, until, running).await?, Arc::clone(&reservation))
     } else {
         let continued;
         let (page, arguments, request) = match arguments.cursor() {
@@ -125,6 +128,7 @@ where
                 Paging::First(page) => (Some(page), arguments, &request),
                 Paging::Next(next) => {
                     continued = next.request;
+                    reservation.grow(continued.as_bytes().len())?;
                     (Some(next.page), Arguments::read(action, Place::Body, &continued)?, &continued)
                 }
             },
@@ -132,10 +136,19 @@ where
         let Step { target, authorized, .. } = prepare.step(action, &arguments, &mut reservation, |target| {
             record.target = Some(Arc::clone(target));
         })?;
-        let comment = record.comment();
-        let context =
-            ActionContext { gateway, action, client, target: &target, style, framing, comment, session: None };
-        match page {
+        let reservation = Arc::new(reservation);
+        let context = ActionContext {
+            gateway,
+            action,
+            client,
+            target: &target,
+            style,
+            framing,
+            reservation: &reservation,
+            comment: record.comment(),
+            session: None,
+        };
+        let result = match page {
             // Pinned here, so that it is not moved.
             None => within_time(gateway, action, until, pin!(actions::run(&context, &authorized))).await?,
             // Boxed, because requests without pages would need the memory too.
@@ -145,17 +158,15 @@ where
                 let running = Box::pin(actions::run_page(&context, &authorized, page));
                 within_time(gateway, action, until, running).await?
             }
-        }
+        };
+        (result, Arc::clone(&reservation))
     };
     let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
     let mut limits = BodyLimits { stalled, deadline: None };
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
         ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
-        ActionResponse::Complete(status, body) => {
-            drop(reservation);
-            (status, gateway.memory.hold(body)?.into())
-        }
+        ActionResponse::Complete(status, body) => (status, gateway.memory.hold(body)?.into()),
         ActionResponse::Stream(body) => {
             limits.deadline = Some(arrived + gateway.limits.of_response(framing) + TIMEOUT_MARGIN);
             (StatusCode::OK, ResponseBody::from(body))
@@ -207,7 +218,7 @@ impl Prepare<'_> {
             arguments.reject_unknown()?;
         }
         let operation = Operation::parse(action, arguments)?;
-        reservation.grow(&self.gateway.memory, operation.memory()?)?;
+        reservation.grow(operation.memory()?)?;
         let authorized = policy.authorize(operation)?;
         Ok(Step { action, target, authorized })
     }
@@ -239,7 +250,7 @@ impl Prepare<'_> {
 /// 404 for unknown paths.
 pub(super) async fn not_found(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let error =
@@ -250,7 +261,7 @@ pub(super) async fn not_found(
 /// 405 for other methods than POST.
 pub(super) async fn method_not_allowed(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "actions require POST");
@@ -261,7 +272,7 @@ pub(super) async fn method_not_allowed(
 
 pub(super) fn recorded(
     gateway: &Gateway,
-    peer: SocketAddr,
+    peer: Peer,
     headers: &HeaderMap,
     response: Response,
     error_code: &str,

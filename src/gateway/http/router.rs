@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{handlers, watch};
+use super::{handlers, logins, watch};
 use crate::gateway::api_error::ApiError;
 use crate::gateway::state::Gateway;
 
@@ -29,24 +29,46 @@ pub(super) const ACTION_PATHS: [&str; 3] = [
 /// The paths of change streams.
 const WATCH_PATHS: [&str; 3] = ["/watch", "/app/{app}/endpoint/data/v1/watch", "/app/{app}/endpoint/data/beta/watch"];
 
+/// Whether health checks and metrics are served beside the actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum OperatorPages {
+    /// There is no `admin_listen`.
+    Here,
+    /// `admin_listen` serves them.
+    Elsewhere,
+}
+
+/// Health checks and metrics.
+fn operator_pages() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/healthz", get(handlers::healthy))
+        .route("/readyz", get(handlers::ready))
+        .route("/metrics", get(handlers::metrics))
+}
+
+/// Builds the router of `admin_listen`.
+pub(in crate::gateway) fn build_operator_pages(gateway: Arc<Gateway>) -> Router {
+    operator_pages().fallback(handlers::not_found).layer(from_fn(reject_ambiguous_framing)).with_state(gateway)
+}
+
 /// Builds the router: the actions with and without Atlas's prefixes, and the operator's pages.
-pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String]) -> Router {
+pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String], pages: OperatorPages) -> Router {
     let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
     let actions = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, action()));
     let watch =
         || get(watch::watch).head(watch::method_not_allowed).post(watch::watch).fallback(watch::method_not_allowed);
-    let router = WATCH_PATHS
-        .into_iter()
-        .fold(actions, |router, path| router.route(path, watch()))
-        .route("/healthz", get(handlers::healthy))
-        .route("/readyz", get(handlers::ready))
-        .route("/metrics", get(handlers::metrics))
+    let actions = WATCH_PATHS.into_iter().fold(actions, |router, path| router.route(path, watch()));
+    let has_logins = gateway.authenticator.logins().is_some();
+    let actions = if has_logins { logins::add_routes(actions) } else { actions };
+    let pages = if pages == OperatorPages::Here { operator_pages() } else { Router::new() };
+    let router = actions
+        .merge(pages)
         .route("/openapi.json", get(handlers::openapi_description))
         .route("/docs", get(async || Html(include_str!("docs.html"))))
         .fallback(handlers::not_found)
         .layer(from_fn(reject_ambiguous_framing))
         .with_state(gateway);
-    if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) }
+    if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins, has_logins)) }
 }
 
 /// Whether a proxy in front cannot frame the body of a request in another way.
@@ -70,15 +92,19 @@ async fn reject_ambiguous_framing(request: Request<Body>, next: Next) -> Respons
 }
 
 /// Allows cross-origin requests from these origins.
-fn cors(origins: &[String]) -> CorsLayer {
-    let names = ["api-key", "apikey", "x-request-id", "traceparent", "tracestate"].map(HeaderName::from_static);
+fn cors(origins: &[String], has_logins: bool) -> CorsLayer {
+    let with_logins = [Method::POST, Method::GET, Method::DELETE];
+    let methods = if has_logins { &with_logins[..] } else { &with_logins[..2] };
+    let names =
+        ["api-key", "apikey", "email", "password", "jwttokenstring", "x-request-id", "traceparent", "tracestate"]
+            .map(HeaderName::from_static);
     let allowed = match origins.iter().any(|origin| origin == "*") {
         true => AllowOrigin::any(),
         false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok())),
     };
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods(methods.to_vec())
         .allow_headers(
             [ACCEPT, AUTHORIZATION, CONTENT_TYPE, watch::LAST_EVENT_ID].into_iter().chain(names).collect::<Vec<_>>(),
         )

@@ -1,6 +1,5 @@
 //! `GET …/watch` and `POST …/watch`: change streams as server-sent events.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use crate::gateway::limits::caller_slots::NoSlot;
 use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
 use crate::gateway::policy::Policy;
 use crate::gateway::request::parse_body;
+use crate::gateway::server::peer::Peer;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::{RequestRecord, Telemetry};
@@ -34,7 +34,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// Opens a change stream.
 pub(super) async fn watch(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request<Body>,
 ) -> Response {
     let mut record = gateway.telemetry.begin(None, request.headers(), peer);
@@ -49,7 +49,7 @@ pub(super) async fn watch(
 /// 405 for other methods.
 pub(super) async fn method_not_allowed(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let error =
@@ -65,7 +65,7 @@ async fn open(
     record: &mut RequestRecord,
 ) -> ApiResult<Response<ResponseBody>> {
     let (head, body) = request.into_parts();
-    let caller = authenticate(gateway, &head.headers, record)?;
+    let caller = authenticate(gateway, &head.headers, record).await?;
     count_request(gateway, &caller)?;
     check_accept(&head.headers)?;
     let slot = gateway.streams.slots.take(&caller.name).map_err(|reached| {
@@ -77,8 +77,9 @@ async fn open(
     })?;
     let request = if head.method == Method::POST {
         check_content_type(&head.headers, gateway.compatibility)?;
-        let (body, _reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
+        let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
         record.received = body.len();
+        reservation.grow_for_parsing(&body)?;
         parse_body(&body)?
     } else {
         parse_query(head.uri.query().unwrap_or_default())?
@@ -103,6 +104,7 @@ async fn open(
         caller: Arc::clone(&caller.name),
         slot,
         comment: record.comment(),
+        peer: record.peer(),
         headers: head.headers,
     };
     let opening = EventStream::open(context, client, authorized, style, token);

@@ -3,14 +3,16 @@
 //! Nothing here contains a key, a password or a document.
 
 mod access_log;
+mod failures;
 pub(super) mod metrics;
+mod repeats;
 mod trace;
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, Response};
 use bson::Bson;
@@ -18,20 +20,41 @@ use bson::Bson;
 use super::api_error::{Aborted, INCOMPLETE_RESPONSE};
 use super::limits::response_body::ResponseBody;
 use super::observed_body::{BodyObserver, ObservedBody, observe};
+use super::server::peer::Peer;
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use access_log::{LogLine, LogWriter};
+use failures::FailureLog;
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
+use repeats::{Failure, Repeats};
 use trace::{REQUEST_ID, TRACEPARENT, TraceContext};
 
 /// The status of requests whose client disconnected before the response, as in nginx's log.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// How often lines are counted that were left out.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Which requests are logged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AccessLog {
+    /// Whether any is.
+    pub(super) enabled: bool,
+    /// The share of the successful ones, from 0 to 1.
+    pub(super) sample: f64,
+    /// The time from which a successful request is always logged.
+    pub(super) slow: Duration,
+}
+
 /// Counts and logs requests.
 pub(super) struct Telemetry {
     pub(super) metrics: Metrics,
-    access_log: bool,
+    access_log: AccessLog,
+    /// How many requests could have been left out by sampling.
+    sampled: AtomicU64,
+    repeats: Repeats,
     log: LogWriter,
+    failures: FailureLog,
     /// A random number, with which this process's request IDs begin.
     process_id: u64,
     next_request: AtomicU64,
@@ -49,11 +72,11 @@ pub(super) struct RequestRecord {
     telemetry: Option<Arc<Telemetry>>,
     started: Instant,
     action: Option<Action>,
-    /// What the request is for, if it is not an action.
+    /// The name of a request that is not an action.
     pub(super) route: Option<&'static str>,
     request_id: HeaderValue,
     trace: Option<TraceContext>,
-    peer: SocketAddr,
+    peer: Peer,
     /// The caller's name.
     pub(super) caller: Option<Arc<str>>,
     /// The collection, once its name is validated.
@@ -64,9 +87,27 @@ pub(super) struct RequestRecord {
     pub(super) error_code: Option<String>,
     /// A reason that only the log shows.
     pub(super) reason: Option<&'static str>,
+    /// Whether the request has valid credentials.
+    pub(super) authentication: Authentication,
+}
+
+/// The outcome of a request's authentication, as far as the log differs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authentication {
+    /// It succeeded, or was not attempted.
+    Accepted,
+    /// It failed.
+    Failed,
+    /// It failed, and its peer has failed too often.
+    Limited,
 }
 
 impl RequestRecord {
+    /// The address of the client.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
     /// The `comment` of the request's command: its trace context, if it has one.
     pub(super) fn comment(&self) -> Option<Bson> {
         self.trace.as_ref().map(TraceContext::comment)
@@ -74,17 +115,20 @@ impl RequestRecord {
 }
 
 impl Telemetry {
-    /// Starts the log. `access_log` enables the line for each request.
+    /// Starts the log.
     ///
     /// # Errors
     /// The system cannot start a thread or has no random numbers.
-    pub(super) fn new(access_log: bool) -> std::io::Result<Self> {
+    pub(super) fn new(access_log: AccessLog) -> std::io::Result<Self> {
         let mut process_id = [0; 8];
         getrandom::fill(&mut process_id).map_err(std::io::Error::other)?;
         Ok(Self {
             metrics: Metrics::new(),
             access_log,
+            sampled: AtomicU64::new(0),
+            repeats: Repeats::default(),
             log: LogWriter::start()?,
+            failures: FailureLog::new(),
             process_id: u64::from_le_bytes(process_id),
             next_request: AtomicU64::new(1),
             started: Instant::now(),
@@ -93,12 +137,7 @@ impl Telemetry {
     }
 
     /// Begins the record of a request.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        action: Option<Action>,
-        headers: &HeaderMap,
-        peer: SocketAddr,
-    ) -> RequestRecord {
+    pub(super) fn begin(self: &Arc<Self>, action: Option<Action>, headers: &HeaderMap, peer: Peer) -> RequestRecord {
         self.metrics.in_progress.inc();
         let number = self.next_request.fetch_add(1, Ordering::Relaxed);
         RequestRecord {
@@ -114,6 +153,7 @@ impl Telemetry {
             received: 0,
             error_code: None,
             reason: None,
+            authentication: Authentication::Accepted,
         }
     }
 
@@ -133,7 +173,7 @@ impl Telemetry {
 
     fn record(&self, request: &RequestRecord, status: u16, sent: u64, complete: bool) {
         let elapsed = request.started.elapsed();
-        let action = request.action.map(Action::name).or(request.route).unwrap_or("other");
+        let action = request.action.map_or(request.route.unwrap_or("other"), Action::name);
         let metrics = &self.metrics;
         metrics.in_progress.dec();
         metrics.requests.get_or_create(&RequestLabels { action, status: status.into() }).inc();
@@ -144,15 +184,32 @@ impl Telemetry {
         if let Some(error_code) = error_code {
             metrics.errors.get_or_create(&ErrorLabels { error_code: error_code.to_owned() }).inc();
         }
-        if !self.access_log {
+        if !self.access_log.enabled {
             return;
+        }
+        let authentication = request.authentication;
+        let mut sample = None;
+        if authentication != Authentication::Accepted {
+            if !self.failures.lists(authentication == Authentication::Limited) {
+                return;
+            }
+        } else if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
+            let (peer, error_code) = (Some(request.peer), error_code.to_owned());
+            if !self.repeats.count(Failure { peer, action, status, error_code }) {
+                return;
+            }
+        } else if self.access_log.sample < 1.0 && elapsed < self.access_log.slow {
+            if !self.is_in_sample() {
+                return;
+            }
+            sample = Some(self.access_log.sample);
         }
         let mut line = LogLine::new("info");
         line.string("request_id", request.request_id.to_str().unwrap_or_default());
         if let Some(trace) = &request.trace {
             line.string("trace_id", &trace.trace_id);
         }
-        line.string("peer", &request.peer.ip().to_string());
+        line.string("peer", &request.peer.to_string());
         if let Some(caller) = &request.caller {
             line.string("caller", caller);
         }
@@ -168,8 +225,41 @@ impl Telemetry {
         if let Some(reason) = request.reason {
             line.string("reason", reason);
         }
+        if let Some(sample) = sample {
+            line.number("sample", sample);
+        }
         line.figures(status, elapsed, request.received, sent);
         self.write(line);
+    }
+
+    /// Whether the next successful request is logged. The multiples of the golden ratio are spread evenly.
+    fn is_in_sample(&self) -> bool {
+        let number = self.sampled.fetch_add(1, Ordering::Relaxed);
+        let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) as f64 / u64::MAX as f64;
+        place < self.access_log.sample
+    }
+
+    /// Logs regularly how many lines of failures were left out.
+    pub(super) async fn keep_reporting(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(REPORT_INTERVAL).await;
+            self.report_left_out(false);
+            self.log_unlisted_failures();
+        }
+    }
+
+    fn report_left_out(&self, now: bool) {
+        for (failure, lines) in self.repeats.left_out(now) {
+            let mut line = LogLine::new("warning");
+            line.string("message", &format!("{lines} more requests failed in this way: their lines were left out"));
+            if let Some(peer) = failure.peer {
+                line.string("peer", &peer.to_string());
+                line.string("action", failure.action);
+                line.string("error_code", &failure.error_code);
+                line.number("status", f64::from(failure.status));
+            }
+            self.write(line);
+        }
     }
 
     /// Logs a message for the operator.
@@ -187,6 +277,13 @@ impl Telemetry {
         }
     }
 
+    /// Logs how many failed authentications have no line of their own.
+    fn log_unlisted_failures(&self) {
+        if let Some(message) = self.failures.summary() {
+            self.log("warning", &message);
+        }
+    }
+
     fn write(&self, line: LogLine) {
         if !self.log.write(line) {
             self.metrics.dropped_log_lines.inc();
@@ -195,6 +292,8 @@ impl Telemetry {
 
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
+        self.report_left_out(true);
+        self.log_unlisted_failures();
         self.log.shutdown();
     }
 }

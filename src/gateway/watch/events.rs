@@ -1,9 +1,10 @@
 //! The events of a change stream, as the body of a response.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use bson::{Bson, RawDocument, RawDocumentBuf};
 use futures_util::stream;
@@ -40,6 +41,8 @@ pub(in crate::gateway) struct StreamContext {
     pub(in crate::gateway) request: RawDocumentBuf,
     pub(in crate::gateway) caller: Arc<str>,
     pub(in crate::gateway) slot: CallerSlot,
+    /// Who sent the request.
+    pub(in crate::gateway) peer: IpAddr,
     /// The `comment` of the command.
     pub(in crate::gateway) comment: Option<Bson>,
 }
@@ -136,13 +139,17 @@ impl EventStream {
                     Some(start) => Step::Send(start),
                     None => stream.next().await,
                 };
-                match step {
-                    Step::Send(part) => Some((memory.hold_when_available(part).await, Some((stream, None)))),
-                    Step::End(part) => Some((Bytes::from(part?), None)),
+                let (part, rest) = match step {
+                    Step::Send(part) => (part, Some((stream, None))),
+                    Step::End(part) => (part?, None),
+                };
+                match memory.hold(part) {
+                    Ok(part) => Some((Ok(part), rest)),
+                    Err(error) => Some((Err(Aborted::new(error.body.error_code, error.body.error)), None)),
                 }
             }
         });
-        Body::from_stream(futures_util::StreamExt::map(events, Ok::<_, Aborted>))
+        Body::from_stream(events)
     }
 
     async fn next(&mut self) -> Step {
@@ -163,7 +170,7 @@ impl EventStream {
             };
             let poll = match reason {
                 Reason::End => return Step::End(None),
-                Reason::Heartbeat => return self.beat(),
+                Reason::Heartbeat => return self.beat().await,
                 Reason::Poll(poll) => *poll,
             };
             if let Some(token) = poll.token
@@ -215,8 +222,8 @@ impl EventStream {
     }
 
     /// A comment that shows that the stream is alive, if the caller may still read it.
-    fn beat(&mut self) -> Step {
-        if let Err(error) = self.check_permission() {
+    async fn beat(&mut self) -> Step {
+        if let Err(error) = self.check_permission().await {
             return Step::End(Some(error_event(&error)));
         }
         let mut out = b": heartbeat\n".to_vec();
@@ -226,13 +233,13 @@ impl EventStream {
     }
 
     /// Rejects a caller whose key was revoked, or whose permissions have changed.
-    fn check_permission(&self) -> ApiResult<()> {
-        let StreamContext { gateway, target, headers, request, caller, .. } = &self.context;
+    async fn check_permission(&self) -> ApiResult<()> {
+        let StreamContext { gateway, target, headers, request, caller, peer, .. } = &self.context;
         let ended = || {
             let message = "invalid session: the key or token is no longer valid";
             ApiError::new(StatusCode::UNAUTHORIZED, "InvalidSession", message)
         };
-        let now = gateway.authenticator.authenticate(headers).map_err(|_| ended())?;
+        let now = gateway.authenticator.authenticate(headers, *peer).await.map_err(|_| ended())?;
         if now.name != *caller {
             return Err(ended());
         }
