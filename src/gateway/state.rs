@@ -11,9 +11,9 @@ use super::compatibility::Compatibility;
 use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
-use super::telemetry::{AccessLog, Telemetry};
+use super::telemetry::{AccessLog, OtlpSettings, Telemetry};
 use crate::codec::ejson::Style;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// How long a result of [`Gateway::is_ready`] is valid: probes come often.
 const READINESS_CACHE_TIME: Duration = Duration::from_millis(500);
@@ -47,11 +47,11 @@ impl Gateway {
         default_style: Style,
         compatibility: Compatibility,
         access_log: AccessLog,
+        otlp: Option<OtlpSettings>,
     ) -> Result<Self> {
-        let telemetry = Telemetry::new(access_log)
-            .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
+        let telemetry = Telemetry::new(access_log, otlp)?;
         Ok(Self {
-            data_sources: DataSources::new(data_sources, &telemetry.metrics, limits.request + TIMEOUT_MARGIN),
+            data_sources: DataSources::new(data_sources, &telemetry.metrics, limits.request + 2 * TIMEOUT_MARGIN),
             authenticator,
             rate_limiter: limits.requests_per_second.map(|rate| RateLimiter::new(rate, limits.burst)),
             default_style,
