@@ -1705,9 +1705,11 @@ class AsyncDataApiDatabase(Generic[_DocumentT]):
 class AsyncDataApiCollection(Generic[_DocumentT]):
     """A collection of an `AsyncDataApiClient`.
 
-    The Data API supports the arguments `upsert` and `ordered` of writes, `projection` of
-    reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
-    `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
+    MongoDB's own Data API had the arguments `upsert` and `ordered` of writes, `projection` of
+    reads, and `sort`, `skip` and `limit` of `find`. With `connect-mongodb gateway`, there are also
+    counts, `distinct`, `bulk_write`, `find_one_and_*`, and options such as `collation`, `hint`,
+    `sort` and `let`: the client asks the server once for what it has. What the server does not
+    have raises `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
     """
 
     def __new__(
