@@ -3,11 +3,13 @@
 //! Nothing here contains a key, a password or a document.
 
 mod access_log;
+mod failures;
 pub(super) mod metrics;
 mod otlp;
 mod repeats;
 mod trace;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +24,7 @@ use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use crate::error::{Error, ErrorKind, Result};
 use access_log::{LogLine, LogWriter};
+use failures::FailureLog;
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
 pub(super) use otlp::{OtlpConfig, OtlpSettings};
 use otlp::{Span, SpanExporter};
@@ -57,6 +60,7 @@ pub(super) struct Telemetry {
     /// Where spans go, if there is a collector.
     spans: Option<SpanExporter>,
     log: LogWriter,
+    failures: FailureLog,
     /// A random number, with which this process's request IDs begin.
     process_id: u64,
     next_request: AtomicU64,
@@ -74,6 +78,8 @@ pub(super) struct RequestRecord {
     telemetry: Option<Arc<Telemetry>>,
     started: Instant,
     action: Option<Action>,
+    /// The name of a request that is not an action.
+    pub(super) route: Option<&'static str>,
     request_id: HeaderValue,
     trace: Option<TraceContext>,
     peer: Peer,
@@ -87,9 +93,27 @@ pub(super) struct RequestRecord {
     pub(super) error_code: Option<String>,
     /// A reason that only the log shows.
     pub(super) reason: Option<&'static str>,
+    /// Whether the request has valid credentials.
+    pub(super) authentication: Authentication,
+}
+
+/// The outcome of a request's authentication, as far as the log differs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authentication {
+    /// It succeeded, or was not attempted.
+    Accepted,
+    /// It failed.
+    Failed,
+    /// It failed, and its peer has failed too often.
+    Limited,
 }
 
 impl RequestRecord {
+    /// The address of the client.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
     /// The `comment` of the request's command: its trace context, if it has one.
     pub(super) fn comment(&self) -> Option<Bson> {
         self.trace.as_ref().map(TraceContext::comment)
@@ -118,6 +142,7 @@ impl Telemetry {
             repeats: Repeats::default(),
             spans,
             log: LogWriter::start().map_err(no_log)?,
+            failures: FailureLog::new(),
             process_id,
             next_request: AtomicU64::new(1),
             started: Instant::now(),
@@ -133,6 +158,7 @@ impl Telemetry {
             telemetry: Some(Arc::clone(self)),
             started: Instant::now(),
             action,
+            route: None,
             request_id: trace::request_id(headers, self.process_id, number),
             trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number) | 1),
             peer,
@@ -141,6 +167,7 @@ impl Telemetry {
             received: 0,
             error_code: None,
             reason: None,
+            authentication: Authentication::Accepted,
         }
     }
 
@@ -160,7 +187,7 @@ impl Telemetry {
 
     fn record(&self, request: &RequestRecord, status: u16, sent: u64, complete: bool) {
         let elapsed = request.started.elapsed();
-        let action = request.action.map_or("other", Action::name);
+        let action = request.action.map_or(request.route.unwrap_or("other"), Action::name);
         let metrics = &self.metrics;
         metrics.in_progress.dec();
         metrics.requests.get_or_create(&RequestLabels { action, status: status.into() }).inc();
@@ -177,8 +204,13 @@ impl Telemetry {
         if !self.access_log.enabled {
             return;
         }
+        let authentication = request.authentication;
         let mut sample = None;
-        if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
+        if authentication != Authentication::Accepted {
+            if !self.failures.lists(authentication == Authentication::Limited) {
+                return;
+            }
+        } else if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
             let (peer, error_code) = (Some(request.peer), error_code.to_owned());
             if !self.repeats.count(Failure { peer, action, status, error_code }) {
                 return;
@@ -272,6 +304,7 @@ impl Telemetry {
         loop {
             tokio::time::sleep(REPORT_INTERVAL).await;
             self.report_left_out(false);
+            self.log_unlisted_failures();
         }
     }
 
@@ -304,6 +337,13 @@ impl Telemetry {
         }
     }
 
+    /// Logs how many failed authentications have no line of their own.
+    fn log_unlisted_failures(&self) {
+        if let Some(message) = self.failures.summary() {
+            self.log("warning", &message);
+        }
+    }
+
     fn write(&self, line: LogLine) {
         if !self.log.write(line) {
             self.metrics.dropped_log_lines.inc();
@@ -320,6 +360,7 @@ impl Telemetry {
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
         self.report_left_out(true);
+        self.log_unlisted_failures();
         self.log.shutdown();
     }
 }
