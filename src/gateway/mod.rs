@@ -41,6 +41,7 @@ use tokio::net::TcpListener;
 use crate::error::{Error, ErrorKind, Result};
 pub use auth::keys;
 pub use auth::permission::{Permission, Right};
+pub use auth::rule::Rule;
 pub use config::{Flags, GatewayOptions};
 pub use http::openapi::description as openapi_description;
 use http::service::HttpService;

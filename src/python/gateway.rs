@@ -1,13 +1,14 @@
 //! The gateway for the command line, and its key files.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{Error, ErrorKind};
-use crate::gateway::{Flags, GatewayOptions, Permission, Right, keys, openapi_description, serve};
+use crate::gateway::{Flags, GatewayOptions, Permission, Right, Rule, keys, openapi_description, serve};
 use crate::python::asyncio::call::raised;
 use crate::python::convert::errors::{configuration_error, to_py};
 
@@ -72,7 +73,10 @@ pub fn gateway_openapi() -> String {
 
 /// Add a key to the text of a key file, which may be empty. Return the new text and the key.
 #[pyfunction]
-#[pyo3(signature = (text, name, *, rights, places, expires = None))]
+#[pyo3(signature = (
+    text, name, *, rights, places, expires = None, filter = None, allow_fields = None, deny_fields = None, schema = None
+))]
+#[allow(clippy::too_many_arguments)]
 pub fn create_key(
     py: Python<'_>,
     text: &str,
@@ -80,6 +84,10 @@ pub fn create_key(
     rights: Vec<String>,
     places: Vec<String>,
     expires: Option<&str>,
+    filter: Option<&str>,
+    allow_fields: Option<Vec<String>>,
+    deny_fields: Option<Vec<String>>,
+    schema: Option<&str>,
 ) -> PyResult<(String, String)> {
     let mut allow = Vec::new();
     for right in &rights {
@@ -89,10 +97,13 @@ pub fn create_key(
         };
         allow.push(right);
     }
+    let rule =
+        Rule::parse(filter, allow_fields, deny_fields, schema).map_err(|problem| configuration_error(py, problem))?;
+    let rule = (!rule.is_empty()).then(|| Arc::new(rule));
     let mut permissions = Vec::new();
     for place in &places {
         match Permission::parse(place, allow.clone()) {
-            Some(permission) => permissions.push(permission),
+            Some(permission) => permissions.push(Permission { rule: rule.clone(), ..permission }),
             None => {
                 return Err(configuration_error(
                     py,

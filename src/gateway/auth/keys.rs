@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use toml_edit::{ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 use super::permission::{Caller, Permission};
+use super::rule::{FieldList, Rule};
 use crate::error::Result;
 use crate::gateway::config_error::{config_error, toml_error};
 
@@ -274,6 +275,9 @@ pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Perm
         table.insert("database", permission.database.to_string().into());
         table.insert("collection", permission.collection.to_string().into());
         table.insert("allow", permission.allow.iter().map(|right| right.name()).collect::<toml_edit::Array>().into());
+        if let Some(rule) = &permission.rule {
+            add_rule(&mut table, rule);
+        }
         table
     });
     entry["permissions"] = value(listed.collect::<toml_edit::Array>());
@@ -287,6 +291,21 @@ pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Perm
     // Never return a file that the gateway would reject.
     ApiKeys::from_file(&KeyFile::parse(&text)?)?;
     Ok((text, key))
+}
+
+fn add_rule(table: &mut toml_edit::InlineTable, rule: &Rule) {
+    if let Some(filter) = &rule.filter {
+        table.insert("filter", filter.to_string().into());
+    }
+    if let Some(fields) = &rule.fields {
+        let paths: toml_edit::Array = fields.paths().iter().map(ToString::to_string).collect();
+        let mut list = toml_edit::InlineTable::new();
+        list.insert(if matches!(fields, FieldList::Allow(_)) { "allow" } else { "deny" }, paths.into());
+        table.insert("fields", list.into());
+    }
+    if let Some(schema) = &rule.schema {
+        table.insert("schema", schema.to_string().into());
+    }
 }
 
 /// Lists the keys of a key file's text.

@@ -4,6 +4,7 @@ mod jwt;
 pub mod keys;
 pub mod permission;
 mod rate;
+pub mod rule;
 
 use std::fmt;
 use std::path::PathBuf;

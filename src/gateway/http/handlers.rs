@@ -20,7 +20,7 @@ use crate::gateway::actions::{self, ActionContext, ActionResponse};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::limits::TIMEOUT_MARGIN;
 use crate::gateway::limits::response_body::ResponseBody;
-use crate::gateway::policy::Policy;
+use crate::gateway::policy::{Policy, Replaced};
 use crate::gateway::request::{Operation, parse_body, reject_repeated_fields, required_string};
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
@@ -100,8 +100,17 @@ where
     policy.check_target(action)?;
     let operation = Operation::parse(action, &request)?;
     reservation.grow(&gateway.memory, operation.memory()?)?;
-    let authorized = policy.authorize(operation)?;
-    let context = ActionContext { gateway, action, client, target: &target, style, comment: record.comment() };
+    let replaced = Replaced::new();
+    let authorized = policy.authorize(operation, &replaced)?;
+    let context = ActionContext {
+        gateway,
+        action,
+        client,
+        target: &target,
+        style,
+        comment: record.comment(),
+        hides_messages: authorized.is_restricted(),
+    };
     // Pinned here, so that it is not moved.
     let running = pin!(actions::run(&context, &authorized));
     let result = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {

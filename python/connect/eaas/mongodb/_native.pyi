@@ -45,7 +45,16 @@ def run_gateway(
 ) -> None: ...
 def gateway_openapi() -> str: ...
 def create_key(
-    text: str, name: str, *, rights: Sequence[str], places: Sequence[str], expires: str | None = None
+    text: str,
+    name: str,
+    *,
+    rights: Sequence[str],
+    places: Sequence[str],
+    expires: str | None = None,
+    filter: str | None = None,
+    allow_fields: Sequence[str] | None = None,
+    deny_fields: Sequence[str] | None = None,
+    schema: str | None = None,
 ) -> tuple[str, str]: ...
 def list_keys(text: str) -> list[dict[str, Any]]: ...
 def revoke_key(text: str, name: str) -> str: ...

@@ -18,6 +18,7 @@ from connect.eaas.mongodb.cli.backfill import backfill
 from connect.eaas.mongodb.cli.events import events
 from connect.eaas.mongodb.cli.failures import Failure, fail
 from connect.eaas.mongodb.cli.page import page
+from connect.eaas.mongodb.cli.rules import rule_arguments, rule_options
 
 
 class OneLine(click.Group):
@@ -178,14 +179,16 @@ KEY_FILE = click.option(
     metavar="TIME",
     help="Expiry: 2027-01-31, 2027-01-31T12:00:00Z, or in days from now: 90d. Default: never.",
 )
-def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires: str | None) -> None:
+@rule_options
+def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires: str | None, **rule: Any) -> None:
     """Create a key and print it. It cannot be shown again."""
     from connect.eaas.mongodb._native import create_key
 
     rights = [right.strip() for right in allow.split(",")]
+    arguments = rule_arguments(**rule)
     with _refusals("key"), _alone_with(path):
         before = _read_keys(path, missing_ok=True)
-        text, made = create_key(before, name, rights=rights, places=places, expires=_moment(expires))
+        text, made = create_key(before, name, rights=rights, places=places, expires=_moment(expires), **arguments)
         _write_keys(path, text)
     click.echo(made)
 
