@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
 use crate::oracle::KEYS;
+use crate::rules::OWNER;
 
 const DATABASES: [&str; 12] =
     ["mine", "other", "public", "mine", "admin", "local", "config", "Mine", "mine.x", "", "mine\0other", "$external"];
@@ -90,33 +91,105 @@ fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
 pub fn request(u: &mut Unstructured<'_>) -> Result<(usize, String, Vec<u8>)> {
     let key = u.choose_index(KEYS.len())?;
     let action = *u.choose(&ACTIONS)?;
+    let collection = *u.choose(&["a", "a", "a", "b", "c"])?;
     let mut fields = vec![
         ("dataSource".to_owned(), text("x")),
         ("database".to_owned(), own(u, "mine", &DATABASES)?),
-        ("collection".to_owned(), own(u, "a", &COLLECTIONS)?),
+        ("collection".to_owned(), own(u, collection, &COLLECTIONS)?),
     ];
     let mut add = |name: &str, value: Json| fields.push((name.to_owned(), value));
     match action {
         "aggregate" => add("pipeline", pipeline(u, MAX_DEPTH)?),
-        "insertOne" => add("document", object([("a", expression(u, 2)?)])),
-        "insertMany" => add("documents", Json::List(vec![object([("a", expression(u, 2)?)])])),
+        "insertOne" => add("document", document(u)?),
+        "insertMany" => add("documents", Json::List(vec![document(u)?])),
         _ => {
             add("filter", filter(u)?);
             match action {
                 "updateOne" | "updateMany" if u.ratio(1, 2)? => add("update", pipeline(u, 2)?),
-                "updateOne" | "updateMany" => add("update", object([("$set", object([("a", expression(u, 2)?)]))])),
-                "replaceOne" => add("replacement", object([("a", expression(u, 2)?)])),
+                "updateOne" | "updateMany" => add("update", update(u)?),
+                "replaceOne" => add("replacement", document(u)?),
                 "find" | "findOne" => {
-                    add("projection", object([("a", expression(u, 2)?)]));
-                    add("sort", object([("a", expression(u, 1)?)]));
+                    if u.ratio(1, 2)? {
+                        add("projection", named_values(u)?);
+                    }
+                    if u.ratio(1, 2)? {
+                        add("sort", named_values(u)?);
+                    }
                 }
                 _ => {}
+            }
+            if u.ratio(1, 4)? {
+                add("upsert", Json::Raw("true"));
             }
         }
     }
     let mut body = String::new();
     disturbed(u, fields, "mine")?.write(&mut body);
     Ok((key, action.to_owned(), body.into_bytes()))
+}
+
+/// Generates the name of a field, of which some are those of rules.
+fn field(u: &mut Unstructured<'_>) -> Result<&'static str> {
+    u.choose(&["a", "a", "owner", "secret", "_id", "a.secret", "secret.x", "secret.0", "owner.x", "0.secret", ""])
+        .copied()
+}
+
+/// Generates a document to store.
+fn document(u: &mut Unstructured<'_>) -> Result<Json> {
+    let mut fields = vec![(field(u)?.to_owned(), expression(u, 2)?)];
+    if u.ratio(7, 8)? {
+        fields.push(("owner".to_owned(), owner(u)?));
+    }
+    disturbed(u, fields, OWNER)
+}
+
+fn owner(u: &mut Unstructured<'_>) -> Result<Json> {
+    if u.ratio(3, 4)? { Ok(text(OWNER)) } else { typed(u, OWNER) }
+}
+
+/// Generates update operators.
+fn update(u: &mut Unstructured<'_>) -> Result<Json> {
+    const OPERATORS: [&str; 12] = [
+        "$set",
+        "$set",
+        "$setOnInsert",
+        "$unset",
+        "$inc",
+        "$rename",
+        "$push",
+        "$pull",
+        "$min",
+        "$currentDate",
+        "$x",
+        "x",
+    ];
+    let mut operators = Vec::new();
+    for _ in 0..u.int_in_range(1..=2)? {
+        let operator = *u.choose(&OPERATORS)?;
+        let value = match operator {
+            "$rename" => text(field(u)?),
+            _ if u.ratio(1, 4)? => owner(u)?,
+            _ => expression(u, 2)?,
+        };
+        let arguments = vec![(field(u)?.to_owned(), value)];
+        let arguments = disturbed(u, arguments, OWNER)?;
+        operators.push((operator.to_owned(), arguments));
+    }
+    Ok(Json::Object(operators))
+}
+
+/// Generates a projection or a sort order.
+fn named_values(u: &mut Unstructured<'_>) -> Result<Json> {
+    let mut fields = Vec::new();
+    for _ in 0..u.int_in_range(0..=2)? {
+        let value = match u.int_in_range(0..=3)? {
+            0 => Json::Raw("0"),
+            1 | 2 => Json::Raw("1"),
+            _ => expression(u, 2)?,
+        };
+        fields.push((field(u)?.to_owned(), value));
+    }
+    disturbed(u, fields, "secret")
 }
 
 /// Generates mostly `name` itself, so that the gateway evaluates the pipeline of most requests.
@@ -332,18 +405,36 @@ fn argument(u: &mut Unstructured<'_>, name: &str, depth: u32) -> Result<Json> {
 }
 
 fn filter(u: &mut Unstructured<'_>) -> Result<Json> {
-    if u.ratio(1, 32)? { typed(u, "secret") } else { Ok(object([("a", expression(u, 2)?)])) }
+    if u.ratio(1, 32)? {
+        return typed(u, "secret");
+    }
+    let name = match u.int_in_range(0..=9)? {
+        0 => "$expr",
+        1 => "$jsonSchema",
+        2 => "$text",
+        _ => field(u)?,
+    };
+    let one = object([(name, expression(u, 3)?)]);
+    Ok(if u.ratio(1, 4)? { object([("$or", Json::List(vec![one]))]) } else { one })
 }
 
 /// Generates an expression or a condition, sometimes with operators that are not allowed there.
 fn expression(u: &mut Unstructured<'_>, depth: u32) -> Result<Json> {
     if depth == 0 || u.ratio(1, 2)? {
-        return typed(u, "secret");
+        return match u.int_in_range(0..=3)? {
+            0 => Ok(text(u.choose(&["$secret", "$$ROOT", "$a", "$owner", "$$CURRENT.secret"])?)),
+            _ => typed(u, "secret"),
+        };
     }
-    const OPERATORS: [&str; 14] = [
+    const OPERATORS: [&str; 19] = [
         "$gt",
         "$add",
         "a",
+        "secret",
+        "$eq",
+        "$elemMatch",
+        "$meta",
+        "$getField",
         "$where",
         "$function",
         "$accumulator",
