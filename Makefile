@@ -130,6 +130,10 @@ $(SPECIFICATIONS)/.unpacked: $(VENV)/.ready
 soak: $(VENV)/.installed ## Ten minutes of load on the gateway, with MongoDB going away: make soak [SECONDS=600]
 	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
 
+.PHONY: load
+load: $(VENV)/bench/.installed ## Ten minutes of many connections on the gateway: make load [SECONDS=600] [IDLE=10000] [BUSY=500]
+	$(VENV)/bench/bin/python -m tests.load --seconds $(or $(SECONDS),600) --idle $(or $(IDLE),10000) --busy $(or $(BUSY),500)
+
 .PHONY: lint
 lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
 	cargo fmt --check

@@ -348,6 +348,9 @@ reads = st.one_of(
     request("find", filter=filters, projection=projections, sort=orders, skip=st.integers(0, 1)),
     request("aggregate", pipeline=pipelines),
     request("aggregate", pipeline=pipelines),
+    request("countDocuments", filter=filters, skip=st.integers(0, 1)),
+    request("estimatedDocumentCount"),
+    request("distinct", key=paths, filter=filters),
 )
 
 inserted = st.dictionaries(paths, values, max_size=3).flatmap(
@@ -381,6 +384,12 @@ updates = st.one_of(
     ),
 )
 narrow: st.SearchStrategy[Any] = st.one_of(filters, one("_id", st.sampled_from([1, 2, 3, 4, 7, 10])), st.just({}))
+operations = st.one_of(
+    one("insertOne", st.fixed_dictionaries({"document": inserted})),
+    operators(["updateOne", "updateMany"], st.fixed_dictionaries({"filter": narrow, "update": updates})),
+    one("replaceOne", st.fixed_dictionaries({"filter": narrow, "replacement": inserted, "upsert": st.booleans()})),
+    operators(["deleteOne", "deleteMany"], st.fixed_dictionaries({"filter": narrow})),
+)
 writes = st.one_of(
     request("insertOne", document=inserted),
     request("insertMany", documents=st.lists(inserted, min_size=1, max_size=2)),
@@ -389,6 +398,11 @@ writes = st.one_of(
     request("updateOne", filter=narrow, update=updates, upsert=st.just(True)),
     request("updateMany", filter=narrow, update=updates, upsert=st.just(True)),
     request("replaceOne", filter=narrow, replacement=inserted, upsert=st.booleans()),
+    request("findOneAndUpdate", filter=narrow, update=updates, projection=projections, upsert=st.booleans()),
+    request("findOneAndUpdate", filter=narrow, update=updates, returnDocument=st.just("after")),
+    request("findOneAndReplace", filter=narrow, replacement=inserted, sort=orders),
+    request("findOneAndDelete", filter=narrow, projection=projections),
+    request("bulkWrite", operations=st.lists(operations, min_size=1, max_size=2)),
     request("deleteOne", filter=narrow),
     request("deleteMany", filter=narrow),
     request(
@@ -399,6 +413,10 @@ writes = st.one_of(
     ),
 )
 
+transactions = st.lists(st.one_of(reads, writes), min_size=1, max_size=3).map(
+    lambda calls: ("transaction", {"operations": [{"action": action} | body for action, body in calls]})
+)
+
 PROFILE = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 
 
@@ -406,7 +424,12 @@ def answers(client: httpx.Client, action: str, body: Document) -> list[tuple[int
     """Send a request to both worlds, and return what may be compared of the responses."""
     results = []
     for world in WORLDS:
-        response = client.post(action, json={"dataSource": "x", "database": world} | body)
+        sent: Document
+        if action == "transaction":
+            sent = {"operations": [{"database": world} | operation for operation in body["operations"]]}
+        else:
+            sent = {"database": world} | body
+        response = client.post(action, json={"dataSource": "x"} | sent)
         # Two identifiers that are generated differ, and so do the names of the databases.
         text = re.sub(r'"[0-9a-f]{24}"', '"ID"', response.text.replace(world, "DATABASE"))
         results.append((response.status_code, re.sub(r'"\d{4}-\d\d-\d\dT[^"]*"', '"TIME"', text)))
@@ -425,7 +448,7 @@ def test_no_read_depends_on_what_a_rule_excludes(
 
 
 @PROFILE
-@given(call=writes)
+@given(call=st.one_of(writes, writes, writes, writes, transactions))
 def test_no_write_changes_or_depends_on_what_a_rule_excludes(
     ann: httpx.Client, filled: PyMongoClient[Document], call: tuple[str, Document]
 ) -> None:

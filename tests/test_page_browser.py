@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +12,12 @@ import pytest
 from connect.eaas.mongodb import EventStore, EventValidationError
 
 from demo.purchase_requests import sample
+from tests.browser import chromium
 from tests.test_page_command import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PURCHASE = "asset_purchase_request_processing"
 CHANGE = "asset_change_request_processing"
 POLL = 6_000
@@ -29,15 +27,8 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, for the browser")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (apt install chromium)")
-    with api.sync_playwright() as playwright:
-        # Chromium's own sandbox does not run as root.
-        arguments = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
+    with chromium() as running:
+        yield running
 
 
 class Opened:

@@ -1,6 +1,8 @@
 //! Parses MongoDB Extended JSON v2 into BSON
 //! (<https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md>).
 //! [`super::ejson_text`] is the opposite direction.
+//!
+//! [`parse_any_version`] also accepts the forms of version 1 that MongoDB's services and older drivers write.
 
 use std::borrow::Cow;
 
@@ -22,17 +24,40 @@ const MAX_PARSED_DEPTH: usize = 200;
 /// The maximum size of the resulting BSON in bytes, which exceeds MongoDB's maximum message size.
 const MAX_PARSED_SIZE: usize = 64 * 1024 * 1024;
 
+/// The accepted type wrappers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// Those of Extended JSON v2.
+    Two,
+    /// Those of v2, and of v1: `{"$date": 0}`, `{"$date": "…+0100"}`, `{"$binary": "…", "$type": "00"}` and
+    /// `{"$uuid": "…"}` without hyphens.
+    Any,
+}
+
 /// Parses a document from canonical or relaxed EJSON. Nesting is limited
 /// to 200 levels, as in MongoDB, and the size of the BSON to 64 MiB.
 ///
 /// # Errors
 /// `InvalidBson` with the cause, the line and the column.
 pub fn parse_document(text: &[u8]) -> Result<RawDocumentBuf> {
+    parse(text, Version::Two)
+}
+
+/// As [`parse_document`], but also accepts the forms of Extended JSON v1 that v2 does not have. What v2 accepts has the
+/// same result. `{"$regex": …, "$options": …}` remains a document: it is also a query operator.
+///
+/// # Errors
+/// As [`parse_document`].
+pub fn parse_any_version(text: &[u8]) -> Result<RawDocumentBuf> {
+    parse(text, Version::Any)
+}
+
+fn parse(text: &[u8], version: Version) -> Result<RawDocumentBuf> {
     let mut out = BsonWriter::with_capacity((text.len() + 16).min(MAX_PARSED_SIZE));
     let mut source = serde_json::Deserializer::from_slice(text);
     // The visitors below limit the depth.
     source.disable_recursion_limit();
-    Root { out: &mut out, depth: 0 }
+    Root { out: &mut out, depth: 0, version }
         .deserialize(&mut source)
         .and_then(|()| source.end())
         .map_err(|error| Error::new(ErrorKind::InvalidBson, format!("not Extended JSON: {error}")))?;
@@ -69,6 +94,7 @@ impl<'de> Visitor<'de> for Name {
 struct Root<'w> {
     out: &'w mut BsonWriter,
     depth: usize,
+    version: Version,
 }
 
 impl<'de> DeserializeSeed<'de> for Root<'_> {
@@ -89,7 +115,8 @@ impl<'de> Visitor<'de> for Root<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
         let mark = self.out.begin_root();
         while let Some(name) = map.next_key_seed(Name)? {
-            map.next_value_seed(Element { out: self.out, key: field(&name)?, depth: self.depth })?;
+            let (key, depth, version) = (field(&name)?, self.depth, self.version);
+            map.next_value_seed(Element { out: self.out, key, depth, version })?;
         }
         self.out.end(mark);
         Ok(())
@@ -104,6 +131,7 @@ struct Element<'w, 'k> {
     out: &'w mut BsonWriter,
     key: Key<'k>,
     depth: usize,
+    version: Version,
 }
 
 impl Element<'_, '_> {
@@ -176,7 +204,8 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
         let depth = self.deeper()?;
         let mark = self.out.begin(self.key, true);
         let mut index = 0;
-        while seq.next_element_seed(Element { out: self.out, key: Key::Index(index), depth })?.is_some() {
+        let version = self.version;
+        while seq.next_element_seed(Element { out: self.out, key: Key::Index(index), depth, version })?.is_some() {
             within_size(self.out)?;
             index += 1;
         }
@@ -186,9 +215,10 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
         let depth = self.deeper()?;
+        let version = self.version;
         let first = map.next_key_seed(Name)?;
         if let Some(name) = first.as_deref().filter(|name| is_wrapper(name)) {
-            let part = |name: &str| PartSeed { depth, scope: name == "$scope" };
+            let part = |name: &str| PartSeed { depth, scope: name == "$scope", version };
             let mut members = vec![(name.to_owned(), map.next_value_seed(part(name))?)];
             while let Some(name) = map.next_key::<String>()? {
                 if members.len() == MAX_MEMBERS {
@@ -197,12 +227,12 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
                 let value = map.next_value_seed(part(&name))?;
                 members.push((name, value));
             }
-            return wrapped(self.out, self.key, &members).map_err(de::Error::custom);
+            return wrapped(self.out, self.key, &members, version).map_err(de::Error::custom);
         }
         let mark = self.out.begin(self.key, false);
         let mut next = first;
         while let Some(name) = next {
-            map.next_value_seed(Element { out: self.out, key: field(&name)?, depth })?;
+            map.next_value_seed(Element { out: self.out, key: field(&name)?, depth, version })?;
             within_size(self.out)?;
             next = map.next_key_seed(Name)?;
         }
@@ -218,6 +248,8 @@ const MAX_MEMBERS: usize = 2;
 enum Part {
     Text(String),
     Whole(i64),
+    /// A number with a fraction or an exponent.
+    Fractional(f64),
     True,
     Object(Vec<(String, Part)>),
     /// The elements of a document, as BSON.
@@ -261,6 +293,7 @@ impl Part {
 struct PartSeed {
     depth: usize,
     scope: bool,
+    version: Version,
 }
 
 impl<'de> DeserializeSeed<'de> for PartSeed {
@@ -294,8 +327,8 @@ impl<'de> Visitor<'de> for PartSeed {
         Ok(i64::try_from(value).map_or(Part::Other, Part::Whole))
     }
 
-    fn visit_f64<E>(self, _value: f64) -> std::result::Result<Part, E> {
-        Ok(Part::Other)
+    fn visit_f64<E>(self, value: f64) -> std::result::Result<Part, E> {
+        Ok(Part::Fractional(value))
     }
 
     fn visit_str<E>(self, value: &str) -> std::result::Result<Part, E> {
@@ -310,7 +343,7 @@ impl<'de> Visitor<'de> for PartSeed {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Part, A::Error> {
         if self.scope {
             let mut out = BsonWriter::default();
-            Root { out: &mut out, depth: self.depth }.visit_map(map)?;
+            Root { out: &mut out, depth: self.depth, version: self.version }.visit_map(map)?;
             return Ok(Part::Scope(out.buf));
         }
         let mut members = Vec::new();
@@ -323,7 +356,7 @@ impl<'de> Visitor<'de> for PartSeed {
             if depth > MAX_PARSED_DEPTH + 2 {
                 return Err(de::Error::custom("a type wrapper is nested too deeply"));
             }
-            let value = map.next_value_seed(Self { depth, scope: false })?;
+            let value = map.next_value_seed(Self { depth, scope: false, ..self })?;
             members.push((name, value));
         }
         Ok(Part::Object(members))
@@ -331,7 +364,12 @@ impl<'de> Visitor<'de> for PartSeed {
 }
 
 /// Converts a type wrapper such as `{"$oid": "…"}` to BSON.
-fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> std::result::Result<(), String> {
+fn wrapped(
+    out: &mut BsonWriter,
+    key: Key<'_>,
+    members: &[(String, Part)],
+    version: Version,
+) -> std::result::Result<(), String> {
     let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
     let invalid = |expected: &str| format!("{} must be {expected}", names.join(" with "));
     let value = &members[0].1;
@@ -365,14 +403,25 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> st
         ["$binary"] => {
             let [data, subtype] = string_members(value, ["base64", "subType"])
                 .ok_or_else(|| invalid("an object with base64 and subType, both strings"))?;
-            let subtype = (subtype.len() <= 2).then(|| u8::from_str_radix(subtype, 16).ok()).flatten();
-            let subtype =
-                subtype.ok_or_else(|| invalid("an object whose subType has one or two hexadecimal digits"))?;
+            let subtype = binary_subtype(subtype)
+                .ok_or_else(|| invalid("an object whose subType has one or two hexadecimal digits"))?;
             out.binary(key, subtype, &BASE64.decode(data).map_err(|_| invalid("an object with valid base64"))?);
         }
+        ["$binary", "$type"] if version == Version::Any => {
+            let subtype = match &members[1].1 {
+                Part::Text(digits) => binary_subtype(digits),
+                Part::Whole(number) => u8::try_from(*number).ok(),
+                _ => None,
+            };
+            let subtype = subtype.ok_or("$type beside $binary must be one or two hexadecimal digits in a string")?;
+            let data = text().and_then(|data| BASE64.decode(data).ok());
+            out.binary(key, subtype, &data.ok_or("$binary beside $type must be valid base64 in a string")?);
+        }
         ["$uuid"] => {
-            let bytes =
-                text().and_then(uuid).ok_or_else(|| invalid("a UUID such as 73ffd264-44b3-4c69-90e8-e7d1dfc035d4"))?;
+            let accepted = |text: &str| uuid(text, version);
+            let bytes = text()
+                .and_then(accepted)
+                .ok_or_else(|| invalid("a UUID such as 73ffd264-44b3-4c69-90e8-e7d1dfc035d4"))?;
             out.binary(key, 4, &bytes);
         }
         ["$code"] => out.typed_string(key, ElementType::JavaScriptCode, text().ok_or_else(|| invalid("a string"))?),
@@ -411,7 +460,12 @@ fn wrapped(out: &mut BsonWriter, key: Key<'_>, members: &[(String, Part)]) -> st
         }
         ["$date"] => {
             let millis = match value {
-                Part::Text(iso) => DateTime::parse_rfc3339_str(iso).ok().map(DateTime::timestamp_millis),
+                Part::Text(iso) => {
+                    let parsed = DateTime::parse_rfc3339_str(iso).ok().map(DateTime::timestamp_millis);
+                    parsed.or_else(|| (version == Version::Any).then(|| date_of_version_1(iso)).flatten())
+                }
+                Part::Whole(millis) if version == Version::Any => Some(*millis),
+                Part::Fractional(millis) if version == Version::Any => whole_millis(*millis),
                 object => match object.members(1) {
                     Some([(name, Part::Text(millis))]) if name == "$numberLong" => parsed(Some(millis)),
                     _ => None,
@@ -465,10 +519,35 @@ fn string_members<'v>(value: &'v Part, names: [&str; 2]) -> Option<[&'v str; 2]>
     Some([value.get(names[0])?.as_str()?, value.get(names[1])?.as_str()?])
 }
 
-fn uuid(text: &str) -> Option<[u8; 16]> {
+fn binary_subtype(digits: &str) -> Option<u8> {
+    (digits.len() <= 2).then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+}
+
+/// Parses the dates of version 1 that RFC 3339 does not have: those without seconds, or with a time zone as `+0100`.
+fn date_of_version_1(text: &str) -> Option<i64> {
+    let (date, rest) = text.split_once('T')?;
+    let zone = rest.find(['Z', '+', '-'])?;
+    let (time, zone) = (rest.get(..zone)?, rest.get(zone..)?);
+    let time = if time.len() == 5 { format!("{time}:00") } else { time.to_owned() };
+    let zone = match (zone.len(), zone.get(..3), zone.get(3..)) {
+        (5, Some(hours), Some(minutes)) => format!("{hours}:{minutes}"),
+        _ => zone.to_owned(),
+    };
+    DateTime::parse_rfc3339_str(format!("{date}T{time}{zone}")).ok().map(DateTime::timestamp_millis)
+}
+
+/// A number of milliseconds that is written as `1.6e12`.
+fn whole_millis(number: f64) -> Option<i64> {
+    /// 2^53: up to this number, all integers are distinct.
+    const MAX: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= MAX).then_some(number as i64)
+}
+
+fn uuid(text: &str, version: Version) -> Option<[u8; 16]> {
     let dashes = [8, 13, 18, 23];
     let bytes = text.as_bytes();
-    if bytes.len() != 36 || dashes.iter().any(|&index| bytes[index] != b'-') {
+    let with_hyphens = bytes.len() == 36 && dashes.iter().all(|&index| bytes[index] == b'-');
+    if !with_hyphens && !(version == Version::Any && bytes.len() == 32) {
         return None;
     }
     let digits: Vec<u8> = bytes.iter().filter(|&&b| b != b'-').copied().collect();
@@ -484,6 +563,8 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
 mod tests {
     use super::*;
     use bson::raw::{RawBsonRef, RawDocument};
+    use bson::spec::BinarySubtype;
+    use bson::{Binary, Bson};
     use serde_json::Value;
     use std::path::Path;
 
@@ -531,6 +612,7 @@ mod tests {
                 if !lossy {
                     let parsed = parse_document(canonical.as_bytes()).unwrap();
                     assert_eq!(parsed.as_bytes(), bson, "{name}");
+                    assert_eq!(parse_any_version(canonical.as_bytes()).unwrap(), parsed, "{name}");
                 }
                 if let Some(relaxed) = case["relaxed_extjson"].as_str() {
                     let expected: Value = serde_json::from_str(relaxed).unwrap();
@@ -553,6 +635,59 @@ mod tests {
             }
         }
         assert!(cases > 600, "only {cases} cases were found");
+    }
+
+    #[test]
+    fn the_forms_of_version_1_are_accepted_where_any_version_is() {
+        let date = |millis| Bson::DateTime(DateTime::from_millis(millis));
+        let binary = |subtype, bytes: &[u8]| Bson::Binary(Binary { subtype, bytes: bytes.to_vec() });
+        for (text, expected) in [
+            (r#"{"$date": 1654589430998}"#, date(1_654_589_430_998)),
+            (r#"{"$date": -1}"#, date(-1)),
+            (r#"{"$date": 1654589430998.0}"#, date(1_654_589_430_998)),
+            (r#"{"$date": "2022-06-07T08:10:30.998+0000"}"#, date(1_654_589_430_998)),
+            (r#"{"$date": "2022-06-07T10:10+0200"}"#, date(1_654_589_400_000)),
+            (r#"{"$date": "2022-06-07T08:10Z"}"#, date(1_654_589_400_000)),
+            (r#"{"$binary": "AQI=", "$type": "00"}"#, binary(BinarySubtype::Generic, &[1, 2])),
+            (r#"{"$binary": "AQI=", "$type": "80"}"#, binary(BinarySubtype::UserDefined(0x80), &[1, 2])),
+            (r#"{"$binary": "AQI=", "$type": 5}"#, binary(BinarySubtype::Md5, &[1, 2])),
+            (
+                r#"{"$uuid": "73ffd26444b34c6990e8e7d1dfc035d4"}"#,
+                binary(BinarySubtype::Uuid, &hex("73ffd26444b34c6990e8e7d1dfc035d4")),
+            ),
+        ] {
+            let text = format!(r#"{{"v": {text}}}"#);
+            assert!(parse_document(text.as_bytes()).is_err(), "{text}");
+            let parsed = parse_any_version(text.as_bytes()).unwrap();
+            assert_eq!(Bson::try_from(parsed.get("v").unwrap().unwrap()).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_malformed_wrappers_are_rejected_in_any_version() {
+        for text in [
+            r#"{"$date": 1.5}"#,
+            r#"{"$date": 1e300}"#,
+            r#"{"$date": true}"#,
+            r#"{"$date": null}"#,
+            r#"{"$date": "2022-06-07"}"#,
+            r#"{"$date": "2022-06-07T08:10"}"#,
+            r#"{"$date": "2022-06-07T08:10:30+020"}"#,
+            r#"{"$date": "2022-06-07Té+0é00"}"#,
+            r#"{"$binary": "AQI=", "$type": "100"}"#,
+            r#"{"$binary": "AQI=", "$type": 256}"#,
+            r#"{"$binary": "AQI=", "$type": null}"#,
+            r#"{"$binary": "?", "$type": "00"}"#,
+            r#"{"$binary": {"base64": "AQI=", "subType": "00"}, "$type": "00"}"#,
+            r#"{"$binary": "AQI="}"#,
+            r#"{"$uuid": "73ffd264-44b34c6990e8e7d1dfc035d4"}"#,
+            r#"{"$uuid": "73ffd26444b34c6990e8e7d1dfc035dg"}"#,
+            r#"{"$numberLong": 5}"#,
+            r#"{"$oid": 5}"#,
+        ] {
+            let text = format!(r#"{{"v": {text}}}"#);
+            assert!(parse_any_version(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

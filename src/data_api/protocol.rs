@@ -38,11 +38,27 @@ pub enum Action {
     DeleteMany,
     /// Runs an aggregation pipeline.
     Aggregate,
+    /// Updates the first matching document and returns it.
+    FindOneAndUpdate,
+    /// Replaces the first matching document and returns it.
+    FindOneAndReplace,
+    /// Deletes the first matching document and returns it.
+    FindOneAndDelete,
+    /// Counts the matching documents.
+    CountDocuments,
+    /// Returns the number of documents according to the collection's metadata.
+    EstimatedDocumentCount,
+    /// Returns the distinct values of a field.
+    Distinct,
+    /// Runs several writes.
+    BulkWrite,
+    /// Runs several actions, all or none.
+    Transaction,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 18] = [
         Self::FindOne,
         Self::Find,
         Self::InsertOne,
@@ -53,6 +69,26 @@ impl Action {
         Self::DeleteOne,
         Self::DeleteMany,
         Self::Aggregate,
+        Self::FindOneAndUpdate,
+        Self::FindOneAndReplace,
+        Self::FindOneAndDelete,
+        Self::CountDocuments,
+        Self::EstimatedDocumentCount,
+        Self::Distinct,
+        Self::BulkWrite,
+        Self::Transaction,
+    ];
+
+    /// The actions that MongoDB's service did not have. Servers list them in `/openapi.json`.
+    pub const EXTENSIONS: [Self; 8] = [
+        Self::FindOneAndUpdate,
+        Self::FindOneAndReplace,
+        Self::FindOneAndDelete,
+        Self::CountDocuments,
+        Self::EstimatedDocumentCount,
+        Self::Distinct,
+        Self::BulkWrite,
+        Self::Transaction,
     ];
 
     /// Returns the last segment of the action's path, after `/action/`.
@@ -68,12 +104,44 @@ impl Action {
             Self::DeleteOne => "deleteOne",
             Self::DeleteMany => "deleteMany",
             Self::Aggregate => "aggregate",
+            Self::FindOneAndUpdate => "findOneAndUpdate",
+            Self::FindOneAndReplace => "findOneAndReplace",
+            Self::FindOneAndDelete => "findOneAndDelete",
+            Self::CountDocuments => "countDocuments",
+            Self::EstimatedDocumentCount => "estimatedDocumentCount",
+            Self::Distinct => "distinct",
+            Self::BulkWrite => "bulkWrite",
+            Self::Transaction => "transaction",
         }
+    }
+
+    /// Returns whether the action returns documents, or what is computed from them.
+    pub const fn reads(self) -> bool {
+        matches!(
+            self,
+            Self::FindOne
+                | Self::Find
+                | Self::Aggregate
+                | Self::FindOneAndUpdate
+                | Self::FindOneAndReplace
+                | Self::FindOneAndDelete
+                | Self::CountDocuments
+                | Self::EstimatedDocumentCount
+                | Self::Distinct
+        )
     }
 
     /// Returns whether the action modifies data.
     pub const fn writes(self) -> bool {
-        !matches!(self, Self::FindOne | Self::Find | Self::Aggregate)
+        !matches!(
+            self,
+            Self::FindOne
+                | Self::Find
+                | Self::Aggregate
+                | Self::CountDocuments
+                | Self::EstimatedDocumentCount
+                | Self::Distinct
+        )
     }
 
     /// Returns the action with this name.
@@ -114,12 +182,15 @@ pub struct ErrorBody {
     pub code: Option<i32>,
     /// MongoDB's error document. Only this project's gateway sends it.
     pub details: Option<RawDocumentBuf>,
+    /// The index of the operation that the error is about, among the request's operations. Only this project's gateway
+    /// sends it.
+    pub index: Option<usize>,
 }
 
 impl ErrorBody {
     /// Creates a body with the two fields that all servers send.
     pub fn new(error_code: &str, error: impl Into<String>) -> Self {
-        Self { error: error.into(), error_code: error_code.to_owned(), code: None, details: None }
+        Self { error: error.into(), error_code: error_code.to_owned(), code: None, details: None, index: None }
     }
 
     /// Returns the body as JSON, with the field `link` of the Data API's error bodies. It is empty,
@@ -132,6 +203,9 @@ impl ErrorBody {
         out.extend_from_slice(br#","link":"""#);
         if let Some(code) = self.code {
             out.extend_from_slice(format!(",\"code\":{code}").as_bytes());
+        }
+        if let Some(index) = self.index {
+            out.extend_from_slice(format!(",\"index\":{index}").as_bytes());
         }
         if let Some(details) = &self.details {
             let mark = out.len();
@@ -147,14 +221,15 @@ impl ErrorBody {
     /// Parses an error body. Returns `None` if it has another form.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let document = ejson::parse_document(body).ok()?;
-        let code = match document.get("code") {
-            Ok(Some(RawBsonRef::Int32(code))) => Some(code),
+        let number = |name| match document.get(name) {
+            Ok(Some(RawBsonRef::Int32(number))) => Some(number),
             _ => None,
         };
         Some(Self {
             error: document.get_str("error").ok()?.to_owned(),
             error_code: document.get_str("error_code").unwrap_or_default().to_owned(),
-            code,
+            code: number("code"),
+            index: number("index").and_then(|index| usize::try_from(index).ok()),
             details: document.get_document("details").ok().map(RawDocument::to_owned),
         })
     }
@@ -183,6 +258,7 @@ pub fn error_response(action: Action, error: &Error) -> (u16, ErrorBody) {
         error_code: error_code.to_owned(),
         code: error.code,
         details: error.details.clone(),
+        index: None,
     };
     (status, body)
 }
@@ -199,10 +275,11 @@ mod tests {
             error_code: "MongoDBError".into(),
             code: Some(11000),
             details: Some(bson::rawdoc! {"index": 0, "keyValue": {"_id": "x"}}),
+            index: Some(3),
         };
         let back = ErrorBody::parse(&body.to_json()).unwrap();
         assert_eq!((back.error, back.error_code, back.code), (body.error, body.error_code, body.code));
-        assert_eq!(back.details, body.details);
+        assert_eq!((back.details, back.index), (body.details, body.index));
         assert!(ErrorBody::parse(b"<html>").is_none());
         assert!(ErrorBody::parse(b"{}").is_none());
     }

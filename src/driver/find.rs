@@ -187,6 +187,14 @@ fn hint(hint: Option<Bson>) -> Option<Hint> {
     }
 }
 
+/// Checks that the driver can send a collation.
+///
+/// # Errors
+/// `Configuration` if it has no `locale`, or a value that no collation has.
+pub fn check_collation(given: Document) -> Result<()> {
+    collation(Some(given)).map(drop)
+}
+
 fn collation(collation: Option<Document>) -> Result<Option<Collation>> {
     collation
         .map(bson::deserialize_from_document)

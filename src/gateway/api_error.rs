@@ -12,6 +12,8 @@ pub(super) struct ApiError {
     pub(super) body: ErrorBody,
     /// The value of `Retry-After`, if the response has one.
     pub(super) retry_after: Option<Duration>,
+    /// Whether MongoDB says that the whole transaction may be tried again.
+    pub(super) transient: bool,
 }
 
 /// The result of a step that can reject a request.
@@ -26,7 +28,7 @@ impl ApiError {
     /// An error with a prepared body. 429 and 503 get `Retry-After: 1`.
     pub(super) fn from_body(status: StatusCode, body: ErrorBody) -> Self {
         let retryable = status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE;
-        Self { status, body, retry_after: retryable.then_some(Duration::from_secs(1)) }
+        Self { status, body, retry_after: retryable.then_some(Duration::from_secs(1)), transient: false }
     }
 
     /// 400: a field of the request is invalid.
@@ -57,6 +59,13 @@ impl ApiError {
     /// 429: a limit is reached for now.
     pub(super) fn too_many_requests(message: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+    }
+
+    /// The same error, of one of the request's operations.
+    pub(super) fn of_operation(mut self, index: usize) -> Self {
+        self.body.error = format!("operations[{index}]: {}", self.body.error);
+        self.body.index = Some(index);
+        self
     }
 
     /// The same error with another `Retry-After`.

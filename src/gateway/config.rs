@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::auth::{Authenticator, JwtConfig};
+use super::compatibility::Compatibility;
 use super::config_error::{config_error, toml_error};
 use super::data_sources::DataSourceSettings;
 use super::limits::Limits;
@@ -35,6 +36,7 @@ pub struct GatewayOptions {
     pub(super) cors_origins: Vec<String>,
     /// The format of responses without an `Accept` header.
     pub(super) default_style: Style,
+    pub(super) compatibility: Compatibility,
     pub(super) access_log: bool,
     /// How long requests may continue after the gateway is told to stop.
     pub(super) grace: Duration,
@@ -64,6 +66,8 @@ struct File {
     keys_file: Option<PathBuf>,
     #[serde(default)]
     answer: ResponseFormat,
+    #[serde(default)]
+    compatibility: Compatibility,
     #[serde(default = "enabled")]
     access_log: bool,
     grace_seconds: Option<f64>,
@@ -220,8 +224,8 @@ impl GatewayOptions {
     /// # Errors
     /// `Configuration` if the log cannot be started.
     pub(super) fn into_gateway(self) -> Result<Gateway> {
-        let Self { data_sources, authenticator, limits, default_style, access_log, .. } = self;
-        Gateway::new(data_sources, authenticator, limits, default_style, access_log)
+        let Self { data_sources, authenticator, limits, default_style, compatibility, access_log, .. } = self;
+        Gateway::new(data_sources, authenticator, limits, default_style, compatibility, access_log)
     }
 
     /// Reads the options from flags. `max_connections` is how many connections the process can
@@ -242,6 +246,7 @@ impl GatewayOptions {
             tls: None,
             cors_origins: Vec::new(),
             default_style: Style::Plain,
+            compatibility: Compatibility::default(),
             access_log: flags.access_log,
             grace: DEFAULT_GRACE,
             limits: Limits { connections: max_connections, ..Limits::default() },
@@ -284,6 +289,7 @@ impl GatewayOptions {
             tls,
             cors_origins: file.cors.origins,
             default_style: if file.answer == ResponseFormat::Ejson { Style::Canonical } else { Style::Plain },
+            compatibility: file.compatibility,
             access_log: file.access_log,
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
             limits: file.limits.limits(max_connections)?,

@@ -13,12 +13,14 @@
 //! | `auth` | API keys, bearer tokens, permissions, rates |
 //! | `limits` | time, memory and concurrency |
 //! | `telemetry` | metrics, the log, trace contexts |
-//! | `request`, `target` | the typed form of a request, and the collection it addresses |
-//! | `api_error`, `config_error`, `observed_body` | shared types |
+//! | `request`, `arguments`, `target` | the typed form of a request, and the collection it addresses |
+//! | `api_error`, `compatibility`, `config_error`, `observed_body` | shared types |
 
 mod actions;
 mod api_error;
+mod arguments;
 mod auth;
+mod compatibility;
 mod config;
 mod config_error;
 mod data_sources;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::auth::{Authenticator, RateLimiter};
+use super::compatibility::Compatibility;
 use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
@@ -24,6 +25,7 @@ pub(super) struct Gateway {
     pub(super) rate_limiter: Option<RateLimiter>,
     /// The format of responses without an `Accept` header.
     pub(super) default_style: Style,
+    pub(super) compatibility: Compatibility,
     pub(super) limits: Limits,
     /// One permit for each concurrent request.
     pub(super) request_slots: Arc<Semaphore>,
@@ -43,6 +45,7 @@ impl Gateway {
         authenticator: Authenticator,
         limits: Limits,
         default_style: Style,
+        compatibility: Compatibility,
         access_log: bool,
     ) -> Result<Self> {
         let telemetry = Telemetry::new(access_log)
@@ -52,6 +55,7 @@ impl Gateway {
             authenticator,
             rate_limiter: limits.requests_per_second.map(|rate| RateLimiter::new(rate, limits.burst)),
             default_style,
+            compatibility,
             request_slots: Arc::new(Semaphore::new(limits.requests)),
             memory: MemoryBudget::new(&limits),
             limits,

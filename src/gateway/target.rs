@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use bson::RawDocument;
 
 use super::api_error::{ApiError, ApiResult};
-use super::request::required_string;
+use super::arguments::Arguments;
 use crate::config::{collection_name, database_name};
 use crate::driver::Namespace;
 
@@ -25,10 +24,10 @@ pub(super) struct RequestTarget {
 
 impl RequestTarget {
     /// Reads `database` and `collection` and validates all three names.
-    pub(super) fn parse(data_source: String, request: &RawDocument) -> ApiResult<Self> {
-        let database = required_string(request, "database")?;
+    pub(super) fn parse(data_source: String, arguments: &Arguments<'_>) -> ApiResult<Self> {
+        let database = arguments.text("database")?.to_owned();
         database_name(&database).map_err(|problem| ApiError::invalid(format!("'database' {problem}")))?;
-        let collection = required_string(request, "collection")?;
+        let collection = arguments.text("collection")?.to_owned();
         collection_name(&collection).map_err(|problem| ApiError::invalid(format!("'collection' {problem}")))?;
         if data_source.len() > MAX_DATA_SOURCE_BYTES || exceeds_namespace_limit(&database, &collection) {
             return Err(ApiError::invalid(format!(

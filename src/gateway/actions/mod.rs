@@ -1,24 +1,30 @@
 //! Runs authorized operations on MongoDB and encodes their results.
 
+mod bulk_write;
+mod count;
+mod find_one_and;
 mod read;
+mod transaction;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
 use super::api_error::{ApiError, ApiResult};
 use super::policy::Authorized;
-use super::request::Operation;
+use super::request::{Operation, Options};
 use super::state::Gateway;
 use super::target::RequestTarget;
 use crate::codec::ejson::Style;
 use crate::data_api::protocol::{Action, error_response};
 use crate::driver::DriverClient;
+use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind};
+pub(super) use transaction::{Step, run_transaction};
 
 /// The result of an action.
 pub(super) enum ActionResponse {
@@ -26,6 +32,8 @@ pub(super) enum ActionResponse {
     Complete(StatusCode, Vec<u8>),
     /// A body that is written while the client reads it.
     Stream(Body),
+    /// The parts of a complete body, whose memory is reserved.
+    Parts(Vec<Bytes>),
 }
 
 /// What an action runs with.
@@ -41,31 +49,71 @@ pub(super) struct ActionContext<'a> {
     pub(super) comment: Option<Bson>,
     /// Whether to hide MongoDB's messages, which can contain values that the caller may not read.
     pub(super) hides_messages: bool,
+    /// The session of the transaction that the action is part of.
+    pub(super) session: Option<Arc<Session>>,
 }
 
 /// Runs an operation.
 pub(super) async fn run(context: &ActionContext<'_>, authorized: &Authorized<'_>) -> ApiResult<ActionResponse> {
-    match *authorized.operation() {
-        Operation::InsertOne { document } => context.insert_one(document).await,
-        Operation::InsertMany { documents, ordered } => context.insert_many(documents, ordered).await,
+    match authorized.operation() {
+        Operation::InsertOne { document, options } => context.insert_one(document, options).await,
+        Operation::InsertMany { documents, ordered, options } => {
+            context.insert_many(documents, *ordered, options).await
+        }
         Operation::FindOne(query) => context.find_one(query).await,
-        Operation::Find { query, sort, skip, limit } => context.find(query, sort, skip, limit).await,
-        Operation::Update { many, filter, update, upsert } => context.update(many, filter, update, upsert).await,
-        Operation::ReplaceOne { filter, replacement, upsert } => context.replace(filter, replacement, upsert).await,
-        Operation::Delete { many, filter } => context.delete(many, filter).await,
-        Operation::Aggregate { pipeline } => context.aggregate(pipeline).await,
+        Operation::Find(query) => context.find(query).await,
+        Operation::Update { many, filter, update, upsert, options } => {
+            context.update(*many, filter, *update, *upsert, options).await
+        }
+        Operation::ReplaceOne { filter, replacement, upsert, options } => {
+            context.replace(filter, replacement, *upsert, options).await
+        }
+        Operation::Delete { many, filter, options } => context.delete(*many, filter, options).await,
+        Operation::Aggregate { pipeline, options } => context.aggregate(pipeline, options).await,
+        // Boxed, so that the frequent actions do not have their size.
+        Operation::FindOneAnd(call) => Box::pin(context.find_one_and(call)).await,
+        Operation::CountDocuments { query } => Box::pin(context.count_documents(query)).await,
+        Operation::EstimatedDocumentCount { options } => Box::pin(context.estimated_document_count(options)).await,
+        Operation::Distinct { key, query } => Box::pin(context.distinct(key, query)).await,
+        Operation::BulkWrite { operations, ordered, options } => {
+            Box::pin(context.bulk_write(operations, *ordered, options)).await
+        }
     }
 }
 
 impl ActionContext<'_> {
     /// How long MongoDB may work on the command.
-    fn max_time(&self) -> Duration {
-        self.gateway.limits.request
+    fn max_time(&self, options: &Options<'_>) -> Duration {
+        let limit = self.gateway.limits.request;
+        match options.count("maxTimeMS") {
+            // In MongoDB, 0 is no limit.
+            None | Some(0) => limit,
+            Some(millis) => limit.min(Duration::from_millis(u64::from(millis))),
+        }
     }
 
-    /// The options that all commands have.
-    fn command_options(&self) -> Document {
-        self.comment.clone().map_or_else(Document::new, |comment| doc! { "comment": comment })
+    /// Whether the action can be sent as it is, without decoding its parameters.
+    fn is_plain(&self, options: &Options<'_>) -> bool {
+        options.is_empty() && self.session.is_none()
+    }
+
+    /// The options of the command.
+    fn command_options(&self, options: &Options<'_>) -> ApiResult<Document> {
+        let mut given = Document::new();
+        for (name, value) in options.iter() {
+            given.insert(name, Bson::try_from(value).map_err(|_| ApiError::unreadable())?);
+        }
+        if given.contains_key("maxTimeMS") {
+            given.insert("maxTimeMS", i64::try_from(self.max_time(options).as_millis()).unwrap_or(i64::MAX));
+        }
+        if let Some(size) = options.count("batchSize") {
+            // MongoDB's largest.
+            given.insert("batchSize", i64::from(size).min(i64::from(i32::MAX)));
+        }
+        given.remove("comment");
+        let comment = comment_of(options, self.comment.clone())?;
+        given.extend(comment.map(|comment| ("comment".to_owned(), comment)));
+        Ok(given)
     }
 
     /// Converts an error of the driver to an error response.
@@ -95,6 +143,26 @@ impl ActionContext<'_> {
             }
             body.details = RawDocumentBuf::try_from(&shown).ok();
         }
-        ApiError::from_body(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let transient = error.labels.iter().any(|label| label == "TransientTransactionError");
+        ApiError { transient, ..ApiError::from_body(status, body) }
     }
+}
+
+/// The comment of a command: the request's trace context, the caller's comment, or a document with both.
+pub(super) fn comment_of(options: &Options<'_>, trace: Option<Bson>) -> ApiResult<Option<Bson>> {
+    let Some(comment) = options.get("comment") else { return Ok(trace) };
+    let comment = Bson::try_from(comment).map_err(|_| ApiError::unreadable())?;
+    Ok(Some(match trace {
+        Some(Bson::Document(mut trace)) => {
+            trace.insert("comment", comment);
+            Bson::Document(trace)
+        }
+        _ => comment,
+    }))
+}
+
+/// Decodes a document of the request.
+fn decode(document: &RawDocument) -> ApiResult<Document> {
+    document.try_into().map_err(|_| ApiError::unreadable())
 }

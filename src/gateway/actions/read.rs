@@ -4,24 +4,35 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use bson::{Document, RawArray, RawBsonRef, RawDocument};
+use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
-use super::{ActionContext, ActionResponse};
+use super::{ActionContext, ActionResponse, decode};
 use crate::batch_stream::Batch;
 use crate::codec::ejson::{self, Style};
 use crate::driver::aggregate::{aggregate, aggregate_raw};
-use crate::driver::find::{RawFind, find_one_raw, find_raw};
+use crate::driver::find::{Find, RawFind, find, find_one, find_one_raw, find_raw};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
-use crate::gateway::request::Query;
+use crate::gateway::request::{Options, Query};
 
 impl ActionContext<'_> {
-    pub(super) async fn find_one(&self, query: Query<'_>) -> ApiResult<ActionResponse> {
-        let found = find_one_raw(self.client, &self.target.namespace, &self.raw_find(query)).await;
-        let mut found = found.map_err(|error| self.error_response(&error))?;
-        let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
+    pub(super) async fn find_one(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
+        if self.is_plain(&query.options) {
+            let found = find_one_raw(self.client, &self.target.namespace, &self.raw_find(query)).await;
+            let mut found = found.map_err(|error| self.error_response(&error))?;
+            let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
+            return self.document_response(document);
+        }
+        let query = self.decoded_find(query)?;
+        let found = Box::pin(find_one(self.client, &self.target.namespace, query)).await;
+        let document = found.map_err(|error| self.error_response(&error))?;
+        self.document_response(document.as_deref())
+    }
+
+    /// The response with one document or `null`.
+    pub(super) fn document_response(&self, document: Option<&RawDocument>) -> ApiResult<ActionResponse> {
         let mut body = Vec::with_capacity(64 + document.map_or(0, |document| document.as_bytes().len() * 5 / 4));
         body.extend_from_slice(br#"{"document":"#);
         match document {
@@ -34,53 +45,111 @@ impl ActionContext<'_> {
         Ok(ActionResponse::Complete(StatusCode::OK, body))
     }
 
-    pub(super) async fn find(
-        &self,
-        query: Query<'_>,
-        sort: Option<&RawDocument>,
-        skip: Option<u32>,
-        limit: Option<u32>,
-    ) -> ApiResult<ActionResponse> {
-        let query = RawFind { sort, skip, limit: self.checked_limit(limit)?, ..self.raw_find(query) };
-        let batches = find_raw(self.client, &self.target.namespace, &query).await;
-        self.stream_documents(batches.map_err(|error| self.error_response(&error))?).await
-    }
-
-    pub(super) async fn aggregate(&self, pipeline: &RawArray) -> ApiResult<ActionResponse> {
+    pub(super) async fn find(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
+        let limit = self.checked_limit(query.limit)?;
         let (client, namespace) = (self.client, &self.target.namespace);
-        let batches = match writes(pipeline)? {
-            false => {
-                let (comment, time) = (self.comment.as_ref(), Some(self.max_time()));
-                aggregate_raw(client, namespace, pipeline, comment, time).await
-            }
-            true => {
-                let mut options = self.command_options();
-                options.insert("maxTimeMS", self.max_time().as_millis() as i64);
-                let pipeline = decode_pipeline(pipeline)?;
-                aggregate(Arc::clone(client), Arc::clone(namespace), pipeline, options, None).await
-            }
+        let batches = if self.is_plain(&query.options) {
+            find_raw(client, namespace, &RawFind { limit, ..self.raw_find(query) }).await
+        } else {
+            let query = Find { limit: limit.map(i64::from), ..self.decoded_find(query)? };
+            Box::pin(find(Arc::clone(client), Arc::clone(namespace), query)).await
         };
-        self.stream_documents(batches.map_err(|error| self.error_response(&error))?).await
+        self.documents_response(batches.map_err(|error| self.error_response(&error))?).await
     }
 
-    fn raw_find<'q>(&'q self, query: Query<'q>) -> RawFind<'q> {
+    pub(super) async fn aggregate(&self, pipeline: &RawArray, options: &Options<'_>) -> ApiResult<ActionResponse> {
+        let (client, namespace) = (self.client, &self.target.namespace);
+        let batches = if !writes(pipeline)? && self.is_plain(options) {
+            let (comment, time) = (self.comment.as_ref(), Some(self.max_time(options)));
+            aggregate_raw(client, namespace, pipeline, comment, time).await
+        } else {
+            let mut given = self.command_options(options)?;
+            given.insert("maxTimeMS", i64::try_from(self.max_time(options).as_millis()).unwrap_or(i64::MAX));
+            let pipeline = decode_pipeline(pipeline)?;
+            let (client, namespace) = (Arc::clone(client), Arc::clone(namespace));
+            Box::pin(aggregate(client, namespace, pipeline, given, self.session.clone())).await
+        };
+        self.documents_response(batches.map_err(|error| self.error_response(&error))?).await
+    }
+
+    fn raw_find<'q>(&'q self, query: &'q Query<'_>) -> RawFind<'q> {
         RawFind {
             filter: query.filter,
             projection: query.projection,
-            max_time: Some(self.max_time()),
+            sort: query.sort,
+            skip: query.skip,
+            max_time: Some(self.max_time(&query.options)),
             comment: self.comment.as_ref(),
             ..RawFind::default()
         }
     }
 
+    /// A query with options, or in a session. Its limit is not set.
+    fn decoded_find(&self, query: &Query<'_>) -> ApiResult<Find> {
+        let mut given = self.command_options(&query.options)?;
+        let mut document = |name: &str| match given.remove(name) {
+            Some(Bson::Document(document)) => Some(document),
+            _ => None,
+        };
+        let (collation, let_vars) = (document("collation"), document("let"));
+        let decoded = |document: Option<&RawDocument>| document.map(decode).transpose();
+        Ok(Find {
+            filter: decoded(query.filter)?.unwrap_or_default(),
+            projection: decoded(query.projection)?,
+            sort: decoded(query.sort)?,
+            skip: query.skip.map(u64::from),
+            batch_size: given.get_i64("batchSize").ok().and_then(|size| u32::try_from(size).ok()),
+            max_time: Some(self.max_time(&query.options)),
+            comment: given.remove("comment"),
+            hint: given.remove("hint"),
+            allow_disk_use: given.get_bool("allowDiskUse").ok(),
+            collation,
+            let_vars,
+            session: self.session.clone(),
+            ..Find::default()
+        })
+    }
+
     /// Checks the `limit` of a `find` against the configured maximum. 0 means no limit.
     fn checked_limit(&self, limit: Option<u32>) -> ApiResult<Option<u32>> {
-        match (limit.filter(|limit| *limit > 0), self.gateway.limits.documents) {
-            (Some(limit), Some(maximum)) if u64::from(limit) > maximum => {
-                Err(ApiError::invalid(format!("'limit' must be at most {maximum}: request the rest with 'skip'")))
-            }
+        let compatibility = self.gateway.compatibility;
+        let maximum = [self.gateway.limits.documents, compatibility.max_limit()].into_iter().flatten().min();
+        match (limit.filter(|limit| *limit > 0).or(compatibility.default_limit()), maximum) {
+            (Some(given), Some(maximum)) if u64::from(given) > maximum => match limit {
+                // The default is never larger than the maximum.
+                None | Some(0) => Ok(u32::try_from(maximum).ok()),
+                Some(_) => {
+                    Err(ApiError::invalid(format!("'limit' must be at most {maximum}: request the rest with 'skip'")))
+                }
+            },
             (limit, _) => Ok(limit),
         }
+    }
+
+    /// The documents of a cursor: streamed, or in a transaction as a whole, because it can still fail.
+    async fn documents_response(&self, batches: BoxStream<'static, Result<Batch, Error>>) -> ApiResult<ActionResponse> {
+        match self.session {
+            None => self.stream_documents(batches).await,
+            Some(_) => Box::pin(self.collect_documents(batches)).await,
+        }
+    }
+
+    /// Collects the documents of a cursor.
+    async fn collect_documents(
+        &self,
+        mut batches: BoxStream<'static, Result<Batch, Error>>,
+    ) -> ApiResult<ActionResponse> {
+        let mut writer = DocumentsWriter { maximum: self.gateway.limits.documents, written: 0 };
+        let mut parts = vec![Bytes::from_static(br#"{"documents":["#)];
+        while let Some(batch) = batches.next().await {
+            let mut part = Vec::new();
+            batch
+                .and_then(|batch| writer.write(&mut part, batch, self.style))
+                .map_err(|error| self.error_response(&error))?;
+            parts.push(self.gateway.memory.hold(part)?);
+        }
+        parts.push(Bytes::from_static(b"]}"));
+        Ok(ActionResponse::Parts(parts))
     }
 
     /// Streams the documents of a cursor, batch by batch, as fast as the client reads.
@@ -88,7 +157,7 @@ impl ActionContext<'_> {
         &self,
         mut batches: BoxStream<'static, Result<Batch, Error>>,
     ) -> ApiResult<ActionResponse> {
-        let (style, batch_time) = (self.style, self.max_time());
+        let (style, batch_time) = (self.style, self.gateway.limits.request);
         let memory = self.gateway.memory.clone();
         let mut writer = DocumentsWriter { maximum: self.gateway.limits.documents, written: 0 };
         // An error in the first batch can still become an error response.

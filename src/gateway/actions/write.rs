@@ -1,36 +1,41 @@
 //! `insertOne`, `insertMany`, `updateOne`, `updateMany`, `replaceOne`, `deleteOne` and `deleteMany`.
 
 use axum::http::StatusCode;
-use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 
-use super::{ActionContext, ActionResponse};
+use super::{ActionContext, ActionResponse, decode};
 use crate::codec::MAX_DOCUMENT_SIZE;
 use crate::codec::ejson::{self, Style};
 use crate::codec::writer::{BsonWriter, Sink};
 use crate::driver::bulk::{BulkOptions, insert_many, inserts};
 use crate::driver::insert::{InsertOptions, insert_merged, insert_one};
-use crate::driver::write::{RawUpdate, Updated, delete_raw, update_raw};
+use crate::driver::write::{RawUpdate, Updated, delete, delete_raw, replace, update, update_raw};
+use crate::error::Error;
 use crate::gateway::api_error::{ApiError, ApiResult};
-use crate::gateway::request::Update;
+use crate::gateway::request::{Options, Update};
 use crate::runtime::process;
 
 /// The maximum number of documents of an `insertMany`: MongoDB's limit for one command.
 const MAX_DOCUMENTS: usize = 100_000;
 
 impl ActionContext<'_> {
-    pub(super) async fn insert_one(&self, document: &RawDocument) -> ApiResult<ActionResponse> {
+    pub(super) async fn insert_one(&self, document: &RawDocument, options: &Options<'_>) -> ApiResult<ActionResponse> {
         let document = within_limit(with_id(document), || "document".to_owned())?;
         let mut body = Vec::with_capacity(64);
         body.extend_from_slice(br#"{"insertedId":"#);
         write_id(&mut body, &document, self.style)?;
         body.push(b'}');
         let (client, namespace) = (self.client, &self.target.namespace);
-        // Inserts with a trace context have a comment of their own.
-        let merged = self.comment.is_none() && client.settings().coalesce && client.acknowledges(namespace, None);
+        // Inserts with a comment, and those of a transaction, are commands of their own.
+        let merged = self.comment.is_none()
+            && self.is_plain(options)
+            && client.settings().coalesce
+            && client.acknowledges(namespace, None);
         let inserted = match merged {
             true => insert_merged(client, namespace, document).await,
             false => {
-                let options = InsertOptions { comment: self.comment.clone(), ..InsertOptions::default() };
+                let comment = self.command_options(options)?.remove("comment");
+                let options = InsertOptions { comment, session: self.session.clone(), ..InsertOptions::default() };
                 insert_one(client, namespace, document, options).await
             }
         };
@@ -38,7 +43,12 @@ impl ActionContext<'_> {
         Ok(ActionResponse::Complete(StatusCode::CREATED, body))
     }
 
-    pub(super) async fn insert_many(&self, documents: &RawArray, ordered: bool) -> ApiResult<ActionResponse> {
+    pub(super) async fn insert_many(
+        &self,
+        documents: &RawArray,
+        ordered: bool,
+        options: &Options<'_>,
+    ) -> ApiResult<ActionResponse> {
         let documents = documents_with_ids(documents)?;
         let mut body = br#"{"insertedIds":["#.to_vec();
         for (index, document) in documents.iter().enumerate() {
@@ -48,8 +58,9 @@ impl ActionContext<'_> {
             write_id(&mut body, document, self.style)?;
         }
         body.extend_from_slice(b"]}");
-        let options = BulkOptions { ordered, more: self.command_options() };
-        let inserted = insert_many(self.client, &self.target.namespace, &inserts(&documents), &options, None).await;
+        let options = BulkOptions { ordered, more: self.command_options(options)? };
+        let (client, namespace, session) = (self.client, &self.target.namespace, self.session.as_deref());
+        let inserted = insert_many(client, namespace, &inserts(&documents), &options, session).await;
         inserted.map_err(|error| self.error_response(&error))?;
         Ok(ActionResponse::Complete(StatusCode::CREATED, body))
     }
@@ -60,11 +71,16 @@ impl ActionContext<'_> {
         filter: &RawDocument,
         change: Update<'_>,
         upsert: bool,
+        options: &Options<'_>,
     ) -> ApiResult<ActionResponse> {
-        let change = match change {
-            Update::Operators(operators) => RawBsonRef::Document(operators),
-            Update::Pipeline(stages) => RawBsonRef::Array(stages),
-        };
+        if !self.is_plain(options) {
+            let (client, namespace) = (self.client, &self.target.namespace);
+            let given = self.statement_options(options, upsert)?;
+            let (filter, change) = (decode(filter)?, decode_update(change)?);
+            let updated = update(client, namespace, many, filter, change, given, self.session.clone());
+            return self.updated(Box::pin(updated).await);
+        }
+        let change = change.value();
         self.send_update(RawUpdate { many, filter, change, replaces: false, upsert, comment: None }).await
     }
 
@@ -73,24 +89,58 @@ impl ActionContext<'_> {
         filter: &RawDocument,
         replacement: &RawDocument,
         upsert: bool,
+        options: &Options<'_>,
     ) -> ApiResult<ActionResponse> {
+        if !self.is_plain(options) {
+            let (client, namespace) = (self.client, &self.target.namespace);
+            let given = self.statement_options(options, upsert)?;
+            let (filter, replacement) = (decode(filter)?, replacement.to_owned());
+            let updated = replace(client, namespace, filter, replacement, given, self.session.clone());
+            return self.updated(Box::pin(updated).await);
+        }
         let change = RawBsonRef::Document(replacement);
         self.send_update(RawUpdate { many: false, filter, change, replaces: true, upsert, comment: None }).await
     }
 
     async fn send_update(&self, call: RawUpdate<'_>) -> ApiResult<ActionResponse> {
         let call = RawUpdate { comment: self.comment.as_ref(), ..call };
-        let updated = update_raw(self.client, &self.target.namespace, call).await;
+        self.updated(update_raw(self.client, &self.target.namespace, call).await)
+    }
+
+    fn updated(&self, updated: Result<Updated, Error>) -> ApiResult<ActionResponse> {
         update_response(updated.map_err(|error| self.error_response(&error))?, self.style)
     }
 
-    pub(super) async fn delete(&self, many: bool, filter: &RawDocument) -> ApiResult<ActionResponse> {
-        let deleted = delete_raw(self.client, &self.target.namespace, many, filter, self.comment.as_ref()).await;
+    fn statement_options(&self, options: &Options<'_>, upsert: bool) -> ApiResult<Document> {
+        let mut given = self.command_options(options)?;
+        given.insert("upsert", upsert);
+        Ok(given)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        many: bool,
+        filter: &RawDocument,
+        options: &Options<'_>,
+    ) -> ApiResult<ActionResponse> {
+        let (client, namespace) = (self.client, &self.target.namespace);
+        let deleted = match self.is_plain(options) {
+            true => delete_raw(client, namespace, many, filter, self.comment.as_ref()).await,
+            false => {
+                let (filter, given) = (decode(filter)?, self.command_options(options)?);
+                Box::pin(delete(client, namespace, many, filter, given, self.session.clone())).await
+            }
+        };
         let mut body = br#"{"deletedCount":"#.to_vec();
         write_count(&mut body, deleted.map_err(|error| self.error_response(&error))?, self.style)?;
         body.push(b'}');
         Ok(ActionResponse::Complete(StatusCode::OK, body))
     }
+}
+
+/// Decodes an update.
+pub(super) fn decode_update(update: Update<'_>) -> ApiResult<Bson> {
+    Bson::try_from(update.value()).map_err(|_| ApiError::unreadable())
 }
 
 fn update_response(updated: Updated, style: Style) -> ApiResult<ActionResponse> {
@@ -99,17 +149,22 @@ fn update_response(updated: Updated, style: Style) -> ApiResult<ActionResponse> 
     body.extend_from_slice(br#","modifiedCount":"#);
     write_count(&mut body, updated.modified, style)?;
     if let Some(id) = updated.upserted {
-        let holder = RawDocumentBuf::try_from(&doc! { "v": id }).map_err(|_| unreadable_id())?;
-        let id = holder.get("v").ok().flatten().ok_or_else(unreadable_id)?;
         body.extend_from_slice(br#","upsertedId":"#);
-        ejson::write_value(&mut body, id, style).map_err(|error| ApiError::invalid(error.message))?;
+        write_bson(&mut body, id, style)?;
     }
     body.push(b'}');
     Ok(ActionResponse::Complete(StatusCode::OK, body))
 }
 
+/// Writes a value that is not encoded yet.
+pub(super) fn write_bson(out: &mut Vec<u8>, value: Bson, style: Style) -> ApiResult<()> {
+    let holder = RawDocumentBuf::try_from(&doc! { "v": value }).map_err(|_| unreadable_id())?;
+    let value = holder.get("v").ok().flatten().ok_or_else(unreadable_id)?;
+    ejson::write_value(out, value, style).map_err(|error| ApiError::invalid(error.message))
+}
+
 /// Writes a count as Atlas did: a number in JSON, a 32-bit integer in EJSON.
-fn write_count(out: &mut Vec<u8>, count: u64, style: Style) -> ApiResult<()> {
+pub(super) fn write_count(out: &mut Vec<u8>, count: u64, style: Style) -> ApiResult<()> {
     let count = match i32::try_from(count) {
         Ok(count) => RawBsonRef::Int32(count),
         Err(_) => RawBsonRef::Int64(i64::try_from(count).unwrap_or(i64::MAX)),
@@ -139,7 +194,7 @@ fn documents_with_ids(array: &RawArray) -> ApiResult<Vec<RawDocumentBuf>> {
 }
 
 /// Rejects a document that MongoDB does not store.
-fn within_limit(document: RawDocumentBuf, name: impl FnOnce() -> String) -> ApiResult<RawDocumentBuf> {
+pub(super) fn within_limit(document: RawDocumentBuf, name: impl FnOnce() -> String) -> ApiResult<RawDocumentBuf> {
     if document.as_bytes().len() <= MAX_DOCUMENT_SIZE {
         return Ok(document);
     }
@@ -147,7 +202,7 @@ fn within_limit(document: RawDocumentBuf, name: impl FnOnce() -> String) -> ApiR
 }
 
 /// Returns the document with an `_id`. If it has none, a new one is inserted as the first field.
-fn with_id(document: &RawDocument) -> RawDocumentBuf {
+pub(super) fn with_id(document: &RawDocument) -> RawDocumentBuf {
     if matches!(document.get("_id"), Ok(Some(_))) {
         return document.to_owned();
     }
@@ -160,7 +215,7 @@ fn with_id(document: &RawDocument) -> RawDocumentBuf {
     }
 }
 
-fn write_id(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> ApiResult<()> {
+pub(super) fn write_id(out: &mut Vec<u8>, document: &RawDocument, style: Style) -> ApiResult<()> {
     let id = document.get("_id").ok().flatten().ok_or_else(unreadable_id)?;
     ejson::write_value(out, id, style).map_err(|error| ApiError::invalid(error.message))
 }

@@ -14,8 +14,12 @@ use crate::data_api::protocol::{Action, EJSON, JSON};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::auth::AuthError;
 use crate::gateway::auth::permission::Caller;
+use crate::gateway::compatibility::Compatibility;
 use crate::gateway::state::Gateway;
 use crate::gateway::telemetry::RequestRecord;
+
+/// The media type that `curl -d` sends.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The action that the path names; `None` if there is no such action.
 pub(super) struct ActionPath(pub(super) Option<Action>);
@@ -63,11 +67,14 @@ pub(super) fn authenticate(gateway: &Gateway, headers: &HeaderMap, record: &mut 
     Ok(caller)
 }
 
-/// Rejects bodies that are neither JSON nor EJSON.
-pub(super) fn check_content_type(headers: &HeaderMap) -> ApiResult<()> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+/// Rejects bodies that are neither JSON nor EJSON. A body without a `Content-Type` is read as JSON: no browser sends one
+/// for another origin without its consent, since the key is in a header.
+pub(super) fn check_content_type(headers: &HeaderMap, compatibility: Compatibility) -> ApiResult<()> {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let content_type = content_type.to_str().unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case(JSON) || media_type.eq_ignore_ascii_case(EJSON) {
+    let is = |accepted: &str| media_type.eq_ignore_ascii_case(accepted);
+    if is(JSON) || is(EJSON) || (is(FORM) && compatibility.accepts_form_content_type()) {
         return Ok(());
     }
     let message = format!("the Content-Type must be {JSON} or {EJSON}");

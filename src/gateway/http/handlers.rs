@@ -1,5 +1,6 @@
 //! The handlers of the routes.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,18 +11,22 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 
 use super::extract::{ActionPath, authenticate, check_content_type, response_style};
 use super::openapi;
 use super::respond::{response, uncached};
 use crate::codec::ejson::Style;
 use crate::data_api::protocol::{Action, EJSON, JSON};
-use crate::gateway::actions::{self, ActionContext, ActionResponse};
+use crate::gateway::actions::{self, ActionContext, ActionResponse, Step, comment_of};
 use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::arguments::{Arguments, Place};
+use crate::gateway::auth::permission::Caller;
 use crate::gateway::limits::TIMEOUT_MARGIN;
+use crate::gateway::limits::memory::Reservation;
 use crate::gateway::limits::response_body::ResponseBody;
 use crate::gateway::policy::{Policy, Replaced};
-use crate::gateway::request::{Operation, parse_body, reject_repeated_fields, required_string};
+use crate::gateway::request::{Operation, parse_body, transaction_operations};
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::metrics::OPENMETRICS;
@@ -83,41 +88,45 @@ where
     let slot = Arc::clone(&gateway.request_slots)
         .try_acquire_owned()
         .map_err(|_| ApiError::too_many_requests("too many concurrent requests: try again later"))?;
-    check_content_type(&head.headers)?;
+    check_content_type(&head.headers, gateway.compatibility)?;
     let style = response_style(&head.headers, gateway.default_style);
     let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
     record.received = body.len();
     let request = parse_body(&body)?;
     drop(body);
-    reject_repeated_fields(&request)?;
-    let data_source = required_string(&request, "dataSource")?;
-    let Some(client) = gateway.data_sources.get(&data_source) else {
+    let arguments = Arguments::read(action, Place::Body, &request)?;
+    let data_source = arguments.text("dataSource")?;
+    let Some(client) = gateway.data_sources.get(data_source) else {
         return Err(ApiError::invalid("the gateway has no such 'dataSource'"));
     };
-    let target = Arc::new(RequestTarget::parse(data_source, &request)?);
-    record.target = Some(Arc::clone(&target));
-    let policy = Policy { caller: &caller, target: &target };
-    policy.check_target(action)?;
-    let operation = Operation::parse(action, &request)?;
-    reservation.grow(&gateway.memory, operation.memory()?)?;
     let replaced = Replaced::new();
-    let authorized = policy.authorize(operation, &replaced)?;
-    let context = ActionContext {
-        gateway,
-        action,
-        client,
-        target: &target,
-        style,
-        comment: record.comment(),
-        hides_messages: authorized.is_restricted(),
+    let prepare = Prepare { gateway, caller: &caller, data_source };
+    let result = if action == Action::Transaction {
+        let steps = prepare.steps(&arguments, &replaced, &mut reservation)?;
+        let comment = comment_of(&arguments.options()?, record.comment())?;
+        // Boxed, so that other actions do not have its size.
+        let running = Box::pin(actions::run_transaction(gateway, client, style, comment, &steps));
+        within_time(gateway, action, running).await?
+    } else {
+        let Step { target, authorized, .. } =
+            prepare.step(action, &arguments, &replaced, &mut reservation, |target| {
+                record.target = Some(Arc::clone(target));
+            })?;
+        let comment = record.comment();
+        let context = ActionContext {
+            gateway,
+            action,
+            client,
+            target: &target,
+            style,
+            comment,
+            session: None,
+            hides_messages: authorized.is_restricted(),
+        };
+        // Pinned here, so that it is not moved.
+        let running = pin!(actions::run(&context, &authorized));
+        within_time(gateway, action, running).await?
     };
-    // Pinned here, so that it is not moved.
-    let running = pin!(actions::run(&context, &authorized));
-    let result = tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {
-        let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
-        let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
-        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", message)
-    })??;
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
         ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
@@ -126,9 +135,72 @@ where
             (status, gateway.memory.hold(body)?.into())
         }
         ActionResponse::Stream(body) => (StatusCode::OK, ResponseBody::from(body)),
+        ActionResponse::Parts(parts) => {
+            let parts = stream::iter(parts.into_iter().map(Ok::<Bytes, Infallible>));
+            (StatusCode::OK, ResponseBody::from(Body::from_stream(parts)))
+        }
     };
     let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
     Ok(response(status, if style == Style::Plain { JSON } else { EJSON }, body.limited(slot, stalled)))
+}
+
+/// Runs an action within the time limit of requests.
+async fn within_time(
+    gateway: &Gateway,
+    action: Action,
+    running: impl Future<Output = ApiResult<ActionResponse>>,
+) -> ApiResult<ActionResponse> {
+    tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {
+        let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
+        let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", message)
+    })?
+}
+
+/// Parses and authorizes the actions of a request.
+struct Prepare<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Caller,
+    data_source: &'a str,
+}
+
+impl Prepare<'_> {
+    /// An action. `on_target` is called once the names of its target are valid.
+    fn step<'r>(
+        &self,
+        action: Action,
+        arguments: &Arguments<'r>,
+        replaced: &'r Replaced,
+        reservation: &mut Reservation,
+        on_target: impl FnOnce(&Arc<RequestTarget>),
+    ) -> ApiResult<Step<'r>> {
+        let target = Arc::new(RequestTarget::parse(self.data_source.to_owned(), arguments)?);
+        on_target(&target);
+        let policy = Policy { caller: self.caller, target: &target };
+        policy.check_target(action)?;
+        if !self.gateway.compatibility.ignores_unknown_arguments() {
+            arguments.reject_unknown()?;
+        }
+        let operation = Operation::parse(action, arguments)?;
+        reservation.grow(&self.gateway.memory, operation.memory()?)?;
+        let authorized = policy.authorize(operation, replaced)?;
+        Ok(Step { action, target, authorized })
+    }
+
+    /// The actions of a transaction, all of which must be allowed.
+    fn steps<'r>(
+        &self,
+        arguments: &Arguments<'r>,
+        replaced: &'r Replaced,
+        reservation: &mut Reservation,
+    ) -> ApiResult<Vec<Step<'r>>> {
+        if !self.gateway.compatibility.ignores_unknown_arguments() {
+            arguments.reject_unknown()?;
+        }
+        transaction_operations(arguments.array("operations")?, |action, arguments| {
+            self.step(action, &arguments, replaced, reservation, |_| {})
+        })
+    }
 }
 
 /// 404 for unknown paths.

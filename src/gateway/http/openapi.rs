@@ -4,69 +4,43 @@
 use serde_json::{Map, Value, json};
 
 use crate::data_api::protocol::{API_KEY_HEADER, Action, EJSON, JSON};
+use crate::gateway::arguments::{self, Argument, Kind, Role};
 
-/// A field of a request body: its name, whether it is required, and its schema.
-struct Field(&'static str, bool, fn() -> Value);
-
-fn text() -> Value {
-    json!({ "type": "string", "minLength": 1 })
+impl Argument {
+    fn schema(&self) -> Value {
+        let document = document();
+        match (self.name, self.kind) {
+            ("dataSource" | "database" | "collection", _) => json!({ "type": "string", "minLength": 1 }),
+            ("ordered", _) => json!({
+                "type": "boolean",
+                "default": true,
+                "description": "Whether to stop at the first operation or document that MongoDB rejects.",
+            }),
+            ("operations", _) => json!({ "type": "array", "minItems": 1, "items": document }),
+            ("documents", _) => json!({ "type": "array", "minItems": 1, "items": document }),
+            (_, Kind::Text) => json!({ "type": "string" }),
+            (_, Kind::Flag) => json!({ "type": "boolean", "default": false }),
+            (_, Kind::Count) => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+            (_, Kind::Document) => document,
+            (_, Kind::Documents | Kind::Pipeline) => json!({ "type": "array", "items": document }),
+            (_, Kind::Update) => json!({ "oneOf": [document, { "type": "array", "items": document }] }),
+            (_, Kind::Collation) => json!({
+                "type": "object",
+                "properties": { "locale": { "type": "string" } },
+                "required": ["locale"],
+            }),
+            (_, Kind::Hint) => json!({ "type": ["string", "object"] }),
+            (_, Kind::ReturnDocument) => json!({ "enum": ["before", "after"] }),
+            (_, Kind::Any) => json!({}),
+        }
+    }
 }
 
 fn document() -> Value {
     json!({ "type": "object", "additionalProperties": true })
 }
 
-fn documents() -> Value {
-    json!({ "type": "array", "minItems": 1, "items": document() })
-}
-
-fn pipeline() -> Value {
-    json!({ "type": "array", "items": document() })
-}
-
-fn update() -> Value {
-    json!({ "oneOf": [document(), pipeline()] })
-}
-
-fn flag() -> Value {
-    json!({ "type": "boolean", "default": false })
-}
-
-fn ordered() -> Value {
-    json!({ "type": "boolean", "default": true, "description": "Whether to stop at the first document that MongoDB rejects." })
-}
-
-fn count() -> Value {
-    json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
-}
-
-const NAMESPACE: [Field; 3] =
-    [Field("dataSource", true, text), Field("database", true, text), Field("collection", true, text)];
-
 impl Action {
-    fn fields(self) -> &'static [Field] {
-        match self {
-            Self::FindOne => &[Field("filter", false, document), Field("projection", false, document)],
-            Self::Find => &[
-                Field("filter", false, document),
-                Field("projection", false, document),
-                Field("sort", false, document),
-                Field("limit", false, count),
-                Field("skip", false, count),
-            ],
-            Self::InsertOne => &[Field("document", true, document)],
-            Self::InsertMany => &[Field("documents", true, documents), Field("ordered", false, ordered)],
-            Self::UpdateOne | Self::UpdateMany => {
-                &[Field("filter", true, document), Field("update", true, update), Field("upsert", false, flag)]
-            }
-            Self::ReplaceOne => {
-                &[Field("filter", true, document), Field("replacement", true, document), Field("upsert", false, flag)]
-            }
-            Self::DeleteOne | Self::DeleteMany => &[Field("filter", true, document)],
-            Self::Aggregate => &[Field("pipeline", true, pipeline)],
-        }
-    }
-
     fn summary(self) -> &'static str {
         match self {
             Self::FindOne => "Returns the first matching document.",
@@ -79,6 +53,14 @@ impl Action {
             Self::DeleteOne => "Deletes the first matching document.",
             Self::DeleteMany => "Deletes all matching documents.",
             Self::Aggregate => "Runs an aggregation pipeline.",
+            Self::FindOneAndUpdate => "Updates the first matching document and returns it.",
+            Self::FindOneAndReplace => "Replaces the first matching document and returns it.",
+            Self::FindOneAndDelete => "Deletes the first matching document and returns it.",
+            Self::CountDocuments => "Counts the matching documents.",
+            Self::EstimatedDocumentCount => "Returns the number of documents according to the collection's metadata.",
+            Self::Distinct => "Returns the distinct values of a field.",
+            Self::BulkWrite => "Runs several writes on a collection.",
+            Self::Transaction => "Runs several actions, all or none.",
         }
     }
 
@@ -86,7 +68,9 @@ impl Action {
         let number = json!({ "type": ["integer", "object"] });
         let object = |properties: Value, required: &[&str]| json!({ "type": "object", "properties": properties, "required": required });
         match self {
-            Self::FindOne => ("200", object(json!({ "document": { "type": ["object", "null"] } }), &["document"])),
+            Self::FindOne | Self::FindOneAndUpdate | Self::FindOneAndReplace | Self::FindOneAndDelete => {
+                ("200", object(json!({ "document": { "type": ["object", "null"] } }), &["document"]))
+            }
             Self::Find | Self::Aggregate => {
                 ("200", object(json!({ "documents": { "type": "array", "items": document() } }), &["documents"]))
             }
@@ -100,15 +84,35 @@ impl Action {
                 ),
             ),
             Self::DeleteOne | Self::DeleteMany => ("200", object(json!({ "deletedCount": number }), &["deletedCount"])),
+            Self::CountDocuments | Self::EstimatedDocumentCount => {
+                ("200", object(json!({ "count": number }), &["count"]))
+            }
+            Self::Distinct => ("200", object(json!({ "values": { "type": "array" } }), &["values"])),
+            Self::BulkWrite => {
+                let counts = ["insertedCount", "matchedCount", "modifiedCount", "deletedCount", "upsertedCount"];
+                let mut properties: Map<String, Value> =
+                    counts.iter().map(|name| ((*name).to_owned(), number.clone())).collect();
+                for name in ["insertedIds", "upsertedIds"] {
+                    let description = "The _id of each document, by the index of its operation.";
+                    properties.insert(name.to_owned(), json!({ "type": "object", "description": description }));
+                }
+                let required: Vec<&str> = counts.into_iter().chain(["insertedIds", "upsertedIds"]).collect();
+                ("200", object(properties.into(), &required))
+            }
+            Self::Transaction => {
+                let results =
+                    json!({ "type": "array", "items": document(), "description": "The response of each operation." });
+                ("200", object(json!({ "results": results }), &["results"]))
+            }
         }
     }
 
     fn operation(self) -> Value {
-        let fields = || NAMESPACE.iter().chain(self.fields());
+        let arguments = arguments::of_action(self);
         let properties: Map<String, Value> =
-            fields().map(|Field(name, _, schema)| ((*name).to_owned(), schema())).collect();
+            arguments.iter().map(|argument| (argument.name.to_owned(), argument.schema())).collect();
         let required: Vec<&str> =
-            fields().filter(|Field(_, required, _)| *required).map(|Field(name, ..)| *name).collect();
+            arguments.iter().filter(|argument| argument.role == Role::Required).map(|argument| argument.name).collect();
         let body = json!({ "schema": { "type": "object", "properties": properties, "required": required } });
         let (status, schema) = self.response();
         let mut responses = Map::new();
@@ -196,6 +200,7 @@ pub fn description() -> Value {
                         "link": { "type": "string", "description": "Always empty: there is no hosted log." },
                         "code": { "type": "integer", "description": "MongoDB's error code, if the error is MongoDB's." },
                         "details": { "type": "object", "description": "MongoDB's error document." },
+                        "index": { "type": "integer", "description": "The index of the operation that the error is about." },
                     },
                 },
             },

@@ -68,6 +68,9 @@ const TOTAL_EXPRESSIONS: [&str; 16] = [
     "$literal",
 ];
 
+/// The fields of `$text`.
+const TEXT_FIELDS: [&str; 4] = ["$caseSensitive", "$diacriticSensitive", "$language", "$search"];
+
 /// Checks filters.
 pub(super) struct FilterCheck<'a, 'c> {
     pub(super) restriction: &'a Restriction<'c>,
@@ -84,6 +87,8 @@ pub(super) enum Place<'a> {
     /// It is a `$match` after the stages of a rule, and sees what they leave. Whether an expression
     /// can fail is noted.
     Stage(&'a Cell<bool>),
+    /// It is a `$match` of a change stream, after the stages of a rule.
+    Watch,
 }
 
 impl FilterCheck<'_, '_> {
@@ -103,7 +108,14 @@ impl FilterCheck<'_, '_> {
                 "$comment" => {}
                 "$expr" => self.expression(value)?,
                 "$jsonSchema" if !self.restriction.hides_fields() => {}
-                "$text" if !self.restriction.hides_fields() && matches!(self.place, Place::WithRule) => {}
+                "$text" if !self.restriction.hides_fields() && matches!(self.place, Place::WithRule) => {
+                    let RawBsonRef::Document(search) = value else { return Err(self.invalid(name, "a document")) };
+                    if let Some((unknown, _)) =
+                        fields(search)?.into_iter().find(|(name, _)| !TEXT_FIELDS.contains(name))
+                    {
+                        return Err(self.unavailable(unknown));
+                    }
+                }
                 _ if name.starts_with('$') => return Err(self.unavailable(name)),
                 _ => {
                     if matches!(self.place, Place::WithRule) {
@@ -138,8 +150,8 @@ impl FilterCheck<'_, '_> {
 
     fn expression(&self, value: RawBsonRef<'_>) -> ApiResult<()> {
         match self.place {
-            Place::WithRule if self.is_total(value)? => Ok(()),
-            Place::WithRule => Err(ApiError::not_allowed(format!(
+            Place::WithRule | Place::Watch if self.is_total(value)? => Ok(()),
+            Place::WithRule | Place::Watch => Err(ApiError::not_allowed(format!(
                 "'{}' has an expression that is not available to a caller with a rule, because it can fail on \
                  documents that the rule excludes: use {}, or $match in aggregate",
                 self.parameter,

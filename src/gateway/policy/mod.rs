@@ -19,7 +19,7 @@ use typed_arena::Arena;
 
 use super::api_error::{ApiError, ApiResult};
 use super::auth::permission::{Caller, Grant, Right};
-use super::request::{Evaluated, Operation, Query, Update};
+use super::request::{Change, Evaluated, FindOneAnd, Operation, Options, Query, Update};
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use crate::driver::Namespace;
@@ -75,15 +75,29 @@ impl<'r> Authorized<'r> {
 impl Policy<'_> {
     /// Rejects actions on collections for which the caller has no permission.
     pub(super) fn check_target(&self, action: Action) -> ApiResult<()> {
-        let right = if action.writes() { Right::Write } else { Right::Read };
-        self.require_access(right, self.own()).map(|_| ())
+        for right in [action.reads().then_some(Right::Read), action.writes().then_some(Right::Write)] {
+            if let Some(right) = right {
+                self.require_access(right, self.own())?;
+            }
+        }
+        Ok(())
     }
 
     /// Rejects operations that access anything for which the caller has no permission, and narrows
     /// the others to what the caller's rules allow. What that changes is kept in `replaced`.
     pub(super) fn authorize<'r>(&self, operation: Operation<'r>, replaced: &'r Replaced) -> ApiResult<Authorized<'r>> {
+        let mut is_restricted = self.check(&operation)?;
+        for (index, part) in operation.parts().iter().enumerate() {
+            is_restricted |= self.check(part).map_err(|error| error.of_operation(index))?;
+        }
+        let operation = if is_restricted { self.narrow(operation, replaced)? } else { operation };
+        Ok(Authorized { operation, is_restricted })
+    }
+
+    /// Checks what an operation accesses. Returns whether rules restrict it.
+    fn check(&self, operation: &Operation<'_>) -> ApiResult<bool> {
         let has_rules = self.caller.has_rules();
-        let restricted = Cell::new(has_rules && self.is_restricted(&operation));
+        let restricted = Cell::new(has_rules && self.is_restricted(operation));
         let powerful = RefCell::new(None);
         let access = |access: Access<'_>| match access {
             Access::Read(namespace) => {
@@ -108,19 +122,16 @@ impl Policy<'_> {
             match parameter {
                 Evaluated::Aggregation(stages) => walk.aggregation(stages)?,
                 Evaluated::UpdatePipeline(stages) => walk.update_pipeline(stages)?,
-                Evaluated::Document(document) => walk.value(RawBsonRef::Document(document))?,
+                Evaluated::Value(value) => walk.value(value)?,
             }
         }
         operation.check_update_operators()?;
-        if !restricted.get() {
-            return Ok(Authorized { operation, is_restricted: false });
-        }
-        if let Some(operator) = powerful.take() {
-            return Err(ApiError::not_allowed(format!(
+        match powerful.take() {
+            Some(operator) if restricted.get() => Err(ApiError::not_allowed(format!(
                 "'{operator}' is not available in a request on a collection with a rule"
-            )));
+            ))),
+            _ => Ok(restricted.get()),
         }
-        Ok(Authorized { operation: self.narrow(operation, replaced)?, is_restricted: true })
     }
 
     /// The collection of the request.
@@ -131,15 +142,22 @@ impl Policy<'_> {
 
     /// Whether rules restrict what an operation does to the collection of the request.
     fn is_restricted(&self, operation: &Operation<'_>) -> bool {
-        let right = match operation {
-            Operation::FindOne(_) | Operation::Find { .. } | Operation::Aggregate { .. } => Right::Read,
+        let rights: &[Right] = match operation {
+            Operation::FindOne(_)
+            | Operation::Find(_)
+            | Operation::Aggregate { .. }
+            | Operation::CountDocuments { .. }
+            | Operation::EstimatedDocumentCount { .. }
+            | Operation::Distinct { .. } => &[Right::Read],
             Operation::InsertOne { .. }
             | Operation::InsertMany { .. }
             | Operation::Update { .. }
             | Operation::ReplaceOne { .. }
-            | Operation::Delete { .. } => Right::Write,
+            | Operation::Delete { .. }
+            | Operation::BulkWrite { .. } => &[Right::Write],
+            Operation::FindOneAnd(_) => &[Right::Read, Right::Write],
         };
-        matches!(self.grant(right, self.own()), Grant::Restricted(_))
+        rights.iter().any(|right| matches!(self.grant(*right, self.own()), Grant::Restricted(_)))
     }
 
     fn grant(&self, right: Right, namespace: NamespaceRef<'_>) -> Grant<'_> {
@@ -159,57 +177,125 @@ impl Policy<'_> {
     fn narrow<'r>(&self, operation: Operation<'r>, replaced: &'r Replaced) -> ApiResult<Operation<'r>> {
         let own = |right| self.restriction(right, self.own()).map(Option::unwrap_or_default);
         Ok(match operation {
-            Operation::InsertOne { document } => {
-                own(Right::Write)?.check_document(document)?;
-                Operation::InsertOne { document }
-            }
-            Operation::InsertMany { documents, ordered } => {
+            Operation::InsertOne { document, options } => {
                 let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                restriction.check_document(document)?;
+                Operation::InsertOne { document, options }
+            }
+            Operation::InsertMany { documents, ordered, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
                 for document in documents {
                     match document {
                         Ok(RawBsonRef::Document(document)) => restriction.check_document(document)?,
                         _ => return Err(ApiError::invalid("'documents' must contain only documents")),
                     }
                 }
-                Operation::InsertMany { documents, ordered }
+                Operation::InsertMany { documents, ordered, options }
             }
             Operation::FindOne(query) => Operation::FindOne(narrowed_query(&own(Right::Read)?, query, replaced)?),
-            Operation::Find { query, sort, skip, limit } => {
+            Operation::Find(query) => Operation::Find(narrowed_query(&own(Right::Read)?, query, replaced)?),
+            Operation::CountDocuments { query } => {
+                let query = narrowed_query(&own(Right::Read)?, query, replaced)?;
+                Operation::CountDocuments { query: Query { projection: None, ..query } }
+            }
+            Operation::EstimatedDocumentCount { options } => {
                 let restriction = own(Right::Read)?;
-                sort.map_or(Ok(()), |sort| restriction.check_sort(sort))?;
-                Operation::Find { query: narrowed_query(&restriction, query, replaced)?, sort, skip, limit }
+                restriction.check_options(&options)?;
+                if restriction.filter.is_some() {
+                    return Err(ApiError::not_allowed(
+                        "estimatedDocumentCount counts all documents, and the caller has a rule on the collection: use \
+                         countDocuments",
+                    ));
+                }
+                Operation::EstimatedDocumentCount { options }
             }
-            Operation::Update { many, filter, update, upsert } => {
-                let restriction = own(Right::Write)?;
-                let narrowed = narrowed_filter(&restriction, filter, replaced)?;
-                let update = match restriction.check_update(filter, update, upsert)? {
-                    Some(completed) => Update::Operators(replaced.document(&completed)?),
-                    None => update,
-                };
-                Operation::Update { many, filter: narrowed, update, upsert }
+            Operation::Distinct { key, query } => {
+                let restriction = own(Right::Read)?;
+                restriction.check_path(key, "key")?;
+                let query = narrowed_query(&restriction, query, replaced)?;
+                Operation::Distinct { key, query: Query { projection: None, ..query } }
             }
-            Operation::ReplaceOne { filter, replacement, upsert } => {
+            Operation::Update { many, filter, update, upsert, options } => {
                 let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                let update = narrowed_update(&restriction, filter, update, upsert, replaced)?;
+                let filter = narrowed_filter(&restriction, filter, replaced)?;
+                Operation::Update { many, filter, update, upsert, options }
+            }
+            Operation::ReplaceOne { filter, replacement, upsert, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
                 restriction.check_replacement(replacement)?;
-                Operation::ReplaceOne { filter: narrowed_filter(&restriction, filter, replaced)?, replacement, upsert }
+                let filter = narrowed_filter(&restriction, filter, replaced)?;
+                Operation::ReplaceOne { filter, replacement, upsert, options }
             }
-            Operation::Delete { many, filter } => {
-                Operation::Delete { many, filter: narrowed_filter(&own(Right::Write)?, filter, replaced)? }
+            Operation::Delete { many, filter, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                Operation::Delete { many, filter: narrowed_filter(&restriction, filter, replaced)?, options }
             }
-            Operation::Aggregate { pipeline } => {
-                check_stages_metadata(pipeline)?;
-                let read = |namespace: NamespaceRef<'_>| self.restriction(Right::Read, namespace);
-                let restricts_writes =
-                    |namespace: NamespaceRef<'_>| !matches!(self.grant(Right::Write, namespace), Grant::Unrestricted);
-                let NamespaceRef { database, collection } = self.own();
-                let stages = pipeline
-                    .into_iter()
-                    .map(|stage| Bson::try_from(stage.map_err(|_| ApiError::unreadable())?).map_err(unreadable_as))
-                    .collect::<ApiResult<Vec<_>>>()?;
-                let rewrite = PipelineRewrite::new(database, &read, &restricts_writes);
-                Operation::Aggregate { pipeline: replaced.array(rewrite.aggregation(collection, &stages)?)? }
+            Operation::FindOneAnd(call) => Operation::FindOneAnd(self.narrow_find_one_and(call, replaced)?),
+            Operation::BulkWrite { operations, ordered, options } => {
+                own(Right::Write)?.check_options(&options)?;
+                let narrowed = operations.into_iter().enumerate().map(|(index, operation)| {
+                    self.narrow(operation, replaced).map_err(|error| error.of_operation(index))
+                });
+                Operation::BulkWrite { operations: narrowed.collect::<ApiResult<_>>()?, ordered, options }
+            }
+            Operation::Aggregate { pipeline, options } => {
+                let pipeline = self.narrow_aggregation(pipeline, &options, replaced)?;
+                Operation::Aggregate { pipeline, options }
             }
         })
+    }
+
+    /// Narrows a `findOneAnd…`, which must keep to the rules of both rights.
+    fn narrow_find_one_and<'r>(&self, call: FindOneAnd<'r>, replaced: &'r Replaced) -> ApiResult<FindOneAnd<'r>> {
+        let FindOneAnd { filter, change, projection, sort, upsert, new, options } = call;
+        let read = self.restriction(Right::Read, self.own())?.unwrap_or_default();
+        let write = self.restriction(Right::Write, self.own())?.unwrap_or_default();
+        let projection = match read.projected(projection)? {
+            Some(projection) => Some(replaced.document(&projection)?),
+            None => None,
+        };
+        let both = read.and(write);
+        both.check_options(&options)?;
+        sort.map_or(Ok(()), |sort| both.check_sort(sort))?;
+        let change = match change {
+            Change::Update(update) => Change::Update(narrowed_update(&both, filter, update, upsert, replaced)?),
+            Change::Replace(replacement) => {
+                both.check_replacement(replacement)?;
+                Change::Replace(replacement)
+            }
+            Change::Delete => Change::Delete,
+        };
+        let filter = narrowed_filter(&both, filter, replaced)?;
+        Ok(FindOneAnd { filter, change, projection, sort, upsert, new, options })
+    }
+
+    fn narrow_aggregation<'r>(
+        &self,
+        pipeline: &'r RawArray,
+        options: &Options<'_>,
+        replaced: &'r Replaced,
+    ) -> ApiResult<&'r RawArray> {
+        if options.get("collation").is_some() {
+            return Err(unavailable_collation());
+        }
+        self.restriction(Right::Read, self.own())?.unwrap_or_default().check_options(options)?;
+        check_stages_metadata(pipeline)?;
+        let read = |namespace: NamespaceRef<'_>| self.restriction(Right::Read, namespace);
+        let restricts_writes =
+            |namespace: NamespaceRef<'_>| !matches!(self.grant(Right::Write, namespace), Grant::Unrestricted);
+        let NamespaceRef { database, collection } = self.own();
+        let stages = pipeline
+            .into_iter()
+            .map(|stage| Bson::try_from(stage.map_err(|_| ApiError::unreadable())?).map_err(unreadable_as))
+            .collect::<ApiResult<Vec<_>>>()?;
+        let rewrite = PipelineRewrite::new(database, &read, &restricts_writes);
+        replaced.array(rewrite.aggregation(collection, &stages)?)
     }
 
     fn require_operator(&self, right: Right, operator: &str) -> ApiResult<()> {
@@ -237,15 +323,31 @@ fn access_denied(right: Right, NamespaceRef { database, collection }: NamespaceR
 }
 
 fn narrowed_query<'r>(restriction: &Restriction<'_>, query: Query<'r>, replaced: &'r Replaced) -> ApiResult<Query<'r>> {
-    let Query { filter, projection } = query;
+    let Query { filter, projection, sort, skip, limit, options } = query;
     if let Some(filter) = filter {
         check_filter(restriction, filter)?;
     }
+    sort.map_or(Ok(()), |sort| restriction.check_sort(sort))?;
+    restriction.check_options(&options)?;
     let projection = match restriction.projected(projection)? {
         Some(projection) => Some(replaced.document(&projection)?),
         None => None,
     };
-    Ok(Query { filter: Some(replaced.document(&restriction.narrowed(filter)?)?), projection })
+    let filter = Some(replaced.document(&restriction.narrowed(filter)?)?);
+    Ok(Query { filter, projection, sort, skip, limit, options })
+}
+
+fn narrowed_update<'r>(
+    restriction: &Restriction<'_>,
+    filter: &RawDocument,
+    update: Update<'r>,
+    upsert: bool,
+    replaced: &'r Replaced,
+) -> ApiResult<Update<'r>> {
+    Ok(match restriction.check_update(filter, update, upsert)? {
+        Some(completed) => Update::Operators(replaced.document(&completed)?),
+        None => update,
+    })
 }
 
 fn narrowed_filter<'r>(
@@ -259,6 +361,12 @@ fn narrowed_filter<'r>(
 
 fn check_filter(restriction: &Restriction<'_>, filter: &RawDocument) -> ApiResult<()> {
     FilterCheck { restriction, parameter: "filter", place: Place::WithRule }.filter(filter)
+}
+
+fn unavailable_collation() -> ApiError {
+    ApiError::not_allowed(
+        "'collation' is not available to a caller with a rule, because it would apply to the filter of the rule too",
+    )
 }
 
 /// An error of a document that was valid BSON before.

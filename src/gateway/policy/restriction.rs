@@ -1,12 +1,13 @@
 //! What the rules of a caller leave of a collection.
 
-use bson::{Document, RawDocument, doc};
+use bson::{Document, RawBsonRef, RawDocument, doc};
 
-use super::unreadable_as;
+use super::{unavailable_collation, unreadable_as};
 use crate::error::excerpt;
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::auth::permission::Right;
 use crate::gateway::auth::rule::{Condition, FieldList, Rule, Schema};
+use crate::gateway::request::Options;
 
 /// The rules that apply to a caller's access to a collection, as one.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -80,6 +81,31 @@ impl<'c> Restriction<'c> {
             Some(rule) if filter.is_empty() => rule.filter(),
             Some(rule) => doc! { "$and": [rule.filter(), filter] },
         })
+    }
+
+    /// Rejects arguments that would change the meaning of the rule, or that tell something of hidden
+    /// fields.
+    pub(super) fn check_options(&self, options: &Options<'_>) -> ApiResult<()> {
+        for (name, value) in options.iter() {
+            match name {
+                "allowDiskUse" | "batchSize" | "comment" | "maxTimeMS" => {}
+                "collation" if self.filter.is_some() => return Err(unavailable_collation()),
+                "collation" => {}
+                "sort" => match value {
+                    RawBsonRef::Document(sort) => self.check_sort(sort)?,
+                    _ => return Err(ApiError::invalid("'sort' must be a document")),
+                },
+                "arrayFilters" if !self.hides_fields() => self.check_conditions(value, name)?,
+                // An index can leave out documents without a hidden field.
+                "hint" | "let" if !self.hides_fields() => {}
+                _ => {
+                    return Err(ApiError::not_allowed(format!(
+                        "'{name}' is not available to a caller with a rule on the fields"
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether fields are hidden.

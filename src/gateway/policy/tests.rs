@@ -6,6 +6,7 @@ use bson::{RawDocumentBuf, doc};
 
 use super::*;
 use crate::codec::ejson::{self, Style};
+use crate::gateway::arguments::{Arguments, Place};
 
 /// The permissions of the caller `ann`.
 const PERMISSIONS: &str = r#"[
@@ -22,6 +23,8 @@ const PERMISSIONS: &str = r#"[
     {"collection": "first", "allow": ["read"], "filter": {"public": true}, "fields": {"deny": ["x"]}},
     {"collection": "wide", "allow": ["read"], "filter": {"owner": "%%user.id"}},
     {"collection": "w*", "allow": ["read"]},
+    {"collection": "both", "allow": ["read"], "filter": {"team": 1}, "fields": {"deny": ["secret"]}},
+    {"collection": "both", "allow": ["write"], "filter": {"owner": "%%user.id"}},
     {"collection": "open", "allow": ["read", "write", "out", "stats", "code"]},
     {"collection": "mine", "allow": ["stats", "code", "out"]}
 ]"#;
@@ -52,14 +55,22 @@ fn narrowed(action: Action, collection: &str, parameters: &str) -> Result<String
     let caller = caller();
     let policy = Policy { caller: &caller, target: &target };
     let replaced = Replaced::new();
-    let operation = Operation::parse(action, &request).map_err(|error| error.body.error)?;
+    let arguments = Arguments::read(action, Place::Body, &request).map_err(|error| error.body.error)?;
+    let operation = Operation::parse(action, &arguments).map_err(|error| error.body.error)?;
     let authorized = policy.authorize(operation, &replaced).map_err(|error| error.body.error)?;
-    Ok(match authorized.operation() {
-        Operation::FindOne(query) | Operation::Find { query, .. } => {
+    Ok(described(authorized.operation()))
+}
+
+fn described(operation: &Operation<'_>) -> String {
+    match operation {
+        Operation::FindOne(query)
+        | Operation::Find(query)
+        | Operation::CountDocuments { query }
+        | Operation::Distinct { query, .. } => {
             let projection = query.projection.map_or(String::new(), |projection| format!(" {}", shown(projection)));
             format!("{}{projection}", query.filter.map_or("{}".to_owned(), shown))
         }
-        Operation::Aggregate { pipeline } => {
+        Operation::Aggregate { pipeline, .. } => {
             let mut holder = RawDocumentBuf::new();
             holder.append(bson::cstr!("p"), (*pipeline).to_owned());
             shown(&holder)
@@ -70,8 +81,20 @@ fn narrowed(action: Action, collection: &str, parameters: &str) -> Result<String
         Operation::Update { filter, .. } | Operation::ReplaceOne { filter, .. } | Operation::Delete { filter, .. } => {
             shown(filter)
         }
-        Operation::InsertOne { .. } | Operation::InsertMany { .. } => "inserted".to_owned(),
-    })
+        Operation::FindOneAnd(FindOneAnd { filter, projection, change, .. }) => {
+            let projection = projection.map_or(String::new(), |projection| format!(" {}", shown(projection)));
+            match change {
+                Change::Update(Update::Operators(operators)) => {
+                    format!("{} {}{projection}", shown(filter), shown(operators))
+                }
+                _ => format!("{}{projection}", shown(filter)),
+            }
+        }
+        Operation::BulkWrite { operations, .. } => operations.iter().map(described).collect::<Vec<_>>().join(" "),
+        Operation::InsertOne { .. } | Operation::InsertMany { .. } | Operation::EstimatedDocumentCount { .. } => {
+            "unchanged".to_owned()
+        }
+    }
 }
 
 /// The JSON of what a request becomes, without spaces.
@@ -414,4 +437,98 @@ fn a_rule_that_cannot_be_checked_is_an_error() {
         let read = serde_json::from_str::<crate::gateway::auth::permission::Permission>(&text);
         assert!(read.is_err(), "{rule}");
     }
+}
+
+#[test]
+fn counts_and_distinct_have_the_filter_of_the_rule() {
+    let own = r#"{"owner":{"$eq":"ann"}}"#;
+    assert_eq!(compact(&narrowed(Action::CountDocuments, "mine", r#""filter": {}"#).unwrap()), own);
+    assert_eq!(compact(&narrowed(Action::Distinct, "mine", r#""key": "a", "filter": {}"#).unwrap()), own);
+    assert!(narrowed(Action::EstimatedDocumentCount, "mine", "").is_err());
+    assert!(narrowed(Action::EstimatedDocumentCount, "fields", "").is_ok());
+    for key in ["secret", "a", "a.b", "a.0.b", "secret.0"] {
+        assert!(narrowed(Action::Distinct, "fields", &format!(r#""key": "{key}""#)).is_err(), "{key}");
+    }
+    assert!(narrowed(Action::Distinct, "fields", r#""key": "a.c""#).is_ok());
+    assert!(narrowed(Action::CountDocuments, "fields", r#""filter": {"secret": 1}"#).is_err());
+}
+
+#[test]
+fn a_find_one_and_keeps_to_both_rules() {
+    let found = narrowed(Action::FindOneAndUpdate, "both", r#""filter": {}, "update": {"$set": {"a": 1}}"#).unwrap();
+    let filter = r#"{"$and":[{"team":{"$eq":1}},{"owner":{"$eq":"ann"}}]}"#;
+    assert_eq!(compact(&found), format!(r#"{filter}{{"$set":{{"a":1}}}}{{"secret":0}}"#));
+    let found = narrowed(Action::FindOneAndDelete, "both", r#""filter": {}"#).unwrap();
+    assert_eq!(compact(&found), format!(r#"{filter}{{"secret":0}}"#));
+    for (action, parameters) in [
+        (Action::FindOneAndUpdate, r#""filter": {}, "update": {"$set": {"team": 2}}"#),
+        (Action::FindOneAndUpdate, r#""filter": {}, "update": {"$set": {"owner": "bob"}}"#),
+        (Action::FindOneAndUpdate, r#""filter": {}, "update": {"$set": {"secret": 1}}"#),
+        (Action::FindOneAndUpdate, r#""filter": {}, "sort": {"secret": 1}, "update": {"$set": {"a": 1}}"#),
+        (Action::FindOneAndUpdate, r#""filter": {"secret": 1}, "update": {"$set": {"a": 1}}"#),
+        (Action::FindOneAndReplace, r#""filter": {}, "replacement": {"team": 1, "owner": "ann"}"#),
+        (Action::FindOneAndDelete, r#""filter": {}, "projection": {"secret": 1}"#),
+    ] {
+        assert!(narrowed(action, "both", parameters).is_err(), "{parameters}");
+    }
+    let replaced = narrowed(Action::FindOneAndReplace, "mine", r#""filter": {}, "replacement": {"owner": "bob"}"#);
+    assert!(replaced.is_err());
+}
+
+#[test]
+fn each_operation_of_a_bulk_write_is_checked() {
+    let bulk = |operation: &str| {
+        narrowed(
+            Action::BulkWrite,
+            "mine",
+            &format!(r#""operations": [{{"deleteOne": {{"filter": {{}}}}}}, {operation}]"#),
+        )
+    };
+    let own = r#"{"owner":{"$eq":"ann"}}"#;
+    assert_eq!(compact(&bulk(r#"{"deleteMany": {"filter": {}}}"#).unwrap()), format!("{own}{own}"));
+    for operation in [
+        r#"{"insertOne": {"document": {"owner": "bob"}}}"#,
+        r#"{"updateOne": {"filter": {}, "update": {"$set": {"owner": "bob"}}}}"#,
+        r#"{"updateOne": {"filter": {}, "update": {"$set": {"a": 1}}, "collation": {"locale": "en"}}}"#,
+        r#"{"replaceOne": {"filter": {}, "replacement": {}}}"#,
+        r#"{"deleteMany": {"filter": {"$where": "1"}}}"#,
+    ] {
+        assert!(bulk(operation).unwrap_err().starts_with("operations[1]: "), "{operation}");
+    }
+}
+
+#[test]
+fn arguments_that_change_the_meaning_of_a_rule_are_rejected() {
+    let collation = r#""collation": {"locale": "en", "strength": 1}"#;
+    for (action, collection, parameters) in [
+        (Action::Find, "mine", collation.to_owned()),
+        (Action::FindOne, "unknown", collation.to_owned()),
+        (Action::CountDocuments, "two", collation.to_owned()),
+        (Action::Distinct, "mine", format!(r#""key": "a", {collation}"#)),
+        (Action::DeleteMany, "mine", format!(r#""filter": {{}}, {collation}"#)),
+        (Action::Aggregate, "mine", format!(r#""pipeline": [], {collation}"#)),
+        (Action::Aggregate, "open", format!(r#""pipeline": [{{"$unionWith": "mine"}}], {collation}"#)),
+        (Action::Find, "fields", r#""hint": "secret_1""#.to_owned()),
+        (Action::Find, "fields", r#""let": {"x": "$secret"}"#.to_owned()),
+        (
+            Action::UpdateOne,
+            "fields",
+            r#""filter": {}, "update": {"$set": {"x.$[i]": 1}}, "arrayFilters": [{"i.secret": 1}]"#.to_owned(),
+        ),
+        (
+            Action::UpdateOne,
+            "mine",
+            r#""filter": {}, "update": {"$set": {"x.$[i]": 1}}, "arrayFilters": [{"$expr": {"$toInt": "$i"}}]"#
+                .to_owned(),
+        ),
+        (
+            Action::UpdateOne,
+            "fields",
+            r#""filter": {}, "update": {"$set": {"x": 1}}, "sort": {"secret": 1}"#.to_owned(),
+        ),
+    ] {
+        assert!(narrowed(action, collection, &parameters).is_err(), "{collection} {parameters}");
+    }
+    assert!(narrowed(Action::Find, "fields", collation).is_ok());
+    assert!(narrowed(Action::Find, "mine", r#""hint": "a_1", "maxTimeMS": 5, "comment": 1"#).is_ok());
 }

@@ -9,6 +9,7 @@ use super::unreadable_as;
 use crate::error::excerpt;
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::auth::rule::condition::Truth;
+use crate::gateway::auth::rule::{Condition, FieldPath};
 use crate::gateway::request::Update;
 
 const PARAMETER: &str = "update";
@@ -144,6 +145,7 @@ impl Restriction<'_> {
 
     fn check_operators(&self, operators: &RawDocument) -> ApiResult<()> {
         let mut set = RawDocumentBuf::new();
+        let required = self.filter.as_ref().and_then(Condition::equalities).unwrap_or_default();
         for (operator, arguments) in fields(operators)? {
             if !UPDATE_OPERATORS.contains(&operator) {
                 let operator = excerpt(operator, 64);
@@ -156,7 +158,7 @@ impl Restriction<'_> {
                 let (name, value) = field.map_err(|_| ApiError::unreadable())?;
                 let path = name.as_str();
                 let sets = matches!(operator, "$set" | "$setOnInsert");
-                if !(sets && self.keeps(path, value)?) {
+                if !(sets && self.keeps(&required, path, value)?) {
                     self.check_written_path(path)?;
                 }
                 match (operator, value) {
@@ -190,13 +192,12 @@ impl Restriction<'_> {
     }
 
     /// Whether a value for a field is the one that the rule requires.
-    fn keeps(&self, path: &str, value: RawBsonRef<'_>) -> ApiResult<bool> {
-        if !self.fields.iter().all(|list| list.permits(path)) {
+    fn keeps(&self, required: &[(&FieldPath, &Bson)], path: &str, value: RawBsonRef<'_>) -> ApiResult<bool> {
+        let Some((_, constant)) = required.iter().find(|(field, _)| field.to_string() == path) else {
             return Ok(false);
-        }
-        let Some(equalities) = self.filter.as_ref().and_then(|filter| filter.equalities()) else { return Ok(false) };
-        let value = Bson::try_from(value).map_err(|_| ApiError::unreadable())?;
-        Ok(equalities.iter().any(|(field, constant)| field.to_string() == path && **constant == value))
+        };
+        let permitted = self.fields.iter().all(|list| list.permits(path));
+        Ok(permitted && Bson::try_from(value).map_err(unreadable_as)? == **constant)
     }
 
     fn check_written_path(&self, path: &str) -> ApiResult<()> {

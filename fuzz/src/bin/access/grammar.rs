@@ -12,7 +12,7 @@ const DATABASES: [&str; 12] =
     ["mine", "other", "public", "mine", "admin", "local", "config", "Mine", "mine.x", "", "mine\0other", "$external"];
 const COLLECTIONS: [&str; 12] =
     ["a", "b", "a1", "c", "secret", "system.users", "a.b", "", "$cmd", "A", "a\0b", "system.buckets.a"];
-const ACTIONS: [&str; 10] = [
+const ACTIONS: [&str; 18] = [
     "aggregate",
     "find",
     "updateOne",
@@ -23,7 +23,17 @@ const ACTIONS: [&str; 10] = [
     "replaceOne",
     "insertOne",
     "insertMany",
+    "findOneAndUpdate",
+    "findOneAndReplace",
+    "findOneAndDelete",
+    "countDocuments",
+    "estimatedDocumentCount",
+    "distinct",
+    "bulkWrite",
+    "transaction",
 ];
+/// The actions of an operation of `bulkWrite`.
+const BULK_ACTIONS: [&str; 6] = ["insertOne", "updateOne", "updateMany", "replaceOne", "deleteOne", "deleteMany"];
 /// The maximum nesting depth of stages.
 const MAX_DEPTH: u32 = 4;
 
@@ -91,41 +101,93 @@ fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
 pub fn request(u: &mut Unstructured<'_>) -> Result<(usize, String, Vec<u8>)> {
     let key = u.choose_index(KEYS.len())?;
     let action = *u.choose(&ACTIONS)?;
+    let mut fields = vec![("dataSource".to_owned(), text("x"))];
+    if action == "transaction" {
+        let count = u.int_in_range(0..=3)?;
+        let mut operations = Vec::new();
+        for _ in 0..count {
+            let action = *u.choose(&ACTIONS)?;
+            let mut operation = vec![("action".to_owned(), text(action))];
+            operation.extend(namespace_fields(u)?);
+            operation.extend(arguments(u, action, false)?);
+            operations.push(disturbed(u, operation, "mine")?);
+        }
+        fields.push(("operations".to_owned(), Json::List(operations)));
+    } else {
+        fields.extend(namespace_fields(u)?);
+        fields.extend(arguments(u, action, false)?);
+    }
+    let mut body = String::new();
+    disturbed(u, fields, "mine")?.write(&mut body);
+    Ok((key, action.to_owned(), body.into_bytes()))
+}
+
+fn namespace_fields(u: &mut Unstructured<'_>) -> Result<[(String, Json); 2]> {
     let collection = *u.choose(&["a", "a", "a", "b", "c"])?;
-    let mut fields = vec![
-        ("dataSource".to_owned(), text("x")),
+    Ok([
         ("database".to_owned(), own(u, "mine", &DATABASES)?),
         ("collection".to_owned(), own(u, collection, &COLLECTIONS)?),
-    ];
+    ])
+}
+
+/// Generates the arguments of an action, or of an operation of `bulkWrite`.
+fn arguments(u: &mut Unstructured<'_>, action: &str, is_part: bool) -> Result<Vec<(String, Json)>> {
+    let mut fields = Vec::new();
     let mut add = |name: &str, value: Json| fields.push((name.to_owned(), value));
     match action {
         "aggregate" => add("pipeline", pipeline(u, MAX_DEPTH)?),
         "insertOne" => add("document", document(u)?),
         "insertMany" => add("documents", Json::List(vec![document(u)?])),
+        "bulkWrite" => {
+            let count = u.int_in_range(0..=3)?;
+            let mut operations = Vec::new();
+            for _ in 0..count {
+                let action = *u.choose(&BULK_ACTIONS)?;
+                let part = arguments(u, action, true)?;
+                let part = disturbed(u, part, "mine")?;
+                operations.push(disturbed(u, vec![(action.to_owned(), part)], "mine")?);
+            }
+            add("operations", Json::List(operations));
+        }
+        "estimatedDocumentCount" | "transaction" => {}
         _ => {
             add("filter", filter(u)?);
             match action {
-                "updateOne" | "updateMany" if u.ratio(1, 2)? => add("update", pipeline(u, 2)?),
-                "updateOne" | "updateMany" => add("update", update(u)?),
-                "replaceOne" => add("replacement", document(u)?),
-                "find" | "findOne" => {
-                    if u.ratio(1, 2)? {
-                        add("projection", named_values(u)?);
+                "updateOne" | "updateMany" | "findOneAndUpdate" => {
+                    match u.ratio(1, 2)? {
+                        true => add("update", pipeline(u, 2)?),
+                        false => add("update", update(u)?),
                     }
-                    if u.ratio(1, 2)? {
-                        add("sort", named_values(u)?);
+                    if u.ratio(1, 4)? {
+                        add("arrayFilters", Json::List(vec![filter(u)?]));
                     }
+                }
+                "replaceOne" | "findOneAndReplace" => add("replacement", document(u)?),
+                "distinct" => {
+                    let name = field(u)?;
+                    add("key", typed(u, name)?);
                 }
                 _ => {}
             }
-            if u.ratio(1, 4)? {
-                add("upsert", Json::Raw("true"));
+            if !is_part && (action.starts_with("find")) && u.ratio(3, 4)? {
+                add("projection", named_values(u)?);
+                add("sort", named_values(u)?);
+            }
+            if u.ratio(1, 8)? {
+                add("hint", if u.ratio(1, 2)? { object([("a", expression(u, 1)?)]) } else { typed(u, "a_1")? });
+            }
+            if u.ratio(1, 8)? {
+                add("collation", object([("locale", typed(u, "en")?)]));
             }
         }
     }
-    let mut body = String::new();
-    disturbed(u, fields, "mine")?.write(&mut body);
-    Ok((key, action.to_owned(), body.into_bytes()))
+    if u.ratio(1, 8)? {
+        add("let", object([("a", expression(u, 2)?)]));
+    }
+    if u.ratio(1, 8)? {
+        add("comment", typed(u, "secret")?);
+    }
+    Ok(fields)
 }
 
 /// Generates the name of a field, of which some are those of rules.

@@ -107,6 +107,10 @@ const HARMLESS: &str = " $addFields $bucket $bucketAuto $count $densify $documen
     $match $project $rankFusion $redact $replaceRoot $replaceWith $sample $scoreFusion $search $searchMeta $set \
     $setWindowFields $skip $sort $sortByCount $unset $unwind $vectorSearch ";
 
+/// The fields of `findAndModify`.
+const FIND_AND_MODIFY: [&str; 9] =
+    ["findAndModify", "query", "update", "new", "remove", "sort", "upsert", "fields", "arrayFilters"];
+
 /// The context in which an expression is evaluated.
 struct Within<'a> {
     key: &'a Key,
@@ -117,6 +121,9 @@ struct Within<'a> {
 /// Checks that a key permits everything that a command does.
 pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
     let document = &command.document;
+    if matches!(command.name(), "commitTransaction" | "abortTransaction") {
+        return Ok(());
+    }
     let Some(Ok((name, RawBsonRef::String(collection)))) = document.iter().next() else {
         return Err("the command's collection is not a string".to_owned());
     };
@@ -124,12 +131,19 @@ pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
     let within = Within { key, database, collection };
     let known = |part: &str, known: &[&str]| {
         let common = ["$db", "lsid", "comment", "maxTimeMS", "txnNumber", "$clusterTime", "readConcern"];
+        let common = [&common[..], &["startTransaction", "autocommit", "collation", "hint", "let"]].concat();
         match known.contains(&part) || common.contains(&part) {
             true => Ok(()),
             false => Err(format!("the command has the field {part:?}")),
         }
     };
     let (right, parts): (_, &[&str]) = match name.as_str() {
+        "findAndModify" => {
+            key.may("read", database, collection)?;
+            ("write", &FIND_AND_MODIFY)
+        }
+        "count" => ("read", &["count"]),
+        "distinct" => ("read", &["distinct", "key", "query"]),
         "find" => ("read", &["find", "filter", "projection", "sort", "skip", "limit", "singleBatch", "batchSize"]),
         "aggregate" => ("read", &["aggregate", "pipeline", "cursor"]),
         "insert" => ("write", &["insert", "documents", "ordered"]),
@@ -153,8 +167,13 @@ pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
 impl Within<'_> {
     fn part(&self, part: &str, value: RawBsonRef<'_>) -> Result<(), String> {
         match (part, value) {
-            ("filter" | "projection" | "sort", value) => self.any(value),
-            ("pipeline", value) => self.stages(value),
+            (
+                "filter" | "projection" | "sort" | "query" | "fields" | "let" | "hint" | "collation" | "arrayFilters",
+                value,
+            ) => self.any(value),
+            ("update", RawBsonRef::Document(update)) => self.update(update),
+            ("update", RawBsonRef::String(_)) => Ok(()),
+            ("pipeline" | "update", value) => self.stages(value),
             ("updates" | "deletes" | "documents", RawBsonRef::Array(statements)) => {
                 statements.into_iter().try_for_each(|one| match one.map_err(|error| error.to_string())? {
                     RawBsonRef::Document(one) => self.statement(part, one),
@@ -175,7 +194,11 @@ impl Within<'_> {
                 (name, value) if name.as_str() == "q" => self.any(value)?,
                 (name, RawBsonRef::Document(update)) if name.as_str() == "u" => self.update(update)?,
                 (name, stages) if name.as_str() == "u" => self.stages(stages)?,
-                _ => {}
+                (name, value) if ["hint", "collation", "arrayFilters", "sort"].contains(&name.as_str()) => {
+                    self.any(value)?;
+                }
+                (name, _) if ["multi", "upsert", "limit"].contains(&name.as_str()) => {}
+                (name, _) => return Err(format!("a statement has the field {name:?}")),
             }
         }
         Ok(())
@@ -343,6 +366,20 @@ pub fn self_check() {
     for stage in stages {
         let shown = format!("{stage:?}");
         let document = rawdoc! { "aggregate": "a", "pipeline": [stage], "cursor": {}, "$db": "mine" };
+        assert!(covered(&Command { document, sequences: Vec::new() }, &KEYS[0]).is_err(), "{shown}");
+    }
+    let hidden = rawdoc! { "a": { "$where": "1" } };
+    for document in [
+        rawdoc! { "findAndModify": "a", "query": hidden.clone(), "remove": true, "$db": "mine" },
+        rawdoc! { "findAndModify": "a", "query": {}, "update": [{ "$unionWith": "b" }, { "$where": 1 }], "$db": "mine" },
+        rawdoc! { "find": "a", "let": hidden.clone(), "$db": "mine" },
+        rawdoc! { "distinct": "a", "key": "b", "query": hidden.clone(), "$db": "mine" },
+        rawdoc! { "count": "a", "query": {}, "$db": "mine" },
+        rawdoc! { "update": "a", "updates": [{ "q": {}, "u": {}, "arrayFilters": [hidden] }], "$db": "mine" },
+        rawdoc! { "update": "a", "updates": [{ "q": {}, "u": {}, "c": {} }], "$db": "mine" },
+        rawdoc! { "drop": "a", "$db": "mine" },
+    ] {
+        let shown = format!("{document:?}");
         assert!(covered(&Command { document, sequences: Vec::new() }, &KEYS[0]).is_err(), "{shown}");
     }
 }

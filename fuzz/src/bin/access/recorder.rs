@@ -43,11 +43,11 @@ impl Recorder {
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let recorder = Self { address: listener.local_addr()?, commands: Arc::default() };
-        let commands = Arc::clone(&recorder.commands);
+        let (commands, address) = (Arc::clone(&recorder.commands), recorder.address);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let commands = Arc::clone(&commands);
-                std::thread::spawn(move || drop(serve(stream, &commands)));
+                std::thread::spawn(move || drop(serve(stream, address, &commands)));
             }
         });
         Ok(recorder)
@@ -59,7 +59,7 @@ impl Recorder {
     }
 }
 
-fn serve(mut stream: TcpStream, commands: &Mutex<Vec<Command>>) -> io::Result<()> {
+fn serve(mut stream: TcpStream, address: SocketAddr, commands: &Mutex<Vec<Command>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     loop {
         let mut head = [0; 16];
@@ -74,7 +74,7 @@ fn serve(mut stream: TcpStream, commands: &Mutex<Vec<Command>>) -> io::Result<()
             other => panic!("unknown opcode: {other}"),
         };
         let command = command.unwrap_or_else(|| panic!("malformed message: {body:?}"));
-        let document = answer(&command);
+        let document = answer(&command, address);
         if !INTERNAL_COMMANDS.contains(&command.name()) {
             commands.lock().expect("the commands").push(command);
         }
@@ -132,12 +132,15 @@ fn document(bytes: &[u8]) -> Option<(RawDocumentBuf, &[u8])> {
     Some((RawDocumentBuf::from_bytes(bytes.get(..length)?.to_vec()).ok()?, &bytes[length..]))
 }
 
-fn answer(command: &Command) -> RawDocumentBuf {
+/// The answer of the primary of a replica set, which supports transactions.
+fn answer(command: &Command, address: SocketAddr) -> RawDocumentBuf {
+    let address = address.to_string();
     match command.name() {
         "hello" | "ismaster" | "isMaster" => rawdoc! {
             "ok": 1.0, "helloOk": true, "ismaster": true, "isWritablePrimary": true, "minWireVersion": 0,
             "maxWireVersion": 21, "maxBsonObjectSize": 16 * 1024 * 1024, "maxMessageSizeBytes": 48_000_000,
             "maxWriteBatchSize": 100_000, "logicalSessionTimeoutMinutes": 30, "readOnly": false,
+            "setName": "rs", "hosts": [address.clone()], "me": address,
         },
         "find" | "aggregate" => {
             rawdoc! {
@@ -150,6 +153,10 @@ fn answer(command: &Command) -> RawDocumentBuf {
             let within = command.document.get_array("documents").map_or(0, |documents| documents.into_iter().count());
             rawdoc! { "ok": 1.0, "n": i32::try_from(beside + within).unwrap_or(i32::MAX) }
         }
+        "findAndModify" => {
+            rawdoc! { "ok": 1.0, "value": bson::RawBson::Null, "lastErrorObject": { "n": 0, "updatedExisting": false } }
+        }
+        "distinct" => rawdoc! { "ok": 1.0, "values": bson::RawArrayBuf::new() },
         "update" => rawdoc! { "ok": 1.0, "n": 0, "nModified": 0 },
         _ => rawdoc! { "ok": 1.0, "n": 0 },
     }

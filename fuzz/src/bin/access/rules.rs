@@ -46,42 +46,92 @@ pub fn obeyed(command: &Command) -> Checked {
         return Err("the command has no collection".to_owned());
     };
     let rule = rule(database, collection);
-    match name {
-        "find" => {
-            let Some(rule) = rule else { return Ok(()) };
-            query(rule, document.get_document("filter").ok(), false)?;
-            for part in ["sort", "projection"] {
-                if let Ok(part) = document.get_document(part) {
-                    hides(rule, RawBsonRef::Document(part))?;
-                }
-            }
-            if rule.hides { projection(document.get_document("projection").ok()) } else { Ok(()) }
-        }
-        "aggregate" => {
+    if let Some(rule) = rule {
+        arguments(rule, document)?;
+    }
+    match (name, rule) {
+        ("aggregate", _) => {
             let stages = document.get_array("pipeline").map_err(|error| error.to_string())?;
+            if let (Some(rule), Some(filter)) = (rule, counted(stages)) {
+                return query(rule, Some(filter), false);
+            }
             let fallible = can_fail(RawBsonRef::Array(stages), false);
             let pipeline = Pipeline { database, fallible };
             pipeline.stages(stages, rule, true)?;
             match pipeline.is_ruled(stages) || rule.is_some() {
+                true if document.get("collation").is_ok_and(|given| given.is_some()) => Err("a collation".to_owned()),
                 true => limited(RawBsonRef::Array(stages), false),
                 false => Ok(()),
             }
         }
-        _ => {
-            let Some(rule) = rule else { return Ok(()) };
+        (_, None) => Ok(()),
+        ("find", Some(rule)) => {
+            query(rule, document.get_document("filter").ok(), false)?;
+            shown(rule, document, "projection")
+        }
+        ("distinct", Some(rule)) => {
+            let key = document.get_str("key").map_err(|error| error.to_string())?;
+            if rule.hides && is_hidden(key) {
+                return Err(format!("{key} is hidden"));
+            }
+            query(rule, document.get_document("query").ok(), false)
+        }
+        ("findAndModify", Some(rule)) => {
+            shown(rule, document, "fields")?;
+            let upserts = document.get_bool("upsert").unwrap_or(false);
+            write(rule, document.get_document("query").ok(), document.get("update").ok().flatten(), upserts)
+        }
+        ("insert" | "update" | "delete", Some(rule)) => {
             for part in ["documents", "updates", "deletes"] {
                 let Ok(statements) = document.get_array(part) else { continue };
-                for statement in statements.into_iter().flatten() {
-                    let RawBsonRef::Document(statement) = statement else { return Err("a statement".to_owned()) };
-                    write(rule, part, statement)?;
+                for one in statements.into_iter().flatten() {
+                    let RawBsonRef::Document(one) = one else { return Err("a statement".to_owned()) };
+                    statement(rule, part, one)?;
                 }
             }
             command
                 .sequences
                 .iter()
-                .try_for_each(|(part, all)| all.iter().try_for_each(|statement| write(rule, part, statement)))
+                .try_for_each(|(part, all)| all.iter().try_for_each(|one| statement(rule, part, one)))
+        }
+        (other, Some(_)) => Err(format!("{other} of a collection with a rule")),
+    }
+}
+
+/// Checks the arguments that change what a filter means, or that tell something of hidden fields.
+fn arguments(rule: Rule, document: &RawDocument) -> Checked {
+    for (name, value) in document.iter().flatten() {
+        match name.as_str() {
+            "collation" => return Err("a collation".to_owned()),
+            name @ ("hint" | "let" | "arrayFilters") if rule.hides => return Err(format!("{name} is given")),
+            "sort" => hides(rule, value)?,
+            _ => {}
         }
     }
+    Ok(())
+}
+
+/// Checks that the documents of a response show no hidden field.
+fn shown(rule: Rule, document: &RawDocument, name: &str) -> Checked {
+    if !rule.hides {
+        return Ok(());
+    }
+    let given = document.get_document(name).ok();
+    given.map_or(Ok(()), |given| hides(rule, RawBsonRef::Document(given)))?;
+    projection(given)
+}
+
+/// The filter of a pipeline that only counts documents.
+fn counted(stages: &RawArray) -> Option<&RawDocument> {
+    let all: Vec<&RawDocument> = stages.into_iter().map(|stage| stage.ok()?.as_document()).collect::<Option<_>>()?;
+    let (first, rest) = all.split_first()?;
+    let (last, between) = rest.split_last()?;
+    let group = rawdoc! { "$group": { "_id": 1, "n": { "$sum": 1 } } };
+    let is_plain =
+        |stage: &&RawDocument| stage.iter().flatten().all(|(name, _)| matches!(name.as_str(), "$skip" | "$limit"));
+    (last.as_bytes() == group.as_bytes() && between.iter().all(is_plain))
+        .then(|| first.get_document("$match").ok())
+        .flatten()
 }
 
 /// Checks that a filter has that of the rule, and sees no hidden field.
@@ -316,7 +366,7 @@ fn owned(document: &RawDocument) -> Checked {
     }
 }
 
-fn write(rule: Rule, part: &str, statement: &RawDocument) -> Checked {
+fn statement(rule: Rule, part: &str, statement: &RawDocument) -> Checked {
     if part == "documents" {
         owned(statement)?;
         return match rule.hides && statement.iter().flatten().any(|(name, _)| name.as_str() == HIDDEN) {
@@ -324,16 +374,22 @@ fn write(rule: Rule, part: &str, statement: &RawDocument) -> Checked {
             false => Ok(()),
         };
     }
+    arguments(rule, statement)?;
     let upserts = statement.get_bool("upsert").unwrap_or(false);
-    match statement.get("u") {
-        Ok(None) => query(rule, statement.get_document("q").ok(), false),
-        Ok(Some(RawBsonRef::Array(stages))) if !rule.hides && !upserts => {
-            query(rule, statement.get_document("q").ok(), false)?;
+    write(rule, statement.get_document("q").ok(), statement.get("u").ok().flatten(), upserts)
+}
+
+/// Checks an update, or a delete without an update.
+fn write(rule: Rule, filter: Option<&RawDocument>, update: Option<RawBsonRef<'_>>, upserts: bool) -> Checked {
+    match update {
+        None => query(rule, filter, false),
+        Some(RawBsonRef::Array(stages)) if !rule.hides && !upserts => {
+            query(rule, filter, false)?;
             stages.into_iter().flatten().try_for_each(update_stage)
         }
-        Ok(Some(RawBsonRef::Document(update))) => {
+        Some(RawBsonRef::Document(update)) => {
             let operators = update.iter().flatten().any(|(name, _)| name.as_str().starts_with('$'));
-            query(rule, statement.get_document("q").ok(), upserts && operators)?;
+            query(rule, filter, upserts && operators)?;
             match operators {
                 false if rule.hides => Err("a replacement removes hidden fields".to_owned()),
                 false => owned(update),
@@ -411,6 +467,12 @@ pub fn self_check() {
         rawdoc! { "update": "b", "updates": [{ "q": filter(), "u": { "$set": { "x": 1 } }, "upsert": true }], "$db": "mine" },
         rawdoc! { "update": "a", "updates": [{ "q": filter(), "u": { "owner": OWNER } }], "$db": "mine" },
         rawdoc! { "delete": "b", "deletes": [{ "q": {}, "limit": 0 }], "$db": "mine" },
+        rawdoc! { "delete": "b", "deletes": [{ "q": filter(), "collation": {}, "limit": 0 }], "$db": "mine" },
+        rawdoc! { "count": "b", "$db": "mine" },
+        rawdoc! { "distinct": "a", "key": "secret", "query": filter(), "$db": "mine" },
+        rawdoc! { "distinct": "b", "key": "secret", "$db": "mine" },
+        rawdoc! { "findAndModify": "a", "query": filter(), "remove": true, "$db": "mine" },
+        rawdoc! { "findAndModify": "b", "query": filter(), "update": { "$set": { "owner": 1 } }, "$db": "mine" },
     ];
     for document in rejected {
         let shown = format!("{document:?}");

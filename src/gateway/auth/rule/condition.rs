@@ -159,7 +159,7 @@ impl Template {
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.to_document(&|operand| match operand {
+        let shown = self.0.to_document("", &|operand| match operand {
             Operand::Value(value) => value.clone(),
             Operand::User(path) => Bson::String(format!("{USER}{}", path.join("."))),
         });
@@ -376,9 +376,10 @@ impl<V> Condition<V> {
         }
     }
 
-    /// The condition as a filter.
-    fn to_document(&self, value: &dyn Fn(&V) -> Bson) -> Document {
-        let list = |list: &[Self]| list.iter().map(|one| Bson::Document(one.to_document(value))).collect::<Vec<_>>();
+    /// The condition as a filter, for documents whose fields have a prefix.
+    fn to_document(&self, parent: &str, value: &dyn Fn(&V) -> Bson) -> Document {
+        let list =
+            |list: &[Self]| list.iter().map(|one| Bson::Document(one.to_document(parent, value))).collect::<Vec<_>>();
         let values = |list: &[V]| list.iter().map(value).collect::<Vec<_>>();
         match self {
             Self::And(all) => doc! { "$and": list(all) },
@@ -394,7 +395,7 @@ impl<V> Condition<V> {
                     Test::Nin(list) => doc! { "$nin": values(list) },
                     Test::Exists(exists) => doc! { "$exists": exists },
                 };
-                doc! { path.to_string(): test }
+                doc! { format!("{parent}{path}"): test }
             }
         }
     }
@@ -408,7 +409,13 @@ impl Condition {
 
     /// The condition as a filter of MongoDB.
     pub fn filter(&self) -> Document {
-        self.to_document(&Bson::clone)
+        self.to_document("", &Bson::clone)
+    }
+
+    /// The condition as a filter on documents that are the field of another one: `parent` is its name and
+    /// a dot.
+    pub fn filter_within(&self, parent: &str) -> Document {
+        self.to_document(parent, &Bson::clone)
     }
 
     /// The fields that the condition requires to have one value, with that value; `None` if it

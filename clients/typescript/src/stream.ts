@@ -1,0 +1,28 @@
+import { DataApiError } from "./error.js";
+
+/** A response whose body is still to be read, and what to do when it is. */
+export type Opened = [response: Response, done: () => void];
+
+/** The lines of a response as they arrive. */
+export async function* lines([{ body, status }, done]: Opened): AsyncGenerator<string, void, undefined> {
+  const reader = body!.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  try {
+    for (;;) {
+      const read = await reader.read();
+      const parts = (rest + decoder.decode(read.value, { stream: !read.done })).split("\n");
+      rest = parts.pop()!;
+      yield* parts;
+      if (read.done) break;
+    }
+    yield rest;
+  } catch (cause) {
+    if ((cause as Error).name != "TypeError") throw cause;
+    throw new DataApiError("the response was broken off", { status, errorCode: "NetworkError", cause });
+  } finally {
+    done();
+    // Whoever stops early ends the request.
+    reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,130 @@
+//! `transaction`: several actions, all or none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use bson::Bson;
+use mongodb::options::{SessionOptions, TransactionOptions};
+
+use super::{ActionContext, ActionResponse, run};
+use crate::codec::ejson::Style;
+use crate::data_api::protocol::Action;
+use crate::driver::DriverClient;
+use crate::driver::session::Session;
+use crate::error::{Error, Result};
+use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::policy::Authorized;
+use crate::gateway::state::Gateway;
+use crate::gateway::target::RequestTarget;
+
+/// How often a transaction is tried that conflicts with others.
+const MAX_ATTEMPTS: u32 = 8;
+/// The wait before the second attempt. Each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(5);
+/// How often a commit is sent whose result is unknown. Committing twice is safe.
+const MAX_COMMITS: u32 = 3;
+
+/// An action of a transaction.
+pub(in crate::gateway) struct Step<'r> {
+    pub(in crate::gateway) action: Action,
+    pub(in crate::gateway) target: Arc<RequestTarget>,
+    pub(in crate::gateway) authorized: Authorized<'r>,
+}
+
+/// Runs the actions of a transaction in order. If one fails, or if the returned future is dropped, none has an effect.
+pub(in crate::gateway) async fn run_transaction(
+    gateway: &Gateway,
+    client: &Arc<DriverClient>,
+    style: Style,
+    comment: Option<Bson>,
+    steps: &[Step<'_>],
+) -> ApiResult<ActionResponse> {
+    let mut wait = FIRST_WAIT;
+    for _ in 1..MAX_ATTEMPTS {
+        match attempt(gateway, client, style, comment.as_ref(), steps).await {
+            Err(error) if error.transient => tokio::time::sleep(wait).await,
+            result => return result,
+        }
+        wait *= 2;
+    }
+    attempt(gateway, client, style, comment.as_ref(), steps).await.map_err(|error| match error.transient {
+        true => ApiError::from_body(StatusCode::SERVICE_UNAVAILABLE, error.body),
+        false => error,
+    })
+}
+
+async fn attempt(
+    gateway: &Gateway,
+    client: &Arc<DriverClient>,
+    style: Style,
+    comment: Option<&Bson>,
+    steps: &[Step<'_>],
+) -> ApiResult<ActionResponse> {
+    // The driver aborts the transaction of a session that is dropped.
+    let session = Arc::new(Session::new(SessionOptions::default()));
+    session.start_transaction(TransactionOptions::default());
+    let hides_messages = steps.iter().any(|step| step.authorized.is_restricted());
+    let context = |action, target| ActionContext {
+        gateway,
+        action,
+        client,
+        target,
+        style,
+        comment: comment.cloned(),
+        session: Some(Arc::clone(&session)),
+        hides_messages,
+    };
+    let mut parts = Vec::with_capacity(2 * steps.len() + 1);
+    let mut separator = &br#"{"results":["#[..];
+    for (index, step) in steps.iter().enumerate() {
+        parts.push(Bytes::from_static(separator));
+        separator = b",";
+        let done = match run(&context(step.action, &step.target), &step.authorized).await {
+            Ok(ActionResponse::Complete(_, body)) => gateway.memory.hold(body).map(|body| parts.push(body)),
+            Ok(ActionResponse::Parts(body)) => Ok(parts.extend(body)),
+            // No action streams in a transaction.
+            Ok(ActionResponse::Stream(_)) => Err(ApiError::invalid("the action cannot be part of a transaction")),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            // If the abort fails, the server aborts the transaction after its own time limit.
+            drop(session.abort(client).await);
+            session.end().await;
+            return Err(error.of_operation(index));
+        }
+    }
+    parts.push(Bytes::from_static(b"]}"));
+    let committed = commit(client, &session).await;
+    session.end().await;
+    match (committed, steps.first()) {
+        (Err(error), Some(step)) => Err(commit_error(&context(Action::Transaction, &step.target), &error)),
+        _ => Ok(ActionResponse::Parts(parts)),
+    }
+}
+
+async fn commit(client: &DriverClient, session: &Session) -> Result<()> {
+    for _ in 1..MAX_COMMITS {
+        match session.commit(client).await {
+            Err(error) if is_unknown(&error) => {}
+            result => return result,
+        }
+    }
+    session.commit(client).await
+}
+
+/// Whether the transaction may or may not be committed.
+fn is_unknown(error: &Error) -> bool {
+    error.labels.iter().any(|label| label == "UnknownTransactionCommitResult")
+}
+
+fn commit_error(context: &ActionContext<'_>, error: &Error) -> ApiError {
+    let mut response = context.error_response(error);
+    if is_unknown(error) {
+        response.body.error.push_str(": the transaction may or may not have been committed");
+        // Without Retry-After: the actions would run twice.
+        return ApiError { retry_after: None, transient: false, status: StatusCode::GATEWAY_TIMEOUT, ..response };
+    }
+    response
+}
