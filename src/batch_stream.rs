@@ -63,6 +63,16 @@ impl Batch {
         Ok(Self { response, offset, remaining })
     }
 
+    /// Returns the size of the reply and that of its largest unread document, in bytes.
+    pub fn sizes(&self) -> (usize, usize) {
+        let (mut offset, mut largest) = (self.offset, 0);
+        while let Some((document, next)) = element(self.response.bytes(), offset) {
+            largest = largest.max(document.len());
+            offset = next;
+        }
+        (self.response.bytes().len(), largest)
+    }
+
     /// Returns the number of unread documents.
     pub fn len(&self) -> usize {
         self.remaining

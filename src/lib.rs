@@ -6,6 +6,7 @@
 //! with Python, which uses everything.
 #![cfg_attr(not(feature = "python"), allow(dead_code, unused_imports))]
 
+mod allocator;
 mod batch_stream;
 mod blocking;
 pub mod codec;

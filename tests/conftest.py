@@ -44,6 +44,7 @@ def is_of_tests(database: str) -> bool:
 # servers and processes of their own in most tests. Property tests are left out too.
 SLOW = ["comparison", "test_apps.py", "test_check.py", "test_cli.py", "test_driver.py", "test_end_to_end.py"]
 SLOW += ["test_gateway_access.py", "test_gateway_contract.py", "test_gateway_operation.py", "test_gridfs.py"]
+SLOW += ["test_gateway_limits.py", "test_gateway_server.py"]
 SLOW += ["test_drop_in.py", "test_libraries.py", "test_options.py", "test_tracing.py", "test_unacknowledged.py"]
 SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_frameworks.py", "test_idle.py"]
 SLOW += ["test_page_browser.py", "test_page_command.py", "test_page_runner.py", "test_processes.py"]

@@ -9,7 +9,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,14 @@ class LoggedServer(Server):
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, configuration: str) -> Iterator[Gateway]:
-    """Run a gateway with this configuration, in this folder."""
+def gateway(
+    folder: Path, configuration: str, *, listen: str = "127.0.0.1:0", launcher: Sequence[str] = ()
+) -> Iterator[Gateway]:
+    """Run a gateway with this configuration, in this folder; `launcher` is a command that runs its arguments."""
     path = folder / "gateway.toml"
-    path.write_text(f'listen = "127.0.0.1:0"\n{configuration}', encoding="utf-8")
+    path.write_text(f'listen = "{listen}"\n{configuration}', encoding="utf-8")
     command = [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(path)]
-    server = LoggedServer("the gateway", command)
+    server = LoggedServer("the gateway", [*launcher, *command])
     try:
         yield Gateway(server, server.wait_for_line("Listening on "), folder)
     finally:

@@ -482,15 +482,15 @@ def test_shutdown_ends_within_the_grace_period(stopped: tuple[Server, str], tmp_
 
 def test_a_completed_write_is_never_reported_as_retryable(mongodb_uri: str, tmp_path: Path) -> None:
     key = create_key(tmp_path, "k")
-    limits = "[limits]\nmemory_bytes = 1048576"
+    limits = "[limits]\nmemory_bytes = 12582912"
     with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
-        # The response needs more memory than the budget; the request does not.
+        # The request leaves too little of the budget for its response.
         response = running.post("insertMany", TARGET | {"collection": "many2", "documents": [{}] * 45_000}, key)
         assert (response.status_code, len(response.json()["insertedIds"])) == (201, 45_000)
         # A request that can never fit gets 413, which is not retryable.
-        too_large = running.post("insertOne", TARGET | {"document": {"text": "x" * 400_000}}, key)
+        too_large = running.post("insertOne", TARGET | {"document": {"text": "x" * 3_000_000}}, key)
         assert too_large.status_code == 413
-        many = running.post("find", TARGET | {"filter": {"a": {"$in": [{"a": 1}] * 10_000}}}, key)
+        many = running.post("find", TARGET | {"filter": {"a": {"$in": [{"a": 1}] * 40_000}}}, key)
         assert many.status_code == 413
 
 

@@ -53,7 +53,7 @@ pub fn parse_any_version(text: &[u8]) -> Result<RawDocumentBuf> {
 }
 
 fn parse(text: &[u8], version: Version) -> Result<RawDocumentBuf> {
-    let mut out = BsonWriter::with_capacity((text.len() + 16).min(MAX_PARSED_SIZE));
+    let mut out = BsonWriter::with_capacity(estimated_size(text));
     let mut source = serde_json::Deserializer::from_slice(text);
     // The visitors below limit the depth.
     source.disable_recursion_limit();
@@ -62,6 +62,21 @@ fn parse(text: &[u8], version: Version) -> Result<RawDocumentBuf> {
         .and_then(|()| source.end())
         .map_err(|error| Error::new(ErrorKind::InvalidBson, format!("not Extended JSON: {error}")))?;
     RawDocumentBuf::from_bytes(out.buf).map_err(invalid_bson)
+}
+
+/// The size from which the elements of a text are counted, to estimate its size as BSON.
+const LARGE_TEXT: usize = 64 * 1024;
+
+/// Estimates how many bytes a text needs as BSON: the exact size or more if it is large, as that of `[1,1,1]`, whose
+/// elements have names in BSON. Smaller texts are not counted.
+pub fn estimated_size(text: &[u8]) -> usize {
+    // The type, the name of an array's element, and a value that is longer than its text.
+    const PER_ELEMENT: usize = 16;
+    let mut size = text.len() + 16;
+    if text.len() >= LARGE_TEXT {
+        size += PER_ELEMENT * memchr::memchr3_iter(b',', b'[', b'{', text).count();
+    }
+    size.min(MAX_PARSED_SIZE)
 }
 
 /// A member's name, which is part of the text unless it contains an escape sequence.

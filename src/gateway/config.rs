@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,14 +12,23 @@ use super::compatibility::Compatibility;
 use super::config_error::{config_error, toml_error};
 use super::data_sources::DataSourceSettings;
 use super::limits::Limits;
+use super::server::listen::ListenAddress;
+use super::server::peer::{ForwardedHeader, TrustedProxies};
 use super::server::tls::{Certificates, TlsConfig};
 use super::state::Gateway;
+use super::telemetry::AccessLog;
 use crate::codec::ejson::Style;
 use crate::config::DriverSettings;
 use crate::error::{Result, excerpt};
 
 /// The default of `grace_seconds`.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+/// The default of `reload_seconds`.
+const DEFAULT_RELOAD: Duration = Duration::from_secs(5);
+/// The default of `access_log_slow_seconds`.
+const DEFAULT_SLOW: Duration = Duration::from_secs(1);
+/// The default of `socket_mode`: the owner and the group can connect.
+const DEFAULT_SOCKET_MODE: u32 = 0o660;
 /// The largest `limits.requests`.
 const MAX_REQUESTS: usize = 1_000_000;
 
@@ -28,7 +36,14 @@ const MAX_REQUESTS: usize = 1_000_000;
 #[derive(Debug)]
 pub struct GatewayOptions {
     /// The address to listen on; port 0 selects a free port.
-    pub(super) listen: SocketAddr,
+    pub(super) listen: ListenAddress,
+    /// The address of health checks and metrics, if they have one of their own.
+    pub(super) admin_listen: Option<ListenAddress>,
+    /// The mode of the files of Unix sockets.
+    pub(super) socket_mode: u32,
+    pub(super) trusted_proxies: TrustedProxies,
+    /// How often to look for changed files; `None` for never.
+    pub(super) reload: Option<Duration>,
     pub(super) data_sources: DataSourceSettings,
     pub(super) authenticator: Authenticator,
     pub(super) tls: Option<Certificates>,
@@ -37,7 +52,7 @@ pub struct GatewayOptions {
     /// The format of responses without an `Accept` header.
     pub(super) default_style: Style,
     pub(super) compatibility: Compatibility,
-    pub(super) access_log: bool,
+    pub(super) access_log: AccessLog,
     /// How long requests may continue after the gateway is told to stop.
     pub(super) grace: Duration,
     pub(super) limits: Limits,
@@ -49,7 +64,7 @@ pub struct Flags<'a> {
     pub mongodb_uri: &'a str,
     /// The key file.
     pub keys_file: &'a Path,
-    /// The address to listen on, as `host:port`.
+    /// The address to listen on, as `host:port` or `unix:PATH`.
     pub listen: &'a str,
     /// The accepted `dataSource`; `None` accepts any.
     pub data_source: Option<String>,
@@ -63,6 +78,13 @@ pub struct Flags<'a> {
 struct File {
     #[serde(default = "default_listen")]
     listen: String,
+    admin_listen: Option<String>,
+    socket_mode: Option<String>,
+    #[serde(default)]
+    trusted_proxies: Vec<String>,
+    #[serde(default)]
+    forwarded_header: ForwardedHeader,
+    reload_seconds: Option<f64>,
     keys_file: Option<PathBuf>,
     #[serde(default)]
     answer: ResponseFormat,
@@ -70,6 +92,8 @@ struct File {
     compatibility: Compatibility,
     #[serde(default = "enabled")]
     access_log: bool,
+    access_log_sample: Option<f64>,
+    access_log_slow_seconds: Option<f64>,
     grace_seconds: Option<f64>,
     jwt: Option<JwtConfig>,
     tls: Option<TlsConfig>,
@@ -120,12 +144,14 @@ struct CorsTable {
 #[serde(deny_unknown_fields)]
 struct LimitsTable {
     connections: Option<usize>,
+    connections_per_peer: Option<usize>,
     requests: Option<usize>,
     body_bytes: Option<usize>,
     memory_bytes: Option<usize>,
     documents: Option<u64>,
     request_seconds: Option<f64>,
     head_seconds: Option<f64>,
+    keep_alive_seconds: Option<f64>,
     body_seconds: Option<f64>,
     stalled_seconds: Option<f64>,
     requests_per_second: Option<f64>,
@@ -148,17 +174,40 @@ fn at_least<T: PartialOrd + fmt::Display>(name: &str, value: Option<T>, minimum:
     }
 }
 
+/// Reads a share from 0 to 1, by default 1.
+fn share(name: &str, value: Option<f64>) -> Result<f64> {
+    match value.unwrap_or(1.0) {
+        share if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => config_error(format!("{name} must be a number from 0 to 1")),
+    }
+}
+
+/// Reads the mode of a file in octal digits, such as `0660`.
+fn socket_mode(text: Option<&str>) -> Result<u32> {
+    let Some(text) = text else { return Ok(DEFAULT_SOCKET_MODE) };
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if is_octal && mode <= 0o777 => Ok(mode),
+        _ => config_error("socket_mode must be octal digits in quotation marks, such as \"0660\""),
+    }
+}
+
 impl LimitsTable {
     fn limits(self, max_connections: usize) -> Result<Limits> {
         let default = Limits::default();
+        let connections =
+            at_least("limits.connections", self.connections, 1, default.connections.min(max_connections))?;
+        let per_peer = (connections / 2).max(1);
         let limits = Limits {
-            connections: at_least("limits.connections", self.connections, 1, max_connections)?,
+            connections,
+            connections_per_peer: at_least("limits.connections_per_peer", self.connections_per_peer, 1, per_peer)?,
             requests: at_least("limits.requests", self.requests, 1, default.requests)?,
             body_bytes: at_least("limits.body_bytes", self.body_bytes, 1024, default.body_bytes)?,
             memory_bytes: at_least("limits.memory_bytes", self.memory_bytes, 1024 * 1024, default.memory_bytes)?,
             documents: self.documents,
             request: seconds("limits.request_seconds", self.request_seconds, default.request)?,
             head: seconds("limits.head_seconds", self.head_seconds, default.head)?,
+            keep_alive: seconds("limits.keep_alive_seconds", self.keep_alive_seconds, default.keep_alive)?,
             body: seconds("limits.body_seconds", self.body_seconds, default.body)?,
             stalled: seconds("limits.stalled_seconds", self.stalled_seconds, default.stalled)?,
             requests_per_second: self.requests_per_second,
@@ -175,8 +224,8 @@ impl LimitsTable {
         }
         if limits.connections > max_connections {
             return config_error(format!(
-                "limits.connections must be at most {max_connections}: 1024, or less if the process's limit of open \
-                 files is lower"
+                "limits.connections must be at most {max_connections}, because of the process's limit of open files \
+                 (ulimit -n, LimitNOFILE)"
             ));
         }
         Ok(limits)
@@ -214,11 +263,6 @@ fn mongodb_settings(uri: &str) -> Result<DriverSettings> {
 }
 
 impl GatewayOptions {
-    /// Whether the gateway serves HTTPS.
-    pub fn uses_tls(&self) -> bool {
-        self.tls.is_some()
-    }
-
     /// Builds the state of the gateway; must be called within a tokio runtime.
     ///
     /// # Errors
@@ -240,16 +284,20 @@ impl GatewayOptions {
             None => DataSourceSettings::Any(Box::new(settings)),
         };
         Ok(Self {
-            listen: parse_address(flags.listen)?,
+            listen: ListenAddress::parse("listen", flags.listen, Path::new(""))?,
+            admin_listen: None,
+            socket_mode: DEFAULT_SOCKET_MODE,
+            trusted_proxies: TrustedProxies::default(),
+            reload: Some(DEFAULT_RELOAD),
             data_sources,
             authenticator: Authenticator::new(Some(flags.keys_file.to_owned()), None, PathBuf::new())?,
             tls: None,
             cors_origins: Vec::new(),
             default_style: Style::Plain,
             compatibility: Compatibility::default(),
-            access_log: flags.access_log,
+            access_log: AccessLog { enabled: flags.access_log, sample: 1.0, slow: DEFAULT_SLOW },
             grace: DEFAULT_GRACE,
-            limits: Limits { connections: max_connections, ..Limits::default() },
+            limits: LimitsTable::default().limits(max_connections)?,
         })
     }
 
@@ -283,29 +331,30 @@ impl GatewayOptions {
         }
         let tls = file.tls.map(|tls| Certificates::new(tls, folder.clone())).transpose()?;
         Ok(Self {
-            listen: parse_address(&file.listen)?,
+            listen: ListenAddress::parse("listen", &file.listen, &folder)?,
+            admin_listen: file
+                .admin_listen
+                .map(|address| ListenAddress::parse("admin_listen", &address, &folder))
+                .transpose()?,
+            socket_mode: socket_mode(file.socket_mode.as_deref())?,
+            trusted_proxies: TrustedProxies::new(&file.trusted_proxies, file.forwarded_header)?,
+            reload: match file.reload_seconds {
+                Some(0.0) => None,
+                interval => Some(seconds("reload_seconds", interval, DEFAULT_RELOAD)?),
+            },
             data_sources: DataSourceSettings::Named(data_sources),
             authenticator: Authenticator::new(file.keys_file.map(|path| folder.join(path)), file.jwt, folder)?,
             tls,
             cors_origins: file.cors.origins,
             default_style: if file.answer == ResponseFormat::Ejson { Style::Canonical } else { Style::Plain },
             compatibility: file.compatibility,
-            access_log: file.access_log,
+            access_log: AccessLog {
+                enabled: file.access_log,
+                sample: share("access_log_sample", file.access_log_sample)?,
+                slow: seconds("access_log_slow_seconds", file.access_log_slow_seconds, DEFAULT_SLOW)?,
+            },
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
             limits: file.limits.limits(max_connections)?,
         })
-    }
-}
-
-/// Parses `host:port`; a host name is resolved.
-fn parse_address(text: &str) -> Result<SocketAddr> {
-    let parsed = || {
-        let (host, port) = text.rsplit_once(':')?;
-        port.parse::<u16>().ok().filter(|_| !host.is_empty())?;
-        text.to_socket_addrs().ok()?.next()
-    };
-    match parsed() {
-        Some(address) => Ok(address),
-        None => config_error("the listen address must be host:port, such as 127.0.0.1:8080"),
     }
 }

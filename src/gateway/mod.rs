@@ -34,11 +34,11 @@ mod state;
 mod target;
 mod telemetry;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
-use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 use crate::error::{Error, ErrorKind, Result};
 pub use auth::keys;
@@ -46,46 +46,112 @@ pub use auth::permission::{Permission, Right};
 pub use auth::rule::Rule;
 pub use config::{Flags, GatewayOptions};
 pub use http::openapi::description as openapi_description;
+use http::router::OperatorPages;
 use http::service::HttpService;
-use server::accept::{Transport, serve_connections};
+use limits::Limits;
+use server::accept::{Server, serve_connections};
+use server::files::WatchedFiles;
+use server::listen::{ListenAddress, Listener};
+use server::peer::{Peer, TrustedProxies};
+use server::service_manager::{Notifier, PassedSockets};
 use server::shutdown::{Hangups, stop_signal};
 use server::tls::Certificates;
 use state::Gateway;
+use telemetry::metrics::ConnectionMetrics;
 
-/// Serves until the process receives SIGTERM or SIGINT, then completes the requests in progress.
-/// SIGHUP reloads keys and certificates. Calls `listening` once with the actual address, which
-/// matters if the configured port is 0.
+/// Concurrent connections of `admin_listen`.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Where a gateway listens.
+#[derive(Debug)]
+pub struct Listening {
+    /// Its URL, or `unix:PATH`.
+    pub url: String,
+    /// The URL of health checks and metrics, if they have one of their own.
+    pub admin: Option<String>,
+}
+
+/// Serves until the process receives SIGTERM or SIGINT, then completes the requests in progress. SIGHUP reloads keys and
+/// certificates, as does a change of their files. Calls `listening` once with the actual addresses, which matters if a
+/// configured port is 0. A service manager can pass the listening sockets on.
 ///
 /// # Errors
-/// `Configuration` if the address cannot be listened on, or the system lacks a resource.
-pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let (listen, grace, tls) = (options.listen, options.grace, options.tls.take().map(Arc::new));
+/// `Configuration` if an address cannot be listened on, or the system lacks a resource.
+pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening)) -> Result<()> {
+    let (grace, tls) = (options.grace, options.tls.take().map(Arc::new));
+    let (listen, admin_listen) = (options.listen.clone(), options.admin_listen.clone());
+    let (mode, reload_interval) = (options.socket_mode, options.reload);
+    let trusted = std::mem::take(&mut options.trusted_proxies);
     let origins = std::mem::take(&mut options.cors_origins);
-    let cannot_listen = |error: std::io::Error| {
-        Error::new(
-            ErrorKind::Configuration,
-            format!("cannot listen on {listen} ({error}): choose another address or port"),
-        )
-    };
+    let configuration_error = |message: String| Error::new(ErrorKind::Configuration, message);
     // Before `listening` is called, because its caller may stop the gateway at once.
-    let no_signals =
-        |error: std::io::Error| Error::new(ErrorKind::Configuration, format!("signals cannot be handled ({error})"));
+    let no_signals = |error: std::io::Error| configuration_error(format!("signals cannot be handled ({error})"));
     let stop = stop_signal().map_err(no_signals)?;
     let hangups = Hangups::new().map_err(no_signals)?;
-    let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let manager = Notifier::from_environment()
+        .map_err(|error| configuration_error(format!("NOTIFY_SOCKET cannot be used ({error})")))?;
+    let passed = PassedSockets::take()
+        .map_err(|error| configuration_error(format!("the sockets of LISTEN_FDS cannot be used ({error})")))?;
+    let bound = |passed: Option<Listener>, address: &ListenAddress| {
+        passed.map_or_else(|| Listener::bind(address, mode), Ok).map_err(|error| {
+            configuration_error(format!("cannot listen on {address} ({error}): choose another address"))
+        })
+    };
+    let listener = bound(passed.http, &listen)?;
+    let admin = match (passed.admin, admin_listen) {
+        (None, None) => None,
+        (passed, address) => Some(bound(passed, address.as_ref().unwrap_or(&listen))?),
+    };
+    let url = |listener: &Listener, tls: bool| {
+        listener.url(tls).map_err(|error| configuration_error(format!("the address of a socket is unknown ({error})")))
+    };
+    let addresses = Listening {
+        url: url(&listener, tls.is_some())?,
+        admin: admin.as_ref().map(|admin| url(admin, false)).transpose()?,
+    };
     let gateway = Arc::new(options.into_gateway()?);
-    let transport = Transport { tls: tls.clone(), connections: gateway.telemetry.metrics.connections.clone() };
-    let service = HttpService::new(&gateway, &origins);
-    listening(address);
-    let reloading = tokio::spawn(reload(Arc::clone(&gateway), tls, hangups));
-    let checking = tokio::spawn(warn_of_unreachable(Arc::clone(&gateway)));
-    serve_connections(listener, service, &gateway.limits, transport, stop, grace).await;
-    reloading.abort();
-    checking.abort();
+    let metrics = gateway.telemetry.metrics.connections.clone();
+    let pages = if admin.is_some() { OperatorPages::Elsewhere } else { OperatorPages::Here };
+    let http = HttpService::new(&gateway, &origins, pages, &trusted);
+    manager.ready(&addresses.url);
+    listening(addresses);
+    let files = gateway.authenticator.files().into_iter().chain(tls.iter().flat_map(|tls| tls.files())).collect();
+    let reloader = Reloader { gateway: Arc::clone(&gateway), tls: tls.clone(), manager: manager.clone() };
+    let background = [
+        tokio::spawn(reloader.run(hangups, WatchedFiles::new(files), reload_interval)),
+        tokio::spawn(warn_of_unreachable(Arc::clone(&gateway))),
+        tokio::spawn(gateway.memory.clone().keep_returning()),
+        tokio::spawn(Arc::clone(&gateway.telemetry).keep_reporting()),
+        tokio::spawn(manager.clone().keep_alive()),
+    ];
+    // It answers until the public listener has completed its requests.
+    let serving_admin = admin.map(|admin| tokio::spawn(serve_operator_pages(Arc::clone(&gateway), admin)));
+    let stop = async {
+        stop.await;
+        manager.stopping();
+    };
+    let server = Server { http, tls, trusted, metrics };
+    serve_connections(listener, server, &gateway.limits, stop, grace).await;
+    for task in background.into_iter().chain(serving_admin) {
+        task.abort();
+    }
     gateway.data_sources.close().await;
     gateway.telemetry.shutdown();
     Ok(())
+}
+
+/// Serves health checks and metrics on a listener of their own.
+async fn serve_operator_pages(gateway: Arc<Gateway>, listener: Listener) {
+    let server = Server {
+        http: HttpService::of_operator(&gateway),
+        tls: None,
+        trusted: TrustedProxies::default(),
+        // Those of clients are counted.
+        metrics: ConnectionMetrics::default(),
+    };
+    let limits =
+        Limits { connections: ADMIN_CONNECTIONS, connections_per_peer: ADMIN_CONNECTIONS, ..gateway.limits.clone() };
+    serve_connections(listener, server, &limits, std::future::pending(), Duration::ZERO).await;
 }
 
 /// The gateway's routes, for embedding in another server. Must be called within a tokio runtime.
@@ -95,8 +161,8 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(SocketAdd
 pub fn router(mut options: GatewayOptions) -> Result<axum::Router> {
     let origins = std::mem::take(&mut options.cors_origins);
     let gateway = Arc::new(options.into_gateway()?);
-    let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0)));
-    Ok(http::router::build(gateway, &origins).layer(axum::Extension(peer)))
+    let peer = ConnectInfo(Peer::Ip(std::net::Ipv4Addr::LOCALHOST.into()));
+    Ok(http::router::build(gateway, &origins, OperatorPages::Here).layer(axum::Extension(peer)))
 }
 
 /// Warns at the start of data sources that cannot be reached. They may become reachable later.
@@ -107,23 +173,67 @@ async fn warn_of_unreachable(gateway: Arc<Gateway>) {
     }
 }
 
-/// Reloads keys and certificates on each SIGHUP. If a file is invalid, nothing changes.
-async fn reload(gateway: Arc<Gateway>, tls: Option<Arc<Certificates>>, mut hangups: Hangups) {
-    while hangups.next().await {
-        let credentials = gateway.authenticator.read();
+/// Reloads keys and certificates.
+struct Reloader {
+    gateway: Arc<Gateway>,
+    tls: Option<Arc<Certificates>>,
+    manager: Notifier,
+}
+
+impl Reloader {
+    /// Reloads on each SIGHUP, and when files have changed.
+    async fn run(self, mut hangups: Hangups, mut files: WatchedFiles, interval: Option<Duration>) {
+        loop {
+            let looking = async {
+                match interval {
+                    Some(interval) => sleep(interval).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let cause = tokio::select! {
+                hangup = hangups.next() => match hangup {
+                    true => "SIGHUP",
+                    false => return,
+                },
+                () = looking => {
+                    // A file of a network may take long.
+                    let looked = tokio::task::spawn_blocking(move || {
+                        let changed = files.have_changed();
+                        (files, changed)
+                    });
+                    let Ok((looked, changed)) = looked.await else { return };
+                    files = looked;
+                    if !changed {
+                        continue;
+                    }
+                    "files have changed"
+                }
+            };
+            if cause == "SIGHUP" {
+                files.were_loaded();
+            }
+            self.manager.reloading();
+            self.reload(cause);
+            self.manager.reloaded();
+        }
+    }
+
+    /// Reloads all files. If one is invalid, nothing changes.
+    fn reload(&self, cause: &str) {
+        let credentials = self.gateway.authenticator.read();
         let read =
-            credentials.and_then(|credentials| Ok((credentials, tls.as_ref().map(|tls| tls.read()).transpose()?)));
+            credentials.and_then(|credentials| Ok((credentials, self.tls.as_ref().map(|tls| tls.read()).transpose()?)));
         match read {
             Ok((credentials, certificates)) => {
-                gateway.authenticator.replace(credentials);
-                if let (Some(tls), Some(certificates)) = (&tls, certificates) {
+                self.gateway.authenticator.replace(credentials);
+                if let (Some(tls), Some(certificates)) = (&self.tls, certificates) {
                     tls.replace(certificates);
                 }
-                gateway.telemetry.log("info", "SIGHUP: keys and certificates were reloaded");
+                self.gateway.telemetry.log("info", &format!("{cause}: keys and certificates were reloaded"));
             }
             Err(error) => {
-                let message = format!("SIGHUP: {}; the previous keys and certificates stay in use", error.message);
-                gateway.telemetry.log("error", &message);
+                let message = format!("{cause}: {}; the previous keys and certificates stay in use", error.message);
+                self.gateway.telemetry.log("error", &message);
             }
         }
     }

@@ -17,6 +17,9 @@ const MAX_BULK_OPERATIONS: usize = 100_000;
 /// The maximum number of operations of a transaction. MongoDB recommends at most 1,000 documents.
 const MAX_TRANSACTION_OPERATIONS: usize = 1000;
 
+/// The memory that each document of an `insertMany` takes beside its BSON: an allocation, a statement, its `_id` as text.
+const BYTES_PER_DOCUMENT: usize = 160;
+
 /// Parses a request body, which is JSON or EJSON of any version, as in Atlas.
 pub(super) fn parse_body(body: &Bytes) -> ApiResult<RawDocumentBuf> {
     ejson::parse_any_version(body).map_err(|error| ApiError::invalid(format!("the body is {}", error.message)))
@@ -269,7 +272,7 @@ impl<'r> Operation<'r> {
         }
     }
 
-    /// The memory that the evaluated parameters take in decoded form, in bytes.
+    /// The memory that the evaluated parameters take in decoded form, and documents beside their BSON, in bytes.
     pub(super) fn memory(&self) -> ApiResult<usize> {
         let mut elements = 0;
         for (name, parameter) in self.evaluated() {
@@ -291,7 +294,11 @@ impl<'r> Operation<'r> {
             elements += count_elements(comment)?;
         }
         let parts = self.parts().iter().map(Self::memory).sum::<ApiResult<usize>>()?;
-        Ok(elements * BYTES_PER_ELEMENT + parts)
+        let documents = match self {
+            Self::InsertMany { documents, .. } => documents.into_iter().count(),
+            _ => 0,
+        };
+        Ok(elements * BYTES_PER_ELEMENT + documents * BYTES_PER_DOCUMENT + parts)
     }
 
     /// Checks what tells an update from a replacement: the operators.

@@ -11,7 +11,7 @@ use super::compatibility::Compatibility;
 use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
-use super::telemetry::Telemetry;
+use super::telemetry::{AccessLog, Telemetry};
 use crate::codec::ejson::Style;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,7 +46,7 @@ impl Gateway {
         limits: Limits,
         default_style: Style,
         compatibility: Compatibility,
-        access_log: bool,
+        access_log: AccessLog,
     ) -> Result<Self> {
         let telemetry = Telemetry::new(access_log)
             .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;

@@ -13,7 +13,7 @@ use crate::python::asyncio::call::raised;
 use crate::python::convert::errors::{configuration_error, to_py};
 
 /// Serve the Data API until SIGTERM or SIGINT, configured by a file or by flags. `listening` is
-/// called once, with the URL of the gateway.
+/// called once, with the URL of the gateway, and that of health checks and metrics if they have one of their own.
 #[pyfunction]
 #[pyo3(signature = (
     listening, *, config = None, mongodb_uri = None, keys_file = None, listen = "127.0.0.1:8080", data_source = None,
@@ -40,7 +40,6 @@ pub fn run_gateway(
         _ => Err(Error::new(ErrorKind::Configuration, "set config, or mongodb_uri and keys_file")),
     };
     let options = raised(py, options)?;
-    let scheme = if options.uses_tls() { "https" } else { "http" };
     let served: Result<(), Error> = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -49,9 +48,9 @@ pub fn run_gateway(
             .map_err(|error| {
                 Error::new(ErrorKind::Configuration, format!("the system cannot start threads ({error})"))
             })?;
-        let served = runtime.block_on(serve(options, |address| {
+        let served = runtime.block_on(serve(options, |addresses| {
             Python::attach(|py| {
-                if let Err(error) = listening.call1(py, (format!("{scheme}://{address}"),)) {
+                if let Err(error) = listening.call1(py, (addresses.url, addresses.admin)) {
                     error.write_unraisable(py, None);
                 }
             });

@@ -30,10 +30,14 @@ impl ActionContext<'_> {
     pub(super) async fn distinct(&self, key: &str, query: &Query<'_>) -> ApiResult<ActionResponse> {
         let given = self.reading_options(&query.options)?;
         let filter = query.filter.map(decode).transpose()?.unwrap_or_default();
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
         let values = distinct(self.client, &self.target.namespace, key, filter, given, self.session.clone()).await;
         let values = values.map_err(|error| self.error_response(&error))?;
         let holder = RawDocumentBuf::try_from(&doc! { "values": values }).map_err(|_| ApiError::unreadable())?;
         let values = holder.get("values").ok().flatten().ok_or_else(ApiError::unreadable)?;
+        let size = holder.as_bytes().len();
+        // The decoded values, their BSON and their text.
+        memory.arrived(2 * size, size)?;
         let body = self.values_response(values)?;
         Ok(ActionResponse::Complete(StatusCode::OK, body))
     }

@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
 use super::api_error::{ApiError, ApiResult};
+use super::limits::memory::Reservation;
 use super::policy::Authorized;
 use super::request::{Operation, Options};
 use super::state::Gateway;
@@ -45,6 +46,8 @@ pub(super) struct ActionContext<'a> {
     pub(super) target: &'a RequestTarget,
     /// The format of the response.
     pub(super) style: Style,
+    /// The memory of the request.
+    pub(super) reservation: &'a Arc<Reservation>,
     /// The `comment` of the command: the request's trace context.
     pub(super) comment: Option<Bson>,
     /// Whether to hide MongoDB's messages, which can contain values that the caller may not read.

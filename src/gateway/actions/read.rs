@@ -1,6 +1,7 @@
 //! `findOne`, `find` and `aggregate`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -11,23 +12,30 @@ use futures_util::stream::{self, BoxStream};
 use super::{ActionContext, ActionResponse, decode};
 use crate::batch_stream::Batch;
 use crate::codec::ejson::{self, Style};
+use crate::driver::Namespace;
 use crate::driver::aggregate::{aggregate, aggregate_raw};
 use crate::driver::find::{Find, RawFind, find, find_one, find_one_raw, find_raw};
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::limits::memory::{MemoryBudget, PART_BYTES, ReplyMemory};
 use crate::gateway::request::{Options, Query};
 
 impl ActionContext<'_> {
     pub(super) async fn find_one(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
         if self.is_plain(&query.options) {
             let found = find_one_raw(self.client, &self.target.namespace, &self.raw_find(query)).await;
             let mut found = found.map_err(|error| self.error_response(&error))?;
+            let (size, largest) = found.sizes();
+            memory.arrived(size, largest)?;
             let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
             return self.document_response(document);
         }
         let query = self.decoded_find(query)?;
         let found = Box::pin(find_one(self.client, &self.target.namespace, query)).await;
         let document = found.map_err(|error| self.error_response(&error))?;
+        let size = document.as_ref().map_or(0, |document| document.as_bytes().len());
+        memory.arrived(size, size)?;
         self.document_response(document.as_deref())
     }
 
@@ -48,17 +56,19 @@ impl ActionContext<'_> {
     pub(super) async fn find(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
         let limit = self.checked_limit(query.limit)?;
         let (client, namespace) = (self.client, &self.target.namespace);
+        let memory = self.gateway.memory.for_reply(namespace).await?;
         let batches = if self.is_plain(&query.options) {
             find_raw(client, namespace, &RawFind { limit, ..self.raw_find(query) }).await
         } else {
             let query = Find { limit: limit.map(i64::from), ..self.decoded_find(query)? };
             Box::pin(find(Arc::clone(client), Arc::clone(namespace), query)).await
         };
-        self.documents_response(batches.map_err(|error| self.error_response(&error))?).await
+        self.documents_response(batches.map_err(|error| self.error_response(&error))?, memory).await
     }
 
     pub(super) async fn aggregate(&self, pipeline: &RawArray, options: &Options<'_>) -> ApiResult<ActionResponse> {
         let (client, namespace) = (self.client, &self.target.namespace);
+        let memory = self.gateway.memory.for_reply(namespace).await?;
         let batches = if !writes(pipeline)? && self.is_plain(options) {
             let (comment, time) = (self.comment.as_ref(), Some(self.max_time(options)));
             aggregate_raw(client, namespace, pipeline, comment, time).await
@@ -69,7 +79,7 @@ impl ActionContext<'_> {
             let (client, namespace) = (Arc::clone(client), Arc::clone(namespace));
             Box::pin(aggregate(client, namespace, pipeline, given, self.session.clone())).await
         };
-        self.documents_response(batches.map_err(|error| self.error_response(&error))?).await
+        self.documents_response(batches.map_err(|error| self.error_response(&error))?, memory).await
     }
 
     fn raw_find<'q>(&'q self, query: &'q Query<'_>) -> RawFind<'q> {
@@ -126,11 +136,16 @@ impl ActionContext<'_> {
         }
     }
 
-    /// The documents of a cursor: streamed, or in a transaction as a whole, because it can still fail.
-    async fn documents_response(&self, batches: BoxStream<'static, Result<Batch, Error>>) -> ApiResult<ActionResponse> {
+    /// The documents of a cursor: streamed, or in a transaction as a whole, because it can still fail. `memory` is that of
+    /// the first batch.
+    async fn documents_response(
+        &self,
+        batches: BoxStream<'static, Result<Batch, Error>>,
+        memory: ReplyMemory,
+    ) -> ApiResult<ActionResponse> {
         match self.session {
-            None => self.stream_documents(batches).await,
-            Some(_) => Box::pin(self.collect_documents(batches)).await,
+            None => self.stream_documents(batches, memory).await,
+            Some(_) => Box::pin(self.collect_documents(batches, memory)).await,
         }
     }
 
@@ -138,49 +153,62 @@ impl ActionContext<'_> {
     async fn collect_documents(
         &self,
         mut batches: BoxStream<'static, Result<Batch, Error>>,
+        mut memory: ReplyMemory,
     ) -> ApiResult<ActionResponse> {
-        let mut writer = DocumentsWriter { maximum: self.gateway.limits.documents, written: 0 };
+        let mut writer = self.documents_writer();
         let mut parts = vec![Bytes::from_static(br#"{"documents":["#)];
         while let Some(batch) = batches.next().await {
+            let mut batch = batch.map_err(|error| self.error_response(&error))?;
+            let (size, largest) = batch.sizes();
+            memory.arrived(size, largest)?;
             let mut part = Vec::new();
-            batch
-                .and_then(|batch| writer.write(&mut part, batch, self.style))
-                .map_err(|error| self.error_response(&error))?;
-            parts.push(self.gateway.memory.hold(part)?);
+            writer.write(&mut part, &mut batch, usize::MAX).map_err(|error| self.error_response(&error))?;
+            drop(batch);
+            parts.push(memory.hold(part)?);
+            memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
         }
         parts.push(Bytes::from_static(b"]}"));
         Ok(ActionResponse::Parts(parts))
     }
 
-    /// Streams the documents of a cursor, batch by batch, as fast as the client reads.
+    fn documents_writer(&self) -> DocumentsWriter {
+        DocumentsWriter { style: self.style, maximum: self.gateway.limits.documents, written: 0 }
+    }
+
+    /// Streams the documents of a cursor as fast as the client reads. `memory` is that of the first batch.
     async fn stream_documents(
         &self,
-        mut batches: BoxStream<'static, Result<Batch, Error>>,
+        batches: BoxStream<'static, Result<Batch, Error>>,
+        memory: ReplyMemory,
     ) -> ApiResult<ActionResponse> {
-        let (style, batch_time) = (self.style, self.gateway.limits.request);
-        let memory = self.gateway.memory.clone();
-        let mut writer = DocumentsWriter { maximum: self.gateway.limits.documents, written: 0 };
+        let mut documents = DocumentStream {
+            batches,
+            batch: None,
+            budget: self.gateway.memory.clone(),
+            namespace: Arc::clone(&self.target.namespace),
+            batch_time: self.gateway.limits.request,
+            writer: self.documents_writer(),
+        };
         // An error in the first batch can still become an error response.
-        let mut start = br#"{"documents":["#.to_vec();
-        match batches.next().await {
+        let start = br#"{"documents":["#.to_vec();
+        let (start, more) = match documents.batches.next().await {
             Some(batch) => {
                 let batch = batch.map_err(|error| self.error_response(&error))?;
-                writer.write(&mut start, batch, style).map_err(|error| self.error_response(&error))?;
+                let (size, largest) = batch.sizes();
+                let mut memory = memory;
+                memory.arrived(size, largest)?;
+                documents.batch = Some((batch, memory));
+                (documents.write_part(start).map_err(|error| self.error_response(&error))?, true)
             }
-            None => batches = stream::empty().boxed(),
-        }
-        let start = memory.hold(start)?;
-        let rest = stream::unfold((batches, writer, memory), move |(mut batches, mut writer, memory)| async move {
-            let batch = match tokio::time::timeout(batch_time, batches.next()).await {
-                Ok(batch) => batch?,
-                Err(_) => Err(Error::new(ErrorKind::ExecutionTimeout, "timed out waiting for the next batch")),
-            };
-            let mut out = Vec::new();
-            let part = match batch.and_then(|batch| writer.write(&mut out, batch, style)) {
-                Ok(()) => Ok(memory.hold_when_available(out).await),
-                Err(error) => Err(error),
-            };
-            Some((part, (batches, writer, memory)))
+            None => (start.into(), false),
+        };
+        let rest = stream::unfold(more.then_some(documents), |documents| async move {
+            let mut documents = documents?;
+            match documents.next_part().await {
+                Ok(Some(part)) => Some((Ok(part), Some(documents))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
         });
         let end = stream::once(async { Ok(Bytes::from_static(b"]}")) });
         let body = stream::once(async { Ok(start) }).chain(rest).chain(end);
@@ -188,15 +216,67 @@ impl ActionContext<'_> {
     }
 }
 
-/// Writes the items of `documents` and counts them.
+/// Writes the items of `documents`, part by part.
+struct DocumentStream {
+    batches: BoxStream<'static, Result<Batch, Error>>,
+    /// The batch that is being written, and the memory of it and of a part of its text.
+    batch: Option<(Batch, ReplyMemory)>,
+    budget: MemoryBudget,
+    namespace: Arc<Namespace>,
+    /// How long MongoDB may take to return the next batch.
+    batch_time: Duration,
+    writer: DocumentsWriter,
+}
+
+impl DocumentStream {
+    /// The next part of the text; `None` after the last document.
+    async fn next_part(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.batch.is_none() {
+            let batch = async {
+                // The previous batch and its memory are released, so that streams do not wait for each other.
+                let memory = self.budget.for_reply(&self.namespace).await;
+                let memory = memory.map_err(used_up)?;
+                Ok(self.batches.next().await.map(|batch| (batch, memory)))
+            };
+            let late = |_| Error::new(ErrorKind::ExecutionTimeout, "timed out waiting for the next batch");
+            let Some((batch, mut memory)) = tokio::time::timeout(self.batch_time, batch).await.map_err(late)?? else {
+                return Ok(None);
+            };
+            let batch = batch?;
+            let (size, largest) = batch.sizes();
+            memory.arrived(size, largest).map_err(used_up)?;
+            self.batch = Some((batch, memory));
+        }
+        self.write_part(Vec::new()).map(Some)
+    }
+
+    /// Writes documents until the part is large or the batch has ended. The last part keeps the memory that it needs.
+    fn write_part(&mut self, mut part: Vec<u8>) -> Result<Bytes, Error> {
+        let Some((mut batch, memory)) = self.batch.take() else { return Ok(part.into()) };
+        self.writer.write(&mut part, &mut batch, PART_BYTES)?;
+        if !batch.is_empty() {
+            self.batch = Some((batch, memory));
+            return Ok(part.into());
+        }
+        drop(batch);
+        memory.hold(part).map_err(used_up)
+    }
+}
+
+/// Writes documents, separated by commas, and counts them.
 struct DocumentsWriter {
+    style: Style,
+    /// The maximum number of documents.
     maximum: Option<u64>,
     written: u64,
 }
 
 impl DocumentsWriter {
-    fn write(&mut self, out: &mut Vec<u8>, mut batch: Batch, style: Style) -> Result<(), Error> {
-        while let Some(document) = batch.take_next() {
+    /// Writes the documents of a batch until `out` has this size.
+    fn write(&mut self, out: &mut Vec<u8>, batch: &mut Batch, size: usize) -> Result<(), Error> {
+        while out.len() < size
+            && let Some(document) = batch.take_next()
+        {
             if self.maximum == Some(self.written) {
                 let message = format!("the response has more than {} documents: use a limit", self.written);
                 return Err(Error::new(ErrorKind::InvalidBson, message));
@@ -205,10 +285,15 @@ impl DocumentsWriter {
                 out.push(b',');
             }
             self.written += 1;
-            write_document(out, document?, style)?;
+            write_document(out, document?, self.style)?;
         }
         Ok(())
     }
+}
+
+/// A response that has begun breaks off, and its log line says why.
+fn used_up(error: ApiError) -> Error {
+    Error::new(ErrorKind::ExecutionTimeout, error.body.error)
 }
 
 /// Writes a document of the response. Canonical EJSON cannot represent documents whose first field

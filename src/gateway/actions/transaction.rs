@@ -15,6 +15,7 @@ use crate::driver::DriverClient;
 use crate::driver::session::Session;
 use crate::error::{Error, Result};
 use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::limits::memory::Reservation;
 use crate::gateway::policy::Authorized;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
@@ -38,18 +39,19 @@ pub(in crate::gateway) async fn run_transaction(
     gateway: &Gateway,
     client: &Arc<DriverClient>,
     style: Style,
+    reservation: &Arc<Reservation>,
     comment: Option<Bson>,
     steps: &[Step<'_>],
 ) -> ApiResult<ActionResponse> {
     let mut wait = FIRST_WAIT;
     for _ in 1..MAX_ATTEMPTS {
-        match attempt(gateway, client, style, comment.as_ref(), steps).await {
+        match attempt(gateway, client, style, reservation, comment.as_ref(), steps).await {
             Err(error) if error.transient => tokio::time::sleep(wait).await,
             result => return result,
         }
         wait *= 2;
     }
-    attempt(gateway, client, style, comment.as_ref(), steps).await.map_err(|error| match error.transient {
+    attempt(gateway, client, style, reservation, comment.as_ref(), steps).await.map_err(|error| match error.transient {
         true => ApiError::from_body(StatusCode::SERVICE_UNAVAILABLE, error.body),
         false => error,
     })
@@ -59,6 +61,7 @@ async fn attempt(
     gateway: &Gateway,
     client: &Arc<DriverClient>,
     style: Style,
+    reservation: &Arc<Reservation>,
     comment: Option<&Bson>,
     steps: &[Step<'_>],
 ) -> ApiResult<ActionResponse> {
@@ -72,6 +75,7 @@ async fn attempt(
         client,
         target,
         style,
+        reservation,
         comment: comment.cloned(),
         session: Some(Arc::clone(&session)),
         hides_messages,

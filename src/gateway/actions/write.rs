@@ -1,5 +1,7 @@
 //! `insertOne`, `insertMany`, `updateOne`, `updateMany`, `replaceOne`, `deleteOne` and `deleteMany`.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 
@@ -10,11 +12,13 @@ use crate::codec::writer::{BsonWriter, Sink};
 use crate::driver::bulk::{BulkOptions, insert_many, inserts};
 use crate::driver::insert::{InsertOptions, insert_merged, insert_one};
 use crate::driver::write::{RawUpdate, Updated, delete, delete_raw, replace, update, update_raw};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::request::{Options, Update};
 use crate::runtime::process;
 
+/// The size from which the memory of a document matters after its client has disconnected, in bytes.
+const LARGE_DOCUMENT: usize = 64 * 1024;
 /// The maximum number of documents of an `insertMany`: MongoDB's limit for one command.
 const MAX_DOCUMENTS: usize = 100_000;
 
@@ -32,6 +36,19 @@ impl ActionContext<'_> {
             && client.settings().coalesce
             && client.acknowledges(namespace, None);
         let inserted = match merged {
+            true if document.as_bytes().len() >= LARGE_DOCUMENT => {
+                let (client, namespace, memory) =
+                    (Arc::clone(client), Arc::clone(namespace), Arc::clone(self.reservation));
+                // If the client disconnects, the insert and its memory remain.
+                let inserting = tokio::spawn(async move {
+                    let inserted = insert_merged(&client, &namespace, document).await;
+                    drop(memory);
+                    inserted
+                });
+                inserting.await.unwrap_or_else(|_| {
+                    Err(Error::new(ErrorKind::InvalidOperation, "internal error of the gateway: please report it"))
+                })
+            }
             true => insert_merged(client, namespace, document).await,
             false => {
                 let comment = self.command_options(options)?.remove("comment");

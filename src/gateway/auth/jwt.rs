@@ -38,6 +38,13 @@ pub(in crate::gateway) struct JwtConfig {
     permissions_claim: String,
 }
 
+impl JwtConfig {
+    /// The files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.secret_file, &self.public_key_file, &self.jwks_file].into_iter().flatten()
+    }
+}
+
 fn default_permissions_claim() -> String {
     "permissions".to_owned()
 }

@@ -81,6 +81,12 @@ impl Authenticator {
         Ok(Credentials { keys: keys.map(Arc::new), jwt: jwt.map(Arc::new) })
     }
 
+    /// The files.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let jwt = self.jwt_config.iter().flat_map(JwtConfig::files).map(|file| self.folder.join(file));
+        self.keys_file.iter().cloned().chain(jwt).collect()
+    }
+
     /// Uses other credentials for the requests that follow.
     pub(super) fn replace(&self, credentials: Credentials) {
         self.keys.store(credentials.keys);

@@ -1,7 +1,6 @@
 //! The handlers of the routes.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -27,6 +26,7 @@ use crate::gateway::limits::memory::Reservation;
 use crate::gateway::limits::response_body::ResponseBody;
 use crate::gateway::policy::{Policy, Replaced};
 use crate::gateway::request::{Operation, parse_body, transaction_operations};
+use crate::gateway::server::peer::Peer;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 use crate::gateway::telemetry::metrics::OPENMETRICS;
@@ -35,7 +35,7 @@ use crate::gateway::telemetry::{RecordedBody, RequestRecord, Telemetry};
 /// `POST …/action/{action}`.
 pub(super) async fn run_action(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     ActionPath(action): ActionPath,
     request: Request<Body>,
 ) -> Response {
@@ -45,7 +45,7 @@ pub(super) async fn run_action(
 /// Runs an action, and records its request.
 pub(super) async fn respond<B>(
     gateway: &Arc<Gateway>,
-    peer: SocketAddr,
+    peer: Peer,
     action: Option<Action>,
     request: Request<B>,
 ) -> Response<RecordedBody>
@@ -92,8 +92,10 @@ where
     let style = response_style(&head.headers, gateway.default_style);
     let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
     record.received = body.len();
+    reservation.grow_for_parsing(&body)?;
     let request = parse_body(&body)?;
     drop(body);
+    reservation.fit(request.as_bytes().len())?;
     let arguments = Arguments::read(action, Place::Body, &request)?;
     let data_source = arguments.text("dataSource")?;
     let Some(client) = gateway.data_sources.get(data_source) else {
@@ -101,39 +103,38 @@ where
     };
     let replaced = Replaced::new();
     let prepare = Prepare { gateway, caller: &caller, data_source };
-    let result = if action == Action::Transaction {
+    let (result, reservation) = if action == Action::Transaction {
         let steps = prepare.steps(&arguments, &replaced, &mut reservation)?;
+        let reservation = Arc::new(reservation);
         let comment = comment_of(&arguments.options()?, record.comment())?;
         // Boxed, so that other actions do not have its size.
-        let running = Box::pin(actions::run_transaction(gateway, client, style, comment, &steps));
-        within_time(gateway, action, running).await?
+        let running = Box::pin(actions::run_transaction(gateway, client, style, &reservation, comment, &steps));
+        (within_time(gateway, action, running).await?, Arc::clone(&reservation))
     } else {
         let Step { target, authorized, .. } =
             prepare.step(action, &arguments, &replaced, &mut reservation, |target| {
                 record.target = Some(Arc::clone(target));
             })?;
-        let comment = record.comment();
+        let reservation = Arc::new(reservation);
         let context = ActionContext {
             gateway,
             action,
             client,
             target: &target,
             style,
-            comment,
+            reservation: &reservation,
+            comment: record.comment(),
             session: None,
             hides_messages: authorized.is_restricted(),
         };
         // Pinned here, so that it is not moved.
         let running = pin!(actions::run(&context, &authorized));
-        within_time(gateway, action, running).await?
+        (within_time(gateway, action, running).await?, Arc::clone(&reservation))
     };
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
         ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
-        ActionResponse::Complete(status, body) => {
-            drop(reservation);
-            (status, gateway.memory.hold(body)?.into())
-        }
+        ActionResponse::Complete(status, body) => (status, gateway.memory.hold(body)?.into()),
         ActionResponse::Stream(body) => (StatusCode::OK, ResponseBody::from(body)),
         ActionResponse::Parts(parts) => {
             let parts = stream::iter(parts.into_iter().map(Ok::<Bytes, Infallible>));
@@ -182,7 +183,7 @@ impl Prepare<'_> {
             arguments.reject_unknown()?;
         }
         let operation = Operation::parse(action, arguments)?;
-        reservation.grow(&self.gateway.memory, operation.memory()?)?;
+        reservation.grow(operation.memory()?)?;
         let authorized = policy.authorize(operation, replaced)?;
         Ok(Step { action, target, authorized })
     }
@@ -206,7 +207,7 @@ impl Prepare<'_> {
 /// 404 for unknown paths.
 pub(super) async fn not_found(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let error =
@@ -217,7 +218,7 @@ pub(super) async fn not_found(
 /// 405 for other methods than POST.
 pub(super) async fn method_not_allowed(
     State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "actions require POST");
@@ -226,13 +227,7 @@ pub(super) async fn method_not_allowed(
     recorded(&gateway, peer, &headers, response, "MethodNotAllowed")
 }
 
-fn recorded(
-    gateway: &Gateway,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    response: Response,
-    error_code: &str,
-) -> Response {
+fn recorded(gateway: &Gateway, peer: Peer, headers: &HeaderMap, response: Response, error_code: &str) -> Response {
     let mut record = gateway.telemetry.begin(None, headers, peer);
     record.error_code = Some(error_code.to_owned());
     Telemetry::finish(record, response.map(ResponseBody::from)).map(Body::new)

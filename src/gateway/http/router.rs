@@ -26,14 +26,35 @@ pub(super) const ACTION_PATHS: [&str; 3] = [
     "/app/{app}/endpoint/data/beta/action/{action}",
 ];
 
-/// Builds the router: the actions with and without Atlas's prefixes, and the operator's pages.
-pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String]) -> Router {
-    let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
-    let actions = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, action()));
-    let router = actions
+/// Whether health checks and metrics are served beside the actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum OperatorPages {
+    /// There is no `admin_listen`.
+    Here,
+    /// `admin_listen` serves them.
+    Elsewhere,
+}
+
+/// Health checks and metrics.
+fn operator_pages() -> Router<Arc<Gateway>> {
+    Router::new()
         .route("/healthz", get(handlers::healthy))
         .route("/readyz", get(handlers::ready))
         .route("/metrics", get(handlers::metrics))
+}
+
+/// Builds the router of `admin_listen`.
+pub(in crate::gateway) fn build_operator_pages(gateway: Arc<Gateway>) -> Router {
+    operator_pages().fallback(handlers::not_found).layer(from_fn(reject_ambiguous_framing)).with_state(gateway)
+}
+
+/// Builds the router: the actions with and without Atlas's prefixes, and the operator's pages.
+pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String], pages: OperatorPages) -> Router {
+    let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
+    let actions = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, action()));
+    let pages = if pages == OperatorPages::Here { operator_pages() } else { Router::new() };
+    let router = actions
+        .merge(pages)
         .route("/openapi.json", get(handlers::openapi_description))
         .route("/docs", get(async || Html(include_str!("docs.html"))))
         .fallback(handlers::not_found)

@@ -4,7 +4,6 @@
 //! Its dispatch costs as much as the rest of HTTP, so the actions, which are nearly all requests, bypass it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,8 +17,9 @@ use hyper_util::service::TowerToHyperService;
 
 use super::extract::action_of_path;
 use super::handlers;
-use super::router::{self, has_unambiguous_framing};
+use super::router::{self, OperatorPages, has_unambiguous_framing};
 use crate::data_api::protocol::Action;
+use crate::gateway::server::peer::{Peer, TrustedProxies};
 use crate::gateway::state::Gateway;
 use crate::gateway::telemetry::RecordedBody;
 
@@ -29,19 +29,33 @@ pub(in crate::gateway) struct HttpService {
     router: TowerToHyperService<Router>,
     /// The gateway if its actions bypass the router.
     gateway: Option<Arc<Gateway>>,
+    /// Who may say that a request comes from another address than its connection; `None` for nobody.
+    trusted: Option<Arc<TrustedProxies>>,
 }
 
 impl HttpService {
     /// The service of a gateway, for browsers of these origins too.
-    pub(in crate::gateway) fn new(gateway: &Arc<Gateway>, cors_origins: &[String]) -> Self {
-        let router = TowerToHyperService::new(router::build(Arc::clone(gateway), cors_origins));
-        Self { router, gateway: cors_origins.is_empty().then(|| Arc::clone(gateway)) }
+    pub(in crate::gateway) fn new(
+        gateway: &Arc<Gateway>,
+        cors_origins: &[String],
+        pages: OperatorPages,
+        trusted: &TrustedProxies,
+    ) -> Self {
+        let router = TowerToHyperService::new(router::build(Arc::clone(gateway), cors_origins, pages));
+        let trusted = (!trusted.is_empty()).then(|| Arc::new(trusted.clone()));
+        Self { router, gateway: cors_origins.is_empty().then(|| Arc::clone(gateway)), trusted }
+    }
+
+    /// The service of `admin_listen`: health checks and metrics only.
+    pub(in crate::gateway) fn of_operator(gateway: &Arc<Gateway>) -> Self {
+        let router = TowerToHyperService::new(router::build_operator_pages(Arc::clone(gateway)));
+        Self { router, gateway: None, trusted: None }
     }
 
     /// A service whose router serves all requests.
     #[cfg(test)]
     pub(in crate::gateway) fn of_router(router: Router) -> Self {
-        Self { router: TowerToHyperService::new(router), gateway: None }
+        Self { router: TowerToHyperService::new(router), gateway: None, trusted: None }
     }
 
     /// Serves a request.
@@ -50,9 +64,10 @@ impl HttpService {
     /// None.
     pub(in crate::gateway) async fn serve(
         self,
-        peer: SocketAddr,
+        peer: Peer,
         mut request: Request<Incoming>,
     ) -> Result<Response<Either<RecordedBody, Body>>, Infallible> {
+        let peer = self.trusted.as_ref().map_or(peer, |trusted| trusted.client(peer, request.headers()));
         if let Some(gateway) = &self.gateway
             && let Some(action) = direct_action(&request)
         {

@@ -11,14 +11,17 @@ pub(super) const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 /// The limits of a gateway.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Concurrent connections; further ones wait in the listen backlog.
+    /// Concurrent connections. Further ones replace those that wait for a head, or wait in the listen backlog.
     pub connections: usize,
-    /// How long the head of a request may take, which is also how long an idle HTTP/1.1
-    /// connection stays open.
+    /// Concurrent connections of one address, or of one IPv6 network. Trusted proxies have no such limit.
+    pub connections_per_peer: usize,
+    /// How long the head of a request may take.
     pub head: Duration,
+    /// How long a connection without requests stays open.
+    pub keep_alive: Duration,
     /// How long the body of a request may take.
     pub body: Duration,
-    /// How long a client may stop reading a response, or send nothing.
+    /// How long a client may stop reading a response.
     pub stalled: Duration,
     /// How long MongoDB may take to respond, or to return the next batch.
     pub request: Duration,
@@ -41,7 +44,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_per_peer: 512,
             head: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
             body: Duration::from_secs(60),
             stalled: Duration::from_secs(120),
             request: Duration::from_secs(60),

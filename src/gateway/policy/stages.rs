@@ -241,7 +241,7 @@ pub(super) fn watch_stages(restriction: &Restriction<'_>) -> Vec<Document> {
     let mut stages = vec![doc! { "$match": { "$and": conditions } }];
     let mut hidden = Vec::new();
     match restriction.fields[..] {
-        [FieldList::Allow(ref paths)] => {
+        [FieldList::Allow(paths)] => {
             shown.insert("fullDocument._id", 1);
             shown.extend(paths.iter().map(|path| (format!("{DOCUMENT}.{path}"), 1.into())));
         }

@@ -1,6 +1,11 @@
 //! Connections, below HTTP.
 
 pub(super) mod accept;
+mod connections;
+pub(super) mod files;
+pub(super) mod listen;
+pub(super) mod peer;
+pub(super) mod service_manager;
 pub(super) mod shutdown;
-mod stalled;
+mod stream;
 pub(super) mod tls;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::http::Version;
 use tokio::time::sleep;
 
+use super::connections::Activity;
 use crate::gateway::observed_body::BodyObserver;
 
 /// How often [`RequestCounter::drained`] checks.
@@ -19,10 +21,11 @@ const QUIET_CHECKS: u32 = 3;
 pub(super) struct RequestCounter(Arc<AtomicUsize>);
 
 impl RequestCounter {
-    /// Counts a request until the result is dropped.
-    pub(super) fn begin(&self) -> InProgress {
+    /// Counts a request of a connection until the result is dropped.
+    pub(super) fn begin(&self, connection: &Arc<Activity>, version: Version) -> InProgress {
         self.0.fetch_add(1, Ordering::Relaxed);
-        InProgress(Arc::clone(&self.0))
+        connection.begin(version == Version::HTTP_2);
+        InProgress { requests: Arc::clone(&self.0), connection: Arc::clone(connection) }
     }
 
     /// Completes when no request is in progress.
@@ -36,11 +39,15 @@ impl RequestCounter {
 }
 
 /// A request in progress; dropped when its response is sent.
-pub(super) struct InProgress(Arc<AtomicUsize>);
+pub(super) struct InProgress {
+    requests: Arc<AtomicUsize>,
+    connection: Arc<Activity>,
+}
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.connection.end();
+        self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

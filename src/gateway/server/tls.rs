@@ -55,6 +55,13 @@ impl Certificates {
         server_config(&self.config, &self.folder)
     }
 
+    /// The files.
+    pub(in crate::gateway) fn files(&self) -> Vec<PathBuf> {
+        let config = &self.config;
+        let files = [Some(&config.certificate), Some(&config.key), config.client_ca.as_ref()];
+        files.into_iter().flatten().map(|path| self.folder.join(path)).collect()
+    }
+
     /// Uses another configuration for the connections that follow.
     pub(in crate::gateway) fn replace(&self, config: Arc<ServerConfig>) {
         self.current.store(config);

@@ -82,6 +82,12 @@ impl LogLine {
         write_text(&mut self.0, value);
     }
 
+    /// Adds a number.
+    pub(super) fn number(&mut self, name: &str, value: f64) {
+        // Writing to a vector does not fail.
+        drop(write!(self.0, ",\"{name}\":{value}"));
+    }
+
     /// Adds the figures that end the line of a request.
     pub(super) fn figures(&mut self, status: u16, elapsed: Duration, received: usize, sent: u64) {
         // Writing to a vector does not fail.

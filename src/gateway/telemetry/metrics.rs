@@ -19,8 +19,34 @@ pub(in crate::gateway) const OPENMETRICS: &str = "application/openmetrics-text; 
 /// The histogram's buckets in seconds: from the fastest possible request to the default timeout.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
-/// A gauge of current connections.
-pub(in crate::gateway) type ConnectionGauge = Gauge<i64, AtomicI64>;
+/// Counts client connections.
+#[derive(Clone, Default)]
+pub(in crate::gateway) struct ConnectionMetrics {
+    open: Gauge<i64, AtomicI64>,
+    refused: Counter,
+}
+
+/// Counts a connection while it is open.
+pub(in crate::gateway) struct CountedConnection(Gauge<i64, AtomicI64>);
+
+impl ConnectionMetrics {
+    /// Counts a connection until the result is dropped.
+    pub(in crate::gateway) fn opened(&self) -> CountedConnection {
+        self.open.inc();
+        CountedConnection(self.open.clone())
+    }
+
+    /// Counts a connection that its peer may not have.
+    pub(in crate::gateway) fn refused(&self) {
+        self.refused.inc();
+    }
+}
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct RequestLabels {
@@ -51,7 +77,7 @@ pub(in crate::gateway) struct Metrics {
     pub(super) errors: Family<ErrorLabels, Counter>,
     pub(super) in_progress: Gauge<i64, AtomicI64>,
     /// Client connections.
-    pub(in crate::gateway) connections: ConnectionGauge,
+    pub(in crate::gateway) connections: ConnectionMetrics,
     pub(super) received: Counter,
     pub(super) sent: Counter,
     pub(super) dropped_log_lines: Counter,
@@ -68,7 +94,7 @@ impl Metrics {
             seconds: Family::new_with_constructor(histogram),
             errors: Family::default(),
             in_progress: Gauge::default(),
-            connections: Gauge::default(),
+            connections: ConnectionMetrics::default(),
             received: Counter::default(),
             sent: Counter::default(),
             dropped_log_lines: Counter::default(),
@@ -84,7 +110,12 @@ impl Metrics {
         );
         registry.register("errors", "Rejected and failed requests, by error_code", metrics.errors.clone());
         registry.register("requests_under_way", "Requests in progress", metrics.in_progress.clone());
-        registry.register("connections", "Open client connections", metrics.connections.clone());
+        registry.register("connections", "Open client connections", metrics.connections.open.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed because their address had limits.connections_per_peer with requests in progress",
+            metrics.connections.refused.clone(),
+        );
         registry.register("received_bytes", "Bytes of request bodies", metrics.received.clone());
         registry.register("sent_bytes", "Bytes of response bodies", metrics.sent.clone());
         registry.register(

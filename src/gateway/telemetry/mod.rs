@@ -4,31 +4,50 @@
 
 mod access_log;
 pub(super) mod metrics;
+mod repeats;
 mod trace;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, Response};
 use bson::Bson;
 
 use super::limits::response_body::ResponseBody;
 use super::observed_body::{BodyObserver, ObservedBody, observe};
+use super::server::peer::Peer;
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use access_log::{LogLine, LogWriter};
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
+use repeats::{Failure, Repeats};
 use trace::{REQUEST_ID, TRACEPARENT, TraceContext};
 
 /// The status of requests whose client disconnected before the response, as in nginx's log.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// How often lines are counted that were left out.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Which requests are logged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AccessLog {
+    /// Whether any is.
+    pub(super) enabled: bool,
+    /// The share of the successful ones, from 0 to 1.
+    pub(super) sample: f64,
+    /// The time from which a successful request is always logged.
+    pub(super) slow: Duration,
+}
+
 /// Counts and logs requests.
 pub(super) struct Telemetry {
     pub(super) metrics: Metrics,
-    access_log: bool,
+    access_log: AccessLog,
+    /// How many requests could have been left out by sampling.
+    sampled: AtomicU64,
+    repeats: Repeats,
     log: LogWriter,
     /// A random number, with which this process's request IDs begin.
     process_id: u64,
@@ -49,7 +68,7 @@ pub(super) struct RequestRecord {
     action: Option<Action>,
     request_id: HeaderValue,
     trace: Option<TraceContext>,
-    peer: SocketAddr,
+    peer: Peer,
     /// The caller's name.
     pub(super) caller: Option<Arc<str>>,
     /// The collection, once its name is validated.
@@ -70,16 +89,18 @@ impl RequestRecord {
 }
 
 impl Telemetry {
-    /// Starts the log. `access_log` enables the line for each request.
+    /// Starts the log.
     ///
     /// # Errors
     /// The system cannot start a thread or has no random numbers.
-    pub(super) fn new(access_log: bool) -> std::io::Result<Self> {
+    pub(super) fn new(access_log: AccessLog) -> std::io::Result<Self> {
         let mut process_id = [0; 8];
         getrandom::fill(&mut process_id).map_err(std::io::Error::other)?;
         Ok(Self {
             metrics: Metrics::new(),
             access_log,
+            sampled: AtomicU64::new(0),
+            repeats: Repeats::default(),
             log: LogWriter::start()?,
             process_id: u64::from_le_bytes(process_id),
             next_request: AtomicU64::new(1),
@@ -89,12 +110,7 @@ impl Telemetry {
     }
 
     /// Begins the record of a request.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        action: Option<Action>,
-        headers: &HeaderMap,
-        peer: SocketAddr,
-    ) -> RequestRecord {
+    pub(super) fn begin(self: &Arc<Self>, action: Option<Action>, headers: &HeaderMap, peer: Peer) -> RequestRecord {
         self.metrics.in_progress.inc();
         let number = self.next_request.fetch_add(1, Ordering::Relaxed);
         RequestRecord {
@@ -139,15 +155,27 @@ impl Telemetry {
         if let Some(error_code) = error_code {
             metrics.errors.get_or_create(&ErrorLabels { error_code: error_code.to_owned() }).inc();
         }
-        if !self.access_log {
+        if !self.access_log.enabled {
             return;
+        }
+        let mut sample = None;
+        if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
+            let (peer, error_code) = (Some(request.peer), error_code.to_owned());
+            if !self.repeats.count(Failure { peer, action, status, error_code }) {
+                return;
+            }
+        } else if self.access_log.sample < 1.0 && elapsed < self.access_log.slow {
+            if !self.is_in_sample() {
+                return;
+            }
+            sample = Some(self.access_log.sample);
         }
         let mut line = LogLine::new("info");
         line.string("request_id", request.request_id.to_str().unwrap_or_default());
         if let Some(trace) = &request.trace {
             line.string("trace_id", &trace.trace_id);
         }
-        line.string("peer", &request.peer.ip().to_string());
+        line.string("peer", &request.peer.to_string());
         if let Some(caller) = &request.caller {
             line.string("caller", caller);
         }
@@ -163,8 +191,40 @@ impl Telemetry {
         if let Some(reason) = request.reason {
             line.string("reason", reason);
         }
+        if let Some(sample) = sample {
+            line.number("sample", sample);
+        }
         line.figures(status, elapsed, request.received, sent);
         self.write(line);
+    }
+
+    /// Whether the next successful request is logged. The multiples of the golden ratio are spread evenly.
+    fn is_in_sample(&self) -> bool {
+        let number = self.sampled.fetch_add(1, Ordering::Relaxed);
+        let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) as f64 / u64::MAX as f64;
+        place < self.access_log.sample
+    }
+
+    /// Logs regularly how many lines of failures were left out.
+    pub(super) async fn keep_reporting(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(REPORT_INTERVAL).await;
+            self.report_left_out(false);
+        }
+    }
+
+    fn report_left_out(&self, now: bool) {
+        for (failure, lines) in self.repeats.left_out(now) {
+            let mut line = LogLine::new("warning");
+            line.string("message", &format!("{lines} more requests failed in this way: their lines were left out"));
+            if let Some(peer) = failure.peer {
+                line.string("peer", &peer.to_string());
+                line.string("action", failure.action);
+                line.string("error_code", &failure.error_code);
+                line.number("status", f64::from(failure.status));
+            }
+            self.write(line);
+        }
     }
 
     /// Logs a message for the operator.
@@ -190,6 +250,7 @@ impl Telemetry {
 
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
+        self.report_left_out(true);
         self.log.shutdown();
     }
 }

@@ -75,8 +75,8 @@ def main() -> None:
     "--listen",
     default="127.0.0.1:8080",
     show_default=True,
-    metavar="HOST:PORT",
-    help="Address to listen on. Port 0 selects a free port.",
+    metavar="ADDRESS",
+    help="Address to listen on: HOST:PORT, or unix:PATH. Port 0 selects a free port.",
 )
 @click.option(
     "--data-source",
@@ -88,7 +88,8 @@ def main() -> None:
 def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | None, **options: Any) -> None:
     """Serve the Data API in front of MongoDB until SIGTERM or Ctrl-C.
 
-    SIGHUP reloads keys and certificates. docs/gateway.md describes the configuration.
+    Keys and certificates are reloaded when their files change, and on SIGHUP. docs/gateway.md describes the
+    configuration.
     """
     from connect.eaas.mongodb._native import run_gateway
 
@@ -105,7 +106,7 @@ def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | No
     # The gateway handles Ctrl-C itself; Python's handler would raise afterwards.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with _refusals("gateway"):
-        run_gateway(_print_address, connections=_most_connections(), **arguments)
+        run_gateway(_print_addresses, connections=_most_connections(), **arguments)
 
 
 @contextlib.contextmanager
@@ -123,21 +124,27 @@ def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
+_MOST_FILES = 1_048_576
+"""More open files than this need no limit."""
+
+
 def _most_connections() -> int:
-    """Raise the limit of file descriptors; return how many connections leave enough for MongoDB and files."""
+    """Raise the limit of open files; return how many connections leave enough for MongoDB and files."""
     try:
         import resource
     except ImportError:  # Windows has no such limit.
-        return 1024
+        return _MOST_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft - 200))
+    return _MOST_FILES if soft == resource.RLIM_INFINITY else max(16, min(soft, _MOST_FILES) - 200)
 
 
-def _print_address(url: str) -> None:
+def _print_addresses(url: str, admin: str | None) -> None:
+    if admin:
+        click.echo(f"Health checks and metrics on {admin}")
     click.echo(f"Listening on {url}")
 
 
