@@ -23,6 +23,9 @@ collect_ignore = ["runner"]
 
 API_KEY = "test-key-of-the-gateway"
 
+# The gateway rejects files with keys that other users can read.
+os.umask(0o077)
+
 # The same examples in every run, unless `--hypothesis-profile=random` asks for others. Tests build their
 # settings from the profile that is loaded when they are imported, so it is loaded here.
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, print_blob=True)
@@ -43,8 +46,8 @@ def is_of_tests(database: str) -> bool:
 # What `--fast` leaves out: modules that compare with PyMongo call by call, run the real runner, or start
 # servers and processes of their own in most tests. Property tests are left out too.
 SLOW = ["comparison", "test_apps.py", "test_check.py", "test_cli.py", "test_driver.py", "test_end_to_end.py"]
-SLOW += ["test_gateway_access.py", "test_gateway_contract.py", "test_gateway_operation.py", "test_gridfs.py"]
-SLOW += ["test_gateway_limits.py", "test_gateway_server.py"]
+SLOW += ["test_gateway_access.py", "test_gateway_contract.py", "test_gateway_logins.py", "test_gateway_operation.py"]
+SLOW += ["test_gateway_limits.py", "test_gateway_server.py", "test_gridfs.py"]
 SLOW += ["test_drop_in.py", "test_libraries.py", "test_options.py", "test_tracing.py", "test_unacknowledged.py"]
 SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_frameworks.py", "test_idle.py"]
 SLOW += ["test_page_browser.py", "test_page_command.py", "test_page_runner.py", "test_processes.py"]

@@ -101,6 +101,7 @@ def create_key(folder: Path, name: str, *places: str, rights: str = "read,write"
     path = folder / "keys.toml"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     text, key = _native.create_key(text, name, rights=rights.split(","), places=places or ["*"], expires=expires)
+    path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return key
 

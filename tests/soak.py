@@ -480,7 +480,7 @@ class Worker:
         status, text = await self._connection.call([request])
         self._ledger.count(f"bad: {bad.name}", status)
         said = self._language.read(status, text)
-        if said != (bad.status, bad.error_code):
+        if not bad.allows(said):
             self._ledger.fault(f"{bad.name}: {said!r:.300} instead of {(bad.status, bad.error_code)}")
 
     async def hang_up(self) -> None:
@@ -589,10 +589,16 @@ class BadRequest:
     action: str = "findOne"
     method: str = "POST"
     headers: dict[str, str | None] = field(default_factory=dict)
+    is_limited: bool = False
+    """Whether it gets 429 once there were too many."""
+
+    def allows(self, said: tuple[int, str]) -> bool:
+        """Whether this is the gateway's answer to it."""
+        return said == (self.status, self.error_code) or (self.is_limited and said == (429, "TooManyRequests"))
 
 
 BAD_REQUESTS = [
-    BadRequest("wrong key", 401, "InvalidSession", headers={"api_key": "not-the-key-of-it"}),
+    BadRequest("wrong key", 401, "InvalidSession", headers={"api_key": "not-the-key-of-it"}, is_limited=True),
     BadRequest("no key", 400, "InvalidParameter", headers={"api_key": None}),
     BadRequest("half a body", 400, "InvalidParameter", body=b'{"dataSource": "Clus'),
     BadRequest("no JSON", 400, "InvalidParameter", body=b"\xff\xfe<html>"),

@@ -67,6 +67,8 @@ def guarded(mongodb_uri: str, keys: dict[str, str], tmp_path_factory: pytest.Tem
     (folder / "jwks.json").write_text(json.dumps({"keys": [jwk, symmetric]}), encoding="utf-8")
     configuration = f"""
         keys_file = "keys.toml"
+        [limits]
+        failed_logins_per_minute = 100000
         [jwt]
         secret_file = "secret"
         public_key_file = "public.pem"
@@ -741,6 +743,9 @@ def test_a_public_key_is_not_accepted_as_a_secret(guarded: Gateway) -> None:
     assert status(guarded, forged) == 401
 
 
+ANYWHERE = ["--allow", "read,write", "--on", "*"]
+
+
 def run(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(main, ["key", *arguments])
     return result.exit_code, result.output
@@ -754,7 +759,7 @@ def test_keys_are_created_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -
     shop = output.strip()
     assert path.stat().st_mode & 0o777 == 0o600
     assert shop not in path.read_text(encoding="utf-8")
-    every = run("create", *file, "--name", "every")[1].strip()
+    every = run("create", *file, "--name", "every", *ANYWHERE)[1].strip()
     code, listed = run("list", *file)
     assert code == 0
     assert "shop: read on */app/*; expires 20" in listed
@@ -765,7 +770,7 @@ def test_keys_are_created_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -
         assert running.post("findOne", target(), shop).status_code == 200
         assert running.post("findOne", target(database="other"), shop).status_code == 403
         assert run("revoke", *file, "--name", "shop")[0] == 0
-        new = run("create", *file, "--name", "new")[1].strip()
+        new = run("create", *file, "--name", "new", *ANYWHERE)[1].strip()
         running.reload()
         assert running.post("findOne", target(), shop).status_code == 401
         assert running.post("findOne", target(), every).status_code == 200
@@ -779,11 +784,17 @@ def test_keys_are_created_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["create", "--name", "a b/c"], "a key's name must have 1 to 64 characters"),
-        (["create", "--name", "k", "--allow", "root"], "a right must be one of read, write, code, out, stats"),
-        (["create", "--name", "k", "--on", "a/b/c/d"], "a place must be DATA_SOURCE/DATABASE/COLLECTION"),
-        (["create", "--name", "k", "--expires", "soon"], "the expiry time must have a form like 2027-01-31"),
-        (["create", "--name", "taken"], "a key named taken already exists"),
+        (["create", "--name", "a b/c", *ANYWHERE], "a key's name must have 1 to 64 characters"),
+        (
+            ["create", "--name", "k", "--allow", "root", "--on", "*"],
+            "a right must be one of read, write, code, out, stats",
+        ),
+        (
+            ["create", "--name", "k", "--allow", "read", "--on", "a/b/c/d"],
+            "a place must be DATA_SOURCE/DATABASE/COLLECTION",
+        ),
+        (["create", "--name", "k", *ANYWHERE, "--expires", "soon"], "the expiry time must have a form like 2027-01-31"),
+        (["create", "--name", "taken", *ANYWHERE], "a key named taken already exists"),
         (["revoke", "--name", "nobody"], "no key is named nobody"),
     ],
 )
@@ -801,11 +812,16 @@ def test_updates_keep_a_key_files_link_and_mode(tmp_path: Path) -> None:
     real = tmp_path / "real.toml"
     link = tmp_path / "keys.toml"
     link.symlink_to(real)
-    assert run("create", "--file", str(link), "--name", "k")[0] == 0
+    assert run("create", "--file", str(link), "--name", "k", *ANYWHERE)[0] == 0
     real.chmod(0o640)
-    assert run("create", "--file", str(link), "--name", "other")[0] == 0
+    assert run("create", "--file", str(link), "--name", "other", *ANYWHERE)[0] == 0
     assert link.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
+    # Without the rights that the gateway rejects.
+    real.chmod(0o666)
+    assert run("revoke", "--file", str(link), "--name", "other")[0] == 0
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert run("create", "--file", str(link), "--name", "other", *ANYWHERE)[0] == 0
     assert run("list", "--file", str(link))[1].count("\n") == 2
 
 

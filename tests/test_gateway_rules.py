@@ -636,7 +636,9 @@ def test_the_rule_of_the_documentation_restricts_a_key(
 )
 def test_an_invalid_rule_is_an_error(tmp_path: Path, options: list[str], problem: str) -> None:
     path = tmp_path / "keys.toml"
-    result = CliRunner().invoke(main, ["key", "create", "--file", str(path), "--name", "k", *options])
+    result = CliRunner().invoke(
+        main, ["key", "create", "--file", str(path), "--name", "k", "--allow", "read", "--on", "*", *options]
+    )
     assert result.exit_code != 0
     assert problem in result.output
     assert not path.exists()

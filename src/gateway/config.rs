@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::auth::{Authenticator, JwtConfig};
+use super::auth::{AuthSettings, Authenticator, JwtConfig, LoginsConfig};
 use super::compatibility::Compatibility;
 use super::config_error::{config_error, toml_error};
 use super::data_sources::DataSourceSettings;
@@ -96,6 +96,7 @@ struct File {
     access_log_slow_seconds: Option<f64>,
     grace_seconds: Option<f64>,
     jwt: Option<JwtConfig>,
+    logins: Option<LoginsConfig>,
     tls: Option<TlsConfig>,
     #[serde(default)]
     cors: CorsTable,
@@ -156,6 +157,7 @@ struct LimitsTable {
     stalled_seconds: Option<f64>,
     requests_per_second: Option<f64>,
     burst: Option<f64>,
+    failed_logins_per_minute: Option<f64>,
 }
 
 fn seconds(name: &str, value: Option<f64>, default: Duration) -> Result<Duration> {
@@ -212,7 +214,11 @@ impl LimitsTable {
             stalled: seconds("limits.stalled_seconds", self.stalled_seconds, default.stalled)?,
             requests_per_second: self.requests_per_second,
             burst: self.burst.or(self.requests_per_second).unwrap_or(1.0).max(1.0),
+            failed_logins_per_minute: self.failed_logins_per_minute.unwrap_or(default.failed_logins_per_minute),
         };
+        if !(limits.failed_logins_per_minute >= 1.0 && limits.failed_logins_per_minute <= 1e6) {
+            return config_error("limits.failed_logins_per_minute must be from 1 to 1000000");
+        }
         if limits.requests > MAX_REQUESTS {
             return config_error(format!("limits.requests must be at most {MAX_REQUESTS}"));
         }
@@ -283,6 +289,14 @@ impl GatewayOptions {
             Some(name) => DataSourceSettings::Named(BTreeMap::from([(name, settings)])),
             None => DataSourceSettings::Any(Box::new(settings)),
         };
+        let limits = LimitsTable::default().limits(max_connections)?;
+        let authenticator = Authenticator::new(AuthSettings {
+            keys_file: Some(flags.keys_file.to_owned()),
+            jwt: None,
+            logins: None,
+            folder: PathBuf::new(),
+            failed_logins_per_minute: limits.failed_logins_per_minute,
+        })?;
         Ok(Self {
             listen: ListenAddress::parse("listen", flags.listen, Path::new(""))?,
             admin_listen: None,
@@ -290,14 +304,14 @@ impl GatewayOptions {
             trusted_proxies: TrustedProxies::default(),
             reload: Some(DEFAULT_RELOAD),
             data_sources,
-            authenticator: Authenticator::new(Some(flags.keys_file.to_owned()), None, PathBuf::new())?,
+            authenticator,
             tls: None,
             cors_origins: Vec::new(),
             default_style: Style::Plain,
             compatibility: Compatibility::default(),
             access_log: AccessLog { enabled: flags.access_log, sample: 1.0, slow: DEFAULT_SLOW },
             grace: DEFAULT_GRACE,
-            limits: LimitsTable::default().limits(max_connections)?,
+            limits,
         })
     }
 
@@ -316,8 +330,13 @@ impl GatewayOptions {
         if file.data_sources.is_empty() {
             return config_error("the configuration has no data source: add [data_sources.Cluster0] with a uri");
         }
-        if file.keys_file.is_none() && file.jwt.is_none() {
-            return config_error("the configuration has no authentication: add keys_file or [jwt]");
+        if file.keys_file.is_none() && file.jwt.is_none() && file.logins.is_none() {
+            return config_error("the configuration has no authentication: add keys_file, [jwt] or [logins]");
+        }
+        if let Some(sessions) = file.logins.as_ref().and_then(LoginsConfig::sessions)
+            && !file.data_sources.contains_key(&sessions.data_source)
+        {
+            return config_error("logins.sessions.data_source must be the name of a data source");
         }
         let mut data_sources = BTreeMap::new();
         for (name, source) in &file.data_sources {
@@ -329,6 +348,14 @@ impl GatewayOptions {
                 return config_error("cors.origins must be origins like https://app.example.com, or \"*\"");
             }
         }
+        let limits = file.limits.limits(max_connections)?;
+        let authenticator = Authenticator::new(AuthSettings {
+            keys_file: file.keys_file.map(|path| folder.join(path)),
+            jwt: file.jwt,
+            logins: file.logins,
+            folder: folder.clone(),
+            failed_logins_per_minute: limits.failed_logins_per_minute,
+        })?;
         let tls = file.tls.map(|tls| Certificates::new(tls, folder.clone())).transpose()?;
         Ok(Self {
             listen: ListenAddress::parse("listen", &file.listen, &folder)?,
@@ -343,7 +370,7 @@ impl GatewayOptions {
                 interval => Some(seconds("reload_seconds", interval, DEFAULT_RELOAD)?),
             },
             data_sources: DataSourceSettings::Named(data_sources),
-            authenticator: Authenticator::new(file.keys_file.map(|path| folder.join(path)), file.jwt, folder)?,
+            authenticator,
             tls,
             cors_origins: file.cors.origins,
             default_style: if file.answer == ResponseFormat::Ejson { Style::Canonical } else { Style::Plain },
@@ -354,7 +381,7 @@ impl GatewayOptions {
                 slow: seconds("access_log_slow_seconds", file.access_log_slow_seconds, DEFAULT_SLOW)?,
             },
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
-            limits: file.limits.limits(max_connections)?,
+            limits,
         })
     }
 }

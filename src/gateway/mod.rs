@@ -10,6 +10,7 @@
 //! | `actions` | runs an authorized operation on MongoDB and encodes the result |
 //! | `policy` | checks what an operation accesses against the caller's permissions |
 //! | `state`, `data_sources` | what all requests share, and the MongoDB clients by `dataSource` |
+//! | `sessions` | the sessions of logins, in MongoDB |
 //! | `auth` | API keys, bearer tokens, permissions, rates |
 //! | `limits` | time, memory and concurrency |
 //! | `telemetry` | metrics, the log, trace contexts |
@@ -30,6 +31,7 @@ mod observed_body;
 mod policy;
 mod request;
 mod server;
+mod sessions;
 mod state;
 mod target;
 mod telemetry;
@@ -41,9 +43,9 @@ use axum::extract::connect_info::ConnectInfo;
 use tokio::time::sleep;
 
 use crate::error::{Error, ErrorKind, Result};
-pub use auth::keys;
 pub use auth::permission::{Permission, Right};
 pub use auth::rule::Rule;
+pub use auth::{keys, signing_keys, users};
 pub use config::{Flags, GatewayOptions};
 pub use http::openapi::description as openapi_description;
 use http::router::OperatorPages;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Semaphore};
 
-use super::auth::{Authenticator, RateLimiter};
+use super::auth::{AbortOnDrop, Authenticator, LoginsConfig, RateLimiter};
 use super::compatibility::Compatibility;
 use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
+use super::sessions::SessionStore;
 use super::telemetry::{AccessLog, Telemetry};
 use crate::codec::ejson::Style;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,7 +23,9 @@ const READINESS_CACHE_TIME: Duration = Duration::from_millis(500);
 pub(super) struct Gateway {
     pub(super) data_sources: DataSources,
     pub(super) authenticator: Authenticator,
-    pub(super) rate_limiter: Option<RateLimiter>,
+    /// The sessions of logins, if they are stored.
+    pub(super) sessions: Option<SessionStore>,
+    pub(super) rate_limiter: Option<RateLimiter<Arc<str>>>,
     /// The format of responses without an `Accept` header.
     pub(super) default_style: Style,
     pub(super) compatibility: Compatibility,
@@ -31,6 +34,8 @@ pub(super) struct Gateway {
     pub(super) request_slots: Arc<Semaphore>,
     pub(super) memory: MemoryBudget,
     pub(super) telemetry: Arc<Telemetry>,
+    /// The task that fetches the keys of tokens.
+    _fetching_keys: Option<AbortOnDrop>,
     /// When readiness was last checked, and the result.
     readiness: Mutex<Option<(Instant, bool)>>,
 }
@@ -48,18 +53,29 @@ impl Gateway {
         compatibility: Compatibility,
         access_log: AccessLog,
     ) -> Result<Self> {
-        let telemetry = Telemetry::new(access_log)
+        let mut telemetry = Telemetry::new(access_log)
             .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
+        telemetry.metrics.register_password_hashes(authenticator.password_hashes());
+        let data_sources = DataSources::new(data_sources, &telemetry.metrics, limits.request + TIMEOUT_MARGIN);
+        let sessions = authenticator.logins().and_then(LoginsConfig::sessions).and_then(|config| {
+            let client = data_sources.get(&config.data_source)?;
+            Some(SessionStore::new(Arc::clone(client), config, limits.request))
+        });
+        let telemetry = Arc::new(telemetry);
+        let log = Arc::clone(&telemetry);
+        let fetching_keys = authenticator.fetch_keys(move |level, message| log.log(level, message));
         Ok(Self {
-            data_sources: DataSources::new(data_sources, &telemetry.metrics, limits.request + TIMEOUT_MARGIN),
+            data_sources,
             authenticator,
+            sessions,
             rate_limiter: limits.requests_per_second.map(|rate| RateLimiter::new(rate, limits.burst)),
             default_style,
             compatibility,
             request_slots: Arc::new(Semaphore::new(limits.requests)),
             memory: MemoryBudget::new(&limits),
             limits,
-            telemetry: Arc::new(telemetry),
+            telemetry,
+            _fetching_keys: fetching_keys,
             readiness: Mutex::default(),
         })
     }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 
 use super::api_error::{ApiError, ApiResult};
 use super::arguments::Arguments;
+use super::auth::logins::OWN_COLLECTIONS;
 use crate::config::{collection_name, database_name};
 use crate::driver::Namespace;
 
@@ -45,11 +46,16 @@ pub(super) fn exceeds_namespace_limit(database: &str, collection: &str) -> bool 
     database.len() + 1 + collection.len() > MAX_NAMESPACE_BYTES
 }
 
-/// Rejects MongoDB's internal databases and collections.
+/// Rejects MongoDB's internal databases and collections, and the gateway's own.
 pub(super) fn reject_internal(database: &str, collection: &str) -> ApiResult<()> {
     if collection.starts_with("system.") {
         return Err(ApiError::not_allowed(format!(
             "the collection '{collection}' is internal to MongoDB and not available through the Data API"
+        )));
+    }
+    if collection.starts_with(OWN_COLLECTIONS) {
+        return Err(ApiError::not_allowed(format!(
+            "the collection '{collection}' is the gateway's own and not available through the Data API"
         )));
     }
     if INTERNAL_DATABASES.contains(&database) {

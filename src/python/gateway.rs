@@ -8,9 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{Error, ErrorKind};
-use crate::gateway::{Flags, GatewayOptions, Permission, Right, Rule, keys, openapi_description, serve};
+use crate::gateway::{
+    Flags, GatewayOptions, Permission, Right, Rule, keys, openapi_description, serve, signing_keys, users,
+};
 use crate::python::asyncio::call::raised;
 use crate::python::convert::errors::{configuration_error, to_py};
+use crate::secret::Secret;
 
 /// Serve the Data API until SIGTERM or SIGINT, configured by a file or by flags. `listening` is
 /// called once, with the URL of the gateway, and that of health checks and metrics if they have one of their own.
@@ -72,10 +75,7 @@ pub fn gateway_openapi() -> String {
 
 /// Add a key to the text of a key file, which may be empty. Return the new text and the key.
 #[pyfunction]
-#[pyo3(signature = (
-    text, name, *, rights, places, expires = None, filter = None, allow_fields = None, deny_fields = None, schema = None
-))]
-#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (text, name, *, rights, places, expires = None, rule = None))]
 pub fn create_key(
     py: Python<'_>,
     text: &str,
@@ -83,24 +83,36 @@ pub fn create_key(
     rights: Vec<String>,
     places: Vec<String>,
     expires: Option<&str>,
-    filter: Option<&str>,
-    allow_fields: Option<Vec<String>>,
-    deny_fields: Option<Vec<String>>,
-    schema: Option<&str>,
+    rule: Option<RuleParts>,
 ) -> PyResult<(String, String)> {
+    let permissions = permissions(py, &rights, &places, rule)?;
+    raised(py, keys::create(text, name, expires, &permissions))
+}
+
+/// The parts of a rule: the filter, the allowed fields, the denied fields, and the schema.
+type RuleParts = (Option<String>, Option<Vec<String>>, Option<Vec<String>>, Option<String>);
+
+/// Permissions for these rights in each of these places, with one rule.
+fn permissions(
+    py: Python<'_>,
+    rights: &[String],
+    places: &[String],
+    rule: Option<RuleParts>,
+) -> PyResult<Vec<Permission>> {
     let mut allow = Vec::new();
-    for right in &rights {
+    for right in rights {
         let Some(right) = Right::from_name(right) else {
             let names: Vec<&str> = Right::ALL.iter().map(|right| right.name()).collect();
             return Err(configuration_error(py, format!("a right must be one of {}", names.join(", "))));
         };
         allow.push(right);
     }
-    let rule =
-        Rule::parse(filter, allow_fields, deny_fields, schema).map_err(|problem| configuration_error(py, problem))?;
+    let (filter, allowed, denied, schema) = rule.unwrap_or_default();
+    let rule = Rule::parse(filter.as_deref(), allowed, denied, schema.as_deref())
+        .map_err(|problem| configuration_error(py, problem))?;
     let rule = (!rule.is_empty()).then(|| Arc::new(rule));
     let mut permissions = Vec::new();
-    for place in &places {
+    for place in places {
         match Permission::parse(place, allow.clone()) {
             Some(permission) => permissions.push(Permission { rule: rule.clone(), ..permission }),
             None => {
@@ -111,7 +123,7 @@ pub fn create_key(
             }
         }
     }
-    raised(py, keys::create(text, name, expires, &permissions))
+    Ok(permissions)
 }
 
 /// List the entries of a key file's text: name, permissions, created, expires, expired.
@@ -135,4 +147,60 @@ pub fn list_keys<'py>(py: Python<'py>, text: &str) -> PyResult<Vec<Bound<'py, Py
 #[pyfunction]
 pub fn revoke_key(py: Python<'_>, text: &str, name: &str) -> PyResult<String> {
     raised(py, keys::revoke(text, name))
+}
+
+/// Add a user to the text of a key file, which may be empty. Return the new text.
+#[pyfunction]
+#[pyo3(signature = (text, name, password, *, rights, places, data, rule = None))]
+#[allow(clippy::too_many_arguments)]
+pub fn add_user(
+    py: Python<'_>,
+    text: &str,
+    name: &str,
+    password: &str,
+    rights: Vec<String>,
+    places: Vec<String>,
+    data: Vec<(String, String)>,
+    rule: Option<RuleParts>,
+) -> PyResult<String> {
+    let permissions = permissions(py, &rights, &places, rule)?;
+    let password = Secret::new(password);
+    raised(py, py.detach(|| users::add(text, name, &password, &permissions, &data)))
+}
+
+/// List the users of a key file's text: name, id, permissions, created, disabled.
+#[pyfunction]
+pub fn list_users<'py>(py: Python<'py>, text: &str) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    let mut listed = Vec::new();
+    for user in raised(py, users::list(text))? {
+        let entry = PyDict::new(py);
+        entry.set_item("name", user.name)?;
+        entry.set_item("id", user.id)?;
+        let permissions: Vec<String> = user.permissions.iter().map(ToString::to_string).collect();
+        entry.set_item("permissions", permissions)?;
+        entry.set_item("created", user.created)?;
+        entry.set_item("disabled", user.disabled)?;
+        listed.push(entry);
+    }
+    Ok(listed)
+}
+
+/// Remove a user from the text of a key file. Return the new text.
+#[pyfunction]
+pub fn remove_user(py: Python<'_>, text: &str, name: &str) -> PyResult<String> {
+    raised(py, users::remove(text, name))
+}
+
+/// Give a user in the text of a key file another password. Return the new text.
+#[pyfunction]
+pub fn set_password(py: Python<'_>, text: &str, name: &str, password: &str) -> PyResult<String> {
+    let password = Secret::new(password);
+    raised(py, py.detach(|| users::set_password(text, name, &password)))
+}
+
+/// Add a key to the text of a file of signing keys, which may be empty, that signs from `begins` on. Keys whose
+/// successors signed before `expired` are removed. Return the new text.
+#[pyfunction]
+pub fn add_signing_key(py: Python<'_>, text: &str, begins: &str, expired: &str) -> PyResult<String> {
+    raised(py, signing_keys::add(text, begins, expired))
 }

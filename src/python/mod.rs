@@ -56,6 +56,8 @@ pub mod _native {
     #[pymodule_export]
     use super::event_store::{SaveResult, StoreSettings, check_acknowledged, count_dead_letter, store_metrics};
     #[pymodule_export]
+    use super::gateway::{add_signing_key, add_user, list_users, remove_user, set_password};
+    #[pymodule_export]
     use super::gateway::{create_key, gateway_openapi, list_keys, revoke_key, run_gateway};
     #[pymodule_export]
     use super::{before_fork, forked, variables};

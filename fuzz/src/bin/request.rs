@@ -2,6 +2,8 @@
 //! There is no MongoDB server: the target covers the code that runs before a command is sent.
 #![no_main]
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::OnceLock;
 
 use axum::Router;
@@ -19,7 +21,9 @@ fn gateway() -> &'static (Runtime, Router) {
     static GATEWAY: OnceLock<(Runtime, Router)> = OnceLock::new();
     GATEWAY.get_or_init(|| {
         let keys = std::env::temp_dir().join(format!("connect-mongodb-fuzz-{}", std::process::id()));
-        std::fs::write(&keys, KEY).expect("a key file");
+        let mut private = std::fs::OpenOptions::new();
+        private.write(true).create(true).truncate(true).mode(0o600);
+        private.open(&keys).and_then(|mut file| file.write_all(KEY.as_bytes())).expect("a key file");
         let flags = Flags {
             mongodb_uri: "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1",
             keys_file: &keys,

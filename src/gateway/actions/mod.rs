@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
-use super::api_error::{ApiError, ApiResult};
+use super::api_error::{ApiError, ApiResult, TransactionFailure};
 use super::limits::memory::Reservation;
 use super::policy::Authorized;
 use super::request::{Operation, Options};
@@ -147,8 +147,12 @@ impl ActionContext<'_> {
             body.details = RawDocumentBuf::try_from(&shown).ok();
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let transient = error.labels.iter().any(|label| label == "TransientTransactionError");
-        ApiError { transient, ..ApiError::from_body(status, body) }
+        let transaction = match error.kind {
+            _ if error.labels.iter().any(|label| label == "TransientTransactionError") => TransactionFailure::Transient,
+            ErrorKind::InvalidOperation if self.session.is_some() => TransactionFailure::Unsupported,
+            _ => TransactionFailure::Final,
+        };
+        ApiError { transaction, ..ApiError::from_body(status, body) }
     }
 }
 

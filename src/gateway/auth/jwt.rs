@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::jwks::RemoteKeys;
 use super::permission::{Caller, Permission};
+use super::secret_file;
 use crate::error::Result;
 use crate::gateway::config_error::config_error;
 
@@ -29,6 +32,8 @@ pub(in crate::gateway) struct JwtConfig {
     public_key_file: Option<PathBuf>,
     /// Public keys as a JSON Web Key Set.
     jwks_file: Option<PathBuf>,
+    /// The URL of a JSON Web Key Set.
+    pub(super) jwks_url: Option<String>,
     /// The required `iss`.
     issuer: Option<String>,
     /// The required `aud`.
@@ -52,25 +57,28 @@ fn default_permissions_claim() -> String {
 /// Verifies tokens and reads their permissions.
 pub(super) struct JwtVerifier {
     keys: Vec<VerificationKey>,
+    remote: Option<Arc<RemoteKeys>>,
     validation: Validation,
     permissions_claim: String,
 }
 
-struct VerificationKey {
+/// A public key or a secret.
+pub(super) struct VerificationKey {
     id: Option<String>,
     algorithm: Algorithm,
     key: DecodingKey,
 }
 
 impl JwtVerifier {
-    /// Reads the files of a configuration; relative paths are resolved against `folder`.
+    /// Reads the files of a configuration; relative paths are resolved against `folder`. `remote` has the keys of the
+    /// configuration's URL.
     ///
     /// # Errors
     /// `Configuration`, with the file that cannot be used but without its content.
-    pub(super) fn read(config: &JwtConfig, folder: &Path) -> Result<Self> {
+    pub(super) fn read(config: &JwtConfig, folder: &Path, remote: Option<Arc<RemoteKeys>>) -> Result<Self> {
         let mut keys = Vec::new();
         if let Some(path) = &config.secret_file {
-            let secret = read_file(&folder.join(path), "jwt.secret_file")?;
+            let secret = secret_file::read(&folder.join(path), "jwt.secret_file:")?;
             let secret = secret.trim_ascii();
             if secret.len() < MIN_SECRET_BYTES {
                 return config_error(format!(
@@ -95,9 +103,9 @@ impl JwtVerifier {
             };
             keys.extend(set.keys.iter().filter_map(verification_key));
         }
-        if keys.is_empty() {
+        if keys.is_empty() && remote.is_none() {
             return config_error(
-                "jwt: no key for RS256, ES256 or HS256: set secret_file, public_key_file or jwks_file",
+                "jwt: no key for RS256, ES256 or HS256: set secret_file, public_key_file, jwks_file or jwks_url",
             );
         }
         let mut validation = Validation::new(Algorithm::HS256);
@@ -116,7 +124,7 @@ impl JwtVerifier {
             None => validation.validate_aud = false,
         }
         validation.set_required_spec_claims(&required);
-        Ok(Self { keys, validation, permissions_claim: config.permissions_claim.clone() })
+        Ok(Self { keys, remote, validation, permissions_claim: config.permissions_claim.clone() })
     }
 
     /// Returns the caller of a token.
@@ -124,26 +132,45 @@ impl JwtVerifier {
     /// # Errors
     /// Why the token is invalid, for the log.
     pub(super) fn caller(&self, token: &str) -> std::result::Result<Caller, &'static str> {
+        self.caller_from_claims(&self.claims(token)?)
+    }
+
+    /// Verifies a token and returns its claims.
+    ///
+    /// # Errors
+    /// Why the token is invalid, for the log.
+    pub(super) fn claims(&self, token: &str) -> std::result::Result<Value, &'static str> {
         let header = decode_header(token).map_err(|_| "the token is not a JWT")?;
         if header.crit.is_some() {
             return Err("the token has an unsupported critical header");
         }
         // The key determines the algorithm, never the token.
-        let usable = self.keys.iter().filter(|key| {
+        let is_usable = |key: &&VerificationKey| {
             key.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
-        });
+        };
+        let fetched = self.remote.as_ref().map(|remote| remote.keys());
+        let all = self.keys.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
         let mut problem = "no key matches the token's algorithm and key ID";
-        for key in usable {
+        let mut known = false;
+        for key in all.filter(is_usable) {
+            known = true;
             let validation = Validation { algorithms: vec![key.algorithm], ..self.validation.clone() };
             match decode::<Value>(token, &key.key, &validation) {
-                Ok(token) => return self.caller_from_claims(&token.claims),
+                Ok(token) => return Ok(token.claims),
                 Err(error) => problem = describe(&error),
             }
+        }
+        if !known && let Some(remote) = &self.remote {
+            remote.want_unknown_key();
         }
         Err(problem)
     }
 
-    fn caller_from_claims(&self, claims: &Value) -> std::result::Result<Caller, &'static str> {
+    /// Returns the caller of the claims of a verified token.
+    ///
+    /// # Errors
+    /// Why the claims are invalid, for the log.
+    pub(super) fn caller_from_claims(&self, claims: &Value) -> std::result::Result<Caller, &'static str> {
         let subject = claims.get("sub").and_then(Value::as_str).ok_or("the token's sub is not a string")?;
         if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES {
             return Err("the token's sub is empty or too long");
@@ -157,7 +184,7 @@ impl JwtVerifier {
             serde_json::from_value(permissions.clone()).map_err(|_| "the token's permissions are invalid")?;
         let mut user = bson::serialize_to_document(claims).map_err(|_| "the token's claims cannot be read")?;
         user.insert("id", subject);
-        user.insert("type", "token");
+        user.insert("type", "custom-token");
         Ok(Caller {
             name: format!("token:{subject}").into(),
             permissions: permissions.into(),
@@ -179,7 +206,7 @@ fn describe(error: &jsonwebtoken::errors::Error) -> &'static str {
 }
 
 /// Converts a key of a set; `None` if it cannot verify signatures.
-fn verification_key(key: &Jwk) -> Option<VerificationKey> {
+pub(super) fn verification_key(key: &Jwk) -> Option<VerificationKey> {
     use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, KeyAlgorithm, PublicKeyUse};
     if key.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
         return None;

@@ -13,12 +13,14 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bson::DateTime;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use toml_edit::{ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 use super::permission::{Caller, Permission};
 use super::rule::{FieldList, Rule};
+use super::secret_file;
+use super::users::{UserEntry, Users};
 use crate::error::Result;
 use crate::gateway::config_error::{config_error, toml_error};
 
@@ -27,16 +29,19 @@ const MIN_KEY_LENGTH: usize = 8;
 /// The prefix of generated keys, so that secret scanners can find them.
 const KEY_PREFIX: &str = "cmk_";
 const HEAD: &str = "\
-# Keys of the Data API, written by `connect-mongodb key`. The file contains no key, only
-# its HMAC-SHA-256 with the salt. After editing permissions, send the gateway SIGHUP.
+# Keys and users of the Data API, written by `connect-mongodb key` and `connect-mongodb user`. The
+# file contains no key, only its HMAC-SHA-256 with the salt, and no password, only its Argon2id
+# hash. After editing permissions, send the gateway SIGHUP.
 ";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeyFile {
+pub(super) struct KeyFile {
     salt: String,
     #[serde(default, rename = "key")]
     keys: Vec<KeyEntry>,
+    #[serde(default, rename = "user")]
+    pub(super) users: Vec<UserEntry>,
 }
 
 #[derive(Deserialize)]
@@ -77,10 +82,15 @@ pub(super) struct ApiKeys {
     keys: Vec<StoredKey>,
 }
 
-/// HMAC-SHA-256 with the file's salt, which is processed once.
-struct KeyHasher(Hmac<Sha256>);
+/// HMAC-SHA-256 with a salt, which is processed once.
+pub(super) struct KeyHasher(Hmac<Sha256>);
 
 impl KeyHasher {
+    /// A hasher whose salt nobody knows.
+    pub(super) fn random() -> Result<Self> {
+        Self::new(&random::<32>()?)
+    }
+
     fn new(salt: &[u8]) -> Result<Self> {
         // HMAC accepts a key of any length.
         match Hmac::new_from_slice(salt) {
@@ -92,21 +102,26 @@ impl KeyHasher {
     fn hash(&self, key: &[u8]) -> [u8; 32] {
         self.0.clone().chain_update(key).finalize().into_bytes().into()
     }
+
+    /// The hash of several texts, which depends on where each of them ends.
+    pub(super) fn hash_all(&self, texts: &[&[u8]]) -> [u8; 32] {
+        let parts = texts
+            .iter()
+            .fold(self.0.clone(), |hmac, text| hmac.chain_update((text.len() as u64).to_le_bytes()).chain_update(text));
+        parts.finalize().into_bytes().into()
+    }
 }
 
 impl ApiKeys {
-    /// Reads a key file.
+    /// Reads a key file with its users.
     ///
     /// # Errors
     /// `Configuration`, with the file's path.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<(Self, Users)> {
         let error = |problem: &str| config_error(format!("the key file {} {problem}", path.display()));
-        match std::fs::read(path) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Self::parse(&text).or_else(|cause| error(&format!("cannot be used: {}", cause.message))),
-                Err(_) => error("cannot be read (it is not text)"),
-            },
-            Err(cause) => error(&format!("cannot be read ({cause})")),
+        match String::from_utf8(secret_file::read(path, "the key file")?) {
+            Ok(text) => Self::parse(&text).or_else(|cause| error(&format!("cannot be used: {}", cause.message))),
+            Err(_) => error("cannot be read (it is not text)"),
         }
     }
 
@@ -116,13 +131,18 @@ impl ApiKeys {
     ///
     /// # Errors
     /// `Configuration` if there is no key or if one is invalid, with its line or name.
-    fn parse(text: &str) -> Result<Self> {
+    fn parse(text: &str) -> Result<(Self, Users)> {
         let is_toml = |line: &str| {
-            line.starts_with("[[key]]") || line.split('=').next().is_some_and(|name| name.trim() == "salt")
+            line.starts_with("[[key]]")
+                || line.starts_with("[[user]]")
+                || line.split('=').next().is_some_and(|name| name.trim() == "salt")
         };
         match text.lines().any(|line| is_toml(line.trim())) {
-            true => Self::from_file(&KeyFile::parse(text)?),
-            false => Self::from_lines(text),
+            true => {
+                let file = KeyFile::parse(text)?;
+                Ok((Self::from_file(&file)?, Users::from_entries(&file.users)?))
+            }
+            false => Ok((Self::from_lines(text)?, Users::default())),
         }
     }
 
@@ -166,6 +186,21 @@ impl ApiKeys {
 
     /// Returns the caller of a key; `None` if the key is unknown or has expired.
     pub(super) fn caller(&self, key: &[u8]) -> Option<Caller> {
+        self.find(key).map(|stored| stored.caller.clone())
+    }
+
+    /// Returns the caller of a key, and the version of the key.
+    pub(super) fn caller_and_version(&self, key: &[u8]) -> Option<(Caller, String)> {
+        self.find(key).map(|stored| (stored.caller.clone(), version(&stored.hash)))
+    }
+
+    /// Returns the caller of the key with this name and version; `None` if there is no such key or it has expired.
+    pub(super) fn caller_of_version(&self, name: &str, wanted: &str) -> Option<Caller> {
+        let stored = self.keys.iter().find(|stored| &*stored.caller.name == name && stored.is_valid())?;
+        (version(&stored.hash) == wanted).then(|| stored.caller.clone())
+    }
+
+    fn find(&self, key: &[u8]) -> Option<&StoredKey> {
         let given = self.hasher.hash(key);
         let mut found = None;
         // The loop never ends early, for a constant time.
@@ -174,9 +209,20 @@ impl ApiKeys {
                 found = Some(stored);
             }
         }
-        let valid = |stored: &&StoredKey| stored.expires.is_none_or(|expires| DateTime::now() < expires);
-        found.filter(valid).map(|stored| stored.caller.clone())
+        found.filter(|stored| stored.is_valid())
     }
+}
+
+impl StoredKey {
+    fn is_valid(&self) -> bool {
+        self.expires.is_none_or(|expires| DateTime::now() < expires)
+    }
+}
+
+/// A short digest of a salted hash. It changes with the key or the password, and tells nothing about either.
+pub(super) fn version(hash: &[u8]) -> String {
+    let digest = Sha256::digest(hash);
+    URL_SAFE_NO_PAD.encode(&digest[..9])
 }
 
 impl fmt::Debug for ApiKeys {
@@ -186,7 +232,7 @@ impl fmt::Debug for ApiKeys {
 }
 
 impl KeyFile {
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let file: Self = toml_edit::de::from_str(text).map_err(|error| toml_error("the key file", text, &error))?;
         for (index, entry) in file.keys.iter().enumerate() {
             if file.keys[..index].iter().any(|other| other.name == entry.name) {
@@ -225,7 +271,7 @@ impl KeyEntry {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     match getrandom::fill(&mut bytes) {
         Ok(()) => Ok(bytes),
@@ -241,7 +287,7 @@ fn validate_name(name: &str) -> Result<()> {
     config_error("a key's name must have 1 to 64 characters: letters, digits, spaces and - _ . @")
 }
 
-fn parse_document(text: &str) -> Result<DocumentMut> {
+pub(super) fn parse_document(text: &str) -> Result<DocumentMut> {
     text.parse().map_err(|error| toml_error("the key file", text, &toml_edit::de::Error::from(error)))
 }
 
@@ -252,11 +298,7 @@ fn parse_document(text: &str) -> Result<DocumentMut> {
 /// `Configuration` if the text is not a key file or already has a key of this name.
 pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Permission]) -> Result<(String, String)> {
     validate_name(name)?;
-    let text = if text.trim().is_empty() {
-        format!("{HEAD}salt = \"{}\"\n", STANDARD.encode(random::<32>()?))
-    } else {
-        text.to_owned()
-    };
+    let text = with_salt(text)?;
     let file = KeyFile::parse(&text)?;
     if file.keys.iter().any(|key| key.name == name) {
         return config_error(format!("a key named {name} already exists: revoke it or choose another name"));
@@ -269,6 +311,23 @@ pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Perm
     if let Some(expires) = expires {
         entry["expires"] = value(time(expires)?);
     }
+    entry["permissions"] = listed(permissions);
+    let text = with_entry(&text, "key", entry)?;
+    // Never return a file that the gateway would reject.
+    ApiKeys::parse(&text)?;
+    Ok((text, key))
+}
+
+/// The text of a key file, or of a new one.
+pub(super) fn with_salt(text: &str) -> Result<String> {
+    Ok(match text.trim().is_empty() {
+        true => format!("{HEAD}salt = \"{}\"\n", STANDARD.encode(random::<32>()?)),
+        false => text.to_owned(),
+    })
+}
+
+/// Permissions as they are written to a key file.
+pub(super) fn listed(permissions: &[Permission]) -> Item {
     let listed = permissions.iter().map(|permission| {
         let mut table = toml_edit::InlineTable::new();
         table.insert("data_source", permission.data_source.to_string().into());
@@ -280,17 +339,18 @@ pub fn create(text: &str, name: &str, expires: Option<&str>, permissions: &[Perm
         }
         table
     });
-    entry["permissions"] = value(listed.collect::<toml_edit::Array>());
-    let mut document = parse_document(&text)?;
-    let keys = document.entry("key").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    match keys.as_array_of_tables_mut() {
-        Some(keys) => keys.push(entry),
-        None => return config_error("the key file must list its keys as [[key]]"),
+    value(listed.collect::<toml_edit::Array>())
+}
+
+/// Adds an entry to the `[[kind]]` tables of a file's text.
+pub(super) fn with_entry(text: &str, kind: &str, entry: Table) -> Result<String> {
+    let mut document = parse_document(text)?;
+    let entries = document.entry(kind).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    match entries.as_array_of_tables_mut() {
+        Some(entries) => entries.push(entry),
+        None => return config_error(format!("the key file must list each {kind} as [[{kind}]]")),
     }
-    let text = document.to_string();
-    // Never return a file that the gateway would reject.
-    ApiKeys::from_file(&KeyFile::parse(&text)?)?;
-    Ok((text, key))
+    Ok(document.to_string())
 }
 
 fn add_rule(table: &mut toml_edit::InlineTable, rule: &Rule) {
@@ -333,25 +393,35 @@ pub fn list(text: &str) -> Result<Vec<KeyInfo>> {
 /// `Configuration` if the text is not a key file or has no key of this name.
 pub fn revoke(text: &str, name: &str) -> Result<String> {
     KeyFile::parse(text)?;
+    without_entry(text, "key", name)
+}
+
+/// Removes the entry with this name from the `[[kind]]` tables of a file's text.
+pub(super) fn without_entry(text: &str, kind: &str, name: &str) -> Result<String> {
     let mut document = parse_document(text)?;
-    let keys = document.get_mut("key").and_then(Item::as_array_of_tables_mut);
-    let has_name = |entry: &Table| entry.get("name").and_then(Item::as_str) == Some(name);
-    let index = keys.as_ref().and_then(|keys| keys.iter().position(has_name));
-    match (keys, index) {
-        (Some(keys), Some(index)) => {
-            keys.remove(index);
+    let entries = document.get_mut(kind).and_then(Item::as_array_of_tables_mut);
+    let index = entries.as_ref().and_then(|entries| entries.iter().position(|entry| has_name(entry, name)));
+    match (entries, index) {
+        (Some(entries), Some(index)) => {
+            entries.remove(index);
             Ok(document.to_string())
         }
-        _ => config_error(format!("no key is named {name}")),
+        _ => config_error(format!("no {kind} is named {name}")),
     }
 }
 
-fn now() -> String {
+/// Whether an entry has this name.
+pub(super) fn has_name(entry: &Table, name: &str) -> bool {
+    entry.get("name").and_then(Item::as_str) == Some(name)
+}
+
+/// The current time as it is written to a file.
+pub(super) fn now() -> String {
     let seconds = DateTime::now().timestamp_millis() / 1000 * 1000;
     DateTime::from_millis(seconds).try_to_rfc3339_string().unwrap_or_default()
 }
 
-fn time(text: &str) -> Result<Datetime> {
+pub(super) fn time(text: &str) -> Result<Datetime> {
     match text.parse::<Datetime>() {
         Ok(at) if at.date.is_some() => Ok(at),
         _ => config_error("the expiry time must have a form like 2027-01-31 or 2027-01-31T00:00:00Z"),
@@ -364,9 +434,13 @@ mod tests {
     use super::*;
     use crate::gateway::auth::permission::Right;
 
+    fn keys_of(text: &str) -> ApiKeys {
+        ApiKeys::parse(text).unwrap().0
+    }
+
     #[test]
     fn plain_keys_are_read_one_per_line() {
-        let keys = ApiKeys::parse("# ours\n\n  key-number-1  \r\nkey-number-2\n").unwrap();
+        let keys = keys_of("# ours\n\n  key-number-1  \r\nkey-number-2\n");
         assert_eq!(&*keys.caller(b"key-number-1").unwrap().name, "line 3");
         assert!(keys.caller(b"key-number-2").unwrap().has(Right::Write, "a", "b", "c"));
         for key in ["", "key-number-3", "key-number-1 ", "# ours", "key-number-"] {
@@ -377,7 +451,7 @@ mod tests {
     #[test]
     fn files_without_a_valid_key_are_rejected_and_not_quoted() {
         for text in ["", "# none\n", "short\n", "two words here\n", "kéy-number-1\n"] {
-            let error = ApiKeys::parse(text).unwrap_err();
+            let error = ApiKeys::parse(text).map(drop).unwrap_err();
             assert!(text.trim().is_empty() || !error.message.contains(text.trim()), "{}", error.message);
         }
     }
@@ -388,14 +462,14 @@ mod tests {
         let (text, first) = create("", "first", None, std::slice::from_ref(&read)).unwrap();
         let (text, second) = create(&text, "second", Some("2999-01-01"), &[read]).unwrap();
         assert!(!text.contains(&first) && !text.contains(&second), "the key is in its file");
-        let keys = ApiKeys::parse(&text).unwrap();
+        let keys = keys_of(&text);
         assert_eq!(&*keys.caller(first.as_bytes()).unwrap().name, "first");
         assert!(keys.caller(second.as_bytes()).unwrap().has(Right::Read, "x", "app", "y"));
         assert!(!keys.caller(second.as_bytes()).unwrap().has(Right::Read, "x", "other", "y"));
         assert!(create(&text, "first", None, &[]).is_err());
         let text = revoke(&text, "first").unwrap();
         assert!(text.starts_with(HEAD));
-        let keys = ApiKeys::parse(&text).unwrap();
+        let keys = keys_of(&text);
         assert!(keys.caller(first.as_bytes()).is_none());
         assert!(keys.caller(second.as_bytes()).is_some());
         assert!(revoke(&text, "first").is_err());
@@ -405,7 +479,7 @@ mod tests {
     #[test]
     fn an_expired_key_is_invalid() {
         let (text, key) = create("", "old", Some("2020-01-01T00:00:00Z"), &[Permission::all()]).unwrap();
-        assert!(ApiKeys::parse(&text).unwrap().caller(key.as_bytes()).is_none());
+        assert!(keys_of(&text).caller(key.as_bytes()).is_none());
         assert!(list(&text).unwrap()[0].expired);
     }
 
@@ -441,7 +515,7 @@ mod tests {
         let (text, _) = create("", "k", None, &[Permission::all()]).unwrap();
         let text = text.strip_prefix(HEAD).unwrap();
         for (from, to) in [("salt", "sald"), ("hash = \"", "hash = \"hunter2"), ("read", "raed"), ("name", "nome")] {
-            let error = ApiKeys::parse(&text.replacen(from, to, 1)).unwrap_err();
+            let error = ApiKeys::parse(&text.replacen(from, to, 1)).map(drop).unwrap_err();
             assert!(!error.message.contains("hunter2"), "{}", error.message);
         }
     }

@@ -1,52 +1,54 @@
-//! How often each caller may send requests: a token bucket per caller.
+//! How often each caller, or each peer, may do something: a token bucket for each.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The maximum number of callers with a bucket. With tokens, callers' names come from outside.
-const MAX_CALLERS: usize = 10_000;
+/// The maximum number of buckets. The names of callers with tokens, and addresses, come from outside.
+const MAX_BUCKETS: usize = 10_000;
 
-/// Limits the requests of each caller to a rate, with a burst.
-pub(in crate::gateway) struct RateLimiter {
+/// Limits what each owner of a bucket does to a rate, with a burst.
+pub(in crate::gateway) struct RateLimiter<K> {
     per_second: f64,
     burst: f64,
-    buckets: Mutex<HashMap<Arc<str>, Bucket>>,
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// The requests that the caller could send at `updated`.
+    /// What the owner could do at once at `updated`.
     tokens: f64,
     updated: Instant,
 }
 
-impl RateLimiter {
-    /// Allows `per_second` requests per second, and `burst` at once.
+impl<K: Hash + Eq + Clone> RateLimiter<K> {
+    /// Allows `per_second` per second, and `burst` at once.
     pub(in crate::gateway) fn new(per_second: f64, burst: f64) -> Self {
         Self { per_second, burst, buckets: Mutex::default() }
     }
 
-    /// Counts a request.
+    /// Allows this many per minute, and as many at once.
+    pub(super) fn per_minute(number: f64) -> Self {
+        Self::new(number / 60.0, number.max(1.0))
+    }
+
+    /// Counts one more, if the limit is not exceeded.
     ///
     /// # Errors
     /// How long to wait before the next attempt, if the limit is exceeded.
-    pub(in crate::gateway) fn count(&self, caller: &Arc<str>) -> Result<(), Duration> {
+    pub(in crate::gateway) fn count(&self, owner: &K) -> Result<(), Duration> {
         let now = Instant::now();
-        let refilled = |bucket: Bucket| {
-            let elapsed = now.saturating_duration_since(bucket.updated).as_secs_f64();
-            elapsed.mul_add(self.per_second, bucket.tokens).min(self.burst)
-        };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MAX_CALLERS && !buckets.contains_key(caller) {
+        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(owner) {
             // A full bucket is the same as no bucket.
-            buckets.retain(|_, bucket| refilled(*bucket) < self.burst);
-            if buckets.len() >= MAX_CALLERS {
+            buckets.retain(|_, bucket| self.refilled(*bucket, now) < self.burst);
+            if buckets.len() >= MAX_BUCKETS {
                 return Err(Duration::from_secs(1));
             }
         }
-        let bucket = buckets.entry(Arc::clone(caller)).or_insert(Bucket { tokens: self.burst, updated: now });
-        let tokens = refilled(*bucket);
+        let bucket = buckets.entry(owner.clone()).or_insert(Bucket { tokens: self.burst, updated: now });
+        let tokens = self.refilled(*bucket, now);
         *bucket = Bucket { tokens, updated: now };
         if tokens < 1.0 {
             let wait = Duration::try_from_secs_f64((1.0 - tokens) / self.per_second);
@@ -54,6 +56,19 @@ impl RateLimiter {
         }
         bucket.tokens = tokens - 1.0;
         Ok(())
+    }
+
+    /// Takes back one that [`Self::count`] counted.
+    pub(super) fn take_back(&self, owner: &K) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(owner) {
+            bucket.tokens = (bucket.tokens + 1.0).min(self.burst);
+        }
+    }
+
+    fn refilled(&self, bucket: Bucket, now: Instant) -> f64 {
+        let elapsed = now.saturating_duration_since(bucket.updated).as_secs_f64();
+        elapsed.mul_add(self.per_second, bucket.tokens).min(self.burst)
     }
 }
 
@@ -64,19 +79,20 @@ mod tests {
     #[test]
     fn a_caller_that_exceeds_its_rate_waits_and_others_do_not() {
         let limiter = RateLimiter::new(0.001, 2.0);
-        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
-        assert!(limiter.count(&one).is_ok() && limiter.count(&one).is_ok());
-        assert!(limiter.count(&one).is_err_and(|wait| wait > Duration::from_secs(900)));
-        assert!(limiter.count(&other).is_ok());
+        assert!(limiter.count(&"one").is_ok() && limiter.count(&"one").is_ok());
+        assert!(limiter.count(&"one").is_err_and(|wait| wait > Duration::from_secs(900)));
+        assert!(limiter.count(&"other").is_ok());
+        limiter.take_back(&"one");
+        assert!(limiter.count(&"one").is_ok() && limiter.count(&"one").is_err());
     }
 
     #[test]
     fn the_number_of_buckets_is_limited() {
         let limiter = RateLimiter::new(0.001, 1.0);
-        for number in 0..MAX_CALLERS + 10 {
-            let counted = limiter.count(&number.to_string().into());
-            assert_eq!(counted.is_ok(), number < MAX_CALLERS);
+        for number in 0..MAX_BUCKETS + 10 {
+            let counted = limiter.count(&number);
+            assert_eq!(counted.is_ok(), number < MAX_BUCKETS);
         }
-        assert_eq!(limiter.buckets.lock().map(|buckets| buckets.len()).ok(), Some(MAX_CALLERS));
+        assert_eq!(limiter.buckets.lock().map(|buckets| buckets.len()).ok(), Some(MAX_BUCKETS));
     }
 }

@@ -13,10 +13,11 @@ use crate::codec::ejson::Style;
 use crate::data_api::protocol::{Action, EJSON, JSON};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::auth::AuthError;
+use crate::gateway::auth::logins::Provider;
 use crate::gateway::auth::permission::Caller;
 use crate::gateway::compatibility::Compatibility;
 use crate::gateway::state::Gateway;
-use crate::gateway::telemetry::RequestRecord;
+use crate::gateway::telemetry::{Authentication, RequestRecord};
 
 /// The media type that `curl -d` sends.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -28,12 +29,26 @@ impl<S: Send + Sync> FromRequestParts<S> for ActionPath {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        // A path that is not UTF-8 names no action.
-        let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let path = path.map(|Path(path)| path).unwrap_or_default();
-        let name = path.iter().find(|(name, _)| name == "action").map_or("", |(_, value)| value);
-        Ok(Self(Action::from_name(name)))
+        Ok(Self(Action::from_name(&path_parameter(parts, state, "action").await)))
     }
+}
+
+/// The provider that the path of a login names; `None` if there is no such provider.
+pub(super) struct ProviderPath(pub(super) Option<Provider>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ProviderPath {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self(Provider::from_name(&path_parameter(parts, state, "provider").await)))
+    }
+}
+
+/// A parameter of the path; empty if there is none, or if the path is not UTF-8.
+async fn path_parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> String {
+    let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+    let path = path.map(|Path(path)| path).unwrap_or_default();
+    path.into_iter().find(|(parameter, _)| parameter == name).map_or_else(String::new, |(_, value)| value)
 }
 
 /// The action that a request's path names if it is the path of an action: the same paths as the router's.
@@ -52,19 +67,51 @@ pub(super) fn action_of_path(path: &str) -> Option<Option<Action>> {
 }
 
 /// Authenticates a request. Its errors have Atlas's statuses and messages.
-pub(super) fn authenticate(gateway: &Gateway, headers: &HeaderMap, record: &mut RequestRecord) -> ApiResult<Caller> {
-    let caller = gateway.authenticator.authenticate(headers).map_err(|error| {
-        record.reason = Some(error.reason());
-        match error {
-            AuthError::NoCredentials => ApiError::invalid("no authentication methods were specified"),
-            AuthError::InvalidKey | AuthError::InvalidToken(_) => {
-                let message = "invalid session: error finding user for endpoint";
-                ApiError::new(StatusCode::UNAUTHORIZED, "InvalidSession", message)
-            }
+pub(super) async fn authenticate(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    record: &mut RequestRecord,
+) -> ApiResult<Caller> {
+    match gateway.authenticator.authenticate(headers, record.peer()).await {
+        Ok(caller) => {
+            record.caller = Some(Arc::clone(&caller.name));
+            Ok(caller)
         }
-    })?;
-    record.caller = Some(Arc::clone(&caller.name));
-    Ok(caller)
+        Err(error) => {
+            let message = "invalid session: error finding user for endpoint";
+            Err(rejected(error, record, "InvalidSession", message))
+        }
+    }
+}
+
+/// The response to a failed authentication. Wrong credentials of any kind get the same code and message.
+pub(super) fn rejected(
+    error: AuthError,
+    record: &mut RequestRecord,
+    error_code: &'static str,
+    message: &'static str,
+) -> ApiError {
+    record.reason = Some(error.reason());
+    record.authentication = match error {
+        AuthError::TooManyFailures(_) | AuthError::TooManyTries(_) | AuthError::Busy => Authentication::Limited,
+        _ => Authentication::Failed,
+    };
+    match error {
+        AuthError::NoCredentials => ApiError::invalid("no authentication methods were specified"),
+        AuthError::MissingHeader(name) => ApiError::invalid(format!("the header '{name}' is missing")),
+        AuthError::InvalidHeader(name) => ApiError::invalid(format!("the header '{name}' must be given once, as text")),
+        AuthError::InvalidKey | AuthError::InvalidToken(_) | AuthError::InvalidPassword => {
+            ApiError::new(StatusCode::UNAUTHORIZED, error_code, message)
+        }
+        AuthError::TooManyFailures(wait) => {
+            let message = "too many failed authentications from this address: check the credentials and try later";
+            ApiError::too_many_requests(message).retry_after(wait)
+        }
+        AuthError::TooManyTries(wait) => {
+            ApiError::too_many_requests("too many logins of this user or address: try again later").retry_after(wait)
+        }
+        AuthError::Busy => ApiError::too_many_requests("too many logins at the same time: try again later"),
+    }
 }
 
 /// Rejects bodies that are neither JSON nor EJSON. A body without a `Content-Type` is read as JSON: no browser sends one

@@ -56,7 +56,7 @@ where
     let result = match action {
         Some(action) => process(gateway, action, request, &mut record).await,
         // Only authenticated callers learn which actions exist.
-        None => match authenticate(gateway, request.headers(), &mut record) {
+        None => match authenticate(gateway, request.headers(), &mut record).await {
             Ok(_) => Err(ApiError::new(StatusCode::NOT_FOUND, "NotFound", "the Data API has no such action")),
             Err(error) => Err(error),
         },
@@ -79,7 +79,7 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let (head, body) = request.into_parts();
-    let caller = authenticate(gateway, &head.headers, record)?;
+    let caller = authenticate(gateway, &head.headers, record).await?;
     if let Some(limiter) = &gateway.rate_limiter {
         limiter.count(&caller.name).map_err(|wait| {
             ApiError::too_many_requests("the caller's request rate is exceeded: try again later").retry_after(wait)

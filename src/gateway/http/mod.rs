@@ -2,6 +2,7 @@
 
 mod extract;
 mod handlers;
+mod logins;
 pub mod openapi;
 mod respond;
 pub(super) mod router;

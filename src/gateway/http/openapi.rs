@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::data_api::protocol::{API_KEY_HEADER, Action, EJSON, JSON};
 use crate::gateway::arguments::{self, Argument, Kind, Role};
+use crate::gateway::auth::logins::Provider;
 
 impl Argument {
     fn schema(&self) -> Value {
@@ -154,11 +155,75 @@ fn error_response(description: &str) -> Value {
     })
 }
 
+/// The paths of logins, which a gateway has if its configuration has `[logins]`.
+fn login_paths() -> [(&'static str, Value); 4] {
+    let object = |names: &[&str]| {
+        let properties: Map<String, Value> =
+            names.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))).collect();
+        json!({ "type": "object", "properties": properties, "required": names })
+    };
+    let operation = |summary: &str, status: &str, schema: Option<Value>, errors: &[(&str, &str)]| {
+        let content = schema.map_or_else(|| json!({}), |schema| json!({ JSON: { "schema": schema } }));
+        let mut responses = Map::new();
+        responses.insert(status.to_owned(), json!({ "description": "OK", "content": content }));
+        let absent = ("404", "The configuration does not have [logins], the provider, or logins.public_url.");
+        let limited = ("429", "Too many attempts. Retry after the seconds in Retry-After.");
+        for (status, description) in errors.iter().chain([&absent, &limited]) {
+            responses.insert((*status).to_owned(), error_response(description));
+        }
+        json!({ "summary": summary, "tags": ["logins"], "responses": responses })
+    };
+    let with = |mut operation: Value, name: &str, value: Value| {
+        operation[name] = value;
+        operation
+    };
+    let parameter =
+        |name: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "schema": schema });
+    let app = || parameter("app", json!({ "type": "string" }));
+    let malformed = ("400", "The request is malformed, or has no credentials.");
+    let invalid = ("401", "The credentials are invalid or have expired.");
+    let unavailable = ("503", "The gateway's sessions cannot be read or written.");
+    let bearer = || json!([{ "token": [] }]);
+
+    let tokens = object(&["access_token", "refresh_token", "user_id", "device_id"]);
+    let log_in = operation("Logs a user in.", "200", Some(tokens), &[malformed, invalid, unavailable]);
+    let bodies = [object(&["username", "password"]), object(&["key"]), object(&["token"]), object(&[])];
+    let log_in = with(log_in, "requestBody", json!({ "content": { JSON: { "schema": { "anyOf": bodies } } } }));
+    let providers: Vec<&str> = Provider::ALL.iter().map(|provider| provider.name()).collect();
+    let provider = parameter("provider", json!({ "enum": providers }));
+    let log_in = with(with(log_in, "parameters", json!([app(), provider])), "security", json!([]));
+
+    let errors = [malformed, invalid, unavailable];
+    let refresh =
+        operation("Returns an access token for a refresh token.", "201", Some(object(&["access_token"])), &errors);
+    let not_stored = ("501", "The configuration does not have logins.sessions.");
+    let revoke =
+        operation("Ends the session of a refresh token.", "204", None, &[malformed, invalid, not_stored, unavailable]);
+    let session = json!({ "post": with(refresh, "security", bearer()), "delete": with(revoke, "security", bearer()) });
+
+    let user = json!({ "type": "object", "required": ["user_id", "identities", "type", "data", "custom_data"] });
+    let profile = operation("Returns the user of an access token.", "200", Some(user), &[malformed, invalid]);
+    let place = object(&["deployment_model", "location", "hostname", "ws_hostname"]);
+    let location = operation("Returns the gateway's URL.", "200", Some(place), &[]);
+    let location = with(with(location, "parameters", json!([app()])), "security", json!([]));
+    [
+        ("/api/client/v2.0/app/{app}/auth/providers/{provider}/login", json!({ "post": log_in })),
+        ("/api/client/v2.0/auth/session", session),
+        ("/api/client/v2.0/auth/profile", json!({ "get": with(profile, "security", bearer()) })),
+        ("/api/client/v2.0/app/{app}/location", json!({ "get": location })),
+    ]
+}
+
 /// The description as JSON.
 pub fn description() -> Value {
     let mut paths = Map::new();
     for action in Action::ALL {
         paths.insert(format!("/action/{action}"), json!({ "post": action.operation() }));
+    }
+    for (path, mut item) in login_paths() {
+        // Not below the prefixes of actions.
+        item["servers"] = json!([{ "url": "/" }]);
+        paths.insert(path.to_owned(), item);
     }
     let plain = |summary: &str, media: &str, more: Value| {
         let mut responses = json!({ "200": { "description": "OK", "content": { media: {} } } });
@@ -183,12 +248,15 @@ pub fn description() -> Value {
             { "url": "/app/{app}/endpoint/data/v1", "variables": { "app": { "default": "data" } } },
             { "url": "/" },
         ],
-        "security": [{ "key": [] }, { "token": [] }],
+        "security": [{ "token": [] }, { "key": [] }, { "email": [], "password": [] }, { "customToken": [] }],
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "key": { "type": "apiKey", "in": "header", "name": API_KEY_HEADER },
                 "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+                "email": { "type": "apiKey", "in": "header", "name": "email" },
+                "password": { "type": "apiKey", "in": "header", "name": "password" },
+                "customToken": { "type": "apiKey", "in": "header", "name": "jwtTokenString" },
             },
             "schemas": {
                 "Error": {

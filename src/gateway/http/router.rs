@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::handlers;
+use super::{handlers, logins};
 use crate::gateway::api_error::ApiError;
 use crate::gateway::state::Gateway;
 
@@ -25,6 +25,10 @@ pub(super) const ACTION_PATHS: [&str; 3] = [
     "/app/{app}/endpoint/data/v1/action/{action}",
     "/app/{app}/endpoint/data/beta/action/{action}",
 ];
+
+/// The paths of the description: clients ask for it below their base URL.
+const DESCRIPTION_PATHS: [&str; 3] =
+    ["/openapi.json", "/app/{app}/endpoint/data/v1/openapi.json", "/app/{app}/endpoint/data/beta/openapi.json"];
 
 /// Whether health checks and metrics are served beside the actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +56,18 @@ pub(in crate::gateway) fn build_operator_pages(gateway: Arc<Gateway>) -> Router 
 pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String], pages: OperatorPages) -> Router {
     let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
     let actions = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, action()));
+    let has_logins = gateway.authenticator.logins().is_some();
+    let actions = if has_logins { logins::add_routes(actions) } else { actions };
     let pages = if pages == OperatorPages::Here { operator_pages() } else { Router::new() };
-    let router = actions
+    let describe = || get(handlers::openapi_description);
+    let described = DESCRIPTION_PATHS.into_iter().fold(actions, |router, path| router.route(path, describe()));
+    let router = described
         .merge(pages)
-        .route("/openapi.json", get(handlers::openapi_description))
         .route("/docs", get(async || Html(include_str!("docs.html"))))
         .fallback(handlers::not_found)
         .layer(from_fn(reject_ambiguous_framing))
         .with_state(gateway);
-    if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins)) }
+    if cors_origins.is_empty() { router } else { router.layer(cors(cors_origins, has_logins)) }
 }
 
 /// Whether a proxy in front cannot frame the body of a request in another way.
@@ -84,15 +91,18 @@ async fn reject_ambiguous_framing(request: Request<Body>, next: Next) -> Respons
 }
 
 /// Allows cross-origin requests from these origins.
-fn cors(origins: &[String]) -> CorsLayer {
-    let names = ["api-key", "apikey", "x-request-id", "traceparent", "tracestate"].map(HeaderName::from_static);
+fn cors(origins: &[String], has_logins: bool) -> CorsLayer {
+    let methods: &[Method] = if has_logins { &[Method::POST, Method::GET, Method::DELETE] } else { &[Method::POST] };
+    let names =
+        ["api-key", "apikey", "email", "password", "jwttokenstring", "x-request-id", "traceparent", "tracestate"]
+            .map(HeaderName::from_static);
     let allowed = match origins.iter().any(|origin| origin == "*") {
         true => AllowOrigin::any(),
         false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok())),
     };
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::POST])
+        .allow_methods(methods.to_vec())
         .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE].into_iter().chain(names).collect::<Vec<_>>())
         .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
         .max_age(PREFLIGHT_CACHE_TIME)

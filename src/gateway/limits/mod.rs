@@ -33,6 +33,8 @@ pub struct Limits {
     pub requests_per_second: Option<f64>,
     /// How many requests a caller may send at once before the rate applies.
     pub burst: f64,
+    /// How often the authentication of each peer may fail per minute.
+    pub failed_logins_per_minute: f64,
     /// The largest request body, in bytes. As EJSON, a document of 16 MiB can take several times
     /// its size.
     pub body_bytes: usize,
@@ -54,6 +56,7 @@ impl Default for Limits {
             documents: None,
             requests_per_second: None,
             burst: 1.0,
+            failed_logins_per_minute: 60.0,
             body_bytes: 64 * 1024 * 1024,
             memory_bytes: 384 * 1024 * 1024,
         }

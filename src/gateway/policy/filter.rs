@@ -87,8 +87,6 @@ pub(super) enum Place<'a> {
     /// It is a `$match` after the stages of a rule, and sees what they leave. Whether an expression
     /// can fail is noted.
     Stage(&'a Cell<bool>),
-    /// It is a `$match` of a change stream, after the stages of a rule.
-    Watch,
 }
 
 impl FilterCheck<'_, '_> {
@@ -150,8 +148,8 @@ impl FilterCheck<'_, '_> {
 
     fn expression(&self, value: RawBsonRef<'_>) -> ApiResult<()> {
         match self.place {
-            Place::WithRule | Place::Watch if self.is_total(value)? => Ok(()),
-            Place::WithRule | Place::Watch => Err(ApiError::not_allowed(format!(
+            Place::WithRule if self.is_total(value)? => Ok(()),
+            Place::WithRule => Err(ApiError::not_allowed(format!(
                 "'{}' has an expression that is not available to a caller with a rule, because it can fail on \
                  documents that the rule excludes: use {}, or $match in aggregate",
                 self.parameter,

@@ -12,7 +12,6 @@ use super::restriction::Restriction;
 use super::unreadable_as;
 use crate::error::excerpt;
 use crate::gateway::api_error::{ApiError, ApiResult};
-use crate::gateway::auth::rule::FieldList;
 
 /// A `$limit` that no collection reaches.
 const UNREACHABLE_LIMIT: i64 = 1 << 62;
@@ -224,39 +223,6 @@ impl<'p, 'c> PipelineRewrite<'p, 'c> {
             "'{name}' cannot write to '{collection}', where the caller has a rule: its documents cannot be checked"
         )))
     }
-}
-
-/// The stages at the beginning of a change stream that leave only what the caller may read: of inserts,
-/// replacements and updates the document, if it meets the rule.
-///
-/// An update's description tells of the document as it was before, and a deletion has no document, so that
-/// neither can be checked.
-pub(super) fn watch_stages(restriction: &Restriction<'_>) -> Vec<Document> {
-    const DOCUMENT: &str = "fullDocument";
-    let mut conditions = vec![doc! { "operationType": { "$in": ["insert", "replace", "update"] } }.into()];
-    if let Some(filter) = &restriction.filter {
-        conditions.push(Bson::Document(filter.filter_within("fullDocument.")));
-    }
-    let mut shown = doc! { "operationType": 1, "ns": 1, "clusterTime": 1, "wallTime": 1, "documentKey._id": 1 };
-    let mut stages = vec![doc! { "$match": { "$and": conditions } }];
-    let mut hidden = Vec::new();
-    match restriction.fields[..] {
-        [FieldList::Allow(paths)] => {
-            shown.insert("fullDocument._id", 1);
-            shown.extend(paths.iter().map(|path| (format!("{DOCUMENT}.{path}"), 1.into())));
-        }
-        _ => {
-            shown.insert(DOCUMENT, 1);
-            for path in restriction.fields.iter().flat_map(|list| list.paths()) {
-                hidden.push((format!("{DOCUMENT}.{path}"), Bson::from(0)));
-            }
-        }
-    }
-    stages.push(doc! { "$project": shown });
-    if !hidden.is_empty() {
-        stages.push(doc! { "$project": hidden.into_iter().collect::<Document>() });
-    }
-    stages
 }
 
 /// Rejects metadata in the stages of a request with rules.

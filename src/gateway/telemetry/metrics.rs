@@ -132,6 +132,11 @@ impl Metrics {
         metrics
     }
 
+    /// Registers the number of password hashes that were computed.
+    pub(in crate::gateway) fn register_password_hashes(&mut self, hashes: &Counter) {
+        self.registry.register("password_hashes", "Password hashes that logins computed", hashes.clone());
+    }
+
     /// The metrics as text, in the [`OPENMETRICS`] format.
     pub(in crate::gateway) fn encode(&self) -> String {
         let mut text = String::new();

@@ -3,10 +3,12 @@
 //! Nothing here contains a key, a password or a document.
 
 mod access_log;
+mod failures;
 pub(super) mod metrics;
 mod repeats;
 mod trace;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use super::server::peer::Peer;
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use access_log::{LogLine, LogWriter};
+use failures::FailureLog;
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
 use repeats::{Failure, Repeats};
 use trace::{REQUEST_ID, TRACEPARENT, TraceContext};
@@ -49,6 +52,7 @@ pub(super) struct Telemetry {
     sampled: AtomicU64,
     repeats: Repeats,
     log: LogWriter,
+    failures: FailureLog,
     /// A random number, with which this process's request IDs begin.
     process_id: u64,
     next_request: AtomicU64,
@@ -66,6 +70,8 @@ pub(super) struct RequestRecord {
     telemetry: Option<Arc<Telemetry>>,
     started: Instant,
     action: Option<Action>,
+    /// The name of a request that is not an action.
+    pub(super) route: Option<&'static str>,
     request_id: HeaderValue,
     trace: Option<TraceContext>,
     peer: Peer,
@@ -79,9 +85,27 @@ pub(super) struct RequestRecord {
     pub(super) error_code: Option<String>,
     /// A reason that only the log shows.
     pub(super) reason: Option<&'static str>,
+    /// Whether the request has valid credentials.
+    pub(super) authentication: Authentication,
+}
+
+/// The outcome of a request's authentication, as far as the log differs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authentication {
+    /// It succeeded, or was not attempted.
+    Accepted,
+    /// It failed.
+    Failed,
+    /// It failed, and its peer has failed too often.
+    Limited,
 }
 
 impl RequestRecord {
+    /// The address of the client.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
     /// The `comment` of the request's command: its trace context, if it has one.
     pub(super) fn comment(&self) -> Option<Bson> {
         self.trace.as_ref().map(TraceContext::comment)
@@ -102,6 +126,7 @@ impl Telemetry {
             sampled: AtomicU64::new(0),
             repeats: Repeats::default(),
             log: LogWriter::start()?,
+            failures: FailureLog::new(),
             process_id: u64::from_le_bytes(process_id),
             next_request: AtomicU64::new(1),
             started: Instant::now(),
@@ -117,6 +142,7 @@ impl Telemetry {
             telemetry: Some(Arc::clone(self)),
             started: Instant::now(),
             action,
+            route: None,
             request_id: trace::request_id(headers, self.process_id, number),
             trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number) | 1),
             peer,
@@ -125,6 +151,7 @@ impl Telemetry {
             received: 0,
             error_code: None,
             reason: None,
+            authentication: Authentication::Accepted,
         }
     }
 
@@ -144,7 +171,7 @@ impl Telemetry {
 
     fn record(&self, request: &RequestRecord, status: u16, sent: u64, complete: bool) {
         let elapsed = request.started.elapsed();
-        let action = request.action.map_or("other", Action::name);
+        let action = request.action.map_or(request.route.unwrap_or("other"), Action::name);
         let metrics = &self.metrics;
         metrics.in_progress.dec();
         metrics.requests.get_or_create(&RequestLabels { action, status: status.into() }).inc();
@@ -158,8 +185,13 @@ impl Telemetry {
         if !self.access_log.enabled {
             return;
         }
+        let authentication = request.authentication;
         let mut sample = None;
-        if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
+        if authentication != Authentication::Accepted {
+            if !self.failures.lists(authentication == Authentication::Limited) {
+                return;
+            }
+        } else if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
             let (peer, error_code) = (Some(request.peer), error_code.to_owned());
             if !self.repeats.count(Failure { peer, action, status, error_code }) {
                 return;
@@ -210,6 +242,7 @@ impl Telemetry {
         loop {
             tokio::time::sleep(REPORT_INTERVAL).await;
             self.report_left_out(false);
+            self.log_unlisted_failures();
         }
     }
 
@@ -242,6 +275,13 @@ impl Telemetry {
         }
     }
 
+    /// Logs how many failed authentications have no line of their own.
+    fn log_unlisted_failures(&self) {
+        if let Some(message) = self.failures.summary() {
+            self.log("warning", &message);
+        }
+    }
+
     fn write(&self, line: LogLine) {
         if !self.log.write(line) {
             self.metrics.dropped_log_lines.inc();
@@ -251,6 +291,7 @@ impl Telemetry {
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
         self.report_left_out(true);
+        self.log_unlisted_failures();
         self.log.shutdown();
     }
 }

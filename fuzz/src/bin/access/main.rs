@@ -10,6 +10,8 @@ mod oracle;
 mod recorder;
 mod rules;
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -61,7 +63,9 @@ fn start() -> Gateway {
         made.push(HeaderValue::try_from(secret).expect("a header"));
     }
     let path = std::env::temp_dir().join(format!("connect-mongodb-fuzz-access-{}", std::process::id()));
-    std::fs::write(&path, file).expect("a key file");
+    let mut private = std::fs::OpenOptions::new();
+    private.write(true).create(true).truncate(true).mode(0o600);
+    private.open(&path).and_then(|mut opened| opened.write_all(file.as_bytes())).expect("a key file");
     let recorder = Recorder::start().expect("a port");
     let uri = format!("mongodb://{}/?serverSelectionTimeoutMS=5000", recorder.address);
     let flags =

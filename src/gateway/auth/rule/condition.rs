@@ -412,12 +412,6 @@ impl Condition {
         self.to_document("", &Bson::clone)
     }
 
-    /// The condition as a filter on documents that are the field of another one: `parent` is its name and
-    /// a dot.
-    pub fn filter_within(&self, parent: &str) -> Document {
-        self.to_document(parent, &Bson::clone)
-    }
-
     /// The fields that the condition requires to have one value, with that value; `None` if it
     /// requires anything else, or several values of fields that overlap.
     pub fn equalities(&self) -> Option<Vec<(&FieldPath, &Bson)>> {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NoReturn
 
 import click
@@ -31,3 +33,14 @@ def fail(message: str) -> NoReturn:
 def fail_midway(message: str) -> NoReturn:
     """End the command with one line on stderr and exit status 1."""
     raise Interrupted(message)
+
+
+@contextlib.contextmanager
+def refusals(command: str) -> Iterator[None]:
+    """End the command with one line if the native module raises an error."""
+    from pymongo.errors import ConfigurationError, InvalidURI
+
+    try:
+        yield
+    except (ConfigurationError, InvalidURI, RuntimeError) as error:
+        fail(f"{command}: {error}")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import os
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from connect.eaas.mongodb import __version__
 from connect.eaas.mongodb.cli.backfill import backfill
 from connect.eaas.mongodb.cli.events import events
-from connect.eaas.mongodb.cli.failures import Failure, fail
+from connect.eaas.mongodb.cli.failures import Failure, fail, refusals
+from connect.eaas.mongodb.cli.keys import gateway_key, key, user
 from connect.eaas.mongodb.cli.page import page
-from connect.eaas.mongodb.cli.rules import rule_arguments, rule_options
 
 
 class OneLine(click.Group):
@@ -105,19 +100,8 @@ def gateway(context: click.Context, /, config: str | None, mongodb_uri: str | No
         arguments = {"mongodb_uri": mongodb_uri, "keys_file": keys_file, **options}
     # The gateway handles Ctrl-C itself; Python's handler would raise afterwards.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with _refusals("gateway"):
+    with refusals("gateway"):
         run_gateway(_print_addresses, connections=_most_connections(), **arguments)
-
-
-@contextlib.contextmanager
-def _refusals(command: str) -> Iterator[None]:
-    """End the command with one line if the native module raises an error."""
-    from pymongo.errors import ConfigurationError, InvalidURI
-
-    try:
-        yield
-    except (ConfigurationError, InvalidURI, RuntimeError) as error:
-        fail(f"{command}: {error}")
 
 
 def _is_given(context: click.Context, name: str) -> bool:
@@ -146,147 +130,6 @@ def _print_addresses(url: str, admin: str | None) -> None:
     if admin:
         click.echo(f"Health checks and metrics on {admin}")
     click.echo(f"Listening on {url}")
-
-
-@main.group()
-def key() -> None:
-    """Create, list and revoke API keys in a file for `gateway`.
-
-    The file contains hashes, not keys. Send SIGHUP to a running gateway to reload the file.
-    """
-
-
-KEY_FILE = click.option(
-    "--file", "path", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Key file."
-)
-
-
-@key.command("create")
-@KEY_FILE
-@click.option("--name", required=True, metavar="NAME", help="Name of the key in logs.")
-@click.option(
-    "--allow",
-    default="read,write",
-    show_default=True,
-    metavar="RIGHTS",
-    help="Permissions, comma-separated: read, write, code ($where, $function, $accumulator), "
-    "out ($out, $merge), stats ($collStats and similar stages).",
-)
-@click.option(
-    "--on",
-    "places",
-    multiple=True,
-    default=["*"],
-    show_default=True,
-    metavar="PLACE",
-    help="Where the permissions apply: DATA_SOURCE/DATABASE/COLLECTION; * matches any text. Repeatable.",
-)
-@click.option(
-    "--expires",
-    metavar="TIME",
-    help="Expiry: 2027-01-31, 2027-01-31T12:00:00Z, or in days from now: 90d. Default: never.",
-)
-@rule_options
-def create_key(path: Path, name: str, allow: str, places: Sequence[str], expires: str | None, **rule: Any) -> None:
-    """Create a key and print it. It cannot be shown again."""
-    from connect.eaas.mongodb._native import create_key
-
-    rights = [right.strip() for right in allow.split(",")]
-    arguments = rule_arguments(**rule)
-    with _refusals("key"), _alone_with(path):
-        before = _read_keys(path, missing_ok=True)
-        text, made = create_key(before, name, rights=rights, places=places, expires=_moment(expires), **arguments)
-        _write_keys(path, text)
-    click.echo(made)
-
-
-@key.command("list")
-@KEY_FILE
-def list_keys(path: Path) -> None:
-    """List the keys of a file with their permissions and expiry."""
-    from connect.eaas.mongodb._native import list_keys
-
-    with _refusals("key"):
-        keys = list_keys(_read_keys(path))
-    for entry in keys:
-        expiry = f"expires {entry['expires']}" if entry["expires"] else "never expires"
-        state = " (expired)" if entry["expired"] else ""
-        click.echo(f"{entry['name']}: {'; '.join(entry['permissions'])}; {expiry}{state}")
-
-
-@key.command("revoke")
-@KEY_FILE
-@click.option("--name", required=True, metavar="NAME", help="Name of the key.")
-def revoke_key(path: Path, name: str) -> None:
-    """Remove a key from a file. A running gateway accepts it until it receives SIGHUP."""
-    from connect.eaas.mongodb._native import revoke_key
-
-    with _refusals("key"), _alone_with(path):
-        _write_keys(path, revoke_key(_read_keys(path), name))
-
-
-def _moment(expires: str | None) -> str | None:
-    """Convert a number of days, such as `90d`, to a time; return any other text unchanged."""
-    days = expires.removesuffix("d") if expires else ""
-    if expires is None or days == expires or not days.isdecimal():
-        return expires
-    try:
-        end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=int(days))
-    except OverflowError:
-        fail("key: --expires is too far in the future")
-    return end.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _read_keys(path: Path, *, missing_ok: bool = False) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if missing_ok:
-            return ""
-        fail(f"key: the file {path} does not exist")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"key: the file {path} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})")
-
-
-@contextlib.contextmanager
-def _alone_with(path: Path) -> Iterator[None]:
-    """Lock the file's folder against other commands."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks.
-        yield
-        return
-    try:
-        folder = os.open(path.resolve().parent, os.O_RDONLY)
-    except OSError as error:
-        fail(f"key: the folder of {path} cannot be opened ({error.strerror})")
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
-
-
-def _write_keys(path: Path, text: str) -> None:
-    """Replace the file atomically, with the same mode and owner, so that no reader sees a partial file."""
-    path = path.resolve()
-    try:
-        before = path.stat() if path.exists() else None
-        mode = before.st_mode & 0o777 if before else 0o600
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        new = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            new.chmod(mode)
-            if before and (before.st_uid, before.st_gid) != (new.stat().st_uid, new.stat().st_gid):
-                os.chown(new, before.st_uid, before.st_gid)
-            new.replace(path)
-        except BaseException:
-            new.unlink()
-            raise
-    except OSError as error:
-        fail(f"key: the file {path} cannot be written ({error.strerror})")
 
 
 PORT = click.IntRange(0, 65535)
@@ -385,3 +228,6 @@ def check(path: str, env_file: str | None, timeout: int, output: str) -> None:
 main.add_command(backfill)
 main.add_command(events)
 main.add_command(page)
+main.add_command(key)
+main.add_command(user)
+main.add_command(gateway_key)

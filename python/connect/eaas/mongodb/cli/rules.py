@@ -1,4 +1,4 @@
-"""The options of `connect-mongodb key create` that restrict a key to some documents or fields."""
+"""The options of `connect-mongodb key create` and `user add` that restrict permissions to some documents or fields."""
 
 from __future__ import annotations
 
@@ -36,22 +36,19 @@ def rule_options(command: _Command) -> _Command:
     return command
 
 
-def rule_arguments(
-    rule_filter: str | None, allow_fields: str | None, deny_fields: str | None, schema: Path | None
-) -> dict[str, Any]:
-    """Return the arguments of `create_key` for the values of the options."""
+def rule_of(
+    command: str, rule_filter: str | None, allow_fields: str | None, deny_fields: str | None, schema: Path | None
+) -> tuple[str | None, list[str] | None, list[str] | None, str | None]:
+    """Return the parts of the rule that the options of a command describe."""
     text = None
     if schema is not None:
         try:
             text = schema.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            fail(f"key: the file {schema} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})")
-    return {
-        "filter": rule_filter,
-        "allow_fields": _paths(allow_fields),
-        "deny_fields": _paths(deny_fields),
-        "schema": text,
-    }
+            fail(
+                f"{command}: the file {schema} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})"
+            )
+    return rule_filter, _paths(allow_fields), _paths(deny_fields), text
 
 
 def _paths(text: str | None) -> list[str] | None:

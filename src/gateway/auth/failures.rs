@@ -1,0 +1,63 @@
+//! Failed authentications: how many each peer may have.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use super::rate::RateLimiter;
+
+/// Limits the failed authentications of each peer.
+pub(super) struct FailureLimiter(RateLimiter<IpAddr>);
+
+impl FailureLimiter {
+    /// Allows this many failures per minute and peer, and as many at once.
+    pub(super) fn per_minute(number: f64) -> Self {
+        Self(RateLimiter::per_minute(number))
+    }
+
+    /// Counts a failure, or an attempt that may fail.
+    ///
+    /// # Errors
+    /// How long to wait before the next attempt, if the peer has failed too often.
+    pub(super) fn count(&self, peer: IpAddr) -> Result<(), Duration> {
+        self.0.count(&network(peer))
+    }
+
+    /// Takes back an attempt that succeeded.
+    pub(super) fn take_back(&self, peer: IpAddr) {
+        self.0.take_back(&network(peer));
+    }
+}
+
+/// What one client can easily use: an IPv4 address, or an IPv6 network of 64 bits.
+pub(super) fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_client_share_a_limit() {
+        let same = |one: &str, other: &str| network(one.parse().unwrap()) == network(other.parse().unwrap());
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+        assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"));
+        assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn an_attempt_that_succeeds_is_not_counted() {
+        let limiter = FailureLimiter::per_minute(2.0);
+        let peer = "192.0.2.1".parse().unwrap();
+        for _ in 0..5 {
+            limiter.count(peer).unwrap();
+            limiter.take_back(peer);
+        }
+        assert!(limiter.count(peer).is_ok() && limiter.count(peer).is_ok() && limiter.count(peer).is_err());
+    }
+}
