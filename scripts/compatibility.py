@@ -93,8 +93,10 @@ NOTES = """## Beyond the members
 - **Motor's spelling** works too: `async with await client.start_session()`, `async with session.start_transaction()`,
   `collection.aggregate(…)`, `list_indexes()` and `watch()` without `await`, `client.close()` without `await`.
 - **Data API path.** The same collections, as far as the Data API supports them: inserts, `find_one`, `find`, updates,
-  replacements, deletions, `aggregate`, `with_options(codec_options)`. Anything else raises `NotImplementedError`,
-  which names the driver path.
+  replacements, deletions, `aggregate`, `with_options(codec_options)`. The package's gateway also has `find_one_and_*`,
+  `count_documents`, `estimated_document_count`, `distinct`, `bulk_write`, and options of MongoDB's commands such as
+  `collation`, `hint`, `sort` and `let`: the client asks the server once (`GET …/openapi.json`). Anything else, and
+  what the server does not have, raises `NotImplementedError`, which names the driver path.
 
 ## Known differences in behaviour
 

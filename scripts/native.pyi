@@ -46,7 +46,13 @@ def run_gateway(
 ) -> None: ...
 def gateway_openapi() -> str: ...
 def create_key(
-    text: str, name: str, *, rights: Sequence[str], places: Sequence[str], expires: str | None = None
+    text: str,
+    name: str,
+    *,
+    rights: Sequence[str],
+    places: Sequence[str],
+    expires: str | None = None,
+    rule: tuple[str | None, Sequence[str] | None, Sequence[str] | None, str | None] | None = None,
 ) -> tuple[str, str]: ...
 def list_keys(text: str) -> list[dict[str, Any]]: ...
 def revoke_key(text: str, name: str) -> str: ...
@@ -58,6 +64,7 @@ def add_user(
     rights: Sequence[str],
     places: Sequence[str],
     data: Sequence[tuple[str, str]],
+    rule: tuple[str | None, Sequence[str] | None, Sequence[str] | None, str | None] | None = None,
 ) -> str: ...
 def list_users(text: str) -> list[dict[str, Any]]: ...
 def remove_user(text: str, name: str) -> str: ...
@@ -1705,9 +1712,11 @@ class AsyncDataApiDatabase(Generic[_DocumentT]):
 class AsyncDataApiCollection(Generic[_DocumentT]):
     """A collection of an `AsyncDataApiClient`.
 
-    The Data API supports the arguments `upsert` and `ordered` of writes, `projection` of
-    reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
-    `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
+    MongoDB's own Data API had the arguments `upsert` and `ordered` of writes, `projection` of
+    reads, and `sort`, `skip` and `limit` of `find`. With `connect-mongodb gateway`, there are also
+    counts, `distinct`, `bulk_write`, `find_one_and_*`, and options such as `collation`, `hint`,
+    `sort` and `let`: the client asks the server once for what it has. What the server does not
+    have raises `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
     """
 
     def __new__(

@@ -51,6 +51,8 @@ DATA_API = {
             name full_name database with_options __bool__ __call__ {COMMON}
             insert_many find_one find aggregate
             update_one update_many replace_one delete_one delete_many
+            count_documents estimated_document_count distinct bulk_write
+            find_one_and_update find_one_and_replace find_one_and_delete
             _save_event _save_events _drain
         """,
     ),

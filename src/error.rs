@@ -48,6 +48,8 @@ pub enum ErrorKind {
     DocumentTooLarge,
     /// The server's response is malformed (`ProtocolError`).
     Protocol,
+    /// The server does not have what the call needs (`NotImplementedError`, which is Python's).
+    NotSupported,
     /// Invalid BSON bytes or invalid Extended JSON text (`InvalidBSON`).
     InvalidBson,
     /// The Data API responded with an error or with an unexpected body (`DataApiError`).

@@ -164,9 +164,13 @@ def canned(*answers: bytes | None, by_action: dict[str, bytes] | None = None) ->
         def handle(self) -> None:
             while head := self._head():
                 length = next(
-                    int(line.split(b":")[1])
-                    for line in head.split(b"\r\n")
-                    if line.lower().startswith(b"content-length")
+                    (
+                        int(line.split(b":")[1])
+                        for line in head.split(b"\r\n")
+                        if line.lower().startswith(b"content-length")
+                    ),
+                    # A GET has no body.
+                    0,
                 )
                 state.requests.append(head + self.rfile.read(length))
                 place = min(len(state.requests), len(state.answers)) - 1

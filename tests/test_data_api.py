@@ -13,6 +13,7 @@ import pytest
 import trustme
 from bson import ObjectId, json_util
 from connect.eaas.mongodb import AsyncDataApiClient, DataApiClient, DataApiError
+from pymongo import InsertOne
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, NetworkTimeout, PyMongoError
 
 from tests.servers import answered, canned, free_port, silent
@@ -332,8 +333,56 @@ def test_connections_are_kept(gateway_url: str, names: tuple[str, str]) -> None:
 def test_what_the_data_api_lacks_is_named(arguments: dict[str, Any]) -> None:
     with pytest.raises(NotImplementedError, match=next(iter(arguments))):
         collection("http://127.0.0.1:1").insert_one({}, **arguments)
-    with pytest.raises(NotImplementedError, match="sort"):
-        collection("http://127.0.0.1:1").find_one({}, sort=[("a", 1)])
+
+
+NO_DESCRIPTION = answered("404 Not Found", '{"error": "no such path"}')
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [
+        (lambda c: c.find_one({}, sort=[("a", 1)]), "sort of findOne"),
+        (lambda c: c.find({}, hint="a_1").to_list(), "hint of find"),
+        (lambda c: c.update_one({}, {"$set": {"a": 1}}, collation={"locale": "en"}), "collation of updateOne"),
+        (lambda c: c.delete_many({}, let={"a": 1}), "let of deleteMany"),
+        (lambda c: c.count_documents({}), "countDocuments"),
+        (lambda c: c.estimated_document_count(), "estimatedDocumentCount"),
+        (lambda c: c.distinct("a"), "distinct"),
+        (lambda c: c.find_one_and_delete({}), "findOneAndDelete"),
+        (lambda c: c.bulk_write([InsertOne({})]), "bulkWrite"),
+    ],
+)
+@pytest.mark.parametrize(
+    "answer",
+    [NO_DESCRIPTION, answered("200 OK", "<html>"), answered("200 OK", '{"paths": {"/action/find": 1}}')],
+)
+def test_what_the_server_lacks_is_named_and_not_sent(answer: bytes, call: Any, missing: str) -> None:
+    with canned(answer) as server:
+        asked = collection(server.url)
+        for _ in range(2):
+            with pytest.raises(NotImplementedError, match=f"has no {missing}: leave it out, use a gateway that has it"):
+                call(asked)
+        # It was asked once.
+        assert len(server.requests) == 1
+
+
+def test_a_server_that_cannot_say_what_it_has_is_asked_again() -> None:
+    with canned(answered("503 Service Unavailable", "")) as server:
+        asked = collection(server.url, retryWrites=False)
+        for _ in range(2):
+            with pytest.raises(AutoReconnect, match=r"could not be asked what it has \(HTTP 503"):
+                asked.count_documents({})
+        assert len(server.requests) == 2
+    with canned(None, NO_DESCRIPTION) as server:
+        with pytest.raises(NotImplementedError, match="countDocuments"):
+            collection(server.url).count_documents({})
+        assert len(server.requests) == 2
+
+
+def test_what_all_servers_have_is_not_asked_for() -> None:
+    with canned(answered("200 OK", '{"matchedCount": 1, "modifiedCount": 1}')) as server:
+        collection(server.url).update_one({}, {"$set": {"a": 1}}, upsert=True)
+        assert len(server.requests) == 1
 
 
 def test_relaxed_answers_are_read_too() -> None:

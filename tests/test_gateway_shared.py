@@ -73,7 +73,6 @@ def test_without_mongodb_each_instance_limits_by_itself(tmp_path: Path) -> None:
         (f"[limits]\nrequests_per_second = 1\n{SHARED}".replace("Cluster0", "Other"), "limits.shared.data_source"),
         (f"[limits]\nrequests_per_second = 1\n{SHARED}".replace(DATABASE, "a b"), "limits.shared.database"),
         (f"[limits]\nrequests_per_second = 1\n{SHARED}".replace('"rates"', '"a$b"'), "limits.shared.collection"),
-        ("[limits]\nstreams = -1", "streams"),
         ("[limits]\nstream_seconds = 0", "limits.stream_seconds"),
         ("[limits]\nheartbeat_seconds = 0", "limits.heartbeat_seconds"),
         ("[limits]\nexport_seconds = 90000", "limits.export_seconds"),

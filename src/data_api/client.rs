@@ -4,7 +4,7 @@
 //! generated here, since a second insert with the same `_id` stores nothing. A call whose
 //! connection could not be established is always retried, since nothing was sent.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -23,6 +23,7 @@ use super::protocol::{API_KEY_HEADER, Action, EJSON, ErrorBody, request_prefix};
 use crate::batch_stream::Batch;
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
+use crate::driver::bulk::BulkResult;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result, causes, excerpt};
 use crate::giving_up::GivingUp;
@@ -48,6 +49,9 @@ const GENERATED_ID_LENGTH: usize = GENERATED_ID_PREFIX.len() + 24 + 2;
 /// The maximum size of a response in bytes: a document of 16 MiB as EJSON, with a margin.
 const MAX_RESPONSE_SIZE: usize = 128 * 1024 * 1024;
 
+/// The maximum size of a server's description of itself, in bytes.
+const MAX_DESCRIPTION_SIZE: usize = 4 * 1024 * 1024;
+
 /// Whether a call may be resent although the server may have executed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResendPolicy {
@@ -65,6 +69,8 @@ pub struct DataApiClient {
     insert_queue: InsertQueue<Self>,
     /// Whether the server supports `insertOne` but not `insertMany`.
     no_insert_many: AtomicBool,
+    /// What the server says that it supports, once it was asked.
+    capabilities: OnceCell<Capabilities>,
     giving_up: GivingUp,
 }
 
@@ -157,6 +163,29 @@ impl EjsonInsert {
     }
 }
 
+/// The arguments of each action, by the server's `openapi.json`; empty if it has none.
+#[derive(Debug, Default)]
+struct Capabilities(HashMap<String, HashSet<String>>);
+
+impl Capabilities {
+    fn parse(description: &[u8]) -> Self {
+        let arguments = |operation: &serde_json::Value| {
+            let media = operation.pointer("/post/requestBody/content")?.get(super::protocol::JSON)?;
+            let properties = media.pointer("/schema/properties")?.as_object()?;
+            Some(properties.keys().cloned().collect())
+        };
+        let Ok(description) = serde_json::from_slice::<serde_json::Value>(description) else { return Self::default() };
+        let Some(paths) = description.get("paths").and_then(serde_json::Value::as_object) else {
+            return Self::default();
+        };
+        let action = |(path, operation): (&String, &serde_json::Value)| {
+            let name = path.rsplit_once("/action/")?.1.to_owned();
+            Some((name, arguments(operation).unwrap_or_default()))
+        };
+        Self(paths.iter().filter_map(action).collect())
+    }
+}
+
 /// A successful response.
 struct ApiResponse {
     status: u16,
@@ -193,6 +222,7 @@ impl DataApiClient {
             http: OnceCell::new(),
             insert_queue: InsertQueue::default(),
             no_insert_many: AtomicBool::new(false),
+            capabilities: OnceCell::new(),
             giving_up: GivingUp::default(),
         }
     }
@@ -430,6 +460,146 @@ impl DataApiClient {
         count(&response, "deletedCount").ok_or_else(|| self.missing_field(action, &response, "deletedCount"))
     }
 
+    /// Checks that the server has an action, if MongoDB's service did not have it, and these arguments of it. The server
+    /// is asked once.
+    ///
+    /// # Errors
+    /// `NotSupported`; those of a call if the server cannot be asked.
+    pub async fn require(&self, action: Action, arguments: &[String]) -> Result<()> {
+        let is_extension = Action::EXTENSIONS.contains(&action);
+        if !is_extension && arguments.is_empty() {
+            return Ok(());
+        }
+        let Capabilities(actions) = self.capabilities.get_or_try_init(|| self.ask(action)).await?;
+        let known = actions.get(action.name());
+        let missing = match known {
+            None if is_extension => Some(action.name().to_owned()),
+            _ => {
+                let unknown = arguments.iter().find(|name| !known.is_some_and(|known| known.contains(*name)));
+                unknown.map(|name| format!("{name} of {action}"))
+            }
+        };
+        match missing {
+            None => Ok(()),
+            Some(missing) => Err(Error::new(
+                ErrorKind::NotSupported,
+                format!(
+                    "the Data API at {} has no {missing}: leave it out, use a gateway that has it, or use \
+                     AsyncMongoClient or MongoClient",
+                    self.settings.host()
+                ),
+            )),
+        }
+    }
+
+    /// Asks the server for its description. A server without one has the actions of MongoDB's service.
+    async fn ask(&self, action: Action) -> Result<Capabilities> {
+        let http = self.http.get_or_try_init(|| async { self.connect() }).await?;
+        let url = format!("{}/openapi.json", self.settings.endpoint);
+        let asking = async {
+            let mut delay = RETRY_DELAY;
+            for attempt in 1.. {
+                let error = match self.describe(http.get(&url)).await {
+                    Ok(description) => return Ok(description),
+                    Err(error) => error,
+                };
+                if attempt >= MAX_ATTEMPTS || !self.settings.retry {
+                    let what = format!("the server could not be asked what it has ({error})");
+                    let failed = self.error(action, None, &what);
+                    return Err(Error { kind: ErrorKind::AutoReconnect, ..failed });
+                }
+                sleep(delay).await;
+                delay *= 4;
+            }
+            Err(self.timed_out(action))
+        };
+        let asked = timeout_at(self.deadline(), asking);
+        self.giving_up.until(async { Ok(asked.await) }).await?.unwrap_or_else(|_| Err(self.timed_out(action)))
+    }
+
+    /// Requests the description. An error of the server's says nothing about what it has.
+    async fn describe(&self, request: RequestBuilder) -> std::result::Result<Capabilities, String> {
+        let mut response = request.send().await.map_err(|error| causes(&error))?;
+        let status = response.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(format!("HTTP {}", status.as_u16()));
+        }
+        let mut body = Vec::new();
+        while status.is_success()
+            && let Some(chunk) = response.chunk().await.map_err(|error| causes(&error))?
+        {
+            if body.len() + chunk.len() > MAX_DESCRIPTION_SIZE {
+                return Ok(Capabilities::default());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Capabilities::parse(&body))
+    }
+
+    /// Counts documents. `body` is the complete request body.
+    ///
+    /// # Errors
+    /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn count(&self, action: Action, body: Bytes) -> Result<u64> {
+        let response =
+            self.call(action, body, ResendPolicy::Idempotent, &mut Attempts::default(), self.deadline()).await?;
+        count(&response, "count").ok_or_else(|| self.missing_field(action, &response, "count"))
+    }
+
+    /// Returns the distinct values of a field. `body` is the complete request body.
+    ///
+    /// # Errors
+    /// `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn distinct(&self, body: Bytes) -> Result<Vec<Bson>> {
+        let action = Action::Distinct;
+        let response =
+            self.call(action, body, ResendPolicy::Idempotent, &mut Attempts::default(), self.deadline()).await?;
+        match response.document.get("values").ok().flatten().and_then(|values| Bson::try_from(values).ok()) {
+            Some(Bson::Array(values)) => Ok(values),
+            _ => Err(self.missing_field(action, &response, "values")),
+        }
+    }
+
+    /// Changes a document and returns it. `body` is the complete request body. The call is not retried.
+    ///
+    /// # Errors
+    /// `DuplicateKey`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn find_one_and(&self, action: Action, body: Bytes) -> Result<Option<RawDocumentBuf>> {
+        let response =
+            self.call(action, body, ResendPolicy::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
+        match response.document.get("document") {
+            Ok(Some(RawBsonRef::Document(document))) => Ok(Some(document.to_owned())),
+            Ok(Some(RawBsonRef::Null)) => Ok(None),
+            _ => Err(self.missing_field(action, &response, "document")),
+        }
+    }
+
+    /// Runs several writes. `body` is the complete request body. The call is not retried.
+    ///
+    /// # Errors
+    /// `BulkWrite`, `DataApi`, `AutoReconnect`, `NetworkTimeout`.
+    pub async fn bulk_write(&self, body: Bytes) -> Result<BulkResult> {
+        let action = Action::BulkWrite;
+        let response =
+            self.call(action, body, ResendPolicy::OnlyUnsent, &mut Attempts::default(), self.deadline()).await?;
+        let counted = |name: &str| {
+            let counted = count(&response, name).and_then(|count| i64::try_from(count).ok());
+            counted.ok_or_else(|| self.missing_field(action, &response, name))
+        };
+        let mut done = BulkResult::default();
+        done.inserted = counted("insertedCount")?;
+        done.matched = counted("matchedCount")?;
+        done.modified = counted("modifiedCount")?;
+        done.removed = counted("deletedCount")?;
+        for upserted in response.document.get_document("upsertedIds").into_iter().flatten() {
+            let entry = upserted.ok().and_then(|(index, id)| {
+                Some(doc! { "index": index.as_str().parse::<i32>().ok()?, "_id": Bson::try_from(id).ok()? })
+            });
+            done.upserted.push(entry.ok_or_else(|| self.missing_field(action, &response, "upsertedIds"))?);
+        }
+        Ok(done)
+    }
+
     /// Returns the deadline of a call that starts now.
     fn deadline(&self) -> Instant {
         Instant::now() + self.settings.timeout
@@ -584,6 +754,7 @@ impl DataApiClient {
         };
         let kind = match action {
             Action::InsertMany if duplicate || response.code == Some(65) => ErrorKind::BulkWrite,
+            Action::BulkWrite if response.code == Some(65) => ErrorKind::BulkWrite,
             _ if duplicate => ErrorKind::DuplicateKey,
             _ => ErrorKind::DataApi { status: Some(number) },
         };

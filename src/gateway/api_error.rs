@@ -14,8 +14,20 @@ pub(super) struct ApiError {
     pub(super) body: ErrorBody,
     /// The value of `Retry-After`, if the response has one.
     pub(super) retry_after: Option<Duration>,
-    /// Whether MongoDB says that the whole transaction may be tried again.
-    pub(super) transient: bool,
+    /// What the error means for the transaction that the action is part of.
+    pub(super) transaction: TransactionFailure,
+}
+
+/// What an error means for a transaction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum TransactionFailure {
+    /// It failed.
+    #[default]
+    Final,
+    /// MongoDB says that the whole transaction may be tried again.
+    Transient,
+    /// The driver knows no server with transactions: there is none, or it has not found one yet.
+    Unsupported,
 }
 
 /// The `error_code` of a request whose time is over.
@@ -68,7 +80,12 @@ impl ApiError {
     /// An error with a prepared body. 429 and 503 get `Retry-After: 1`.
     pub(super) fn from_body(status: StatusCode, body: ErrorBody) -> Self {
         let retryable = status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE;
-        Self { status, body, retry_after: retryable.then_some(Duration::from_secs(1)), transient: false }
+        Self {
+            status,
+            body,
+            retry_after: retryable.then_some(Duration::from_secs(1)),
+            transaction: TransactionFailure::Final,
+        }
     }
 
     /// 400: a field of the request is invalid.

@@ -50,6 +50,7 @@ use tokio::time::sleep;
 use crate::error::{Error, ErrorKind, Result};
 use auth::SharedRate;
 pub use auth::permission::{Permission, Right};
+pub use auth::rule::Rule;
 pub use auth::{keys, signing_keys, users};
 use config::SharedRates;
 pub use config::{Flags, GatewayOptions};
@@ -148,6 +149,7 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening
         task.abort();
     }
     gateway.data_sources.close().await;
+    gateway.telemetry.send_remaining_spans().await;
     gateway.telemetry.shutdown();
     Ok(())
 }

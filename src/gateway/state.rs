@@ -13,7 +13,7 @@ use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
 use super::sessions::SessionStore;
-use super::telemetry::{AccessLog, Telemetry};
+use super::telemetry::{AccessLog, OtlpSettings, Telemetry};
 use super::watch::{StreamLimits, Streams};
 use crate::codec::ejson::Style;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,12 +70,11 @@ impl Gateway {
         (cursors, streams): (CursorSettings, StreamLimits),
         default_style: Style,
         compatibility: Compatibility,
-        access_log: AccessLog,
+        (access_log, otlp): (AccessLog, Option<OtlpSettings>),
     ) -> Result<Self> {
-        let mut telemetry = Telemetry::new(access_log)
-            .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
+        let mut telemetry = Telemetry::new(access_log, otlp)?;
         telemetry.metrics.register_password_hashes(authenticator.password_hashes());
-        let data_sources = DataSources::new(data_sources, &telemetry.metrics, limits.request + TIMEOUT_MARGIN);
+        let data_sources = DataSources::new(data_sources, &telemetry.metrics, limits.request + 2 * TIMEOUT_MARGIN);
         let sessions = authenticator.logins().and_then(LoginsConfig::sessions).and_then(|config| {
             let client = data_sources.get(&config.data_source)?;
             Some(SessionStore::new(Arc::clone(client), config, limits.request))

@@ -1,6 +1,6 @@
 import { Collection } from "./collection.js";
-import { DataApiError } from "./error.js";
-import type { Opened } from "./stream.js";
+import { DataApiError, failure, isPassing } from "./error.js";
+import { sleep, type Opened } from "./stream.js";
 import type { CallOptions, Document } from "./types.js";
 
 /** Writes and reads Extended JSON: `EJSON` of the package bson, or `JSON` for documents in its notation. */
@@ -40,8 +40,12 @@ interface Sent {
   headers?: Record<string, string | undefined>;
   body?: string;
   repeat?: boolean | undefined;
-  isStream?: boolean;
+  isStream?: boolean | undefined;
 }
+
+/** The fields of an object that have a value. */
+const defined = (object: object): [string, unknown][] =>
+  Object.entries(object).filter(([, value]) => value !== undefined);
 
 /** A client of the Data API. It is cheap, holds no connection of its own, and needs no closing. */
 export class DataApi {
@@ -74,7 +78,7 @@ export class DataApi {
 
   /** Call an action with its fields, and return its response. With `repeat`, a second execution does no harm. */
   async action<R = Document>(name: string, fields: object, options?: CallOptions, repeat?: boolean): Promise<R> {
-    const [response] = await this.post(name, fields, options, repeat);
+    const [response] = await this.post(`action/${name}`, fields, options, repeat);
     return this.parse<R>(await response.text());
   }
 
@@ -83,28 +87,29 @@ export class DataApi {
     try {
       return (this.#options.ejson ?? JSON).parse(text) as R;
     } catch (cause) {
-      throw new DataApiError("the response is not JSON", { status: 200, errorCode: "InvalidResponse", cause });
+      throw new DataApiError("the response is not JSON", 200, "InvalidResponse", { cause });
     }
   }
 
   /** @internal */
-  post(action: string, fields: object, options: CallOptions = {}, repeat?: boolean, accept?: string): Promise<Opened> {
+  post(path: string, fields: object, options: CallOptions = {}, repeat?: boolean, isStream?: boolean): Promise<Opened> {
     const { dataSource, ejson } = this.#options;
     const codec: Codec = ejson ?? JSON;
     const { signal, timeout, ...more } = options;
-    const all = Object.entries({ dataSource, ...fields, ...more }).filter(([, value]) => value !== undefined);
     const type = `application/${ejson ? "e" : ""}json`;
+    const format = ejson ? "canonical" : "plain";
+    const body = defined({ dataSource, ...fields, ...more, format: path == "watch" ? format : undefined });
     return this.open(
-      `${this.#base}/action/${action}`,
+      `${this.#base}/${path}`,
       {
         method: "POST",
         headers: {
           "content-type": type,
-          accept: accept ? `${accept};format=${ejson ? "canonical" : "plain"}` : type,
+          accept: isStream ? "text/event-stream,application/x-ndjson;format=" + format : type,
         },
-        body: codec.stringify(Object.fromEntries(all), { relaxed: false }),
+        body: codec.stringify(Object.fromEntries(body), { relaxed: false }),
         repeat,
-        isStream: !!accept,
+        isStream,
       },
       options,
     );
@@ -133,7 +138,7 @@ export class DataApi {
           const sent = { ...options.headers, apiKey, email, password, jwtTokenString: jwt, authorization, ...headers };
           const response = await (options.fetch ?? fetch)(url, {
             ...init,
-            headers: Object.entries(sent).filter((header): header is [string, string] => header[1] !== undefined),
+            headers: defined(sent) as [string, string][],
             signal: aborting.signal,
           });
           if (isStream && response.ok) {
@@ -146,48 +151,23 @@ export class DataApi {
             done();
             return [new Response(text), done];
           }
-          error = failure(response, text);
+          error = failure(text, response);
         } catch (cause) {
           signal?.throwIfAborted();
-          error = aborting.signal.aborted
-            ? new DataApiError(`no response within ${limit} ms`, { status: 0, errorCode: "Timeout", cause })
-            : new DataApiError(`no response: ${cause}`, { status: 0, errorCode: "NetworkError", cause });
+          const isLate = aborting.signal.aborted;
+          const message = "no response" + (isLate ? ` within ${limit} ms` : `: ${cause}`);
+          error = new DataApiError(message, 0, isLate ? "Timeout" : "NetworkError", { cause });
         }
         // 100 ms, 200 ms, …, less up to a half, so that clients do not come back together.
         const wait = (error.retryAfter ?? (2 ** tries * (1 - Math.random() / 2)) / 10) * 1000;
-        const isPassing =
-          // The gateway rejects a request by its rate limits before it executes it.
-          error.errorCode == "TooManyRequests" ||
-          (repeat && (error.errorCode == "NetworkError" || [429, 502, 503, 504].includes(error.status)));
-        if (!isPassing || tries >= (options.retries ?? 3) || Date.now() + wait > until) throw error;
-        await new Promise<unknown>((resolve) => {
-          setTimeout(resolve, wait);
-          aborting.signal.addEventListener("abort", resolve);
-        });
+        // The gateway rejects a request by its limits before it executes it.
+        const isSafe = error.errorCode == "TooManyRequests" || (repeat && isPassing(error));
+        if (!isSafe || tries >= (options.retries ?? 3) || Date.now() + wait > until) throw error;
+        await sleep(wait, aborting.signal);
       }
     } catch (error) {
       done();
       throw error;
     }
   }
-}
-
-/** The error that a response is. */
-function failure({ status, headers }: Response, text: string): DataApiError {
-  let body: { error?: string; error_code?: string; code?: number; details?: unknown } = {};
-  try {
-    body = Object(JSON.parse(text));
-  } catch {
-    // A proxy's own page.
-  }
-  const { error, error_code: errorCode = "InvalidResponse", code, details } = body;
-  const retryAfter = parseFloat(headers.get("retry-after")!);
-  return new DataApiError(error ?? `the server responded with status ${status}`, {
-    status,
-    errorCode,
-    code,
-    details,
-    retryAfter: retryAfter >= 0 ? retryAfter : undefined,
-    requestId: headers.get("x-request-id") ?? undefined,
-  });
 }

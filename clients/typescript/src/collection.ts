@@ -1,35 +1,40 @@
 import type { DataApi } from "./client.js";
-import { lines } from "./stream.js";
+import { failure, isPassing, type DataApiError } from "./error.js";
+import { lines, sleep } from "./stream.js";
 import type {
-  BulkWriteOperation, BulkWriteResult, CallOptions, CountOptions, DeleteResult, Document, Filter, FindOneAndOptions,
-  FindOneOptions, FindOptions, Insertable, InsertManyOptions, InsertManyResult, InsertOneResult, Stored, Update,
-  UpdateResult, WriteOptions,
+  BulkWriteOperation, BulkWriteResult, CallOptions, Change, CountOptions, DeleteResult, Document, Filter, FindOneAndOptions,
+  FindOneOptions, FindOptions, Insertable, InsertManyOptions, InsertManyResult, InsertOneResult,
+  IterateOptions, Stored, Update, UpdateResult, WatchOptions, WriteOptions,
 } from "./types.js";
 
-/** The actions: the names of their arguments; which field of the response is the result; whether they only read. */
-const ACTIONS: Record<string, [string[], string?, boolean?]> = {
-  findOne: [["filter"], "document", true],
-  find: [["filter"], "documents", true],
-  aggregate: [["pipeline"], "documents", true],
-  insertOne: [["document"]],
-  insertMany: [["documents"]],
-  updateOne: [["filter", "update"]],
-  updateMany: [["filter", "update"]],
-  replaceOne: [["filter", "replacement"]],
-  deleteOne: [["filter"]],
-  deleteMany: [["filter"]],
-  findOneAndUpdate: [["filter", "update"], "document"],
-  findOneAndReplace: [["filter", "replacement"], "document"],
-  findOneAndDelete: [["filter"], "document"],
-  countDocuments: [["filter"], "count", true],
-  estimatedDocumentCount: [[], "count", true],
-  distinct: [["key", "filter"], "values", true],
-  bulkWrite: [["operations"]],
+/** The actions: which field of the response is the result, or all of it, and the names of the arguments. */
+const ACTIONS: Record<string, [string, ...string[]]> = {
+  findOne: ["document", "filter"],
+  find: ["documents", "filter"],
+  aggregate: ["documents", "pipeline"],
+  insertOne: ["", "document"],
+  insertMany: ["", "documents"],
+  updateOne: ["", "filter", "update"],
+  updateMany: ["", "filter", "update"],
+  replaceOne: ["", "filter", "replacement"],
+  deleteOne: ["", "filter"],
+  deleteMany: ["", "filter"],
+  findOneAndUpdate: ["document", "filter", "update"],
+  findOneAndReplace: ["document", "filter", "replacement"],
+  findOneAndDelete: ["document", "filter"],
+  countDocuments: ["count", "filter"],
+  estimatedDocumentCount: ["count"],
+  distinct: ["values", "key", "filter"],
+  bulkWrite: ["", "operations"],
 };
 
 /** Whether a filter or a pipeline only reads. */
 const isReading = (query: unknown): boolean =>
   !Array.isArray(query) || !query.some((stage) => "$out" in stage || "$merge" in stage);
+
+/** The action and the argument of a filter or a pipeline. */
+const asked = (query: unknown): [string, object] =>
+  Array.isArray(query) ? ["aggregate", { pipeline: query }] : ["find", { filter: query }];
 
 /** The actions on a collection, whose documents have the type `T`. */
 export interface Collection<T extends object = Document> {
@@ -94,24 +99,66 @@ export class Collection<T extends object = Document> {
   }
 
   static {
-    for (const [action, [names, result, reads]] of Object.entries(ACTIONS)) {
+    for (const [action, [result, ...names]] of Object.entries(ACTIONS)) {
       (this.prototype as unknown as Document)[action] = async function (this: Collection, ...given: unknown[]) {
         const fields = Object.fromEntries(names.map((name, index) => [name, given[index]]));
         const options = given[names.length] as CallOptions | undefined;
-        const response = await this.#api.action(action, { ...this.at, ...fields }, options, reads && isReading(given[0]));
+        // What gives documents or values only reads, but for findOneAnd….
+        const reads = !!result && !action.includes("And") && isReading(given[0]);
+        const response = await this.#api.action(action, { ...this.at, ...fields }, options, reads);
         return result ? response[result] : response;
       };
     }
   }
 
-  /** Return the documents of a filter or a pipeline as they arrive: for results of any size. */
+  /** Return the documents of a filter or a pipeline as they arrive in one response. */
   async *stream<R extends object = Stored<T>>(
     query: Filter<T> | readonly Document[] = {},
     options?: FindOptions<T>,
   ): AsyncGenerator<R, void, undefined> {
-    const [action, field] = Array.isArray(query) ? ["aggregate", "pipeline"] : ["find", "filter"];
-    const fields = { ...this.at, [field as string]: query };
-    const opened = await this.#api.post(action as string, fields, options, isReading(query), "application/x-ndjson");
+    const [action, fields] = asked(query);
+    const opened = await this.#api.post(`action/${action}`, { ...this.at, ...fields }, options, isReading(query), true);
     for await (const line of lines(opened)) if (line) yield this.#api.parse<R>(line);
+  }
+
+  /** Return the documents of a filter or a pipeline page by page. A page that fails is read again. */
+  async *iterate<R extends object = Stored<T>>(
+    query: Filter<T> | readonly Document[] = {},
+    options: IterateOptions<T> = {},
+  ): AsyncGenerator<R, void, undefined> {
+    const [action, fields] = asked(query);
+    const { signal, timeout, ...more } = options;
+    let page: { documents?: R[]; cursor?: string | true } = { cursor: true };
+    let sent: object = { ...fields, ...more };
+    while (page.cursor) {
+      const { cursor } = page;
+      page = await this.#api.action(action, { ...this.at, ...sent, cursor }, { signal, timeout } as CallOptions, true);
+      yield* page.documents!;
+      sent = {};
+    }
+  }
+
+  /** Return changes of the collection as they happen, without an end. After a failure it continues where it was. */
+  async *watch(options: WatchOptions = {}): AsyncGenerator<Change<T>, void, undefined> {
+    let id = options.lastEventId;
+    for (;;) {
+      try {
+        const opened = await this.#api.post("watch", this.at, { ...options, lastEventId: id }, true, true);
+        let event: Record<string, string> = {};
+        for await (const line of lines(opened)) {
+          const [name, value] = line.split(/: ?(.*)/s);
+          event[name!] = value!;
+          if (line) continue;
+          id = event.id ?? id;
+          if (event.event) throw failure(event.data!);
+          if (event.data) yield { ...this.#api.parse<Change<T>>(event.data), id: id! };
+          event = {};
+        }
+      } catch (error) {
+        // Without a position, changes could be missed.
+        if (!id || !isPassing(error as DataApiError)) throw error;
+      }
+      await sleep(1000, options.signal);
+    }
   }
 }

@@ -3,6 +3,13 @@ import { DataApiError } from "./error.js";
 /** A response whose body is still to be read, and what to do when it is. */
 export type Opened = [response: Response, done: () => void];
 
+/** Wait, until the signal at the latest. */
+export const sleep = (milliseconds: number, signal?: AbortSignal): Promise<unknown> =>
+  new Promise<unknown>((resolve) => {
+    setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", resolve);
+  });
+
 /** The lines of a response as they arrive. */
 export async function* lines([{ body, status }, done]: Opened): AsyncGenerator<string, void, undefined> {
   const reader = body!.getReader();
@@ -19,7 +26,7 @@ export async function* lines([{ body, status }, done]: Opened): AsyncGenerator<s
     yield rest;
   } catch (cause) {
     if ((cause as Error).name != "TypeError") throw cause;
-    throw new DataApiError("the response was broken off", { status, errorCode: "NetworkError", cause });
+    throw new DataApiError("the response broke off", status, "NetworkError", { cause });
   } finally {
     done();
     // Whoever stops early ends the request.

@@ -148,14 +148,26 @@ export interface BulkWriteResult<T> {
   upsertedIds?: Record<string, IdOf<T>>;
 }
 
+export interface IterateOptions<T> extends FindOptions<T> {
+  /** How many documents a page has. */
+  batchSize?: number;
+}
+
 export interface WatchOptions extends CallOptions {
-  /** Go on after the change with this `id`. */
+  /** A condition on changes, such as `{ operationType: "insert" }`. */
+  filter?: Document;
+  /** Stages that process each change. */
+  pipeline?: readonly Document[];
+  /** Whether an update has the document as it is now. */
+  fullDocument?: "default" | "updateLookup" | "whenAvailable" | "required";
+  fullDocumentBeforeChange?: "off" | "whenAvailable" | "required";
+  /** Continue after the change with this `id`. */
   lastEventId?: string;
 }
 
 /** A change of a collection. */
 export interface Change<T> {
-  /** Where to go on: `lastEventId` of a later `watch`. */
+  /** Where to continue: the `lastEventId` of a later `watch`. */
   id: string;
   operationType: string;
   documentKey?: { _id: IdOf<T> };

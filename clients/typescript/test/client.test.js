@@ -28,6 +28,15 @@ test("documents keep MongoDB's types with EJSON of bson", { skip }, async () => 
   assert.deepEqual((await raw.findOne({})).n, { $numberInt: "5" });
 });
 
+test("the client has all actions that the gateway describes", { skip }, async () => {
+  const { endpoint } = settings("described");
+  const { paths } = await (await fetch(endpoint.replace(/\/app\/.*/, "") + "/openapi.json")).json();
+  const actions = Object.keys(paths).filter((path) => path.startsWith("/action/")).map((path) => path.slice(8));
+  assert.ok(actions.length >= 10);
+  // A transaction is not of one collection.
+  assert.deepEqual(actions.filter((action) => !(action in client.Collection.prototype)), actions.includes("transaction") ? ["transaction"] : []);
+});
+
 test("the example of the README works", { skip }, async () => {
   const { endpoint, apiKey, database, collection } = settings("readme");
   const [, example] = readFileSync(new URL("../README.md", import.meta.url), "utf8").match(/```js\n(.*?)```/s);
@@ -54,6 +63,8 @@ async function answering(answers, run) {
   const seen = [];
   const server = createServer((request, response) => {
     seen.push(request);
+    request.bodyText = "";
+    request.on("data", (data) => (request.bodyText += data));
     const answer = answers[Math.min(seen.length, answers.length) - 1];
     if (answer === "silence") return;
     if (!answer) return request.socket.destroy();
@@ -186,4 +197,68 @@ test("errors hold no secret", async () => {
   const error = await failure(() => api.collection("shop", "orders").find());
   assert.equal(error.errorCode, "NetworkError");
   assert.ok(!`${error.stack}${JSON.stringify(error)}${JSON.stringify(api)}`.includes("top-secret"));
+});
+
+const EVENTS = { "content-type": "text/event-stream" };
+
+test("changes go on after a stream that ended, and after a server that was away", async () => {
+  const first = "retry: 1000\nid: a\n\n: heartbeat\n\nid: b\ndata: {\"operationType\":\"insert\"}\n\n";
+  const second = "id: c\n\nid: d\ndata: {\"operationType\":\"delete\"}\n\n";
+  await answering([[200, first, EVENTS], null, AWAY, [200, second, EVENTS], "silence"], async (orders, seen) => {
+    const changes = [];
+    for await (const change of orders.watch({ filter: { n: 1 } })) {
+      if (changes.push(change) == 2) break;
+    }
+    assert.deepEqual(changes, [{ operationType: "insert", id: "b" }, { operationType: "delete", id: "d" }]);
+    assert.equal(seen[0].url, "/app/data-abcde/endpoint/data/v1/watch");
+    assert.equal(seen[0].headers.accept.split(",")[0], "text/event-stream");
+    const sent = seen.map((request) => JSON.parse(request.bodyText));
+    const target = { dataSource: "Cluster0", database: "shop", collection: "orders", filter: { n: 1 }, format: "plain" };
+    assert.deepEqual(sent.map(({ lastEventId, ...rest }) => rest), sent.map(() => target));
+    assert.deepEqual(sent.map(({ lastEventId }) => lastEventId), [undefined, "b", "b", "b"]);
+  });
+});
+
+test("an error that ends a stream of changes is raised", async () => {
+  const body = 'event: error\ndata: {"error":"the caller may not read it","error_code":"OperationNotAllowed"}\n\n';
+  await answering([[200, body, EVENTS]], async (orders, seen) => {
+    const error = await failure(() => orders.watch().next());
+    assert.deepEqual([error.errorCode, error.message], ["OperationNotAllowed", "the caller may not read it"]);
+    assert.equal(seen.length, 1);
+  });
+  await answering([[403, { error: "no", error_code: "NoMatchingRuleFound" }]], async (orders) => {
+    assert.equal((await failure(() => orders.watch({ lastEventId: "a" }).next())).status, 403);
+  });
+});
+
+test("a stream of documents that breaks off is an error", async () => {
+  const server = createServer((request, response) => {
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    response.write('{"_id":1}\n{"_i', () => request.socket.destroy());
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const endpoint = `http://127.0.0.1:${server.address().port}`;
+  const seen = [];
+  const error = await failure(async () => {
+    const orders = new DataApi({ endpoint, dataSource: "Cluster0", apiKey: "key" }).collection("shop", "orders");
+    for await (const order of orders.stream()) seen.push(order);
+  });
+  assert.deepEqual([error.errorCode, seen], ["NetworkError", [{ _id: 1 }]]);
+  server.close();
+});
+
+test("pages are read to the last one", async () => {
+  const pages = [[200, { documents: [1, 2], cursor: "x" }], AWAY, [200, { documents: [], cursor: "y" }], [200, { documents: [3] }]];
+  await answering(pages, async (orders, seen) => {
+    const found = [];
+    for await (const order of orders.iterate({ n: 1 }, { sort: { n: 1 }, batchSize: 2 })) found.push(order);
+    assert.deepEqual(found, [1, 2, 3]);
+    const target = { dataSource: "Cluster0", database: "shop", collection: "orders" };
+    assert.deepEqual(seen.map((request) => JSON.parse(request.bodyText)), [
+      { ...target, filter: { n: 1 }, sort: { n: 1 }, batchSize: 2, cursor: true },
+      { ...target, cursor: "x" },
+      { ...target, cursor: "x" },
+      { ...target, cursor: "y" },
+    ]);
+  });
 });

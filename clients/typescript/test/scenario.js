@@ -86,8 +86,7 @@ export async function scenario({ DataApi, DataApiError }, { endpoint, apiKey, da
   await step("supports", async () => {
     equal([await api.supports("find"), await api.supports("dropDatabase")], [true, false], "supports");
   });
-  await step("more actions", async () => {
-    if (!(await api.supports("countDocuments"))) return;
+  if (await api.supports("countDocuments")) await step("more actions", async () => {
     await orders.insertMany([{ _id: 1, n: 1 }, { _id: 2, n: 2 }, { _id: 3, n: 2 }]);
     equal([await orders.countDocuments(), await orders.countDocuments({ n: 2 })], [3, 2], "countDocuments");
     equal(await orders.estimatedDocumentCount(), 3, "estimatedDocumentCount");
@@ -105,6 +104,59 @@ export async function scenario({ DataApi, DataApiError }, { endpoint, apiKey, da
       { deleteOne: { filter: { _id: 4 } } },
     ]);
     equal([result.insertedCount, result.modifiedCount, result.deletedCount], [1, 2, 1], "bulkWrite");
+    const operation = { action: "insertOne", database, collection, document: { _id: "in a transaction" } };
+    const { results } = await api.action("transaction", { operations: [operation] });
+    equal(results, [{ insertedId: "in a transaction" }], "transaction");
+    await orders.deleteMany({});
+  });
+  if (await api.supports("watch")) await step("streams", async () => {
+    const numbers = Array.from({ length: 25 }, (_, n) => ({ _id: n, text: "é".repeat(n) }));
+    await orders.insertMany(numbers);
+    const collect = async (documents) => {
+      const all = [];
+      for await (const document of documents) all.push(document);
+      return all;
+    };
+    const sort = { sort: { _id: 1 } };
+    equal(await collect(orders.stream({}, sort)), numbers, "stream");
+    equal(await collect(orders.stream([{ $match: { _id: 3 } }])), [numbers[3]], "stream of a pipeline");
+    equal(await collect(orders.stream({ _id: "nobody" })), [], "stream of nothing");
+    equal(await collect(orders.iterate({}, { ...sort, batchSize: 10 })), numbers, "iterate");
+    equal(await collect(orders.iterate({}, { sort: { text: 1 }, batchSize: 7 })), numbers, "iterate by a sort");
+    const last = [{ $sort: { _id: -1 } }, { $limit: 3 }];
+    equal(await collect(orders.iterate(last, { batchSize: 2 })), numbers.slice(-3).reverse(), "iterate a pipeline");
+    for await (const document of orders.stream({}, sort)) {
+      equal(document, numbers[0], "the first of a stream");
+      break;
+    }
+    const raw = new DataApi({ endpoint, apiKey, dataSource: "Cluster0", ejson: JSON }).collection(database, collection);
+    equal((await collect(raw.stream({ _id: 1 })))[0]._id, { $numberInt: "1" }, "stream of Extended JSON");
+    equal((await failure(() => collect(orders.stream({ $nothing: 1 })))).status, 400, "stream of a wrong filter");
+    await orders.deleteMany({});
+  });
+  if (await api.supports("watch")) await step("watch", async () => {
+    await orders.insertOne({ _id: 0 });
+    const aborting = new AbortController();
+    const changes = orders.watch({ signal: aborting.signal, filter: { operationType: "insert" } });
+    let first;
+    const next = changes.next().then(({ value }) => (first = value));
+    // The stream is open at some time: until then, documents are inserted.
+    for (let n = 1; !first; n++) {
+      await orders.insertOne({ _id: n });
+      await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 50))]);
+    }
+    equal([first.operationType, typeof first.id], ["insert", "string"], "the first change");
+    const waiting = failure(async () => {
+      for await (const change of changes) equal(change.operationType, "insert", "another change");
+    });
+    aborting.abort();
+    equal((await waiting).name, "AbortError", "the end");
+    // It continues after the change with this id.
+    await orders.updateOne({ _id: 0 }, { $set: { n: 1 } });
+    for await (const change of orders.watch({ lastEventId: first.id, filter: { operationType: "update" } })) {
+      equal([change.documentKey, change.updateDescription.updatedFields], [{ _id: 0 }, { n: 1 }], "the next change");
+      break;
+    }
     await orders.deleteMany({});
   });
   return ran;

@@ -25,6 +25,13 @@ export async function reads(signal: AbortSignal): Promise<void> {
   same<number>()(await orders.countDocuments({ "address.city": "Berlin", $or: [{ total: 1 }] }));
   for await (const order of orders.stream({ status: "open" })) same<Order>()(order);
   for await (const sum of orders.stream<{ n: number }>([{ $group: {} }])) same<{ n: number }>()(sum);
+  for await (const order of orders.iterate({ status: "open" }, { batchSize: 100, sort: { total: 1 } })) same<Order>()(order);
+  for await (const change of orders.watch({ fullDocument: "updateLookup", filter: { operationType: "insert" }, signal })) {
+    same<string>()(change.id);
+    same<Order | null | undefined>()(change.fullDocument);
+  }
+  // @ts-expect-error: not a way to look up
+  orders.watch({ fullDocument: "always" });
   // @ts-expect-error: not a status
   await orders.find({ status: "lost" });
   // @ts-expect-error: not a number

@@ -17,7 +17,7 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
-use super::api_error::{ApiError, ApiResult};
+use super::api_error::{ApiError, ApiResult, TransactionFailure};
 use super::limits::memory::Reservation;
 use super::policy::Authorized;
 use super::request::{Operation, Options};
@@ -58,6 +58,8 @@ pub(super) struct ActionContext<'a> {
     pub(super) reservation: &'a Arc<Reservation>,
     /// The `comment` of the command: the request's trace context.
     pub(super) comment: Option<Bson>,
+    /// Whether to hide MongoDB's messages, which can contain values that the caller may not read.
+    pub(super) hides_messages: bool,
     /// The session of the transaction that the action is part of.
     pub(super) session: Option<Arc<Session>>,
 }
@@ -128,7 +130,21 @@ impl ActionContext<'_> {
 
     /// Converts an error of the driver to an error response.
     fn error_response(&self, error: &Error) -> ApiError {
-        error_response(self.gateway, self.client, &self.action, error)
+        let mut response = error_response(self.gateway, self.client, &self.action, error);
+        if self.hides_messages && error.code.is_some() {
+            let reason = match error.kind {
+                ErrorKind::DuplicateKey | ErrorKind::DuplicateId => "a value that must be unique exists already",
+                _ => "the message is hidden from callers with a rule",
+            };
+            response.body.error = format!("{} failed: MongoDB rejected it: {reason}", self.action);
+            response.body.details = None;
+        }
+        response.transaction = match error.kind {
+            _ if error.labels.iter().any(|label| label == "TransientTransactionError") => TransactionFailure::Transient,
+            ErrorKind::InvalidOperation if self.session.is_some() => TransactionFailure::Unsupported,
+            _ => TransactionFailure::Final,
+        };
+        response
     }
 }
 
@@ -156,9 +172,7 @@ pub(super) fn error_response(
         }
         body.details = RawDocumentBuf::try_from(&shown).ok();
     }
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let transient = error.labels.iter().any(|label| label == "TransientTransactionError");
-    ApiError { transient, ..ApiError::from_body(status, body) }
+    ApiError::from_body(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
 }
 
 /// The comment of a command: the request's trace context, the caller's comment, or a document with both.

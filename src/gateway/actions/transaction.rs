@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use bson::Bson;
+use bson::{Bson, doc};
 use mongodb::options::{SessionOptions, TransactionOptions};
 
 use super::{ActionContext, ActionResponse, run};
 use crate::codec::ejson::Style;
 use crate::data_api::protocol::Action;
 use crate::driver::DriverClient;
+use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::session::Session;
 use crate::error::{Error, Result};
-use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::api_error::{ApiError, ApiResult, TransactionFailure};
 use crate::gateway::limits::memory::Reservation;
 use crate::gateway::policy::Authorized;
 use crate::gateway::response_format::Framing;
@@ -44,18 +45,64 @@ pub(in crate::gateway) async fn run_transaction(
     comment: Option<Bson>,
     steps: &[Step<'_>],
 ) -> ApiResult<ActionResponse> {
-    let mut wait = FIRST_WAIT;
-    for _ in 1..MAX_ATTEMPTS {
-        match attempt(gateway, client, style, reservation, comment.as_ref(), steps).await {
-            Err(error) if error.transient => tokio::time::sleep(wait).await,
+    let (mut wait, mut attempts, mut found) = (FIRST_WAIT, 1, false);
+    loop {
+        let error = match attempt(gateway, client, style, reservation, comment.as_ref(), steps).await {
+            Err(error) => error,
             result => return result,
+        };
+        match error.transaction {
+            TransactionFailure::Transient if attempts == MAX_ATTEMPTS => {
+                return Err(ApiError::from_body(StatusCode::SERVICE_UNAVAILABLE, error.body));
+            }
+            TransactionFailure::Transient => {
+                tokio::time::sleep(wait).await;
+                (wait, attempts) = (wait * 2, attempts + 1);
+            }
+            TransactionFailure::Unsupported if found => {
+                let message = "MongoDB has transactions only on replica sets and sharded clusters";
+                return Err(ApiError::invalid(message));
+            }
+            TransactionFailure::Unsupported => {
+                find_server(gateway, client, steps, style, reservation).await?;
+                found = true;
+            }
+            TransactionFailure::Final => return Err(error),
         }
-        wait *= 2;
     }
-    attempt(gateway, client, style, reservation, comment.as_ref(), steps).await.map_err(|error| match error.transient {
-        true => ApiError::from_body(StatusCode::SERVICE_UNAVAILABLE, error.body),
-        false => error,
-    })
+}
+
+/// Waits until the driver has found a server.
+async fn find_server(
+    gateway: &Gateway,
+    client: &Arc<DriverClient>,
+    steps: &[Step<'_>],
+    style: Style,
+    reservation: &Arc<Reservation>,
+) -> ApiResult<()> {
+    let ping = run_command(client, "admin".to_owned(), doc! { "ping": 1 }, CommandOptions::once(None)).await;
+    match (ping, steps.first()) {
+        (Err(error), Some(Step { target, .. })) => {
+            let action = Action::Transaction;
+            // A ping has no document.
+            let hides_messages = false;
+            let (comment, session) = (None, None);
+            let context = ActionContext {
+                gateway,
+                action,
+                client,
+                target,
+                style,
+                framing: Framing::Array,
+                reservation,
+                comment,
+                session,
+                hides_messages,
+            };
+            Err(context.error_response(&error))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn attempt(
@@ -69,6 +116,7 @@ async fn attempt(
     // The driver aborts the transaction of a session that is dropped.
     let session = Arc::new(Session::new(SessionOptions::default()));
     session.start_transaction(TransactionOptions::default());
+    let hides_messages = steps.iter().any(|step| step.authorized.is_restricted());
     let context = |action, target| ActionContext {
         gateway,
         action,
@@ -79,6 +127,7 @@ async fn attempt(
         reservation,
         comment: comment.cloned(),
         session: Some(Arc::clone(&session)),
+        hides_messages,
     };
     let mut parts = Vec::with_capacity(2 * steps.len() + 1);
     let mut separator = &br#"{"results":["#[..];
@@ -128,7 +177,8 @@ fn commit_error(context: &ActionContext<'_>, error: &Error) -> ApiError {
     if is_unknown(error) {
         response.body.error.push_str(": the transaction may or may not have been committed");
         // Without Retry-After: the actions would run twice.
-        return ApiError { retry_after: None, transient: false, status: StatusCode::GATEWAY_TIMEOUT, ..response };
+        let transaction = TransactionFailure::Final;
+        return ApiError { retry_after: None, transaction, status: StatusCode::GATEWAY_TIMEOUT, ..response };
     }
     response
 }

@@ -101,7 +101,12 @@ impl RateLimiter<Arc<str>> {
 
     /// The stage of an update that refills a shared bucket, and takes `requests` from it.
     pub(super) fn level_after(&self, requests: u32) -> Document {
-        let elapsed = doc! { "$divide": [{ "$subtract": ["$$NOW", { "$ifNull": ["$at", "$$NOW"] }] }, 1000.0] };
+        let elapsed = doc! {
+            "$divide": [
+                { "$subtract": [{ "$toLong": "$$NOW" }, { "$toLong": { "$ifNull": ["$at", "$$NOW"] } }] },
+                1000.0,
+            ],
+        };
         let refilled = doc! {
             "$add": [{ "$ifNull": ["$tokens", self.burst] }, { "$multiply": [elapsed, self.per_second] }],
         };

@@ -28,6 +28,9 @@ pub(super) const ACTION_PATHS: [&str; 3] = [
 
 /// The paths of change streams.
 const WATCH_PATHS: [&str; 3] = ["/watch", "/app/{app}/endpoint/data/v1/watch", "/app/{app}/endpoint/data/beta/watch"];
+/// The paths of the description: clients ask for it below their base URL.
+const DESCRIPTION_PATHS: [&str; 3] =
+    ["/openapi.json", "/app/{app}/endpoint/data/v1/openapi.json", "/app/{app}/endpoint/data/beta/openapi.json"];
 
 /// Whether health checks and metrics are served beside the actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +64,10 @@ pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String], 
     let has_logins = gateway.authenticator.logins().is_some();
     let actions = if has_logins { logins::add_routes(actions) } else { actions };
     let pages = if pages == OperatorPages::Here { operator_pages() } else { Router::new() };
-    let router = actions
+    let describe = || get(handlers::openapi_description);
+    let described = DESCRIPTION_PATHS.into_iter().fold(actions, |router, path| router.route(path, describe()));
+    let router = described
         .merge(pages)
-        .route("/openapi.json", get(handlers::openapi_description))
         .route("/docs", get(async || Html(include_str!("docs.html"))))
         .fallback(handlers::not_found)
         .layer(from_fn(reject_ambiguous_framing))

@@ -84,6 +84,7 @@ pub(in crate::gateway) struct Metrics {
     streams: Gauge<i64, AtomicI64>,
     /// Changes that were sent.
     pub(in crate::gateway) stream_events: Counter,
+    pub(super) lost_spans: Counter,
     pool: Family<DataSourceLabels, Gauge>,
     pool_in_use: Family<DataSourceLabels, Gauge>,
 }
@@ -103,6 +104,7 @@ impl Metrics {
             dropped_log_lines: Counter::default(),
             streams: Gauge::default(),
             stream_events: Counter::default(),
+            lost_spans: Counter::default(),
             pool: Family::default(),
             pool_in_use: Family::default(),
         };
@@ -130,6 +132,11 @@ impl Metrics {
         );
         registry.register("streams", "Open change streams", metrics.streams.clone());
         registry.register("stream_events", "Changes sent on change streams", metrics.stream_events.clone());
+        registry.register(
+            "trace_spans_lost",
+            "Spans that the OpenTelemetry collector did not take in time",
+            metrics.lost_spans.clone(),
+        );
         registry.register("mongodb_connections", "Connections to MongoDB, by data source", metrics.pool.clone());
         registry.register(
             "mongodb_connections_in_use",

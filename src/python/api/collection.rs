@@ -11,15 +11,16 @@ use super::client::ClientBase;
 use super::cursor::{CursorBase, CursorCore, Open};
 use super::database::DatabaseBase;
 use super::driver_collection::{AsyncCollection, Collection, DriverCollectionBase};
-use super::{driver_only, equality, hash_of, no_truth, not_iterable, private, required_but_given};
+use super::{driver_only, equality, hash_of, no_truth, not_iterable, private, required_but_given, usual};
 use crate::driver::Namespace;
 use crate::python::asyncio::awaitable::Backpressure;
 use crate::python::asyncio::call::Startable;
 use crate::python::asyncio::mode::{MethodName, Mode};
-use crate::python::calls::FindArguments;
 use crate::python::calls::target::{AnyTarget, Calls, Event, Path, Target};
+use crate::python::calls::{BulkArguments, Changing, FindArguments, FindOneAndArguments};
 use crate::python::calls::{Change, ChangeArguments, InsertManyArguments, InsertOneArguments};
-use crate::python::convert::options::{self, Opt, Opts};
+use crate::python::convert::errors::{configuration_error, wrong_type};
+use crate::python::convert::options::{self, Form, Opt, Opts};
 use crate::python::convert::scope::{CodecRef, Overrides, Scope};
 use crate::python::event_store::StoreSettings;
 
@@ -520,6 +521,205 @@ impl CollectionBase {
         ]);
         let core = aggregation(slf.clone().into_any(), slf.get().target(), pipeline, options);
         CursorBase::of_command(slf.py(), slf.get().mode(), core)
+    }
+
+    /// Return the number of documents that match.
+    #[pyo3(signature = (filter, session = None, comment = None, **kwargs))]
+    fn count_documents(
+        &self,
+        py: Python<'_>,
+        filter: Py<PyAny>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut opts = options::more(
+            kwargs,
+            &[
+                ("skip", Form::Value),
+                ("limit", Form::Value),
+                ("maxTimeMS", Form::Value),
+                ("hint", Form::Index),
+                ("collation", Form::Collation),
+            ],
+        )?;
+        opts.extend(usual(session, comment));
+        self.run(py, "count_documents", move |py, target| target.count_documents(py, filter.bind(py), &opts))
+    }
+
+    /// Return the number of documents according to the collection's metadata.
+    #[pyo3(signature = (comment = None, **kwargs))]
+    fn estimated_document_count(
+        &self,
+        py: Python<'_>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        if kwargs.is_some_and(|kwargs| kwargs.contains("session").unwrap_or(false)) {
+            let message = "estimated_document_count does not support sessions";
+            return Err(configuration_error(py, message));
+        }
+        let mut opts = options::more(kwargs, &[("maxTimeMS", Form::Value)])?;
+        opts.push(("comment", Opt::Value(comment)));
+        self.run(py, "estimated_document_count", move |py, target| target.estimated_document_count(py, &opts))
+    }
+
+    /// Return the distinct values of a field among the documents that match.
+    #[pyo3(signature = (key, filter = None, session = None, comment = None, hint = None, **kwargs))]
+    #[allow(clippy::too_many_arguments)]
+    fn distinct(
+        &self,
+        py: Python<'_>,
+        key: Bound<'_, PyAny>,
+        filter: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        hint: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let Ok(key) = key.extract::<String>() else {
+            return Err(wrong_type("key", "an instance of str", &key));
+        };
+        let mut filter = filter;
+        if let Some(query) = kwargs.map(|kwargs| kwargs.get_item("query")).transpose()?.flatten() {
+            if filter.is_some() {
+                return Err(configuration_error(py, "can't pass both filter and query"));
+            }
+            filter = Some(query.unbind());
+            kwargs.map(|kwargs| kwargs.del_item("query")).transpose()?;
+        }
+        let mut opts = options::more(kwargs, &[("maxTimeMS", Form::Value), ("collation", Form::Collation)])?;
+        opts.extend(usual(session, comment));
+        opts.push(("hint", Opt::Index(hint)));
+        self.run(py, "distinct", move |py, target| {
+            target.distinct(py, key, filter.as_ref().map(|filter| filter.bind(py)), &opts)
+        })
+    }
+
+    /// Update the first document that matches, and return it as it was before or after the update.
+    #[pyo3(signature = (
+        filter, update, projection = None, sort = None, upsert = false, return_document = false,
+        array_filters = None, hint = None, session = None, r#let = None, comment = None, **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn find_one_and_update(
+        &self,
+        py: Python<'_>,
+        filter: Py<PyAny>,
+        update: Py<PyAny>,
+        projection: Option<Py<PyAny>>,
+        sort: Option<Py<PyAny>>,
+        #[pyo3(from_py_with = options::upsert)] upsert: bool,
+        #[pyo3(from_py_with = options::return_document)] return_document: bool,
+        array_filters: Option<Py<PyAny>>,
+        hint: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+        opts.extend([
+            ("projection", Opt::Projection(projection)),
+            ("sort", Opt::Keys(sort)),
+            ("upsert", Opt::Flag(Some(upsert))),
+            ("arrayFilters", Opt::List(array_filters)),
+            ("hint", Opt::Index(hint)),
+            ("let", Opt::Mapping(r#let)),
+        ]);
+        opts.extend(usual(session, comment));
+        let (changing, after) = (Changing::Update(update), return_document);
+        let arguments = FindOneAndArguments { filter, changing, after, max_time, options: opts };
+        self.run(py, "find_one_and_update", move |py, target| target.find_one_and(py, &arguments))
+    }
+
+    /// Replace the first document that matches, and return the old or the new document.
+    #[pyo3(signature = (
+        filter, replacement, projection = None, sort = None, upsert = false, return_document = false,
+        hint = None, session = None, r#let = None, comment = None, **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn find_one_and_replace(
+        &self,
+        py: Python<'_>,
+        filter: Py<PyAny>,
+        replacement: Py<PyAny>,
+        projection: Option<Py<PyAny>>,
+        sort: Option<Py<PyAny>>,
+        #[pyo3(from_py_with = options::upsert)] upsert: bool,
+        #[pyo3(from_py_with = options::return_document)] return_document: bool,
+        hint: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+        opts.extend([
+            ("projection", Opt::Projection(projection)),
+            ("sort", Opt::Keys(sort)),
+            ("upsert", Opt::Flag(Some(upsert))),
+            ("hint", Opt::Index(hint)),
+            ("let", Opt::Mapping(r#let)),
+        ]);
+        opts.extend(usual(session, comment));
+        let (changing, after) = (Changing::Replace(replacement), return_document);
+        let arguments = FindOneAndArguments { filter, changing, after, max_time, options: opts };
+        self.run(py, "find_one_and_replace", move |py, target| target.find_one_and(py, &arguments))
+    }
+
+    /// Delete the first document that matches, and return it.
+    #[pyo3(signature = (
+        filter, projection = None, sort = None, hint = None, session = None, r#let = None, comment = None,
+        **kwargs
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn find_one_and_delete(
+        &self,
+        py: Python<'_>,
+        filter: Py<PyAny>,
+        projection: Option<Py<PyAny>>,
+        sort: Option<Py<PyAny>>,
+        hint: Option<Py<PyAny>>,
+        session: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (mut opts, max_time) = options::find_and_modify(kwargs)?;
+        opts.extend([
+            ("projection", Opt::Projection(projection)),
+            ("sort", Opt::Keys(sort)),
+            ("hint", Opt::Index(hint)),
+            ("let", Opt::Mapping(r#let)),
+        ]);
+        opts.extend(usual(session, comment));
+        let (changing, after) = (Changing::Delete, false);
+        let arguments = FindOneAndArguments { filter, changing, after, max_time, options: opts };
+        self.run(py, "find_one_and_delete", move |py, target| target.find_one_and(py, &arguments))
+    }
+
+    /// Run many writes (PyMongo's `InsertOne`, `UpdateOne`, …) in few commands, and return a `BulkWriteResult`.
+    #[pyo3(signature = (
+        requests, ordered = true, bypass_document_validation = None, session = None, comment = None,
+        r#let = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn bulk_write(
+        &self,
+        py: Python<'_>,
+        requests: Py<PyAny>,
+        ordered: bool,
+        bypass_document_validation: Option<bool>,
+        session: Option<Py<PyAny>>,
+        comment: Option<Py<PyAny>>,
+        r#let: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut options =
+            vec![("bypassDocumentValidation", Opt::Flag(bypass_document_validation)), ("let", Opt::Mapping(r#let))];
+        options.extend(usual(session, comment));
+        let arguments = BulkArguments { requests, ordered, options };
+        self.run(py, "bulk_write", move |py, target| target.bulk_write(py, &arguments))
     }
 
     /// Save an event. For the event store only.

@@ -3,11 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bson::{RawBsonRef, RawDocumentBuf};
+use bson::{Bson, RawBsonRef, RawDocumentBuf};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString};
 
 use crate::batch_stream::BatchStream;
 use crate::codec::MAX_DOCUMENT_SIZE;
@@ -16,21 +17,24 @@ use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
 use crate::data_api::client::{DataApiClient, EjsonInsert, ResendPolicy};
 use crate::data_api::protocol::Action;
+use crate::driver::bulk::BulkResult;
 use crate::driver::events::Listener;
 use crate::driver::time_limit::Deadline;
 use crate::driver::write::Updated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::insert_queue::{Flush, InsertQueue};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
+use crate::python::calls::driver_only::name_operations;
 use crate::python::calls::{
-    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments,
+    BulkArguments, CallContext, Change, ChangeArguments, Changing, CollectionCalls, FindOneAndArguments,
+    InsertManyArguments, InsertOneArguments,
 };
 use crate::python::calls::{FindArguments, Opening};
-use crate::python::codec::{DEFAULT, Id, raw_document};
+use crate::python::codec::{Codec, DEFAULT, Id, raw_document};
 use crate::python::convert::errors::to_py;
 use crate::python::convert::options::documents;
-use crate::python::convert::options::{self, Opt, Opts};
-use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, updated};
+use crate::python::convert::options::{self, Opts};
+use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, pymongo_result, updated};
 use crate::python::event_store::wrapper_in_event;
 use crate::python::lifecycle::pooled::{ClientExtras, Pooled, PooledClient};
 use crate::store::{METADATA, Record};
@@ -126,17 +130,23 @@ impl CollectionCalls for DataApiClient {
         context: CallContext<Self>,
         arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
-        driver_path_only([("skip", arguments.skip > 0), ("sort", arguments.sort.is_some())])?;
-        let body = query(py, &context, arguments)?;
+        let (body, mut required) = query(py, &context, arguments)?;
+        for (name, given) in [("skip", arguments.skip > 0), ("sort", arguments.sort.is_some())] {
+            required.extend(given.then(|| name.to_owned()));
+        }
         let CallContext { client, codec, .. } = context;
-        let finding = async move { client.find_one(body).await };
+        let finding = async move {
+            client.require(Action::FindOne, &required).await?;
+            client.find_one(body).await
+        };
         Ok(Call::new(finding, move |py, result| found(py, result, &codec)))
     }
 
     fn find(py: Python<'_>, context: CallContext<Self>, arguments: &FindArguments) -> PyResult<Opening> {
-        let body = query(py, &context, arguments)?;
+        let (body, required) = query(py, &context, arguments)?;
         let client = context.client;
         let finding = async move {
+            client.require(Action::Find, &required).await?;
             let batch = client.find(Action::Find, body, ResendPolicy::Idempotent).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
         };
@@ -154,7 +164,6 @@ impl CollectionCalls for DataApiClient {
         which: Change,
         arguments: &ChangeArguments,
     ) -> PyResult<Call<Updated>> {
-        let upsert = only_upsert(py, &arguments.options)?;
         let CallContext { client, namespace, codec, .. } = context;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
@@ -173,13 +182,13 @@ impl CollectionCalls for DataApiClient {
                 if which == Change::UpdateMany { Action::UpdateMany } else { Action::UpdateOne }
             }
         };
-        if upsert {
-            out.buf.extend_from_slice(br#","upsert":true"#);
-        }
+        let required = write_options(py, &codec, &arguments.options, &mut out)?;
         out.buf.push(b'}');
-        Ok(Call::new(async move { client.update(action, out.buf.into()).await }, move |py, result| {
-            updated(py, result, &codec, true)
-        }))
+        let changing = async move {
+            client.require(action, &required).await?;
+            client.update(action, out.buf.into()).await
+        };
+        Ok(Call::new(changing, move |py, result| updated(py, result, &codec, true)))
     }
 
     fn delete(
@@ -189,15 +198,19 @@ impl CollectionCalls for DataApiClient {
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>> {
-        only_upsert(py, options)?;
         let CallContext { client, namespace, codec, .. } = context;
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""filter":"#);
         codec.encode(&options::write_filter(filter)?, &mut out)?;
+        let required = write_options(py, &codec, options, &mut out)?;
         out.buf.push(b'}');
         let action = if many { Action::DeleteMany } else { Action::DeleteOne };
         let finish = |py: Python<'_>, result| deleted(py, result, true);
-        Ok(Call::new(async move { client.delete(action, out.buf.into()).await }, finish))
+        let deleting = async move {
+            client.require(action, &required).await?;
+            client.delete(action, out.buf.into()).await
+        };
+        Ok(Call::new(deleting, finish))
     }
 
     fn aggregate(
@@ -206,7 +219,6 @@ impl CollectionCalls for DataApiClient {
         pipeline: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Opening> {
-        only_upsert(py, options)?;
         let stages = options::pipeline(&context.codec, pipeline)?;
         // A pipeline that writes must not be sent twice.
         let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
@@ -214,13 +226,120 @@ impl CollectionCalls for DataApiClient {
         let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
         out.buf.extend_from_slice(br#""pipeline":"#);
         codec.encode_any(pipeline, &mut out)?;
+        let required = write_options(py, &codec, options, &mut out)?;
         out.buf.push(b'}');
         let repeat = if writes { ResendPolicy::OnlyUnsent } else { ResendPolicy::Idempotent };
         let finding = async move {
+            client.require(Action::Aggregate, &required).await?;
             let batch = client.find(Action::Aggregate, out.buf.into(), repeat).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
         };
         Ok(Box::new(move |runtime| BatchStream::start(runtime, finding)))
+    }
+
+    fn count_documents(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>> {
+        let filter = options::write_filter(filter)?;
+        let request = Request::new(py, &context, Action::CountDocuments, &[("filter", filter)], options)?;
+        let client = context.client;
+        let finish = |py: Python<'_>, count: Result<u64>| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind());
+        Ok(Call::new(async move { client.count(Action::CountDocuments, request.body(&client).await?).await }, finish))
+    }
+
+    fn estimated_document_count(py: Python<'_>, context: CallContext<Self>, options: &Opts) -> PyResult<Call<u64>> {
+        let action = Action::EstimatedDocumentCount;
+        let request = Request::new(py, &context, action, &[], options)?;
+        let client = context.client;
+        let finish = |py: Python<'_>, count: Result<u64>| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind());
+        Ok(Call::new(async move { client.count(action, request.body(&client).await?).await }, finish))
+    }
+
+    fn distinct(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        key: String,
+        filter: Option<&Bound<'_, PyAny>>,
+        options: &Opts,
+    ) -> PyResult<Call<Vec<Bson>>> {
+        let mut parts = vec![("key", PyString::new(py, &key).into_any())];
+        if let Some(filter) = filter {
+            parts.push(("filter", options::write_filter(filter)?));
+        }
+        let request = Request::new(py, &context, Action::Distinct, &parts, options)?;
+        let CallContext { client, codec, .. } = context;
+        let finding = async move { client.distinct(request.body(&client).await?).await };
+        Ok(Call::new(finding, move |py, values| codec.decode_value(py, Bson::Array(raised(py, values)?))))
+    }
+
+    fn find_one_and(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        arguments: &FindOneAndArguments,
+    ) -> PyResult<Call<Option<RawDocumentBuf>>> {
+        let mut parts = vec![("filter", options::write_filter(arguments.filter.bind(py))?)];
+        let action = match &arguments.changing {
+            Changing::Update(update) => {
+                parts.push(("update", options::update(update.bind(py))?));
+                Action::FindOneAndUpdate
+            }
+            Changing::Replace(replacement) => {
+                parts.push(("replacement", options::replacement(replacement.bind(py))?));
+                Action::FindOneAndReplace
+            }
+            Changing::Delete => Action::FindOneAndDelete,
+        };
+        if arguments.after {
+            parts.push(("returnNewDocument", PyBool::new(py, true).to_owned().into_any()));
+        }
+        if let Some(time) = arguments.max_time {
+            let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            parts.push(("maxTimeMS", millis.into_pyobject(py)?.into_any()));
+        }
+        let request = Request::new(py, &context, action, &parts, &arguments.options)?;
+        let CallContext { client, codec, .. } = context;
+        let changing = async move { client.find_one_and(action, request.body(&client).await?).await };
+        Ok(Call::new(changing, move |py, result| found(py, result, &codec)))
+    }
+
+    fn bulk_write(py: Python<'_>, context: CallContext<Self>, arguments: &BulkArguments) -> PyResult<Call<BulkResult>> {
+        let collected = py.import("connect.eaas.mongodb.bulk")?.getattr("collect")?.call1((&arguments.requests,))?;
+        let ordered = PyBool::new(py, arguments.ordered).to_owned().into_any();
+        let mut request = Request::new(py, &context, Action::BulkWrite, &[("ordered", ordered)], &arguments.options)?;
+        request.out.buf.extend_from_slice(br#","operations":["#);
+        for (place, statement) in collected.try_iter()?.enumerate() {
+            let (kind, given, _) = statement?.extract::<(String, Bound<'_, PyAny>, bool)>()?;
+            request.out.buf.extend_from_slice(if place == 0 { b"" } else { b"," });
+            match kind.as_str() {
+                "insert" => {
+                    request.out.buf.extend_from_slice(br#"{"insertOne":{"document":"#);
+                    let id = context.codec.encode_into(&given, &mut request.out)?;
+                    context.add_id(&given, &id)?;
+                    request.out.buf.extend_from_slice(b"}}");
+                }
+                _ => request.write_statement(&context, &given)?,
+            }
+        }
+        request.out.buf.push(b']');
+        let (client, collected) = (context.client, collected.unbind());
+        let writing = async move { client.bulk_write(request.body(&client).await?).await };
+        Ok(Call::new(writing, move |py, done: Result<BulkResult>| match done {
+            Ok(done) => {
+                let result = DEFAULT.decode_value(py, Bson::Document(done.document()))?;
+                pymongo_result(py, "BulkWriteResult", (result, true))
+            }
+            Err(error) => {
+                let rejected = error.kind == ErrorKind::BulkWrite;
+                let raised = to_py(py, error);
+                if rejected {
+                    name_operations(&raised.value(py).getattr("details")?, collected.bind(py))?;
+                }
+                Err(raised)
+            }
+        }))
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {
@@ -252,18 +371,123 @@ impl CollectionCalls for DataApiClient {
     }
 }
 
-/// The body of a request that finds documents.
-fn query(py: Python<'_>, context: &CallContext<DataApiClient>, arguments: &FindArguments) -> PyResult<Bytes> {
+/// A request to an action, and what the server must have for it.
+struct Request {
+    out: EjsonWriter,
+    action: Action,
+    required: Vec<String>,
+}
+
+impl Request {
+    /// A request with these arguments and options. Its end is not written yet.
+    fn new(
+        py: Python<'_>,
+        context: &CallContext<DataApiClient>,
+        action: Action,
+        parts: &[(&str, Bound<'_, PyAny>)],
+        options: &Opts,
+    ) -> PyResult<Self> {
+        let mut out = EjsonWriter { buf: context.client.request_prefix(&context.namespace) };
+        // Without the comma, which begins each argument.
+        out.buf.pop();
+        for (name, value) in parts {
+            write_argument(&context.codec, name, value, &mut out)?;
+        }
+        let required = write_options(py, &context.codec, options, &mut out)?;
+        Ok(Self { out, action, required })
+    }
+
+    /// Returns the body, if the server has what it needs.
+    async fn body(self, client: &DataApiClient) -> Result<Bytes> {
+        let Self { mut out, action, required } = self;
+        client.require(action, &required).await?;
+        out.buf.push(b'}');
+        Ok(out.buf.into())
+    }
+
+    /// Writes an update or a deletion of `bulk_write`, which has the form of MongoDB's commands.
+    fn write_statement(&mut self, context: &CallContext<DataApiClient>, given: &Bound<'_, PyAny>) -> PyResult<()> {
+        let given = given.cast::<PyDict>().map_err(PyErr::from)?;
+        let get = |name: &str| given.get_item(name);
+        let multi = get("multi")?.is_some_and(|multi| multi.is_truthy().unwrap_or(false));
+        let action = match (get("u")?, get("limit")?) {
+            (Some(_), _) if multi => Action::UpdateMany,
+            // A replacement has no operators, and `multi` only an update.
+            (Some(_), _) if get("multi")?.is_some() => Action::UpdateOne,
+            (Some(_), _) => Action::ReplaceOne,
+            (None, Some(limit)) if limit.extract::<i64>()? == 1 => Action::DeleteOne,
+            _ => Action::DeleteMany,
+        };
+        let out = &mut self.out;
+        out.buf.extend_from_slice(format!("{{\"{action}\":{{").as_bytes());
+        for (name, value) in given.iter() {
+            let name = name.extract::<String>()?;
+            let (name, value) = match name.as_str() {
+                // Told by the action.
+                "multi" | "limit" => continue,
+                "q" => ("filter", Some(value)),
+                "u" if action == Action::ReplaceOne => ("replacement", Some(value)),
+                "u" => ("update", Some(value)),
+                "hint" => ("hint", options::hint(&value)?),
+                "sort" => ("sort", Some(options::index_document(&value)?.into_any())),
+                other => (other, Some(value)),
+            };
+            if let Some(value) = value {
+                write_argument(&context.codec, name, &value, out)?;
+            }
+        }
+        out.buf.extend_from_slice(b"}}");
+        Ok(())
+    }
+}
+
+/// Appends an argument.
+fn write_argument(codec: &Codec, name: &str, value: &Bound<'_, PyAny>, out: &mut EjsonWriter) -> PyResult<()> {
+    if out.buf.last() != Some(&b'{') {
+        out.buf.push(b',');
+    }
+    ejson::write_text(&mut out.buf, name);
+    out.buf.push(b':');
+    if value.cast::<PyMapping>().is_ok() || value.cast::<PyList>().is_ok() {
+        return codec.encode_any(value, out);
+    }
+    let py = value.py();
+    let holder = raw_document(py, codec.encode_value(value)?)?;
+    match holder.get("v") {
+        Ok(Some(value)) => raised(py, ejson::write_value(&mut out.buf, value, Style::Canonical)),
+        _ => Ok(()),
+    }
+}
+
+/// Appends the options that were given. Returns those that MongoDB's service did not have.
+fn write_options(py: Python<'_>, codec: &Codec, options: &Opts, out: &mut EjsonWriter) -> PyResult<Vec<String>> {
+    for (name, option) in options {
+        driver_path_only([(*name, matches!(*name, "session" | "bypassDocumentValidation") && option.is_given())])?;
+    }
+    let mut required = Vec::new();
+    for (name, value) in options::given_values(py, options)? {
+        let name = name.extract::<String>()?;
+        match name.as_str() {
+            "bypassDocumentValidation" => continue,
+            "upsert" if !value.is_truthy()? => continue,
+            "upsert" => {}
+            _ => required.push(name.clone()),
+        }
+        write_argument(codec, &name, &value, out)?;
+    }
+    Ok(required)
+}
+
+/// The body of a request that finds documents, and its arguments that MongoDB's service did not have.
+fn query(
+    py: Python<'_>,
+    context: &CallContext<DataApiClient>,
+    arguments: &FindArguments,
+) -> PyResult<(Bytes, Vec<String>)> {
     driver_path_only([
-        ("hint", arguments.hint.is_some()),
-        ("collation", arguments.collation.is_some()),
         ("max", arguments.max.is_some()),
         ("min", arguments.min.is_some()),
-        ("max_time_ms", arguments.max_time_ms.is_some()),
-        ("comment", arguments.comment.is_some()),
         ("session", arguments.session.is_some()),
-        ("let", arguments.let_vars.is_some()),
-        ("allow_disk_use", arguments.allow_disk_use == Some(true)),
         ("allow_partial_results", arguments.allow_partial_results),
         ("no_cursor_timeout", arguments.no_cursor_timeout),
         ("return_key", arguments.return_key == Some(true)),
@@ -294,8 +518,25 @@ fn query(py: Python<'_>, context: &CallContext<DataApiClient>, arguments: &FindA
             out.buf.extend_from_slice(format!(",\"{name}\":{number}").as_bytes());
         }
     }
+    let mut required = Vec::new();
+    let collation = arguments.collation.as_ref().map(|collation| options::collation(collation.bind(py))).transpose()?;
+    let bound = |value: &Option<Py<PyAny>>| value.as_ref().map(|value| value.bind(py).clone());
+    let allow_disk_use = arguments.allow_disk_use.filter(|allow| *allow);
+    for (name, value) in [
+        ("hint", bound(&arguments.hint)),
+        ("collation", collation),
+        ("let", bound(&arguments.let_vars)),
+        ("comment", bound(&arguments.comment)),
+        ("maxTimeMS", arguments.max_time_ms.map(|time| time.into_pyobject(py)).transpose()?.map(Bound::into_any)),
+        ("allowDiskUse", allow_disk_use.map(|allow| PyBool::new(py, allow).to_owned().into_any())),
+    ] {
+        if let Some(value) = value {
+            write_argument(codec, name, &value, &mut out)?;
+            required.push(name.to_owned());
+        }
+    }
     out.buf.push(b'}');
-    Ok(out.buf.into())
+    Ok((out.buf.into(), required))
 }
 
 fn driver_path_only<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {
@@ -305,23 +546,6 @@ fn driver_path_only<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()
         ))),
         None => Ok(()),
     }
-}
-
-/// The option `upsert`, which is the only option of a write that the Data API has.
-fn only_upsert(py: Python<'_>, options: &Opts) -> PyResult<bool> {
-    let mut upsert = false;
-    for (name, option) in options {
-        match option {
-            Opt::More(keywords) => {
-                for name in keywords.bind(py).keys() {
-                    driver_path_only([(name.extract::<&str>()?, true)])?;
-                }
-            }
-            _ if *name == "upsert" => upsert = option.is_given(),
-            _ => driver_path_only([(*name, option.is_given())])?,
-        }
-    }
-    Ok(upsert)
 }
 
 fn outgoing(ejson: Vec<u8>, repeat: ResendPolicy) -> EjsonInsert {

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::{Bson, RawDocumentBuf};
 use mongodb::options::CursorType;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,7 +13,7 @@ use crate::batch_stream::BatchStream;
 use crate::codec::writer::BsonWriter;
 use crate::config::DriverSettings;
 use crate::driver::aggregate::aggregate;
-use crate::driver::bulk::{BulkOptions, StatementKind, Statements, insert_many};
+use crate::driver::bulk::{BulkOptions, BulkResult, StatementKind, Statements, insert_many};
 use crate::driver::command::{CommandOptions, run_command};
 use crate::driver::events::Listener;
 use crate::driver::find::{Find, find, find_one};
@@ -25,8 +26,8 @@ use crate::insert_queue::{Flush, InsertQueue};
 use crate::python::asyncio::call::{Call, Enqueue, Insert, Running, raised};
 use crate::python::calls::session::session_of;
 use crate::python::calls::{
-    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, encode_insert,
-    encoded,
+    BulkArguments, CallContext, Change, ChangeArguments, CollectionCalls, FindOneAndArguments, InsertManyArguments,
+    InsertOneArguments, driver_only, encode_insert, encoded,
 };
 use crate::python::calls::{FindArguments, Opening};
 use crate::python::codec::{Codec, Encoded, raw_document};
@@ -235,6 +236,41 @@ impl CollectionCalls for DriverClient {
         let timeout = client.settings().time_limits.call;
         let aggregating = Deadline::scope(deadline, aggregate(client, namespace, pipeline, given, session));
         Ok(Box::new(move |runtime| BatchStream::with_events(runtime, ahead, events, aggregating).with_timeout(timeout)))
+    }
+
+    fn count_documents(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>> {
+        driver_only::count_documents(py, context, filter, options)
+    }
+
+    fn estimated_document_count(py: Python<'_>, context: CallContext<Self>, options: &Opts) -> PyResult<Call<u64>> {
+        driver_only::estimated_document_count(py, context, options)
+    }
+
+    fn distinct(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        key: String,
+        filter: Option<&Bound<'_, PyAny>>,
+        options: &Opts,
+    ) -> PyResult<Call<Vec<Bson>>> {
+        driver_only::distinct(py, context, key, filter, options)
+    }
+
+    fn find_one_and(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        arguments: &FindOneAndArguments,
+    ) -> PyResult<Call<Option<RawDocumentBuf>>> {
+        driver_only::find_one_and_change(py, context, arguments)
+    }
+
+    fn bulk_write(py: Python<'_>, context: CallContext<Self>, arguments: &BulkArguments) -> PyResult<Call<BulkResult>> {
+        driver_only::bulk_write_collection(py, context, arguments)
     }
 
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue> {

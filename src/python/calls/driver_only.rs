@@ -21,7 +21,7 @@ use crate::driver::write::{FindOneAnd, Modification, find_one_and};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::asyncio::call::{Call, raised};
-use crate::python::calls::{CallContext, Opening, encode_insert};
+use crate::python::calls::{BulkArguments, CallContext, Changing, FindOneAndArguments, Opening, encode_insert};
 use crate::python::codec::{Codec, DEFAULT, raw_document};
 use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
 use crate::python::convert::options::{self, Opt, Opts, document};
@@ -78,28 +78,14 @@ pub(crate) fn distinct(
     Ok(Call::new(finding, move |py, values| codec.decode_value(py, Bson::Array(raised(py, values)?))))
 }
 
-/// The change of a `find_one_and_…`.
-pub(crate) enum Changing {
-    /// Updates the document.
-    Update(Py<PyAny>),
-    /// Replaces the document.
-    Replace(Py<PyAny>),
-    /// Deletes it.
-    Delete,
-}
-
 /// `find_one_and_update`, `find_one_and_replace` and `find_one_and_delete`.
 pub(crate) fn find_one_and_change(
     py: Python<'_>,
     context: Context,
-    filter: &Bound<'_, PyAny>,
-    changing: &Changing,
-    after: bool,
-    max_time: Option<Duration>,
-    opts: &Opts,
+    arguments: &FindOneAndArguments,
 ) -> PyResult<Call<Option<RawDocumentBuf>>> {
-    let filter = document(&context.codec, &options::write_filter(filter)?)?;
-    let modification = match changing {
+    let filter = document(&context.codec, &options::write_filter(arguments.filter.bind(py))?)?;
+    let modification = match &arguments.changing {
         Changing::Update(update) => {
             Modification::Update(options::bson_value(&context.codec, &options::update(update.bind(py))?)?)
         }
@@ -110,8 +96,9 @@ pub(crate) fn find_one_and_change(
         }
         Changing::Delete => Modification::Delete,
     };
-    let (given, session) = given(py, &context, opts)?;
+    let (given, session) = given(py, &context, &arguments.options)?;
     let CallContext { client, namespace, codec, .. } = context;
+    let FindOneAndArguments { after, max_time, .. } = *arguments;
     let call = FindOneAnd { filter, modification, after, max_time, given, session };
     let changing = async move { find_one_and(&client, &namespace, call).await };
     Ok(Call::new(changing, move |py, result| found(py, result, &codec)))
@@ -659,13 +646,6 @@ pub(crate) fn list_database_names(py: Python<'_>, context: Context, opts: &Opts)
     }))
 }
 
-/// The arguments of `bulk_write`.
-pub(crate) struct BulkArguments {
-    pub(crate) requests: Py<PyAny>,
-    pub(crate) ordered: bool,
-    pub(crate) options: Opts,
-}
-
 /// `bulk_write` of a collection.
 pub(crate) fn bulk_write_collection(
     py: Python<'_>,
@@ -726,7 +706,7 @@ fn add_statement(
 }
 
 /// Adds to each error the operation that it is about, as `op`.
-fn name_operations(details: &Bound<'_, PyAny>, collected: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn name_operations(details: &Bound<'_, PyAny>, collected: &Bound<'_, PyAny>) -> PyResult<()> {
     for refused in details.get_item("writeErrors")?.try_iter()? {
         let refused = refused?;
         let place = refused.get_item("index")?;

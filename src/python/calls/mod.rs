@@ -11,13 +11,16 @@ pub(crate) mod target;
 use session::session_of;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bson::Bson;
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use tokio::runtime::Handle;
 
 use crate::batch_stream::BatchStream;
 use crate::codec::writer::BsonWriter;
+use crate::driver::bulk::BulkResult;
 use crate::driver::events::Caller;
 use crate::driver::session::Session;
 use crate::driver::time_limit::Deadline;
@@ -184,6 +187,33 @@ pub(crate) struct ChangeArguments {
     pub(crate) options: Opts,
 }
 
+/// The change of a `find_one_and_…`.
+pub(crate) enum Changing {
+    /// Updates the document.
+    Update(Py<PyAny>),
+    /// Replaces the document.
+    Replace(Py<PyAny>),
+    /// Deletes it.
+    Delete,
+}
+
+/// The arguments of a `find_one_and_…`.
+pub(crate) struct FindOneAndArguments {
+    pub(crate) filter: Py<PyAny>,
+    pub(crate) changing: Changing,
+    /// Whether to return the document as it is after the change.
+    pub(crate) after: bool,
+    pub(crate) max_time: Option<Duration>,
+    pub(crate) options: Opts,
+}
+
+/// The arguments of `bulk_write`.
+pub(crate) struct BulkArguments {
+    pub(crate) requests: Py<PyAny>,
+    pub(crate) ordered: bool,
+    pub(crate) options: Opts,
+}
+
 /// The context of a call: the client, the namespace and the codec.
 pub(crate) struct CallContext<C: PooledClient> {
     pub(crate) pooled: Arc<Pooled<C>>,
@@ -284,6 +314,36 @@ pub(crate) trait CollectionCalls: PooledClient + SendBatch + AsRef<InsertQueue<S
         pipeline: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Opening>;
+
+    /// Makes the call of `count_documents`.
+    fn count_documents(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        filter: &Bound<'_, PyAny>,
+        options: &Opts,
+    ) -> PyResult<Call<u64>>;
+
+    /// Makes the call of `estimated_document_count`.
+    fn estimated_document_count(py: Python<'_>, context: CallContext<Self>, options: &Opts) -> PyResult<Call<u64>>;
+
+    /// Makes the call of `distinct`.
+    fn distinct(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        key: String,
+        filter: Option<&Bound<'_, PyAny>>,
+        options: &Opts,
+    ) -> PyResult<Call<Vec<Bson>>>;
+
+    /// Makes the call of a `find_one_and_…`.
+    fn find_one_and(
+        py: Python<'_>,
+        context: CallContext<Self>,
+        arguments: &FindOneAndArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>>;
+
+    /// Makes the call of `bulk_write`.
+    fn bulk_write(py: Python<'_>, context: CallContext<Self>, arguments: &BulkArguments) -> PyResult<Call<BulkResult>>;
 
     /// Makes the insert of an event's record, to be merged with others.
     fn save(py: Python<'_>, context: CallContext<Self>, record: Record) -> PyResult<Enqueue>;

@@ -4,12 +4,14 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bson::Bson;
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::config::{DataApiSettings, DriverSettings, ServerIdentity};
 use crate::data_api::client::DataApiClient;
+use crate::driver::bulk::BulkResult;
 use crate::driver::write::Updated;
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +19,8 @@ use crate::insert_queue::{InsertQueue, Submission, awaited};
 use crate::python::asyncio::call::{Call, Insert, Running, Startable};
 use crate::python::asyncio::mode::Mode;
 use crate::python::calls::{
-    CallContext, Change, ChangeArguments, CollectionCalls, InsertManyArguments, InsertOneArguments, backpressure,
+    BulkArguments, CallContext, Change, ChangeArguments, CollectionCalls, FindOneAndArguments, InsertManyArguments,
+    InsertOneArguments, backpressure,
 };
 use crate::python::calls::{FindArguments, Opening};
 use crate::python::convert::options::Opts;
@@ -143,6 +146,26 @@ pub(crate) trait Calls {
     fn delete(&self, py: Python<'_>, many: bool, filter: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Call<u64>>;
     /// The query of `aggregate`.
     fn aggregate(&self, py: Python<'_>, pipeline: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Opening>;
+    /// `count_documents`.
+    fn count_documents(&self, py: Python<'_>, filter: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Call<u64>>;
+    /// `estimated_document_count`.
+    fn estimated_document_count(&self, py: Python<'_>, options: &Opts) -> PyResult<Call<u64>>;
+    /// `distinct`.
+    fn distinct(
+        &self,
+        py: Python<'_>,
+        key: String,
+        filter: Option<&Bound<'_, PyAny>>,
+        options: &Opts,
+    ) -> PyResult<Call<Vec<Bson>>>;
+    /// `find_one_and_update`, `find_one_and_replace` or `find_one_and_delete`.
+    fn find_one_and(
+        &self,
+        py: Python<'_>,
+        arguments: &FindOneAndArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>>;
+    /// `bulk_write`.
+    fn bulk_write(&self, py: Python<'_>, arguments: &BulkArguments) -> PyResult<Call<BulkResult>>;
     /// The insert of an event.
     fn save_event(&self, py: Python<'_>, settings: &StoreSettings, event: &Event<'_, '_>) -> PyResult<Insert>;
     /// The inserts of events, pairs of an event type and an object.
@@ -199,6 +222,36 @@ impl<C: CollectionCalls> Calls for Target<C> {
 
     fn aggregate(&self, py: Python<'_>, pipeline: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Opening> {
         C::aggregate(py, self.context(py)?, pipeline, options)
+    }
+
+    fn count_documents(&self, py: Python<'_>, filter: &Bound<'_, PyAny>, options: &Opts) -> PyResult<Call<u64>> {
+        self.make(py, |py, context| C::count_documents(py, context, filter, options))
+    }
+
+    fn estimated_document_count(&self, py: Python<'_>, options: &Opts) -> PyResult<Call<u64>> {
+        self.make(py, |py, context| C::estimated_document_count(py, context, options))
+    }
+
+    fn distinct(
+        &self,
+        py: Python<'_>,
+        key: String,
+        filter: Option<&Bound<'_, PyAny>>,
+        options: &Opts,
+    ) -> PyResult<Call<Vec<Bson>>> {
+        self.make(py, |py, context| C::distinct(py, context, key, filter, options))
+    }
+
+    fn find_one_and(
+        &self,
+        py: Python<'_>,
+        arguments: &FindOneAndArguments,
+    ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
+        self.make(py, |py, context| C::find_one_and(py, context, arguments))
+    }
+
+    fn bulk_write(&self, py: Python<'_>, arguments: &BulkArguments) -> PyResult<Call<BulkResult>> {
+        self.make(py, |py, context| C::bulk_write(py, context, arguments))
     }
 
     fn save_event(&self, py: Python<'_>, settings: &StoreSettings, event: &Event<'_, '_>) -> PyResult<Insert> {

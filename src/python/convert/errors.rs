@@ -1,6 +1,6 @@
 //! Converts the core's errors to Python's exceptions.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -57,6 +57,7 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             let raised = pymongo_error(py, "BulkWriteError")?.call1((details,))?;
             return finished(py, raised, error);
         }
+        ErrorKind::NotSupported => return Ok(PyNotImplementedError::new_err(message.to_owned())),
         ErrorKind::InvalidBson => {
             return Ok(PyErr::from_value(bson_error(py, "InvalidBSON")?.call1((message,))?));
         }

@@ -499,6 +499,11 @@ pub(crate) type Opts = Vec<(&'static str, Opt)>;
 
 /// The options that were given, in the driver's representation.
 pub(crate) fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Document> {
+    document(codec, given_values(py, opts)?.as_any())
+}
+
+/// As [`given`], but not encoded.
+pub(crate) fn given_values<'py>(py: Python<'py>, opts: &Opts) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, opt) in opts {
         match opt {
@@ -533,7 +538,7 @@ pub(crate) fn given(py: Python<'_>, codec: &Codec, opts: &Opts) -> PyResult<Docu
             _ => {}
         }
     }
-    document(codec, dict.as_any())
+    Ok(dict)
 }
 
 /// `filter` of a write: a query. `bulk.py` asks for it too.

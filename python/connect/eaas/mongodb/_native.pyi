@@ -45,7 +45,13 @@ def run_gateway(
 ) -> None: ...
 def gateway_openapi() -> str: ...
 def create_key(
-    text: str, name: str, *, rights: Sequence[str], places: Sequence[str], expires: str | None = None
+    text: str,
+    name: str,
+    *,
+    rights: Sequence[str],
+    places: Sequence[str],
+    expires: str | None = None,
+    rule: tuple[str | None, Sequence[str] | None, Sequence[str] | None, str | None] | None = None,
 ) -> tuple[str, str]: ...
 def list_keys(text: str) -> list[dict[str, Any]]: ...
 def revoke_key(text: str, name: str) -> str: ...
@@ -57,6 +63,7 @@ def add_user(
     rights: Sequence[str],
     places: Sequence[str],
     data: Sequence[tuple[str, str]],
+    rule: tuple[str | None, Sequence[str] | None, Sequence[str] | None, str | None] | None = None,
 ) -> str: ...
 def list_users(text: str) -> list[dict[str, Any]]: ...
 def remove_user(text: str, name: str) -> str: ...
@@ -3044,9 +3051,11 @@ class DataApiDatabase(Generic[_DocumentT]):
 class AsyncDataApiCollection(Generic[_DocumentT]):
     """A collection of an `AsyncDataApiClient`.
 
-    The Data API supports the arguments `upsert` and `ordered` of writes, `projection` of
-    reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
-    `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
+    MongoDB's own Data API had the arguments `upsert` and `ordered` of writes, `projection` of
+    reads, and `sort`, `skip` and `limit` of `find`. With `connect-mongodb gateway`, there are also
+    counts, `distinct`, `bulk_write`, `find_one_and_*`, and options such as `collation`, `hint`,
+    `sort` and `let`: the client asks the server once for what it has. What the server does not
+    have raises `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
     """
     def __new__(
         cls, database: AsyncDataApiDatabase[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
@@ -3307,6 +3316,93 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
         comment: Any = None,
     ) -> Coroutine[Any, Any, DeleteResult]:
         """Delete all documents that match; errors as for `update_one`."""
+    def count_documents(
+        self, filter: _Document, session: AsyncClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, int]:
+        """Count the documents that match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
+    def estimated_document_count(self, comment: Any = None, **kwargs: Any) -> Coroutine[Any, Any, int]:
+        """Estimate the number of documents from the collection's metadata. Keyword: `maxTimeMS`."""
+    def distinct(
+        self,
+        key: str,
+        filter: _Document | None = None,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        hint: _Sort | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """List the distinct values of a field in the documents that match. Keywords: `maxTimeMS`, `collation`."""
+    def bulk_write(
+        self,
+        requests: list[Any],
+        ordered: bool = True,
+        bypass_document_validation: bool | None = None,
+        session: AsyncClientSession | None = None,
+        comment: Any = None,
+        let: _Document | None = None,
+    ) -> Coroutine[Any, Any, BulkWriteResult]:
+        """Execute writes (PyMongo's `InsertOne`, `UpdateOne`, …) with as few commands as possible.
+
+        Args:
+            requests: the writes.
+            ordered: whether to stop at the first error.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session of the writes.
+            comment: appears in the server's log and profiler.
+            let: variables for the writes' expressions.
+
+        Raises:
+            pymongo.errors.BulkWriteError: some writes failed; `details` names them.
+            pymongo.errors.InvalidOperation: `requests` is empty.
+            pymongo.errors.PyMongoError: the errors of `insert_one`.
+        """
+    def find_one_and_update(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: AsyncClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
+        """Update the first document that matches; return it as it was before, or as it is afterwards.
+
+        `return_document` is PyMongo's `ReturnDocument`. Keywords: `maxTimeMS`,
+        `collation`, `bypass_document_validation`. Errors as for `update_one`.
+        """
+    def find_one_and_replace(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        hint: _Sort | None = None,
+        session: AsyncClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
+        """Replace the first document that matches; otherwise like `find_one_and_update`."""
+    def find_one_and_delete(
+        self,
+        filter: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        hint: _Sort | None = None,
+        session: AsyncClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, _DocumentT | None]:
+        """Delete the first document that matches and return it; otherwise like `find_one_and_update`."""
     def _save_event(
         self,
         settings: StoreSettings,
@@ -3323,9 +3419,11 @@ class AsyncDataApiCollection(Generic[_DocumentT]):
 class DataApiCollection(Generic[_DocumentT]):
     """A collection of an `DataApiClient`.
 
-    The Data API supports the arguments `upsert` and `ordered` of writes, `projection` of
-    reads, and `sort`, `skip` and `limit` of `find`. Other arguments raise
-    `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
+    MongoDB's own Data API had the arguments `upsert` and `ordered` of writes, `projection` of
+    reads, and `sort`, `skip` and `limit` of `find`. With `connect-mongodb gateway`, there are also
+    counts, `distinct`, `bulk_write`, `find_one_and_*`, and options such as `collation`, `hint`,
+    `sort` and `let`: the client asks the server once for what it has. What the server does not
+    have raises `NotImplementedError`. If the Data API rejects a call, it raises `DataApiError`.
     """
     def __new__(
         cls, database: DataApiDatabase[_DocumentT], name: str, codec_options: CodecOptions[Any] | None = None
@@ -3586,6 +3684,93 @@ class DataApiCollection(Generic[_DocumentT]):
         comment: Any = None,
     ) -> DeleteResult:
         """Delete all documents that match; errors as for `update_one`."""
+    def count_documents(
+        self, filter: _Document, session: ClientSession | None = None, comment: Any = None, **kwargs: Any
+    ) -> int:
+        """Count the documents that match. Keywords: `skip`, `limit`, `maxTimeMS`, `hint`, `collation`."""
+    def estimated_document_count(self, comment: Any = None, **kwargs: Any) -> int:
+        """Estimate the number of documents from the collection's metadata. Keyword: `maxTimeMS`."""
+    def distinct(
+        self,
+        key: str,
+        filter: _Document | None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        hint: _Sort | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """List the distinct values of a field in the documents that match. Keywords: `maxTimeMS`, `collation`."""
+    def bulk_write(
+        self,
+        requests: list[Any],
+        ordered: bool = True,
+        bypass_document_validation: bool | None = None,
+        session: ClientSession | None = None,
+        comment: Any = None,
+        let: _Document | None = None,
+    ) -> BulkWriteResult:
+        """Execute writes (PyMongo's `InsertOne`, `UpdateOne`, …) with as few commands as possible.
+
+        Args:
+            requests: the writes.
+            ordered: whether to stop at the first error.
+            bypass_document_validation: whether to skip the collection's validator.
+            session: the session of the writes.
+            comment: appears in the server's log and profiler.
+            let: variables for the writes' expressions.
+
+        Raises:
+            pymongo.errors.BulkWriteError: some writes failed; `details` names them.
+            pymongo.errors.InvalidOperation: `requests` is empty.
+            pymongo.errors.PyMongoError: the errors of `insert_one`.
+        """
+    def find_one_and_update(
+        self,
+        filter: _Document,
+        update: _Document | list[Any],
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        array_filters: Sequence[_Document] | None = None,
+        hint: _Sort | None = None,
+        session: ClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> _DocumentT | None:
+        """Update the first document that matches; return it as it was before, or as it is afterwards.
+
+        `return_document` is PyMongo's `ReturnDocument`. Keywords: `maxTimeMS`,
+        `collation`, `bypass_document_validation`. Errors as for `update_one`.
+        """
+    def find_one_and_replace(
+        self,
+        filter: _Document,
+        replacement: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        hint: _Sort | None = None,
+        session: ClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> _DocumentT | None:
+        """Replace the first document that matches; otherwise like `find_one_and_update`."""
+    def find_one_and_delete(
+        self,
+        filter: _Document,
+        projection: Mapping[str, Any] | Iterable[str] | None = None,
+        sort: _Sort | None = None,
+        hint: _Sort | None = None,
+        session: ClientSession | None = None,
+        let: _Document | None = None,
+        comment: Any = None,
+        **kwargs: Any,
+    ) -> _DocumentT | None:
+        """Delete the first document that matches and return it; otherwise like `find_one_and_update`."""
     def _save_event(
         self,
         settings: StoreSettings,
