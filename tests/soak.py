@@ -2,10 +2,10 @@
 
 Workers call a real gateway, in front of a real SecantusDB, as fast as it answers, with a few bad
 requests in between, while SecantusDB is killed with SIGKILL every minute and started again on its
-data and its port. Some read in pages and as NDJSON, and each collection has a change stream. Each worker has documents of its own, knows what each must be, and checks every
-answer. While MongoDB is away a call may fail with 503 or 504, or by a connection that breaks; what
-a write did that failed so is not known, and the document may be as before or as after it. At the
-end PyMongo reads everything, past the gateway and after one more SIGKILL, and the gateway must
+data and its port. Each worker has documents of its own, knows what each must be, and checks every
+answer; it also reads in pages and as NDJSON, and each collection has a change stream. While MongoDB
+is away a call may fail with 503 or 504, or by a connection that breaks; what a write did that failed
+so is not known, and the document may be as before or as after it. At the end PyMongo reads everything, past the gateway and after one more SIGKILL, and the gateway must
 have stayed one process that has not grown, and must end with status 0.
 
 Three things of SecantusDB's that this takes into account:
@@ -466,7 +466,8 @@ class Worker:
     async def pages(self) -> None:
         """Find documents in pages: by `_id`, or by a cursor that the gateway keeps."""
         if self._doubtful:
-            return await self.find_one()
+            await self.find_one()
+            return
         size = self._chance.choice([20, 50, 200])
         request: Document = {"filter": {"worker": self.number}, "cursor": True, "batchSize": size}
         if is_kept := self._chance.random() < 0.5:
@@ -480,7 +481,8 @@ class Worker:
                 return
             page = answer.said[1] if answer.status == 200 else None
             if not isinstance(page, dict) or page.keys() != {"documents", "cursor"} or len(page["documents"]) > size:
-                return self._wrong("page of find", answer, [(200, {"documents": [], "cursor": None})])
+                self._wrong("page of find", answer, [(200, {"documents": [], "cursor": None})])
+                return
             found += page["documents"]
             if page["cursor"] is None:
                 break
@@ -492,7 +494,8 @@ class Worker:
     async def lines(self) -> None:
         """Find documents as NDJSON, and go away now and then before all have come."""
         if self._doubtful:
-            return await self.find_one()
+            await self.find_one()
+            return
         kills, away = self._mongodb.kills, self._mongodb.away
         body = self._language.write({**self._place, "filter": {"worker": self.number}, "sort": {"_id": 1}})
         sent = self._connection.request("find", body, accept=f"{NDJSON}; format=canonical")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +29,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def keys(folder: Path) -> dict[str, str]:
     keys = {name: create_key(folder, name, f"*/{DATABASE}/*") for name in ("one", "other", "many")}
-    return keys | {"reader": create_key(folder, "reader", f"*/{DATABASE}/paged", rights="read")}
+    for name in ("reader", "ruled"):
+        keys[name] = create_key(folder, name, f"*/{DATABASE}/paged", rights="read")
+    path = folder / "keys.toml"
+    head, allow, rest = path.read_text(encoding="utf-8").rpartition('allow = ["read"]')
+    path.write_text(f"{head}{allow}, filter = {{ n = 3 }}{rest}", encoding="utf-8")
+    return keys
 
 
 def configured(uri: str, more: str = "") -> str:
@@ -111,7 +118,19 @@ def test_the_pages_of_aggregate_are_the_result(running: Gateway, keys: dict[str,
 
 
 def test_ids_of_all_types_are_paged_in_order(running: Gateway, keys: dict[str, str], pymongo_client: Any) -> None:
-    ids = [MinKey(), None, float("nan"), float("-inf"), -5, Int64(2**40), 1.5, Decimal128("2.5"), "", "a", "b"]
+    ids: list[Any] = [
+        MinKey(),
+        None,
+        float("nan"),
+        float("-inf"),
+        -5,
+        Int64(2**40),
+        1.5,
+        Decimal128("2.5"),
+        "",
+        "a",
+        "b",
+    ]
     ids += [{}, {"a": 1}, {"a": "x"}, b"", b"xy", ObjectId(b"\0" * 12), ObjectId(), False, True]
     ids += [json_util.loads('{"$date": 0}'), Timestamp(1, 1), MaxKey()]
     collection = pymongo_client[DATABASE]["typed"]
@@ -143,7 +162,8 @@ def test_a_view_without_unique_ids_is_paged_with_a_sort_only(
 def test_each_page_is_for_the_caller_and_the_collection_of_the_first(
     running: Gateway, keys: dict[str, str], paged: list[Any]
 ) -> None:
-    for query in ({}, {"sort": {"n": 1}}):
+    queries: list[dict[str, Any]] = [{}, {"sort": {"n": 1}}]
+    for query in queries:
         cursor = running.post("find", target(cursor=True, batchSize=10, **query), keys["one"]).json()["cursor"]
         for key, action, request in [
             (keys["other"], "find", target(cursor=cursor)),
@@ -166,7 +186,7 @@ def test_a_token_has_nothing_to_read(running: Gateway, keys: dict[str, str], pag
     first, second = (running.post("find", query, keys["one"]).json()["cursor"] for _ in range(2))
     assert first != second
     padded = first + "=" * (-len(first) % 4)
-    assert b"secret" not in json_util.base64.urlsafe_b64decode(padded)
+    assert b"secret" not in base64.urlsafe_b64decode(padded)
 
 
 @pytest.mark.parametrize(
@@ -236,9 +256,10 @@ def test_instances_share_the_pages_by_id(
 def test_permissions_are_checked_for_each_page(
     running: Gateway, keys: dict[str, str], folder: Path, paged: list[Any]
 ) -> None:
+    queries: list[dict[str, Any]] = [{}, {"sort": {"n": 1}}]
     cursors = [
         running.post("find", target(cursor=True, batchSize=10, **query), keys["reader"]).json()["cursor"]
-        for query in ({}, {"sort": {"n": 1}})
+        for query in queries
     ]
     path = folder / "keys.toml"
     before = path.read_text(encoding="utf-8")
@@ -249,6 +270,49 @@ def test_permissions_are_checked_for_each_page(
         assert (response.status_code, response.json()["error_code"]) == (403, "NoMatchingRuleFound")
     path.write_text(before, encoding="utf-8")
     running.reload()
+
+
+def test_a_rule_applies_to_each_page_and_line(running: Gateway, keys: dict[str, str], paged: list[Any]) -> None:
+    queries: list[dict[str, Any]] = [{}, {"sort": {"n": 1, "_id": 1}}]
+    for query in queries:
+        read = pages(running, keys["ruled"], "find", target(batchSize=10, **query))
+        assert [document["n"] for page in read for document in page] == [3] * 25
+    read = pages(running, keys["ruled"], "aggregate", target(batchSize=10, pipeline=[{"$sort": {"_id": 1}}]))
+    assert [document["n"] for page in read for document in page] == [3] * 25
+    lines = running.post("find", target(), keys["ruled"], accept=NDJSON).text.splitlines()
+    assert [json.loads(line)["n"] for line in lines] == [3] * 25
+
+
+def test_a_changed_rule_ends_a_kept_cursor(
+    running: Gateway, keys: dict[str, str], folder: Path, paged: list[Any]
+) -> None:
+    query = target(cursor=True, batchSize=10)
+    by_id = running.post("find", query, keys["ruled"]).json()["cursor"]
+    kept = running.post("find", query | {"sort": {"n": 1}}, keys["ruled"]).json()["cursor"]
+    path = folder / "keys.toml"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.replace("filter = { n = 3 }", "filter = { n = 4 }"), encoding="utf-8")
+    running.reload()
+    # A new query has the new rule.
+    documents = running.post("find", target(cursor=by_id), keys["ruled"]).json()["documents"]
+    assert {document["n"] for document in documents} == {4}
+    ended = running.post("find", target(cursor=kept), keys["ruled"])
+    assert (ended.status_code, ended.json()["error_code"]) == (400, "InvalidCursor")
+    assert "other permissions" in ended.json()["error"]
+    path.write_text(before, encoding="utf-8")
+    running.reload()
+
+
+def test_the_request_of_the_documentation_is_answered_in_pages(
+    running: Gateway, keys: dict[str, str], pymongo_client: Any
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    section = page.split("## How do I read a large result?")[1].split("\n## ")[0]
+    request = json.loads(re.findall(r"-d '(.*)'", section)[0]) | {"database": DATABASE}
+    collection = pymongo_client[DATABASE][request["collection"]]
+    collection.delete_many({})
+    collection.insert_many([{"_id": number, "status": "open"} for number in range(1001)])
+    assert [len(read) for read in pages(running, keys["one"], "find", request)] == [500, 500, 1]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +333,11 @@ def test_ndjson_has_a_document_per_line(
     collection = pymongo_client[DATABASE]["lines"]
     collection.delete_many({})
     collection.insert_many([{"_id": n, "n": n, "at": json_util.loads('{"$date": 0}')} for n in range(300)])
-    for action, query in (("find", {"sort": {"_id": 1}}), ("aggregate", {"pipeline": [{"$sort": {"_id": 1}}]})):
+    queries: dict[str, dict[str, Any]] = {
+        "find": {"sort": {"_id": 1}},
+        "aggregate": {"pipeline": [{"$sort": {"_id": 1}}]},
+    }
+    for action, query in queries.items():
         response = running.post(action, target("lines", **query), keys["one"], accept=accept)
         assert (response.status_code, response.headers["content-type"]) == (200, NDJSON)
         lines = [json.loads(line) for line in response.text.split("\n")[:-1]]

@@ -28,7 +28,10 @@ def instances(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     create = {name: create_key(folder, name, "*", rights="read") for name in ("one", "other")}
     KEYS.update(create)
     limits = f"[limits]\nrequests_per_second = 0.0003\nburst = 5\n{SHARED}"
-    with gateway(folder, configured(mongodb_uri, limits)) as first, gateway(folder, configured(mongodb_uri, limits)) as second:
+    with (
+        gateway(folder, configured(mongodb_uri, limits)) as first,
+        gateway(folder, configured(mongodb_uri, limits)) as second,
+    ):
         yield first, second
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -102,7 +103,7 @@ def opened(
 
 def refused(running: Gateway, key: str, collection: str, **parameters: str) -> tuple[int, dict[str, Any]]:
     """Ask for a change stream that there is none of."""
-    with opened(running, key, collection, **parameters) as stream:
+    with opened(running, key, collection, None, **parameters) as stream:
         return stream.response.status_code, json.loads(stream.response.read())
 
 
@@ -111,9 +112,7 @@ def metric(running: Gateway, name: str) -> float:
     return float(next(line.split(" ")[1] for line in lines if line.startswith(f"connect_mongodb_gateway_{name} ")))
 
 
-def test_changes_arrive_and_continue_after_the_last_event(
-    running: Gateway, keys: dict[str, str], watched: Any
-) -> None:
+def test_changes_arrive_and_continue_after_the_last_event(running: Gateway, keys: dict[str, str], watched: Any) -> None:
     before = metric(running, "stream_events_total")
     with opened(running, keys["one"], watched.name) as stream:
         assert stream.block()["retry"] == "1000"
@@ -130,8 +129,9 @@ def test_changes_arrive_and_continue_after_the_last_event(
     until(lambda: metric(running, "streams") == 0)
     assert metric(running, "stream_events_total") == before + 2
     watched.delete_one({"_id": 1})
-    for options in ({"headers": {"Last-Event-ID": second}}, {"lastEventId": second}):
-        with opened(running, keys["one"], watched.name, **options) as stream:  # type: ignore[arg-type]
+    by_header, by_parameter = {"Last-Event-ID": second}, {"lastEventId": second}
+    for headers, parameters in [(by_header, {}), ({}, by_parameter)]:
+        with opened(running, keys["one"], watched.name, headers, **parameters) as stream:
             change = stream.change()
             assert (change["operationType"], change["documentKey"]) == ("delete", {"_id": 1})
     # The header is later than the URL, which a browser repeats.
@@ -208,7 +208,9 @@ def test_invalid_parameters_are_rejected(
 
 @pytest.mark.parametrize("query", ["database=a&database=b", "a=%ff", "filter=%7B%7D&filter=%7B%7D"])
 def test_an_ambiguous_query_string_is_rejected(running: Gateway, keys: dict[str, str], query: str) -> None:
-    response = running.get(f"/watch?dataSource=Cluster0&database=app&collection=c&{query}", headers={"api-key": keys["one"]})
+    response = running.get(
+        f"/watch?dataSource=Cluster0&database=app&collection=c&{query}", headers={"api-key": keys["one"]}
+    )
     assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter")
 
 
@@ -234,10 +236,41 @@ def test_callers_methods_and_media_types_are_checked(running: Gateway, keys: dic
     assert "last-event-id" in preflight.headers["access-control-allow-headers"]
 
 
+def test_a_rule_allows_no_change_stream(running: Gateway, folder: Path, watched: Any) -> None:
+    path = folder / "keys.toml"
+    before = path.read_text(encoding="utf-8")
+    key = create_key(folder, "ruled", f"*/{DATABASE}/*", rights="read")
+    head, allow, rest = path.read_text(encoding="utf-8").rpartition('allow = ["read"]')
+    path.write_text(f"{head}{allow}, filter = {{ n = 3 }}{rest}", encoding="utf-8")
+    running.reload()
+    status, error = refused(running, key, watched.name)
+    assert (status, error["error_code"]) == (403, "OperationNotAllowed")
+    assert "with a rule" in error["error"]
+    path.write_text(before, encoding="utf-8")
+    running.reload()
+
+
+def test_the_request_of_the_documentation_opens_a_stream(
+    running: Gateway, keys: dict[str, str], pymongo_client: Any
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    section = page.split("## How do I follow changes?")[1].split("\n## ")[0]
+    url = re.findall(r"'https://gateway.example.com:8443(\S+)'", section)[0].replace(
+        "database=shop", f"database={DATABASE}"
+    )
+    headers = {"apiKey": keys["third"], "Accept": "text/event-stream"}
+    with httpx.stream("GET", f"{running.url}{url}", headers=headers, timeout=20) as response:
+        stream = Stream(response)
+        stream.block()
+        pymongo_client[DATABASE]["orders_2026"].insert_one({"status": "open"})
+        assert stream.change().keys() >= {"_id", "operationType", "ns", "documentKey", "fullDocument"}
+
+
 def test_the_number_of_streams_is_limited(running: Gateway, keys: dict[str, str], watched: Any) -> None:
     until(lambda: metric(running, "streams") == 0)
     with opened(running, keys["one"], watched.name) as one, opened(running, keys["one"], watched.name) as two:
-        assert one.block() and two.block()
+        assert one.block()
+        assert two.block()
         status, error = refused(running, keys["one"], watched.name)
         assert (status, error["error_code"]) == (429, "TooManyRequests")
         assert "the caller has 2 open change streams" in error["error"]
@@ -247,7 +280,9 @@ def test_the_number_of_streams_is_limited(running: Gateway, keys: dict[str, str]
             status, error = refused(running, keys["third"], watched.name)
             assert (status, "the gateway has 3 open change streams" in error["error"]) == (429, True)
             # Other requests are served meanwhile.
-            found = running.post("findOne", {"dataSource": "Cluster0", "database": DATABASE, "collection": "x"}, keys["one"])
+            found = running.post(
+                "findOne", {"dataSource": "Cluster0", "database": DATABASE, "collection": "x"}, keys["one"]
+            )
             assert found.status_code == 200
     until(lambda: metric(running, "streams") == 0)
 
@@ -294,9 +329,7 @@ def test_changed_permissions_end_a_stream(running: Gateway, folder: Path, watche
     running.reload()
 
 
-def test_a_client_that_does_not_read_is_disconnected(
-    running: Gateway, keys: dict[str, str], watched: Any
-) -> None:
+def test_a_client_that_does_not_read_is_disconnected(running: Gateway, keys: dict[str, str], watched: Any) -> None:
     until(lambda: metric(running, "streams") == 0)
     host, port = running.url.removeprefix("http://").split(":")
     path = f"/watch?dataSource=Cluster0&database={DATABASE}&collection={watched.name}"
