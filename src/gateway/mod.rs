@@ -44,6 +44,7 @@ use tokio::time::sleep;
 
 use crate::error::{Error, ErrorKind, Result};
 pub use auth::permission::{Permission, Right};
+pub use auth::rule::Rule;
 pub use auth::{keys, signing_keys, users};
 pub use config::{Flags, GatewayOptions};
 pub use http::openapi::description as openapi_description;

@@ -1,13 +1,16 @@
 //! The gateway for the command line, and its key files.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{Error, ErrorKind};
-use crate::gateway::{Flags, GatewayOptions, Permission, Right, keys, openapi_description, serve, signing_keys, users};
+use crate::gateway::{
+    Flags, GatewayOptions, Permission, Right, Rule, keys, openapi_description, serve, signing_keys, users,
+};
 use crate::python::asyncio::call::raised;
 use crate::python::convert::errors::{configuration_error, to_py};
 use crate::secret::Secret;
@@ -72,7 +75,7 @@ pub fn gateway_openapi() -> String {
 
 /// Add a key to the text of a key file, which may be empty. Return the new text and the key.
 #[pyfunction]
-#[pyo3(signature = (text, name, *, rights, places, expires = None))]
+#[pyo3(signature = (text, name, *, rights, places, expires = None, rule = None))]
 pub fn create_key(
     py: Python<'_>,
     text: &str,
@@ -80,13 +83,22 @@ pub fn create_key(
     rights: Vec<String>,
     places: Vec<String>,
     expires: Option<&str>,
+    rule: Option<RuleParts>,
 ) -> PyResult<(String, String)> {
-    let permissions = permissions(py, &rights, &places)?;
+    let permissions = permissions(py, &rights, &places, rule)?;
     raised(py, keys::create(text, name, expires, &permissions))
 }
 
-/// Permissions for these rights in each of these places.
-fn permissions(py: Python<'_>, rights: &[String], places: &[String]) -> PyResult<Vec<Permission>> {
+/// The parts of a rule: the filter, the allowed fields, the denied fields, and the schema.
+type RuleParts = (Option<String>, Option<Vec<String>>, Option<Vec<String>>, Option<String>);
+
+/// Permissions for these rights in each of these places, with one rule.
+fn permissions(
+    py: Python<'_>,
+    rights: &[String],
+    places: &[String],
+    rule: Option<RuleParts>,
+) -> PyResult<Vec<Permission>> {
     let mut allow = Vec::new();
     for right in rights {
         let Some(right) = Right::from_name(right) else {
@@ -95,10 +107,14 @@ fn permissions(py: Python<'_>, rights: &[String], places: &[String]) -> PyResult
         };
         allow.push(right);
     }
+    let (filter, allowed, denied, schema) = rule.unwrap_or_default();
+    let rule = Rule::parse(filter.as_deref(), allowed, denied, schema.as_deref())
+        .map_err(|problem| configuration_error(py, problem))?;
+    let rule = (!rule.is_empty()).then(|| Arc::new(rule));
     let mut permissions = Vec::new();
     for place in places {
         match Permission::parse(place, allow.clone()) {
-            Some(permission) => permissions.push(permission),
+            Some(permission) => permissions.push(Permission { rule: rule.clone(), ..permission }),
             None => {
                 return Err(configuration_error(
                     py,
@@ -135,7 +151,8 @@ pub fn revoke_key(py: Python<'_>, text: &str, name: &str) -> PyResult<String> {
 
 /// Add a user to the text of a key file, which may be empty. Return the new text.
 #[pyfunction]
-#[pyo3(signature = (text, name, password, *, rights, places, data))]
+#[pyo3(signature = (text, name, password, *, rights, places, data, rule = None))]
+#[allow(clippy::too_many_arguments)]
 pub fn add_user(
     py: Python<'_>,
     text: &str,
@@ -144,8 +161,9 @@ pub fn add_user(
     rights: Vec<String>,
     places: Vec<String>,
     data: Vec<(String, String)>,
+    rule: Option<RuleParts>,
 ) -> PyResult<String> {
-    let permissions = permissions(py, &rights, &places)?;
+    let permissions = permissions(py, &rights, &places, rule)?;
     let password = Secret::new(password);
     raised(py, py.detach(|| users::add(text, name, &password, &permissions, &data)))
 }

@@ -50,6 +50,8 @@ pub(super) struct ActionContext<'a> {
     pub(super) reservation: &'a Arc<Reservation>,
     /// The `comment` of the command: the request's trace context.
     pub(super) comment: Option<Bson>,
+    /// Whether to hide MongoDB's messages, which can contain values that the caller may not read.
+    pub(super) hides_messages: bool,
     /// The session of the transaction that the action is part of.
     pub(super) session: Option<Arc<Session>>,
 }
@@ -120,6 +122,14 @@ impl ActionContext<'_> {
     /// Converts an error of the driver to an error response.
     fn error_response(&self, error: &Error) -> ApiError {
         let (status, mut body) = error_response(self.action, error);
+        if self.hides_messages && error.code.is_some() {
+            let reason = match error.kind {
+                ErrorKind::DuplicateKey | ErrorKind::DuplicateId => "a value that must be unique exists already",
+                _ => "the message is hidden from callers with a rule",
+            };
+            body.error = format!("{} failed: MongoDB rejected it: {reason}", self.action);
+            body.details = None;
+        }
         // Only the log shows where MongoDB runs.
         match error.kind {
             ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {

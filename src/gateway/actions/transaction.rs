@@ -83,8 +83,11 @@ async fn find_server(
     match (ping, steps.first()) {
         (Err(error), Some(Step { target, .. })) => {
             let action = Action::Transaction;
+            // A ping has no document.
+            let hides_messages = false;
+            let (comment, session) = (None, None);
             let context =
-                ActionContext { gateway, action, client, target, style, reservation, comment: None, session: None };
+                ActionContext { gateway, action, client, target, style, reservation, comment, session, hides_messages };
             Err(context.error_response(&error))
         }
         _ => Ok(()),
@@ -102,6 +105,7 @@ async fn attempt(
     // The driver aborts the transaction of a session that is dropped.
     let session = Arc::new(Session::new(SessionOptions::default()));
     session.start_transaction(TransactionOptions::default());
+    let hides_messages = steps.iter().any(|step| step.authorized.is_restricted());
     let context = |action, target| ActionContext {
         gateway,
         action,
@@ -111,6 +115,7 @@ async fn attempt(
         reservation,
         comment: comment.cloned(),
         session: Some(Arc::clone(&session)),
+        hides_messages,
     };
     let mut parts = Vec::with_capacity(2 * steps.len() + 1);
     let mut separator = &br#"{"results":["#[..];

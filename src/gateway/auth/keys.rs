@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use toml_edit::{ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 use super::permission::{Caller, Permission};
+use super::rule::{FieldList, Rule};
 use super::secret_file;
 use super::users::{UserEntry, Users};
 use crate::error::Result;
@@ -333,6 +334,9 @@ pub(super) fn listed(permissions: &[Permission]) -> Item {
         table.insert("database", permission.database.to_string().into());
         table.insert("collection", permission.collection.to_string().into());
         table.insert("allow", permission.allow.iter().map(|right| right.name()).collect::<toml_edit::Array>().into());
+        if let Some(rule) = &permission.rule {
+            add_rule(&mut table, rule);
+        }
         table
     });
     value(listed.collect::<toml_edit::Array>())
@@ -347,6 +351,21 @@ pub(super) fn with_entry(text: &str, kind: &str, entry: Table) -> Result<String>
         None => return config_error(format!("the key file must list each {kind} as [[{kind}]]")),
     }
     Ok(document.to_string())
+}
+
+fn add_rule(table: &mut toml_edit::InlineTable, rule: &Rule) {
+    if let Some(filter) = &rule.filter {
+        table.insert("filter", filter.to_string().into());
+    }
+    if let Some(fields) = &rule.fields {
+        let paths: toml_edit::Array = fields.paths().iter().map(ToString::to_string).collect();
+        let mut list = toml_edit::InlineTable::new();
+        list.insert(if matches!(fields, FieldList::Allow(_)) { "allow" } else { "deny" }, paths.into());
+        table.insert("fields", list.into());
+    }
+    if let Some(schema) = &rule.schema {
+        table.insert("schema", schema.to_string().into());
+    }
 }
 
 /// Lists the keys of a key file's text.

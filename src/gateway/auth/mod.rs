@@ -8,6 +8,7 @@ pub(super) mod logins;
 mod passwords;
 pub mod permission;
 mod rate;
+pub mod rule;
 mod secret_file;
 pub mod signing_keys;
 pub mod users;

@@ -8,6 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::rule::{self, FieldList, Rule, Schema, Template};
+
 /// An operation that a permission allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
@@ -101,7 +103,7 @@ impl fmt::Display for Pattern {
 }
 
 /// Rights for the collections that match three patterns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Permission {
     /// The data sources.
     pub data_source: Pattern,
@@ -111,6 +113,8 @@ pub struct Permission {
     pub collection: Pattern,
     /// The rights.
     pub allow: Vec<Right>,
+    /// What the rights apply to; `None` for everything.
+    pub rule: Option<Arc<Rule>>,
 }
 
 /// The fields of a permission.
@@ -124,6 +128,12 @@ struct Fields {
     #[serde(default)]
     collection: Pattern,
     allow: Vec<Right>,
+    #[serde(default, deserialize_with = "rule::present")]
+    filter: Option<Template>,
+    #[serde(default, deserialize_with = "rule::present")]
+    fields: Option<FieldList>,
+    #[serde(default, deserialize_with = "rule::present")]
+    schema: Option<Schema>,
 }
 
 // Only from a map: a derived implementation would also accept an array of the fields' values.
@@ -143,16 +153,31 @@ impl<'de> Deserialize<'de> for Permission {
             }
         }
 
-        let Fields { data_source, database, collection, allow } = source.deserialize_map(FieldsVisitor)?;
-        Ok(Self { data_source, database, collection, allow })
+        let Fields { data_source, database, collection, allow, filter, fields, schema } =
+            source.deserialize_map(FieldsVisitor)?;
+        let rule = Rule { filter, fields, schema };
+        Ok(Self { data_source, database, collection, allow, rule: (!rule.is_empty()).then(|| Arc::new(rule)) })
     }
 }
 
 impl Permission {
+    fn covers(&self, right: Right, data_source: &str, database: &str, collection: &str) -> bool {
+        self.allow.contains(&right)
+            && self.data_source.matches(data_source)
+            && self.database.matches(database)
+            && self.collection.matches(collection)
+    }
+
     /// [`Right::Read`] and [`Right::Write`] for all collections.
     pub fn all() -> Self {
         let any = Pattern::default;
-        Self { data_source: any(), database: any(), collection: any(), allow: vec![Right::Read, Right::Write] }
+        Self {
+            data_source: any(),
+            database: any(),
+            collection: any(),
+            allow: vec![Right::Read, Right::Write],
+            rule: None,
+        }
     }
 
     /// Parses `DATA_SOURCE/DATABASE/COLLECTION`; parts omitted at the end are `*`. Returns `None`
@@ -160,7 +185,7 @@ impl Permission {
     pub fn parse(text: &str, allow: Vec<Right>) -> Option<Self> {
         let mut parts = text.split('/');
         let mut next = || parts.next().map_or_else(Pattern::default, Pattern::new);
-        let permission = Self { data_source: next(), database: next(), collection: next(), allow };
+        let permission = Self { data_source: next(), database: next(), collection: next(), allow, rule: None };
         let patterns = [&permission.data_source, &permission.database, &permission.collection];
         (parts.next().is_none() && patterns.iter().all(|pattern| !pattern.0.is_empty())).then_some(permission)
     }
@@ -169,8 +194,23 @@ impl Permission {
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rights: Vec<&str> = self.allow.iter().map(|right| right.name()).collect();
-        write!(f, "{} on {}/{}/{}", rights.join(","), self.data_source, self.database, self.collection)
+        write!(f, "{} on {}/{}/{}", rights.join(","), self.data_source, self.database, self.collection)?;
+        match &self.rule {
+            Some(rule) => rule.fmt(f),
+            None => Ok(()),
+        }
     }
+}
+
+/// What a caller may access with a right on a collection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Grant<'c> {
+    /// Nothing.
+    Denied,
+    /// Everything.
+    Unrestricted,
+    /// What the rules of the matching permissions allow.
+    Restricted(Vec<&'c Rule>),
 }
 
 /// An authenticated caller.
@@ -190,14 +230,34 @@ impl Caller {
         Self { name: name.into(), permissions, user: Arc::new(doc! { "id": name, "type": "api-key" }) }
     }
 
-    /// Whether a permission allows this.
+    /// Whether a permission allows this, for some documents at least.
     pub fn has(&self, right: Right, data_source: &str, database: &str, collection: &str) -> bool {
-        self.permissions.iter().any(|permission| {
-            permission.allow.contains(&right)
-                && permission.data_source.matches(data_source)
-                && permission.database.matches(database)
-                && permission.collection.matches(collection)
-        })
+        self.permissions.iter().any(|permission| permission.covers(right, data_source, database, collection))
+    }
+
+    /// Whether a permission has a rule.
+    pub fn has_rules(&self) -> bool {
+        self.permissions.iter().any(|permission| permission.rule.is_some())
+    }
+
+    /// What the caller may access with a right.
+    pub fn grant(&self, right: Right, data_source: &str, database: &str, collection: &str) -> Grant<'_> {
+        let mut rules = Vec::new();
+        let mut denied = true;
+        for permission in &*self.permissions {
+            if !permission.covers(right, data_source, database, collection) {
+                continue;
+            }
+            denied = false;
+            match &permission.rule {
+                // A schema restricts writes only.
+                Some(rule) if right != Right::Read || rule.filter.is_some() || rule.fields.is_some() => {
+                    rules.push(&**rule);
+                }
+                _ => return Grant::Unrestricted,
+            }
+        }
+        if denied { Grant::Denied } else { Grant::Restricted(rules) }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::gateway::auth::permission::Caller;
 use crate::gateway::limits::TIMEOUT_MARGIN;
 use crate::gateway::limits::memory::Reservation;
 use crate::gateway::limits::response_body::ResponseBody;
-use crate::gateway::policy::Policy;
+use crate::gateway::policy::{Policy, Replaced};
 use crate::gateway::request::{Operation, parse_body, transaction_operations};
 use crate::gateway::server::peer::Peer;
 use crate::gateway::state::Gateway;
@@ -101,18 +101,20 @@ where
     let Some(client) = gateway.data_sources.get(data_source) else {
         return Err(ApiError::invalid("the gateway has no such 'dataSource'"));
     };
+    let replaced = Replaced::new();
     let prepare = Prepare { gateway, caller: &caller, data_source };
     let (result, reservation) = if action == Action::Transaction {
-        let steps = prepare.steps(&arguments, &mut reservation)?;
+        let steps = prepare.steps(&arguments, &replaced, &mut reservation)?;
         let reservation = Arc::new(reservation);
         let comment = comment_of(&arguments.options()?, record.comment())?;
         // Boxed, so that other actions do not have its size.
         let running = Box::pin(actions::run_transaction(gateway, client, style, &reservation, comment, &steps));
         (within_time(gateway, action, running).await?, Arc::clone(&reservation))
     } else {
-        let Step { target, authorized, .. } = prepare.step(action, &arguments, &mut reservation, |target| {
-            record.target = Some(Arc::clone(target));
-        })?;
+        let Step { target, authorized, .. } =
+            prepare.step(action, &arguments, &replaced, &mut reservation, |target| {
+                record.target = Some(Arc::clone(target));
+            })?;
         let reservation = Arc::new(reservation);
         let context = ActionContext {
             gateway,
@@ -123,6 +125,7 @@ where
             reservation: &reservation,
             comment: record.comment(),
             session: None,
+            hides_messages: authorized.is_restricted(),
         };
         // Pinned here, so that it is not moved.
         let running = pin!(actions::run(&context, &authorized));
@@ -168,6 +171,7 @@ impl Prepare<'_> {
         &self,
         action: Action,
         arguments: &Arguments<'r>,
+        replaced: &'r Replaced,
         reservation: &mut Reservation,
         on_target: impl FnOnce(&Arc<RequestTarget>),
     ) -> ApiResult<Step<'r>> {
@@ -180,17 +184,22 @@ impl Prepare<'_> {
         }
         let operation = Operation::parse(action, arguments)?;
         reservation.grow(operation.memory()?)?;
-        let authorized = policy.authorize(operation)?;
+        let authorized = policy.authorize(operation, replaced)?;
         Ok(Step { action, target, authorized })
     }
 
     /// The actions of a transaction, all of which must be allowed.
-    fn steps<'r>(&self, arguments: &Arguments<'r>, reservation: &mut Reservation) -> ApiResult<Vec<Step<'r>>> {
+    fn steps<'r>(
+        &self,
+        arguments: &Arguments<'r>,
+        replaced: &'r Replaced,
+        reservation: &mut Reservation,
+    ) -> ApiResult<Vec<Step<'r>>> {
         if !self.gateway.compatibility.ignores_unknown_arguments() {
             arguments.reject_unknown()?;
         }
         transaction_operations(arguments.array("operations")?, |action, arguments| {
-            self.step(action, &arguments, reservation, |_| {})
+            self.step(action, &arguments, replaced, reservation, |_| {})
         })
     }
 }

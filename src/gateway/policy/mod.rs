@@ -1,17 +1,33 @@
-//! Authorization: what an operation accesses, checked against the caller's permissions.
+//! Authorization: what an operation accesses, checked against the caller's permissions, and narrowed
+//! to what their rules allow.
 
+mod filter;
 mod pipeline;
+mod projection;
+mod restriction;
+mod stages;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+mod write;
+
+use std::cell::{Cell, RefCell};
 
 use axum::http::StatusCode;
+use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use typed_arena::Arena;
 
 use super::api_error::{ApiError, ApiResult};
-use super::auth::permission::{Caller, Right};
-use super::request::{Evaluated, Operation};
+use super::auth::permission::{Caller, Grant, Right};
+use super::request::{Change, Evaluated, FindOneAnd, Operation, Options, Query, Update};
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use crate::driver::Namespace;
 use crate::error::excerpt;
+use filter::{FilterCheck, Place};
 use pipeline::{Access, NamespaceRef, PipelineWalk};
+use restriction::Restriction;
+use stages::{PipelineRewrite, check_stages_metadata};
 
 /// Authorizes the operations of a caller on a collection.
 pub(super) struct Policy<'a> {
@@ -19,41 +35,87 @@ pub(super) struct Policy<'a> {
     pub(super) target: &'a RequestTarget,
 }
 
+/// The documents that replace those of a request.
+pub(super) struct Replaced(Arena<RawDocumentBuf>);
+
+impl Replaced {
+    /// Creates an empty collection, without allocating memory.
+    pub(super) fn new() -> Self {
+        Self(Arena::with_capacity(0))
+    }
+
+    fn document(&self, document: &Document) -> ApiResult<&RawDocument> {
+        Ok(&**self.0.alloc(RawDocumentBuf::try_from(document).map_err(unreadable_as)?))
+    }
+
+    fn array(&self, items: Vec<Bson>) -> ApiResult<&RawArray> {
+        const NAME: &str = "items";
+        self.document(&bson::doc! { NAME: items })?.get_array(NAME).map_err(unreadable_as)
+    }
+}
+
 /// An operation that the caller may run. Only [`Policy::authorize`] creates one.
-pub(super) struct Authorized<'r>(Operation<'r>);
+pub(super) struct Authorized<'r> {
+    operation: Operation<'r>,
+    is_restricted: bool,
+}
 
 impl<'r> Authorized<'r> {
     pub(super) fn operation(&self) -> &Operation<'r> {
-        &self.0
+        &self.operation
+    }
+
+    /// Whether rules restrict the operation, so that MongoDB's messages may tell more than the caller
+    /// may read.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.is_restricted
     }
 }
 
 impl Policy<'_> {
     /// Rejects actions on collections for which the caller has no permission.
     pub(super) fn check_target(&self, action: Action) -> ApiResult<()> {
-        let Namespace { database, collection, .. } = &*self.target.namespace;
         for right in [action.reads().then_some(Right::Read), action.writes().then_some(Right::Write)] {
             if let Some(right) = right {
-                self.require_access(right, NamespaceRef { database, collection })?;
+                self.require_access(right, self.own())?;
             }
         }
         Ok(())
     }
 
-    /// Rejects operations that access anything for which the caller has no permission.
-    pub(super) fn authorize<'r>(&self, operation: Operation<'r>) -> ApiResult<Authorized<'r>> {
-        self.check(&operation)?;
+    /// Rejects operations that access anything for which the caller has no permission, and narrows
+    /// the others to what the caller's rules allow. What that changes is kept in `replaced`.
+    pub(super) fn authorize<'r>(&self, operation: Operation<'r>, replaced: &'r Replaced) -> ApiResult<Authorized<'r>> {
+        let mut is_restricted = self.check(&operation)?;
         for (index, part) in operation.parts().iter().enumerate() {
-            self.check(part).map_err(|error| error.of_operation(index))?;
+            is_restricted |= self.check(part).map_err(|error| error.of_operation(index))?;
         }
-        Ok(Authorized(operation))
+        let operation = if is_restricted { self.narrow(operation, replaced)? } else { operation };
+        Ok(Authorized { operation, is_restricted })
     }
 
-    fn check(&self, operation: &Operation<'_>) -> ApiResult<()> {
+    /// Checks what an operation accesses. Returns whether rules restrict it.
+    fn check(&self, operation: &Operation<'_>) -> ApiResult<bool> {
+        let has_rules = self.caller.has_rules();
+        let restricted = Cell::new(has_rules && self.is_restricted(operation));
+        let powerful = RefCell::new(None);
         let access = |access: Access<'_>| match access {
-            Access::Read(namespace) => self.require_access(Right::Read, namespace),
-            Access::Write(namespace) => self.require_access(Right::Write, namespace),
-            Access::Use(right, operator) => self.require_operator(right, operator),
+            Access::Read(namespace) => {
+                let is_restricted = self.require_access(Right::Read, namespace)?;
+                restricted.set(restricted.get() || is_restricted);
+                Ok(())
+            }
+            Access::Write(namespace) => {
+                let is_restricted = self.require_access(Right::Write, namespace)?;
+                restricted.set(restricted.get() || is_restricted);
+                Ok(())
+            }
+            Access::Use(right, operator) => {
+                if has_rules && matches!(right, Right::Code | Right::Stats) {
+                    powerful.replace(Some(excerpt(operator, 64)));
+                }
+                self.require_operator(right, operator)
+            }
         };
         let walk = PipelineWalk { database: &self.target.namespace.database, access: &access };
         for (_, parameter) in operation.evaluated() {
@@ -63,7 +125,177 @@ impl Policy<'_> {
                 Evaluated::Value(value) => walk.value(value)?,
             }
         }
-        operation.check_update_operators()
+        operation.check_update_operators()?;
+        match powerful.take() {
+            Some(operator) if restricted.get() => Err(ApiError::not_allowed(format!(
+                "'{operator}' is not available in a request on a collection with a rule"
+            ))),
+            _ => Ok(restricted.get()),
+        }
+    }
+
+    /// The collection of the request.
+    fn own(&self) -> NamespaceRef<'_> {
+        let Namespace { database, collection, .. } = &*self.target.namespace;
+        NamespaceRef { database, collection }
+    }
+
+    /// Whether rules restrict what an operation does to the collection of the request.
+    fn is_restricted(&self, operation: &Operation<'_>) -> bool {
+        let rights: &[Right] = match operation {
+            Operation::FindOne(_)
+            | Operation::Find(_)
+            | Operation::Aggregate { .. }
+            | Operation::CountDocuments { .. }
+            | Operation::EstimatedDocumentCount { .. }
+            | Operation::Distinct { .. } => &[Right::Read],
+            Operation::InsertOne { .. }
+            | Operation::InsertMany { .. }
+            | Operation::Update { .. }
+            | Operation::ReplaceOne { .. }
+            | Operation::Delete { .. }
+            | Operation::BulkWrite { .. } => &[Right::Write],
+            Operation::FindOneAnd(_) => &[Right::Read, Right::Write],
+        };
+        rights.iter().any(|right| matches!(self.grant(*right, self.own()), Grant::Restricted(_)))
+    }
+
+    fn grant(&self, right: Right, namespace: NamespaceRef<'_>) -> Grant<'_> {
+        self.caller.grant(right, &self.target.data_source, namespace.database, namespace.collection)
+    }
+
+    /// What the caller's rules leave of a collection; `None` for all of it.
+    fn restriction(&self, right: Right, namespace: NamespaceRef<'_>) -> ApiResult<Option<Restriction<'_>>> {
+        match self.grant(right, namespace) {
+            Grant::Denied => Err(access_denied(right, namespace)),
+            Grant::Unrestricted => Ok(None),
+            Grant::Restricted(rules) => Ok(Some(Restriction::new(right, &rules, &self.caller.user))),
+        }
+    }
+
+    /// Narrows an operation to what the caller's rules allow.
+    fn narrow<'r>(&self, operation: Operation<'r>, replaced: &'r Replaced) -> ApiResult<Operation<'r>> {
+        let own = |right| self.restriction(right, self.own()).map(Option::unwrap_or_default);
+        Ok(match operation {
+            Operation::InsertOne { document, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                restriction.check_document(document)?;
+                Operation::InsertOne { document, options }
+            }
+            Operation::InsertMany { documents, ordered, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                for document in documents {
+                    match document {
+                        Ok(RawBsonRef::Document(document)) => restriction.check_document(document)?,
+                        _ => return Err(ApiError::invalid("'documents' must contain only documents")),
+                    }
+                }
+                Operation::InsertMany { documents, ordered, options }
+            }
+            Operation::FindOne(query) => Operation::FindOne(narrowed_query(&own(Right::Read)?, query, replaced)?),
+            Operation::Find(query) => Operation::Find(narrowed_query(&own(Right::Read)?, query, replaced)?),
+            Operation::CountDocuments { query } => {
+                let query = narrowed_query(&own(Right::Read)?, query, replaced)?;
+                Operation::CountDocuments { query: Query { projection: None, ..query } }
+            }
+            Operation::EstimatedDocumentCount { options } => {
+                let restriction = own(Right::Read)?;
+                restriction.check_options(&options)?;
+                if restriction.filter.is_some() {
+                    return Err(ApiError::not_allowed(
+                        "estimatedDocumentCount counts all documents, and the caller has a rule on the collection: use \
+                         countDocuments",
+                    ));
+                }
+                Operation::EstimatedDocumentCount { options }
+            }
+            Operation::Distinct { key, query } => {
+                let restriction = own(Right::Read)?;
+                restriction.check_path(key, "key")?;
+                let query = narrowed_query(&restriction, query, replaced)?;
+                Operation::Distinct { key, query: Query { projection: None, ..query } }
+            }
+            Operation::Update { many, filter, update, upsert, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                let update = narrowed_update(&restriction, filter, update, upsert, replaced)?;
+                let filter = narrowed_filter(&restriction, filter, replaced)?;
+                Operation::Update { many, filter, update, upsert, options }
+            }
+            Operation::ReplaceOne { filter, replacement, upsert, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                restriction.check_replacement(replacement)?;
+                let filter = narrowed_filter(&restriction, filter, replaced)?;
+                Operation::ReplaceOne { filter, replacement, upsert, options }
+            }
+            Operation::Delete { many, filter, options } => {
+                let restriction = own(Right::Write)?;
+                restriction.check_options(&options)?;
+                Operation::Delete { many, filter: narrowed_filter(&restriction, filter, replaced)?, options }
+            }
+            Operation::FindOneAnd(call) => Operation::FindOneAnd(self.narrow_find_one_and(call, replaced)?),
+            Operation::BulkWrite { operations, ordered, options } => {
+                own(Right::Write)?.check_options(&options)?;
+                let narrowed = operations.into_iter().enumerate().map(|(index, operation)| {
+                    self.narrow(operation, replaced).map_err(|error| error.of_operation(index))
+                });
+                Operation::BulkWrite { operations: narrowed.collect::<ApiResult<_>>()?, ordered, options }
+            }
+            Operation::Aggregate { pipeline, options } => {
+                let pipeline = self.narrow_aggregation(pipeline, &options, replaced)?;
+                Operation::Aggregate { pipeline, options }
+            }
+        })
+    }
+
+    /// Narrows a `findOneAnd…`, which must keep to the rules of both rights.
+    fn narrow_find_one_and<'r>(&self, call: FindOneAnd<'r>, replaced: &'r Replaced) -> ApiResult<FindOneAnd<'r>> {
+        let FindOneAnd { filter, change, projection, sort, upsert, new, options } = call;
+        let read = self.restriction(Right::Read, self.own())?.unwrap_or_default();
+        let write = self.restriction(Right::Write, self.own())?.unwrap_or_default();
+        let projection = match read.projected(projection)? {
+            Some(projection) => Some(replaced.document(&projection)?),
+            None => None,
+        };
+        let both = read.and(write);
+        both.check_options(&options)?;
+        sort.map_or(Ok(()), |sort| both.check_sort(sort))?;
+        let change = match change {
+            Change::Update(update) => Change::Update(narrowed_update(&both, filter, update, upsert, replaced)?),
+            Change::Replace(replacement) => {
+                both.check_replacement(replacement)?;
+                Change::Replace(replacement)
+            }
+            Change::Delete => Change::Delete,
+        };
+        let filter = narrowed_filter(&both, filter, replaced)?;
+        Ok(FindOneAnd { filter, change, projection, sort, upsert, new, options })
+    }
+
+    fn narrow_aggregation<'r>(
+        &self,
+        pipeline: &'r RawArray,
+        options: &Options<'_>,
+        replaced: &'r Replaced,
+    ) -> ApiResult<&'r RawArray> {
+        if options.get("collation").is_some() {
+            return Err(unavailable_collation());
+        }
+        self.restriction(Right::Read, self.own())?.unwrap_or_default().check_options(options)?;
+        check_stages_metadata(pipeline)?;
+        let read = |namespace: NamespaceRef<'_>| self.restriction(Right::Read, namespace);
+        let restricts_writes =
+            |namespace: NamespaceRef<'_>| !matches!(self.grant(Right::Write, namespace), Grant::Unrestricted);
+        let NamespaceRef { database, collection } = self.own();
+        let stages = pipeline
+            .into_iter()
+            .map(|stage| Bson::try_from(stage.map_err(|_| ApiError::unreadable())?).map_err(unreadable_as))
+            .collect::<ApiResult<Vec<_>>>()?;
+        let rewrite = PipelineRewrite::new(database, &read, &restricts_writes);
+        replaced.array(rewrite.aggregation(collection, &stages)?)
     }
 
     fn require_operator(&self, right: Right, operator: &str) -> ApiResult<()> {
@@ -75,12 +307,69 @@ impl Policy<'_> {
         Err(ApiError::not_allowed(format!("'{operator}' requires the right '{right}' on {database}.{collection}")))
     }
 
-    fn require_access(&self, right: Right, namespace: NamespaceRef<'_>) -> ApiResult<()> {
-        let NamespaceRef { database, collection } = namespace;
-        if self.caller.has(right, &self.target.data_source, database, collection) {
-            return Ok(());
+    /// Rejects an access for which the caller has no permission. Returns whether rules restrict it.
+    fn require_access(&self, right: Right, namespace: NamespaceRef<'_>) -> ApiResult<bool> {
+        match self.grant(right, namespace) {
+            Grant::Denied => Err(access_denied(right, namespace)),
+            Grant::Unrestricted => Ok(false),
+            Grant::Restricted(_) => Ok(true),
         }
-        let message = format!("the caller does not have the right '{right}' on {database}.{collection}");
-        Err(ApiError::new(StatusCode::FORBIDDEN, "NoMatchingRuleFound", message))
     }
+}
+
+fn access_denied(right: Right, NamespaceRef { database, collection }: NamespaceRef<'_>) -> ApiError {
+    let message = format!("the caller does not have the right '{right}' on {database}.{collection}");
+    ApiError::new(StatusCode::FORBIDDEN, "NoMatchingRuleFound", message)
+}
+
+fn narrowed_query<'r>(restriction: &Restriction<'_>, query: Query<'r>, replaced: &'r Replaced) -> ApiResult<Query<'r>> {
+    let Query { filter, projection, sort, skip, limit, options } = query;
+    if let Some(filter) = filter {
+        check_filter(restriction, filter)?;
+    }
+    sort.map_or(Ok(()), |sort| restriction.check_sort(sort))?;
+    restriction.check_options(&options)?;
+    let projection = match restriction.projected(projection)? {
+        Some(projection) => Some(replaced.document(&projection)?),
+        None => None,
+    };
+    let filter = Some(replaced.document(&restriction.narrowed(filter)?)?);
+    Ok(Query { filter, projection, sort, skip, limit, options })
+}
+
+fn narrowed_update<'r>(
+    restriction: &Restriction<'_>,
+    filter: &RawDocument,
+    update: Update<'r>,
+    upsert: bool,
+    replaced: &'r Replaced,
+) -> ApiResult<Update<'r>> {
+    Ok(match restriction.check_update(filter, update, upsert)? {
+        Some(completed) => Update::Operators(replaced.document(&completed)?),
+        None => update,
+    })
+}
+
+fn narrowed_filter<'r>(
+    restriction: &Restriction<'_>,
+    filter: &RawDocument,
+    replaced: &'r Replaced,
+) -> ApiResult<&'r RawDocument> {
+    check_filter(restriction, filter)?;
+    replaced.document(&restriction.narrowed(Some(filter))?)
+}
+
+fn check_filter(restriction: &Restriction<'_>, filter: &RawDocument) -> ApiResult<()> {
+    FilterCheck { restriction, parameter: "filter", place: Place::WithRule }.filter(filter)
+}
+
+fn unavailable_collation() -> ApiError {
+    ApiError::not_allowed(
+        "'collation' is not available to a caller with a rule, because it would apply to the filter of the rule too",
+    )
+}
+
+/// An error of a document that was valid BSON before.
+fn unreadable_as(_: impl Sized) -> ApiError {
+    ApiError::unreadable()
 }

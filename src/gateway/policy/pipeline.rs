@@ -435,7 +435,7 @@ fn namespace_ref<'r>(database: &'r str, collection: &'r str, path: &str) -> ApiR
 
 /// Returns the fields of a document. Rejects repeated fields, which servers and drivers read
 /// differently.
-fn fields(document: &RawDocument) -> ApiResult<Vec<(&str, RawBsonRef<'_>)>> {
+pub(super) fn fields(document: &RawDocument) -> ApiResult<Vec<(&str, RawBsonRef<'_>)>> {
     /// Up to this many fields, a linear search is faster than a set.
     const LINEAR_SEARCH: usize = 16;
     let mut all: Vec<(&str, RawBsonRef<'_>)> = Vec::new();

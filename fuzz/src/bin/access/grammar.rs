@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
 use crate::oracle::KEYS;
+use crate::rules::OWNER;
 
 const DATABASES: [&str; 12] =
     ["mine", "other", "public", "mine", "admin", "local", "config", "Mine", "mine.x", "", "mine\0other", "$external"];
@@ -122,7 +123,11 @@ pub fn request(u: &mut Unstructured<'_>) -> Result<(usize, String, Vec<u8>)> {
 }
 
 fn namespace_fields(u: &mut Unstructured<'_>) -> Result<[(String, Json); 2]> {
-    Ok([("database".to_owned(), own(u, "mine", &DATABASES)?), ("collection".to_owned(), own(u, "a", &COLLECTIONS)?)])
+    let collection = *u.choose(&["a", "a", "a", "b", "c"])?;
+    Ok([
+        ("database".to_owned(), own(u, "mine", &DATABASES)?),
+        ("collection".to_owned(), own(u, collection, &COLLECTIONS)?),
+    ])
 }
 
 /// Generates the arguments of an action, or of an operation of `bulkWrite`.
@@ -131,8 +136,8 @@ fn arguments(u: &mut Unstructured<'_>, action: &str, is_part: bool) -> Result<Ve
     let mut add = |name: &str, value: Json| fields.push((name.to_owned(), value));
     match action {
         "aggregate" => add("pipeline", pipeline(u, MAX_DEPTH)?),
-        "insertOne" => add("document", object([("a", expression(u, 2)?)])),
-        "insertMany" => add("documents", Json::List(vec![object([("a", expression(u, 2)?)])])),
+        "insertOne" => add("document", document(u)?),
+        "insertMany" => add("documents", Json::List(vec![document(u)?])),
         "bulkWrite" => {
             let count = u.int_in_range(0..=3)?;
             let mut operations = Vec::new();
@@ -151,19 +156,22 @@ fn arguments(u: &mut Unstructured<'_>, action: &str, is_part: bool) -> Result<Ve
                 "updateOne" | "updateMany" | "findOneAndUpdate" => {
                     match u.ratio(1, 2)? {
                         true => add("update", pipeline(u, 2)?),
-                        false => add("update", object([("$set", object([("a", expression(u, 2)?)]))])),
+                        false => add("update", update(u)?),
                     }
                     if u.ratio(1, 4)? {
                         add("arrayFilters", Json::List(vec![filter(u)?]));
                     }
                 }
-                "replaceOne" | "findOneAndReplace" => add("replacement", object([("a", expression(u, 2)?)])),
-                "distinct" => add("key", typed(u, "a")?),
+                "replaceOne" | "findOneAndReplace" => add("replacement", document(u)?),
+                "distinct" => {
+                    let name = field(u)?;
+                    add("key", typed(u, name)?);
+                }
                 _ => {}
             }
             if !is_part && (action.starts_with("find")) && u.ratio(3, 4)? {
-                add("projection", object([("a", expression(u, 2)?)]));
-                add("sort", object([("a", expression(u, 1)?)]));
+                add("projection", named_values(u)?);
+                add("sort", named_values(u)?);
             }
             if u.ratio(1, 8)? {
                 add("hint", if u.ratio(1, 2)? { object([("a", expression(u, 1)?)]) } else { typed(u, "a_1")? });
@@ -180,6 +188,70 @@ fn arguments(u: &mut Unstructured<'_>, action: &str, is_part: bool) -> Result<Ve
         add("comment", typed(u, "secret")?);
     }
     Ok(fields)
+}
+
+/// Generates the name of a field, of which some are those of rules.
+fn field(u: &mut Unstructured<'_>) -> Result<&'static str> {
+    u.choose(&["a", "a", "owner", "secret", "_id", "a.secret", "secret.x", "secret.0", "owner.x", "0.secret", ""])
+        .copied()
+}
+
+/// Generates a document to store.
+fn document(u: &mut Unstructured<'_>) -> Result<Json> {
+    let mut fields = vec![(field(u)?.to_owned(), expression(u, 2)?)];
+    if u.ratio(7, 8)? {
+        fields.push(("owner".to_owned(), owner(u)?));
+    }
+    disturbed(u, fields, OWNER)
+}
+
+fn owner(u: &mut Unstructured<'_>) -> Result<Json> {
+    if u.ratio(3, 4)? { Ok(text(OWNER)) } else { typed(u, OWNER) }
+}
+
+/// Generates update operators.
+fn update(u: &mut Unstructured<'_>) -> Result<Json> {
+    const OPERATORS: [&str; 12] = [
+        "$set",
+        "$set",
+        "$setOnInsert",
+        "$unset",
+        "$inc",
+        "$rename",
+        "$push",
+        "$pull",
+        "$min",
+        "$currentDate",
+        "$x",
+        "x",
+    ];
+    let mut operators = Vec::new();
+    for _ in 0..u.int_in_range(1..=2)? {
+        let operator = *u.choose(&OPERATORS)?;
+        let value = match operator {
+            "$rename" => text(field(u)?),
+            _ if u.ratio(1, 4)? => owner(u)?,
+            _ => expression(u, 2)?,
+        };
+        let arguments = vec![(field(u)?.to_owned(), value)];
+        let arguments = disturbed(u, arguments, OWNER)?;
+        operators.push((operator.to_owned(), arguments));
+    }
+    Ok(Json::Object(operators))
+}
+
+/// Generates a projection or a sort order.
+fn named_values(u: &mut Unstructured<'_>) -> Result<Json> {
+    let mut fields = Vec::new();
+    for _ in 0..u.int_in_range(0..=2)? {
+        let value = match u.int_in_range(0..=3)? {
+            0 => Json::Raw("0"),
+            1 | 2 => Json::Raw("1"),
+            _ => expression(u, 2)?,
+        };
+        fields.push((field(u)?.to_owned(), value));
+    }
+    disturbed(u, fields, "secret")
 }
 
 /// Generates mostly `name` itself, so that the gateway evaluates the pipeline of most requests.
@@ -395,18 +467,36 @@ fn argument(u: &mut Unstructured<'_>, name: &str, depth: u32) -> Result<Json> {
 }
 
 fn filter(u: &mut Unstructured<'_>) -> Result<Json> {
-    if u.ratio(1, 32)? { typed(u, "secret") } else { Ok(object([("a", expression(u, 2)?)])) }
+    if u.ratio(1, 32)? {
+        return typed(u, "secret");
+    }
+    let name = match u.int_in_range(0..=9)? {
+        0 => "$expr",
+        1 => "$jsonSchema",
+        2 => "$text",
+        _ => field(u)?,
+    };
+    let one = object([(name, expression(u, 3)?)]);
+    Ok(if u.ratio(1, 4)? { object([("$or", Json::List(vec![one]))]) } else { one })
 }
 
 /// Generates an expression or a condition, sometimes with operators that are not allowed there.
 fn expression(u: &mut Unstructured<'_>, depth: u32) -> Result<Json> {
     if depth == 0 || u.ratio(1, 2)? {
-        return typed(u, "secret");
+        return match u.int_in_range(0..=3)? {
+            0 => Ok(text(u.choose(&["$secret", "$$ROOT", "$a", "$owner", "$$CURRENT.secret"])?)),
+            _ => typed(u, "secret"),
+        };
     }
-    const OPERATORS: [&str; 14] = [
+    const OPERATORS: [&str; 19] = [
         "$gt",
         "$add",
         "a",
+        "secret",
+        "$eq",
+        "$elemMatch",
+        "$meta",
+        "$getField",
         "$where",
         "$function",
         "$accumulator",

@@ -8,15 +8,16 @@
 mod grammar;
 mod oracle;
 mod recorder;
+mod rules;
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
-use connect_eaas_mongodb::gateway::{Flags, GatewayOptions, Permission, Right, keys, router};
+use connect_eaas_mongodb::gateway::{Flags, GatewayOptions, Permission, Right, Rule, keys, router};
 use http_body_util::BodyExt as _;
 use libfuzzer_sys::arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
@@ -39,6 +40,7 @@ fn gateway() -> &'static Gateway {
     GATEWAY.get_or_init(|| {
         let gateway = start();
         oracle::self_check();
+        rules::self_check();
         check_recorder(&gateway);
         gateway
     })
@@ -49,7 +51,12 @@ fn start() -> Gateway {
     for key in &KEYS {
         let permissions = key.grants.iter().map(|grant| {
             let rights = grant.rights.iter().map(|right| Right::from_name(right).expect("a right")).collect();
-            Permission::parse(&format!("*/{}/{}", grant.database, grant.collection), rights).expect("a place")
+            let place = format!("*/{}/{}", grant.database, grant.collection);
+            let (owner, hides) = grant.rule;
+            let hidden = hides.then(|| vec![rules::HIDDEN.to_owned()]);
+            let rule = Rule::parse(owner.then_some(rules::FILTER), None, hidden, None).expect("a rule");
+            let rule = (!rule.is_empty()).then(|| Arc::new(rule));
+            Permission { rule, ..Permission::parse(&place, rights).expect("a place") }
         });
         let (text, secret) = keys::create(&file, key.name, None, &permissions.collect::<Vec<_>>()).expect("a key");
         file = text;
@@ -120,6 +127,11 @@ fuzz_target!(|input: &[u8]| {
     let shown = || format!("{} {action} {}", KEYS[key].name, String::from_utf8_lossy(&body));
     for command in &commands {
         if let Err(problem) = oracle::covered(command, &KEYS[key]) {
+            panic!("{problem}\nrequest: {}\ncommand: {:?}", shown(), command);
+        }
+        if KEYS[key].name == rules::OWNER
+            && let Err(problem) = rules::obeyed(command)
+        {
             panic!("{problem}\nrequest: {}\ncommand: {:?}", shown(), command);
         }
     }

@@ -4,6 +4,7 @@
 use bson::{RawBsonRef, RawDocument, rawdoc};
 
 use crate::recorder::Command;
+use crate::rules;
 
 /// An API key and its grants.
 pub struct Key {
@@ -17,18 +18,33 @@ pub struct Grant {
     /// A name, or a prefix followed by `*`.
     pub collection: &'static str,
     pub rights: &'static [&'static str],
+    /// Whether the rule of the owner applies, and whether the rule of hidden fields does.
+    pub rule: (bool, bool),
 }
 
 const fn grant(database: &'static str, collection: &'static str, rights: &'static [&'static str]) -> Grant {
-    Grant { database, collection, rights }
+    Grant { database, collection, rights, rule: (false, false) }
 }
 
-pub const KEYS: [Key; 6] = [
+const fn ruled(collection: &'static str, rule: (bool, bool)) -> Grant {
+    Grant { database: "mine", collection, rights: &["read", "write"], rule }
+}
+
+pub const KEYS: [Key; 7] = [
     Key { name: "out", grants: &[grant("mine", "*", &["read", "write", "out"])] },
     Key { name: "reader", grants: &[grant("mine", "*", &["read"])] },
     Key { name: "writer", grants: &[grant("mine", "*", &["read", "write"])] },
     Key { name: "narrow", grants: &[grant("mine", "a*", &["read", "write", "out"]), grant("mine", "b", &["read"])] },
     Key { name: "code", grants: &[grant("mine", "*", &["read", "code", "stats"])] },
+    Key {
+        name: rules::OWNER,
+        grants: &[
+            ruled("a", (true, true)),
+            ruled("b", (true, false)),
+            ruled("c", (false, false)),
+            grant("mine", "*", &["out", "code", "stats"]),
+        ],
+    },
     Key { name: "two", grants: &[grant("mine", "*", &["read", "write", "out"]), grant("public", "*", &["read"])] },
 ];
 

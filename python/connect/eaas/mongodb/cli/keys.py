@@ -6,10 +6,12 @@ import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from connect.eaas.mongodb.cli.failures import fail, refusals
 from connect.eaas.mongodb.cli.key_files import KEY_FILE, KeyFile, in_days, utc
+from connect.eaas.mongodb.cli.rules import rule_of, rule_options
 
 ALLOW = click.option(
     "--allow",
@@ -73,15 +75,19 @@ def key() -> None:
     metavar="TIME",
     help="Expiry: 2027-01-31, 2027-01-31T12:00:00Z, or in days from now: 90d. Default: never.",
 )
-def create_key(path: Path, name: str, allow: str | None, places: Sequence[str], expires: str | None) -> None:
+@rule_options
+def create_key(
+    path: Path, name: str, allow: str | None, places: Sequence[str], expires: str | None, **options: Any
+) -> None:
     """Create a key and print it. It cannot be shown again."""
     from connect.eaas.mongodb._native import create_key
 
+    rule = rule_of("key create", **options)
     rights, places = _permissions("key create", allow, places)
     file = KeyFile("key", path)
     with refusals("key"), file.locked():
         before = file.read(missing_ok=True)
-        text, made = create_key(before, name, rights=rights, places=places, expires=_moment(expires))
+        text, made = create_key(before, name, rights=rights, places=places, expires=_moment(expires), rule=rule)
         file.write(text)
     click.echo(made)
 
@@ -143,19 +149,23 @@ NAME = click.option("--name", required=True, metavar="NAME", help="Name of the u
     metavar="NAME=TEXT",
     help="What rules can use as %%user.custom_data.NAME. Repeatable.",
 )
-def add_user(path: Path, name: str, allow: str | None, places: Sequence[str], data: Sequence[str]) -> None:
+@rule_options
+def add_user(
+    path: Path, name: str, allow: str | None, places: Sequence[str], data: Sequence[str], **options: Any
+) -> None:
     """Add a user with a password."""
     from connect.eaas.mongodb._native import add_user
 
     pairs = [(field, text) for field, _, text in (pair.partition("=") for pair in data)]
     if not all(field and "=" in pair for (field, _), pair in zip(pairs, data, strict=True)):
         fail("user add: --data must have the form NAME=TEXT")
+    rule = rule_of("user add", **options)
     rights, places = _permissions("user add", allow, places)
     password = _password("user add")
     file = KeyFile("user", path)
     with refusals("user"), file.locked():
         before = file.read(missing_ok=True)
-        file.write(add_user(before, name, password, rights=rights, places=places, data=pairs))
+        file.write(add_user(before, name, password, rights=rights, places=places, data=pairs, rule=rule))
 
 
 @user.command("list")

@@ -1,0 +1,427 @@
+//! The `schema` of a rule: a JSON Schema that written documents must conform to.
+//!
+//! The keywords are those that check one document by itself, and MongoDB's `bsonType`. An unknown
+//! keyword is an error, so that none goes unchecked. A complete implementation, with `$ref` and
+//! formats, would add a tenth to the size of the package.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bson::{RawBsonRef, RawDocument};
+use regex_lite::Regex;
+use serde_json::{Map, Value};
+
+use crate::error::excerpt;
+
+/// Keywords without an effect on validation.
+const ANNOTATIONS: [&str; 9] =
+    ["$comment", "$id", "$schema", "default", "deprecated", "description", "examples", "readOnly", "title"];
+/// The keywords that say of a document only which fields it has and what each of them is, so that
+/// a change of some fields can be checked without the rest.
+const INDEPENDENT_KEYWORDS: [&str; 6] =
+    ["additionalProperties", "bsonType", "patternProperties", "properties", "required", "type"];
+/// How deep a schema may nest.
+const MAX_DEPTH: usize = 30;
+/// The names of `type`.
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
+/// The names of `bsonType`.
+const BSON_TYPES: [&str; 13] = [
+    "array", "binData", "bool", "date", "decimal", "double", "int", "long", "null", "number", "object", "objectId",
+    "string",
+];
+
+/// A JSON Schema.
+#[derive(Clone)]
+pub struct Schema {
+    source: Value,
+    root: Arc<Node>,
+    /// Whether the schema relates no field to another one.
+    is_independent: bool,
+}
+
+/// A schema within a schema.
+enum Node {
+    /// `true` and `false`.
+    Always(bool),
+    Checks(Vec<Check>),
+}
+
+/// A keyword with its argument.
+enum Check {
+    Type(Vec<String>),
+    BsonType(Vec<String>),
+    Enum(Vec<Value>),
+    Minimum { limit: f64, exclusive: bool },
+    Maximum { limit: f64, exclusive: bool },
+    Length { minimum: usize, maximum: usize, keyword: &'static str },
+    Pattern(Regex),
+    Items(Node),
+    Required(Vec<String>),
+    Properties { named: Vec<(String, Node)>, patterns: Vec<(Regex, Node)>, others: Node },
+    AllOf(Vec<Node>),
+    AnyOf(Vec<Node>),
+    OneOf(Vec<Node>),
+    Not(Node),
+}
+
+/// Where a value does not conform, and to which keyword.
+struct Problem {
+    path: String,
+    keyword: &'static str,
+}
+
+impl Schema {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn new(source: Value) -> Result<Self, String> {
+        let root = Arc::new(Node::parse(&source, 0)?);
+        let is_independent = source.as_object().is_some_and(|keywords| {
+            keywords
+                .keys()
+                .all(|name| INDEPENDENT_KEYWORDS.contains(&name.as_str()) || ANNOTATIONS.contains(&name.as_str()))
+        });
+        Ok(Self { source, root, is_independent })
+    }
+
+    /// Checks a document.
+    ///
+    /// # Errors
+    /// Where it does not conform.
+    pub fn check(&self, document: &RawDocument) -> Result<(), String> {
+        self.root.check(RawBsonRef::Document(document), "", true).map_err(describe)
+    }
+
+    /// Checks the fields that an update sets in documents that conform.
+    ///
+    /// # Errors
+    /// Where they do not conform; `None` if the schema does not allow to tell.
+    pub fn check_changes(&self, set: &RawDocument) -> Result<(), Option<String>> {
+        if !self.is_independent {
+            return Err(None);
+        }
+        self.root.check(RawBsonRef::Document(set), "", false).map_err(|problem| Some(describe(problem)))
+    }
+
+    /// Whether an update may remove a field, as far as the schema allows to tell.
+    pub fn may_remove(&self, name: &str) -> bool {
+        let required = self.source.get("required").and_then(Value::as_array);
+        let is_required = required.is_some_and(|names| names.iter().any(|required| required.as_str() == Some(name)));
+        self.is_independent && !is_required
+    }
+}
+
+// The value itself stays out of messages.
+fn describe(Problem { path, keyword }: Problem) -> String {
+    let place = if path.is_empty() { "the document".to_owned() } else { format!("'{}'", excerpt(&path, 128)) };
+    format!("{place} does not conform to the schema of the caller's rule: '{keyword}'")
+}
+
+impl Node {
+    fn parse(schema: &Value, depth: usize) -> Result<Self, String> {
+        if depth > MAX_DEPTH {
+            return Err(format!("it is nested more than {MAX_DEPTH} levels deep"));
+        }
+        match schema {
+            Value::Bool(always) => Ok(Self::Always(*always)),
+            Value::Object(keywords) => {
+                let mut checks = Vec::new();
+                for (name, argument) in keywords {
+                    checks.extend(parse_keyword(keywords, name, argument, depth)?);
+                }
+                Ok(Self::Checks(checks))
+            }
+            _ => Err("a schema must be an object or a boolean".to_owned()),
+        }
+    }
+
+    /// Checks a value. `whole` is false for fields that are a part of a document.
+    fn check(&self, value: RawBsonRef<'_>, path: &str, whole: bool) -> Result<(), Problem> {
+        match self {
+            Self::Always(true) => Ok(()),
+            Self::Always(false) => Err(Problem { path: path.to_owned(), keyword: "false" }),
+            Self::Checks(checks) => checks.iter().try_for_each(|check| match check {
+                Check::Required(_) if !whole => Ok(()),
+                check => check.check(value, path),
+            }),
+        }
+    }
+
+    fn conforms(&self, value: RawBsonRef<'_>) -> bool {
+        self.check(value, "", true).is_ok()
+    }
+}
+
+fn parse_keyword(
+    keywords: &Map<String, Value>,
+    name: &str,
+    argument: &Value,
+    depth: usize,
+) -> Result<Option<Check>, String> {
+    let wrong = |expected: &str| format!("'{name}' must be {expected}");
+    let nodes = || match argument {
+        Value::Array(schemas) if !schemas.is_empty() => {
+            schemas.iter().map(|schema| Node::parse(schema, depth + 1)).collect::<Result<Vec<_>, _>>()
+        }
+        _ => Err(wrong("an array of schemas")),
+    };
+    let number = || argument.as_f64().ok_or_else(|| wrong("a number"));
+    let size = || argument.as_u64().and_then(|size| usize::try_from(size).ok()).ok_or_else(|| wrong("an integer"));
+    let names = |argument: &Value| match argument {
+        Value::Array(names) => {
+            let names = names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+            names.ok_or_else(|| wrong("an array of strings"))
+        }
+        _ => Err(wrong("an array of strings")),
+    };
+    let types = |known: &[&str]| {
+        let types = match argument {
+            Value::String(one) => vec![one.clone()],
+            several => names(several)?,
+        };
+        match types.iter().all(|name| known.contains(&name.as_str())) {
+            true => Ok(types),
+            false => Err(wrong(&format!("one or several of {}", known.join(", ")))),
+        }
+    };
+    Ok(Some(match name {
+        "type" => Check::Type(types(&TYPES)?),
+        "bsonType" => Check::BsonType(types(&BSON_TYPES)?),
+        "enum" => Check::Enum(argument.as_array().ok_or_else(|| wrong("an array"))?.clone()),
+        "const" => Check::Enum(vec![argument.clone()]),
+        "minimum" => Check::Minimum { limit: number()?, exclusive: false },
+        "exclusiveMinimum" => Check::Minimum { limit: number()?, exclusive: true },
+        "maximum" => Check::Maximum { limit: number()?, exclusive: false },
+        "exclusiveMaximum" => Check::Maximum { limit: number()?, exclusive: true },
+        "minLength" => Check::Length { minimum: size()?, maximum: usize::MAX, keyword: "minLength" },
+        "maxLength" => Check::Length { minimum: 0, maximum: size()?, keyword: "maxLength" },
+        "minItems" => Check::Length { minimum: size()?, maximum: usize::MAX, keyword: "minItems" },
+        "maxItems" => Check::Length { minimum: 0, maximum: size()?, keyword: "maxItems" },
+        "minProperties" => Check::Length { minimum: size()?, maximum: usize::MAX, keyword: "minProperties" },
+        "maxProperties" => Check::Length { minimum: 0, maximum: size()?, keyword: "maxProperties" },
+        "pattern" => Check::Pattern(regex(argument.as_str().ok_or_else(|| wrong("a string"))?)?),
+        "items" => Check::Items(Node::parse(argument, depth + 1)?),
+        "required" => Check::Required(names(argument)?),
+        "allOf" => Check::AllOf(nodes()?),
+        "anyOf" => Check::AnyOf(nodes()?),
+        "oneOf" => Check::OneOf(nodes()?),
+        "not" => Check::Not(Node::parse(argument, depth + 1)?),
+        "properties" => return parse_properties(keywords, depth).map(Some),
+        // Parsed with `properties`, if the schema has it.
+        "patternProperties" | "additionalProperties" if keywords.contains_key("properties") => return Ok(None),
+        "patternProperties" => return parse_properties(keywords, depth).map(Some),
+        "additionalProperties" if keywords.contains_key("patternProperties") => return Ok(None),
+        "additionalProperties" => return parse_properties(keywords, depth).map(Some),
+        _ if ANNOTATIONS.contains(&name) => return Ok(None),
+        _ => return Err(format!("the keyword '{}' is not available", excerpt(name, 64))),
+    }))
+}
+
+fn parse_properties(keywords: &Map<String, Value>, depth: usize) -> Result<Check, String> {
+    let object = |name: &str| match keywords.get(name) {
+        None => Ok(None),
+        Some(Value::Object(schemas)) => Ok(Some(schemas)),
+        Some(_) => Err(format!("'{name}' must be an object")),
+    };
+    let (mut named, mut patterns) = (Vec::new(), Vec::new());
+    for (name, schema) in object("properties")?.into_iter().flatten() {
+        named.push((name.clone(), Node::parse(schema, depth + 1)?));
+    }
+    for (pattern, schema) in object("patternProperties")?.into_iter().flatten() {
+        patterns.push((regex(pattern)?, Node::parse(schema, depth + 1)?));
+    }
+    let others = match keywords.get("additionalProperties") {
+        Some(schema) => Node::parse(schema, depth + 1)?,
+        None => Node::Always(true),
+    };
+    Ok(Check::Properties { named, patterns, others })
+}
+
+fn regex(pattern: &str) -> Result<Regex, String> {
+    Regex::new(pattern).map_err(|_| {
+        format!("the pattern '{}' cannot be used: it has neither look-around nor back-references", excerpt(pattern, 64))
+    })
+}
+
+impl Check {
+    fn check(&self, value: RawBsonRef<'_>, path: &str) -> Result<(), Problem> {
+        let require = |holds: bool, keyword: &'static str| match holds {
+            true => Ok(()),
+            false => Err(Problem { path: path.to_owned(), keyword }),
+        };
+        match self {
+            Self::Type(names) => require(names.iter().any(|name| is_type(value, name)), "type"),
+            Self::BsonType(names) => require(names.iter().any(|name| is_bson_type(value, name)), "bsonType"),
+            Self::Enum(values) => require(values.iter().any(|allowed| equals(value, allowed)), "enum"),
+            Self::Minimum { limit, exclusive } => match number(value) {
+                Some(number) => require(if *exclusive { number > *limit } else { number >= *limit }, "minimum"),
+                None => require(!is_decimal(value), "minimum"),
+            },
+            Self::Maximum { limit, exclusive } => match number(value) {
+                Some(number) => require(if *exclusive { number < *limit } else { number <= *limit }, "maximum"),
+                None => require(!is_decimal(value), "maximum"),
+            },
+            Self::Length { minimum, maximum, keyword } => {
+                let length = match (value, &keyword[3..]) {
+                    (RawBsonRef::String(text), "Length") => text.chars().count(),
+                    (RawBsonRef::Array(items), "Items") => items.into_iter().count(),
+                    (RawBsonRef::Document(document), "Properties") => document.iter().count(),
+                    _ => return Ok(()),
+                };
+                require((*minimum..=*maximum).contains(&length), keyword)
+            }
+            Self::Pattern(pattern) => match value {
+                RawBsonRef::String(text) => require(pattern.is_match(text), "pattern"),
+                _ => Ok(()),
+            },
+            Self::Items(schema) => match value {
+                RawBsonRef::Array(items) => items.into_iter().enumerate().try_for_each(|(index, item)| {
+                    let path = format!("{path}/{index}");
+                    match item {
+                        Ok(item) => schema.check(item, &path, true),
+                        Err(_) => Err(Problem { path, keyword: "items" }),
+                    }
+                }),
+                _ => Ok(()),
+            },
+            Self::Required(names) => match value {
+                RawBsonRef::Document(document) => {
+                    require(names.iter().all(|name| matches!(document.get(name), Ok(Some(_)))), "required")
+                }
+                _ => Ok(()),
+            },
+            Self::Properties { named, patterns, others } => match value {
+                RawBsonRef::Document(document) => check_properties(document, path, named, patterns, others),
+                _ => Ok(()),
+            },
+            Self::AllOf(schemas) => schemas.iter().try_for_each(|schema| schema.check(value, path, true)),
+            Self::AnyOf(schemas) => require(schemas.iter().any(|schema| schema.conforms(value)), "anyOf"),
+            Self::OneOf(schemas) => {
+                require(schemas.iter().filter(|schema| schema.conforms(value)).count() == 1, "oneOf")
+            }
+            Self::Not(schema) => require(!schema.conforms(value), "not"),
+        }
+    }
+}
+
+fn check_properties(
+    document: &RawDocument,
+    path: &str,
+    named: &[(String, Node)],
+    patterns: &[(Regex, Node)],
+    others: &Node,
+) -> Result<(), Problem> {
+    for field in document {
+        let Ok((name, value)) = field else {
+            return Err(Problem { path: path.to_owned(), keyword: "properties" });
+        };
+        let name = name.as_str();
+        let path = format!("{path}/{name}");
+        let mut known = false;
+        for schema in named.iter().filter(|(known, _)| known == name).map(|(_, schema)| schema) {
+            known = true;
+            schema.check(value, &path, true)?;
+        }
+        for schema in patterns.iter().filter(|(pattern, _)| pattern.is_match(name)).map(|(_, schema)| schema) {
+            known = true;
+            schema.check(value, &path, true)?;
+        }
+        // The gateway creates `_id`, as MongoDB does, so that no schema needs to name it.
+        if !known && path != "/_id" {
+            others.check(value, &path, true).map_err(|problem| match problem.keyword {
+                "false" => Problem { keyword: "additionalProperties", ..problem },
+                _ => problem,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn is_type(value: RawBsonRef<'_>, name: &str) -> bool {
+    match name {
+        "array" => matches!(value, RawBsonRef::Array(_)),
+        "boolean" => matches!(value, RawBsonRef::Boolean(_)),
+        "integer" => match value {
+            RawBsonRef::Int32(_) | RawBsonRef::Int64(_) => true,
+            RawBsonRef::Double(number) => number.is_finite() && number.fract() == 0.0,
+            _ => false,
+        },
+        "null" => matches!(value, RawBsonRef::Null),
+        "number" => number(value).is_some() || is_decimal(value),
+        "object" => matches!(value, RawBsonRef::Document(_)),
+        "string" => matches!(value, RawBsonRef::String(_)),
+        _ => false,
+    }
+}
+
+fn is_bson_type(value: RawBsonRef<'_>, name: &str) -> bool {
+    match name {
+        "array" | "null" | "object" | "string" | "number" => is_type(value, name),
+        "binData" => matches!(value, RawBsonRef::Binary(_)),
+        "bool" => matches!(value, RawBsonRef::Boolean(_)),
+        "date" => matches!(value, RawBsonRef::DateTime(_)),
+        "decimal" => is_decimal(value),
+        "double" => matches!(value, RawBsonRef::Double(_)),
+        "int" => matches!(value, RawBsonRef::Int32(_)),
+        "long" => matches!(value, RawBsonRef::Int64(_)),
+        "objectId" => matches!(value, RawBsonRef::ObjectId(_)),
+        _ => false,
+    }
+}
+
+fn is_decimal(value: RawBsonRef<'_>) -> bool {
+    matches!(value, RawBsonRef::Decimal128(_))
+}
+
+fn number(value: RawBsonRef<'_>) -> Option<f64> {
+    match value {
+        RawBsonRef::Int32(number) => Some(number.into()),
+        RawBsonRef::Int64(number) => Some(number as f64),
+        RawBsonRef::Double(number) => Some(number),
+        _ => None,
+    }
+}
+
+fn equals(value: RawBsonRef<'_>, constant: &Value) -> bool {
+    match (value, constant) {
+        (RawBsonRef::Null, Value::Null) => true,
+        (RawBsonRef::Boolean(value), Value::Bool(constant)) => value == *constant,
+        (RawBsonRef::String(value), Value::String(constant)) => value == constant,
+        (RawBsonRef::Int32(value), Value::Number(constant)) if constant.is_i64() => {
+            constant.as_i64() == Some(value.into())
+        }
+        (RawBsonRef::Int64(value), Value::Number(constant)) if constant.is_i64() => constant.as_i64() == Some(value),
+        (_, Value::Number(constant)) => number(value).is_some() && number(value) == constant.as_f64(),
+        (RawBsonRef::Array(items), Value::Array(constants)) => {
+            let items: Vec<_> = items.into_iter().flatten().collect();
+            items.len() == constants.len() && items.into_iter().zip(constants).all(|(item, c)| equals(item, c))
+        }
+        (RawBsonRef::Document(document), Value::Object(constants)) => {
+            document.iter().count() == constants.len()
+                && document
+                    .iter()
+                    .flatten()
+                    .all(|(name, value)| constants.get(name.as_str()).is_some_and(|constant| equals(value, constant)))
+        }
+        _ => false,
+    }
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schema({})", self.source)
+    }
+}
