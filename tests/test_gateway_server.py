@@ -346,7 +346,8 @@ def test_slow_requests_are_always_logged(mongodb_uri: str, tmp_path: Path) -> No
 
 def test_the_log_does_not_repeat_a_failure_without_end(mongodb_uri: str, tmp_path: Path) -> None:
     create_key(tmp_path, "k")
-    with gateway(tmp_path, configured(mongodb_uri)) as running:
+    limits = "[limits]\nfailed_logins_per_minute = 1000"
+    with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
         with running.client("hunter2") as client:
             for _ in range(100):
                 assert client.post("findOne", json=TARGET).status_code == 401
