@@ -283,7 +283,7 @@ def started(uri: str, connections: int) -> Iterator[tuple[Server, str, str]]:
             'listen = "127.0.0.1:0"\nkeys_file = "keys.toml"\naccess_log = false\n'
             f"[data_sources.Cluster0]\nuri = {json.dumps(uri)}\n"
             # An idle connection stays open for longer than the test.
-            f"[limits]\nconnections = {connections}\nhead_seconds = 86400\nrequest_seconds = {REQUEST_SECONDS}\n",
+            f"[limits]\nconnections = {connections}\nkeep_alive_seconds = 86400\nrequest_seconds = {REQUEST_SECONDS}\n",
             encoding="utf-8",
         )
         command = [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(config)]

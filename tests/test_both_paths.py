@@ -187,13 +187,14 @@ async def test_what_the_gateway_lacks_is_named(over_http: Any, call: Any, missin
 
 async def test_a_value_that_extended_json_reads_as_another_type_is_rejected(over_http: Any, reader: Any) -> None:
     wrapper = {"a": {"$oid": "6193504e1be4ab27791c8133"}}
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: over_http.count_documents(wrapper),
         lambda: over_http.distinct("a", wrapper),
         lambda: over_http.find_one_and_replace({}, wrapper),
         lambda: over_http.bulk_write([InsertOne(wrapper)]),
         lambda: over_http.bulk_write([UpdateOne(wrapper, {"$set": {"a": 1}})]),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(Exception, match=r"the field \$oid"):
             await result(call())
     assert reader.find_one() is None

@@ -50,6 +50,7 @@ def curl(url: str, *options: str) -> tuple[int, Any]:
     return int(status), json.loads(body)
 
 
+FORM = "with curl's own Content-Type"
 KEY = f"apiKey: {API_KEY}"
 CURL = {
     "with -d": [
@@ -68,19 +69,19 @@ CURL = {
     "with --data-binary over HTTP/2": ["--http2", "-H", KEY, "-H", "Content-Type: application/json", "--data-binary"],
     "without a Content-Type": ["-X", "POST", "-H", "Accept: application/json", "-H", KEY, "-H", "Content-Type:", "-d"],
     # curl itself then sends application/x-www-form-urlencoded.
-    "with curl's own Content-Type": ["-X", "POST", "-H", "Accept: application/json", "-H", KEY, "-d"],
+    FORM: ["-X", "POST", "-H", "Accept: application/json", "-H", KEY, "-d"],
 }
-NO_CONTENT_TYPE = pytest.mark.xfail(strict=True, reason="the gateway responds with 415 without a Content-Type of JSON")
 
 
-@pytest.mark.parametrize(
-    "way",
-    [pytest.param(way, marks=NO_CONTENT_TYPE if "a Content" in way or "own" in way else ()) for way in CURL],
-)
-def test_curl_reads_and_writes(endpoint: str, target: Target, way: str) -> None:
+@pytest.mark.parametrize("way", CURL)
+def test_curl_reads_and_writes(endpoint: str, open_gateway: tuple[Gateway, str], target: Target, way: str) -> None:
+    # Only with compatibility = "atlas".
+    url, key = (open_gateway[0].url + PATH, open_gateway[1]) if way == FORM else (endpoint, API_KEY)
+    options = [option.replace(API_KEY, key) for option in CURL[way]]
+
     def call(action: str, body: dict[str, Any]) -> tuple[int, Any]:
         # As in a shell script: with line breaks and indentation.
-        return curl(f"{endpoint}/action/{action}", *CURL[way], json.dumps({**target, **body}, indent=4))
+        return curl(f"{url}/action/{action}", *options, json.dumps({**target, **body}, indent=4))
 
     dishes = {"_id": 1, "status": "open", "text": "Do the dishes"}
     assert call("insertOne", {"document": dishes}) == (201, {"insertedId": 1})
@@ -131,7 +132,6 @@ def test_python_reads_and_writes(endpoint: str, target: Target, way: str) -> Non
     assert (response.status_code, response.json()) == (200, {"document": {"_id": "x"}})
 
 
-@pytest.mark.xfail(strict=True, reason="null is rejected where an argument may be absent")
 def test_python_sends_none_for_absent_arguments(endpoint: str, target: Target) -> None:
     body = {**target, "filter": None, "projection": None, "sort": None, "limit": None, "skip": None}
     response = httpx.post(f"{endpoint}/action/find", headers={"api-key": API_KEY}, json=body)
@@ -164,10 +164,9 @@ TYPES: dict[str, tuple[Any, Any]] = {
     "legacy date": ({"$date": 1638551310749}, DATE),
     "legacy binary": ({"$binary": "RtmJ6g==", "$type": "00"}, b"\x46\xd9\x89\xea"),
 }
-LEGACY = pytest.mark.xfail(strict=True, reason="the gateway rejects legacy Extended JSON")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=LEGACY if "legacy" in name else ()) for name in TYPES])
+@pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("media_type", ["application/ejson", "application/json"])
 def test_types_are_stored_and_found(endpoint: str, target: Target, reader: Any, name: str, media_type: str) -> None:
     written, expected = TYPES[name]
@@ -227,7 +226,8 @@ def open_gateway(
     """A gateway that this origin may call, and a key."""
     folder = tmp_path_factory.mktemp("gateway")
     key = create_key(folder, "page")
-    text = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n[cors]\norigins = ["{origin}"]\n'
+    text = f'keys_file = "keys.toml"\ncompatibility = "atlas"\n[cors]\norigins = ["{origin}"]\n'
+    text += f'[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n'
     with gateway(folder, text) as running:
         yield running, key
 

@@ -134,10 +134,6 @@ def test_manifests_belong_together() -> None:
     assert str(pod["spec"]["securityContext"]["runAsUser"]) in (ROOT / "Containerfile").read_text(encoding="utf-8")
 
 
-ADMIN = pytest.mark.xfail(strict=True, reason="the gateway has no admin_listen")
-
-
-@ADMIN
 @pytest.mark.parametrize("kind", ["systemd", "compose", "kubernetes"])
 def test_gateway_starts_with_the_configuration(mongodb_uri: str, tmp_path: Path, kind: str) -> None:
     """With other ports and files, and without TLS."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from bson import json_util
+from pymongo import MongoClient
 
 from tests.conftest import API_KEY
 from tests.gateways import Gateway, create_key, gateway
+from tests.servers import free_port, secantusdb
 from tests.wiretap import Wiretap, wiretap
 
 
@@ -415,7 +418,7 @@ def test_transactions_that_conflict_are_tried_again(call: Caller, reader: Any) -
 
 
 def test_a_transaction_ends_with_the_time_of_a_request(
-    mongodb_uri: str, names: tuple[str, str], reader: Any, tmp_path: Any
+    mongodb_uri: str, names: tuple[str, str], reader: Any, tmp_path: Path
 ) -> None:
     """Of what it did, nothing stays, and no lock either."""
     key = create_key(tmp_path, "all")
@@ -512,3 +515,71 @@ def test_the_comment_and_the_trace_context_are_one_comment(
             [command] = tap.commands("find")
             assert command["comment"]["traceparent"].startswith("00-0af7651916cd43dd8448eb211c80319c-")
             assert command["comment"].get("comment") == comment
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, str, MongoClient[dict[str, Any]]]]:
+    """A gateway, its key, and a client of its MongoDB, which fails as it is told."""
+    folder = tmp_path_factory.mktemp("failing")
+    key = create_key(folder, "all")
+    with secantusdb(0, None, "--enable-test-commands") as (_, port):
+        uri = f"mongodb://127.0.0.1:{port}/"
+        with (
+            gateway(folder, f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{uri}"') as running,
+            MongoClient[dict[str, Any]](uri) as client,
+        ):
+            yield running, key, client
+
+
+UNKNOWN = "UnknownTransactionCommitResult"
+TRANSIENT = "TransientTransactionError"
+
+
+@pytest.mark.parametrize(
+    ("command", "label", "times", "status"),
+    [
+        ("insert", TRANSIENT, 1, 200),
+        ("insert", TRANSIENT, 7, 200),
+        ("insert", TRANSIENT, 8, 503),
+        ("commitTransaction", TRANSIENT, 2, 200),
+        ("commitTransaction", UNKNOWN, 2, 200),
+        ("commitTransaction", UNKNOWN, 20, 504),
+        ("insert", None, 1, 400),
+        ("commitTransaction", None, 1, 400),
+    ],
+)
+def test_labels_of_errors_decide_what_is_tried_again(
+    failing: tuple[Gateway, str, MongoClient[dict[str, Any]]], command: str, label: str | None, times: int, status: int
+) -> None:
+    running, key, client = failing
+    collection = client.failing.c
+    collection.drop()
+    collection.insert_one({"_id": 0})
+    data = {"failCommands": [command], "errorCode": 251, "errorLabels": [label] if label else []}
+    client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})
+    step = {"action": "insertOne", "database": "failing", "collection": "c", "document": {"_id": 1}}
+    try:
+        response = running.post("transaction", {"dataSource": "Cluster0", "operations": [step]}, key)
+    finally:
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+    assert response.status_code == status, response.text
+    assert collection.count_documents({"_id": 1}) == (1 if status == 200 else 0)
+    error = response.json()
+    if status == 504:
+        assert "may or may not have been committed" in error["error"]
+        assert "retry-after" not in response.headers
+    elif status == 503:
+        assert (error["index"], response.headers["retry-after"]) == (0, "1")
+    elif status == 400:
+        assert (error["error_code"], error["code"]) == ("MongoDBError", 251)
+
+
+def test_a_transaction_on_a_server_that_cannot_be_reached_fails(tmp_path: Path) -> None:
+    key = create_key(tmp_path, "all")
+    uri = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=200"
+    with gateway(tmp_path, f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{uri}"') as running:
+        step = {"action": "insertOne", "database": "app", "collection": "c", "document": {}}
+        for _ in range(2):
+            response = running.post("transaction", {"dataSource": "Cluster0", "operations": [step]}, key)
+            assert (response.status_code, response.json()["error_code"]) == (503, "MongoDBError")
+            assert "MongoDB cannot be reached" in response.json()["error"]

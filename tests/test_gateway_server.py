@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import json
 import re
 import signal
 import socket
@@ -9,8 +12,11 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -161,13 +167,18 @@ def test_invalid_settings_are_named(name: str, tmp_path: Path) -> None:
     setting, message = INVALID[name]
     create_key(tmp_path, "k")
     more, tables = ("", setting) if setting.startswith("[") else (setting, "")
-    path = tmp_path / "gateway.toml"
-    path.write_text('listen = "127.0.0.1:0"\n' + configured("mongodb://h/", more, tables), encoding="utf-8")
+    assert message in refused_configuration(tmp_path, configured("mongodb://h/", more, tables))
+
+
+def refused_configuration(folder: Path, configuration: str) -> str:
+    """Start a gateway with an invalid configuration, and return its message."""
+    path = folder / "gateway.toml"
+    path.write_text(f'listen = "127.0.0.1:0"\n{configuration}', encoding="utf-8")
     command = [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert message in ended.stderr
     assert "hunter2" not in ended.stderr
+    return ended.stderr
 
 
 TLS = '[tls]\ncertificate = "secret/tls.crt"\nkey = "secret/tls.key"\n'
@@ -349,3 +360,132 @@ def test_the_log_does_not_repeat_a_failure_without_end(mongodb_uri: str, tmp_pat
         assert left_out == 100 - len([line for line in failed if "request_id" in line])
         last = [line for line in failed if "message" in line][-1]
         assert (last["level"], last["peer"], last["action"], last["status"]) == ("warning", "127.0.0.1", "findOne", 401)
+
+
+class Collector:
+    """A stand-in for an OpenTelemetry collector, which answers with the given statuses, the last one for ever."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses)
+        self.requests: list[tuple[str, dict[str, str], Any]] = []
+        self.released = threading.Event()
+        self.released.set()
+
+    def spans(self) -> list[dict[str, Any]]:
+        """Return the spans that were taken."""
+        scoped = [scope for _, _, body in self.requests for scope in body["resourceSpans"][0]["scopeSpans"]]
+        return [span for scope in scoped for span in scope["spans"]]
+
+
+@contextlib.contextmanager
+def collecting(*statuses: int) -> Iterator[tuple[Collector, str]]:
+    """Run a collector, and yield it and its URL."""
+    collector = Collector(*statuses)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            collector.released.wait(30)
+            status = collector.statuses.pop(0) if len(collector.statuses) > 1 else collector.statuses[0]
+            if status == 200:
+                collector.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield collector, f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            collector.released.set()
+            server.shutdown()
+            thread.join()
+
+
+def attributes(span: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a span."""
+    return {one["key"]: next(iter(one["value"].values())) for one in span["attributes"]}
+
+
+def test_requests_are_spans_of_a_collector(mongodb_uri: str, tmp_path: Path) -> None:
+    key = create_key(tmp_path, "k")
+    page = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    settings = next(block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[otlp]" in block)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with collecting(503, 200) as (collector, url):
+        settings = settings.replace("http://127.0.0.1:4318", url).replace("…", "hunter2").replace("0.1", "1")
+        with gateway(tmp_path, configured(mongodb_uri, tables=settings)) as running:
+            headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "tracestate": "vendor=one"}
+            found = running.post("findOne", TARGET | {"filter": {"secret": "hunter2"}}, key, **headers)
+            assert found.status_code == 200
+            assert running.post("findOne", TARGET, key, traceparent=f"00-{'a' * 32}-b7ad6b7169203331-00").is_success
+            assert running.post("insertOne", TARGET | {"document": {}}, key).status_code == 201
+            assert running.post("findOne", TARGET, "hunter2").status_code == 401
+            # The first request to the collector failed, and its spans were sent again.
+            until(lambda: len(collector.spans()) == 3)
+        path, sent, body = collector.requests[0]
+        assert (path, sent["content-type"], sent["x-collector-token"]) == ("/v1/traces", "application/json", "hunter2")
+        resource = attributes(body["resourceSpans"][0]["resource"])
+        assert resource["service.name"] == "data-api"
+        child, own, refused = collector.spans()
+        assert (child["traceId"], child["parentSpanId"], child["traceState"]) == (
+            trace,
+            "b7ad6b7169203331",
+            "vendor=one",
+        )
+        assert child["spanId"] == found.headers["traceparent"].split("-")[2]
+        assert (child["name"], child["kind"], child["status"]) == ("POST /action/findOne", 2, {})
+        assert int(child["endTimeUnixNano"]) > int(child["startTimeUnixNano"])
+        assert attributes(child) == {
+            "http.request.method": "POST",
+            "http.route": "/action/findOne",
+            "http.response.status_code": "200",
+            "http.request.body.size": str(len(found.request.content)),
+            "http.response.body.size": str(len(found.content)),
+            "client.address": "127.0.0.1",
+            "db.system.name": "mongodb",
+            "db.operation.name": "findOne",
+            "db.namespace": "app",
+            "db.collection.name": "server",
+        }
+        assert re.fullmatch("[0-9a-f]{32}", own["traceId"])
+        assert "parentSpanId" not in own
+        assert len({span["traceId"] for span in collector.spans()}) == 3
+        assert attributes(refused)["error.type"] == "InvalidSession"
+        assert "hunter2" not in json.dumps([body for _, _, body in collector.requests])
+
+
+def test_a_collector_that_is_slow_delays_no_request(mongodb_uri: str, tmp_path: Path) -> None:
+    create_key(tmp_path, "k")
+    with collecting(200) as (collector, url):
+        collector.released.clear()
+        otlp = f'[otlp]\nendpoint = "{url}"'
+        with gateway(tmp_path, configured(mongodb_uri, tables=otlp)) as running, running.client("hunter2") as client:
+            # More than are queued and sent at once.
+            for _ in range(5000):
+                assert client.post("findOne").status_code == 401
+            until(lambda: "trace_spans_lost_total 0\n" not in running.get("/metrics").text)
+            collector.released.set()
+            until(collector.spans)
+
+
+OTLP_INVALID = {
+    "no URL": ('endpoint = "hunter2"', "otlp.endpoint must be the URL"),
+    "a user": ('endpoint = "http://u:hunter2@h"', "otlp.endpoint must have neither a user nor a query"),
+    "a header": ('endpoint = "http://h"\nheaders = { "a b" = "hunter2" }', "otlp.headers must have names"),
+    "a share": ('endpoint = "http://h"\nsample = 2', "otlp.sample must be a number from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("name", OTLP_INVALID)
+def test_invalid_settings_of_a_collector_are_named(name: str, tmp_path: Path) -> None:
+    setting, message = OTLP_INVALID[name]
+    create_key(tmp_path, "k")
+    ended = refused_configuration(tmp_path, configured("mongodb://h/", tables=f"[otlp]\n{setting}"))
+    assert message in ended

@@ -188,6 +188,6 @@ async def outcome(call: Callable[[], Any]) -> Any:
 async def test_the_data_api_path_names_the_other(client_class: Any, config: dict[str, str]) -> None:
     client = client_class.from_config(config)
     requests = client.get_default_collection()
-    for call in (client.start_session, lambda: requests.create_index("id"), lambda: requests.bulk_write([])):
+    for call in (client.start_session, lambda: requests.create_index("id"), lambda: requests.drop()):
         with pytest.raises(NotImplementedError, match="driver path"):
             await outcome(call)

@@ -16,7 +16,7 @@ use super::server::listen::ListenAddress;
 use super::server::peer::{ForwardedHeader, TrustedProxies};
 use super::server::tls::{Certificates, TlsConfig};
 use super::state::Gateway;
-use super::telemetry::AccessLog;
+use super::telemetry::{AccessLog, OtlpConfig, OtlpSettings};
 use crate::codec::ejson::Style;
 use crate::config::DriverSettings;
 use crate::error::{Result, excerpt};
@@ -53,6 +53,7 @@ pub struct GatewayOptions {
     pub(super) default_style: Style,
     pub(super) compatibility: Compatibility,
     pub(super) access_log: AccessLog,
+    pub(super) otlp: Option<OtlpSettings>,
     /// How long requests may continue after the gateway is told to stop.
     pub(super) grace: Duration,
     pub(super) limits: Limits,
@@ -96,6 +97,7 @@ struct File {
     access_log_slow_seconds: Option<f64>,
     grace_seconds: Option<f64>,
     jwt: Option<JwtConfig>,
+    otlp: Option<OtlpConfig>,
     logins: Option<LoginsConfig>,
     tls: Option<TlsConfig>,
     #[serde(default)]
@@ -274,8 +276,8 @@ impl GatewayOptions {
     /// # Errors
     /// `Configuration` if the log cannot be started.
     pub(super) fn into_gateway(self) -> Result<Gateway> {
-        let Self { data_sources, authenticator, limits, default_style, compatibility, access_log, .. } = self;
-        Gateway::new(data_sources, authenticator, limits, default_style, compatibility, access_log)
+        let Self { data_sources, authenticator, limits, default_style, compatibility, access_log, otlp, .. } = self;
+        Gateway::new(data_sources, authenticator, limits, default_style, compatibility, access_log, otlp)
     }
 
     /// Reads the options from flags. `max_connections` is how many connections the process can
@@ -310,6 +312,7 @@ impl GatewayOptions {
             default_style: Style::Plain,
             compatibility: Compatibility::default(),
             access_log: AccessLog { enabled: flags.access_log, sample: 1.0, slow: DEFAULT_SLOW },
+            otlp: None,
             grace: DEFAULT_GRACE,
             limits,
         })
@@ -380,6 +383,7 @@ impl GatewayOptions {
                 sample: share("access_log_sample", file.access_log_sample)?,
                 slow: seconds("access_log_slow_seconds", file.access_log_slow_seconds, DEFAULT_SLOW)?,
             },
+            otlp: file.otlp.map(OtlpConfig::settings).transpose()?,
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
             limits,
         })

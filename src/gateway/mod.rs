@@ -138,6 +138,7 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening
         task.abort();
     }
     gateway.data_sources.close().await;
+    gateway.telemetry.send_remaining_spans().await;
     gateway.telemetry.shutdown();
     Ok(())
 }

@@ -12,9 +12,9 @@ use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
 use super::sessions::SessionStore;
-use super::telemetry::{AccessLog, Telemetry};
+use super::telemetry::{AccessLog, OtlpSettings, Telemetry};
 use crate::codec::ejson::Style;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// How long a result of [`Gateway::is_ready`] is valid: probes come often.
 const READINESS_CACHE_TIME: Duration = Duration::from_millis(500);
@@ -52,11 +52,11 @@ impl Gateway {
         default_style: Style,
         compatibility: Compatibility,
         access_log: AccessLog,
+        otlp: Option<OtlpSettings>,
     ) -> Result<Self> {
-        let mut telemetry = Telemetry::new(access_log)
-            .map_err(|error| Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})")))?;
+        let mut telemetry = Telemetry::new(access_log, otlp)?;
         telemetry.metrics.register_password_hashes(authenticator.password_hashes());
-        let data_sources = DataSources::new(data_sources, &telemetry.metrics, limits.request + TIMEOUT_MARGIN);
+        let data_sources = DataSources::new(data_sources, &telemetry.metrics, limits.request + 2 * TIMEOUT_MARGIN);
         let sessions = authenticator.logins().and_then(LoginsConfig::sessions).and_then(|config| {
             let client = data_sources.get(&config.data_source)?;
             Some(SessionStore::new(Arc::clone(client), config, limits.request))

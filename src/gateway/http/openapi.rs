@@ -233,9 +233,18 @@ pub fn description() -> Value {
         json!({ "get": { "summary": summary, "tags": ["operation"], "security": [], "responses": responses } })
     };
     let not_ready = json!({ "503": { "description": "MongoDB cannot be reached.", "content": { JSON: {} } } });
-    paths.insert("/healthz".to_owned(), plain("Liveness: the process serves requests.", JSON, json!({})));
-    paths.insert("/readyz".to_owned(), plain("Readiness: all data sources respond.", JSON, not_ready));
-    paths.insert("/metrics".to_owned(), plain("Metrics for Prometheus.", "application/openmetrics-text", json!({})));
+    paths.insert(
+        "/healthz".to_owned(),
+        plain("Liveness: the process serves requests. On admin_listen if it is set.", JSON, json!({})),
+    );
+    paths.insert(
+        "/readyz".to_owned(),
+        plain("Readiness: all data sources respond. On admin_listen if it is set.", JSON, not_ready),
+    );
+    paths.insert(
+        "/metrics".to_owned(),
+        plain("Metrics for Prometheus. On admin_listen if it is set.", "application/openmetrics-text", json!({})),
+    );
     json!({
         "openapi": "3.1.0",
         "info": {

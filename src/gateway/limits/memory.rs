@@ -25,8 +25,8 @@ use crate::gateway::api_error::{ApiError, ApiResult};
 const COPIES: usize = 4;
 /// The size from which a request waits for memory, and from which its memory is returned to the system, in KiB.
 const LARGE: u32 = 64;
-/// How long a large request waits for memory.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long a large request waits for memory, unless `limits.request_seconds` is shorter.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How long the body of a rejected request is read.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// How long after a large request its memory is returned to the system.
@@ -49,6 +49,7 @@ struct Budget {
     /// What large requests may use in all, so that small ones are always served.
     available_to_large: Arc<Semaphore>,
     total_of_large: u32,
+    wait: Duration,
     /// What was freed since memory was last returned to the system.
     freed: AtomicUsize,
     freeing: Notify,
@@ -139,7 +140,7 @@ impl Budget {
             let permit = Arc::clone(&self.available).acquire_many_owned(kib).await.ok()?;
             Some((permit, of_large))
         };
-        let (permit, of_large) = timeout(WAIT, waiting).await.ok().flatten().ok_or_else(Self::used_up)?;
+        let (permit, of_large) = timeout(self.wait, waiting).await.ok().flatten().ok_or_else(Self::used_up)?;
         self.make_room(0);
         Ok(Permit { kib: permit, of_large: Some(of_large), budget: Arc::clone(self) })
     }
@@ -168,6 +169,10 @@ impl Permit {
             }
             return Ok(());
         }
+        // What is small is not worth a second lock.
+        if now < LARGE {
+            return Ok(());
+        }
         let excess = (now - kib) as usize;
         drop(self.kib.split(excess));
         if let Some(of_large) = &mut self.of_large {
@@ -191,6 +196,7 @@ impl MemoryBudget {
             total,
             available_to_large: Arc::new(Semaphore::new(total_of_large as usize)),
             total_of_large,
+            wait: LONGEST_WAIT.min(limits.request),
             freed: AtomicUsize::new(0),
             freeing: Notify::new(),
             replies: std::iter::repeat_with(AtomicU32::default).take(ESTIMATES).collect(),

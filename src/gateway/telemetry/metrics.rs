@@ -81,6 +81,7 @@ pub(in crate::gateway) struct Metrics {
     pub(super) received: Counter,
     pub(super) sent: Counter,
     pub(super) dropped_log_lines: Counter,
+    pub(super) lost_spans: Counter,
     pool: Family<DataSourceLabels, Gauge>,
     pool_in_use: Family<DataSourceLabels, Gauge>,
 }
@@ -98,6 +99,7 @@ impl Metrics {
             received: Counter::default(),
             sent: Counter::default(),
             dropped_log_lines: Counter::default(),
+            lost_spans: Counter::default(),
             pool: Family::default(),
             pool_in_use: Family::default(),
         };
@@ -122,6 +124,11 @@ impl Metrics {
             "log_lines_lost",
             "Log lines dropped because stderr was not read in time",
             metrics.dropped_log_lines.clone(),
+        );
+        registry.register(
+            "trace_spans_lost",
+            "Spans that the OpenTelemetry collector did not take in time",
+            metrics.lost_spans.clone(),
         );
         registry.register("mongodb_connections", "Connections to MongoDB, by data source", metrics.pool.clone());
         registry.register(

@@ -5,13 +5,14 @@
 mod access_log;
 mod failures;
 pub(super) mod metrics;
+mod otlp;
 mod repeats;
 mod trace;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue, Response};
 use bson::Bson;
@@ -21,9 +22,12 @@ use super::observed_body::{BodyObserver, ObservedBody, observe};
 use super::server::peer::Peer;
 use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
+use crate::error::{Error, ErrorKind, Result};
 use access_log::{LogLine, LogWriter};
 use failures::FailureLog;
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
+pub(super) use otlp::{OtlpConfig, OtlpSettings};
+use otlp::{Span, SpanExporter};
 use repeats::{Failure, Repeats};
 use trace::{REQUEST_ID, TRACEPARENT, TraceContext};
 
@@ -50,7 +54,11 @@ pub(super) struct Telemetry {
     access_log: AccessLog,
     /// How many requests could have been left out by sampling.
     sampled: AtomicU64,
+    /// The number of the next request that has no trace.
+    next_trace: AtomicU64,
     repeats: Repeats,
+    /// Where spans go, if there is a collector.
+    spans: Option<SpanExporter>,
     log: LogWriter,
     failures: FailureLog,
     /// A random number, with which this process's request IDs begin.
@@ -113,21 +121,29 @@ impl RequestRecord {
 }
 
 impl Telemetry {
-    /// Starts the log.
+    /// Starts the log, and the sending of spans to a collector.
     ///
     /// # Errors
-    /// The system cannot start a thread or has no random numbers.
-    pub(super) fn new(access_log: AccessLog) -> std::io::Result<Self> {
+    /// `Configuration` if the system cannot start a thread, has no random numbers, or the collector cannot be used.
+    pub(super) fn new(access_log: AccessLog, otlp: Option<OtlpSettings>) -> Result<Self> {
+        let no_log = |error: std::io::Error| {
+            Error::new(ErrorKind::Configuration, format!("the log cannot be started ({error})"))
+        };
         let mut process_id = [0; 8];
-        getrandom::fill(&mut process_id).map_err(std::io::Error::other)?;
+        getrandom::fill(&mut process_id).map_err(std::io::Error::other).map_err(no_log)?;
+        let process_id = u64::from_le_bytes(process_id);
+        let metrics = Metrics::new();
+        let spans = otlp.map(|otlp| SpanExporter::start(otlp, process_id, metrics.lost_spans.clone())).transpose()?;
         Ok(Self {
-            metrics: Metrics::new(),
+            metrics,
             access_log,
             sampled: AtomicU64::new(0),
+            next_trace: AtomicU64::new(1),
             repeats: Repeats::default(),
-            log: LogWriter::start()?,
+            spans,
+            log: LogWriter::start().map_err(no_log)?,
             failures: FailureLog::new(),
-            process_id: u64::from_le_bytes(process_id),
+            process_id,
             next_request: AtomicU64::new(1),
             started: Instant::now(),
             last_limited_message: AtomicU64::new(0),
@@ -182,6 +198,9 @@ impl Telemetry {
         if let Some(error_code) = error_code {
             metrics.errors.get_or_create(&ErrorLabels { error_code: error_code.to_owned() }).inc();
         }
+        if let Some(spans) = &self.spans {
+            self.export(spans, request, status, sent, error_code, elapsed);
+        }
         if !self.access_log.enabled {
             return;
         }
@@ -230,11 +249,54 @@ impl Telemetry {
         self.write(line);
     }
 
-    /// Whether the next successful request is logged. The multiples of the golden ratio are spread evenly.
+    /// Whether the next successful request is logged.
     fn is_in_sample(&self) -> bool {
-        let number = self.sampled.fetch_add(1, Ordering::Relaxed);
-        let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) as f64 / u64::MAX as f64;
-        place < self.access_log.sample
+        in_share(self.sampled.fetch_add(1, Ordering::Relaxed), self.access_log.sample)
+    }
+
+    /// Exports the span of an action: as a part of the client's trace if the client records it, or of a new one.
+    fn export(
+        &self,
+        spans: &SpanExporter,
+        request: &RequestRecord,
+        status: u16,
+        sent: u64,
+        error_code: Option<&str>,
+        elapsed: Duration,
+    ) {
+        let Some(action) = request.action else { return };
+        let (trace_id, span_id) = match &request.trace {
+            Some(trace) if trace.is_sampled() => (trace.trace_id.clone(), trace.span),
+            Some(_) => return,
+            None => {
+                let number = self.next_trace.fetch_add(1, Ordering::Relaxed);
+                if !spans.samples(number) {
+                    return;
+                }
+                let first = self.process_id.wrapping_add(number.wrapping_mul(3));
+                let [high, low, span] = [0, 1, 2].map(|part| mixed(first.wrapping_add(part)));
+                (format!("{high:016x}{:016x}", low | 1), span | 1)
+            }
+        };
+        let target = request
+            .target
+            .as_ref()
+            .map(|target| (target.namespace.database.to_string(), target.namespace.collection.to_string()));
+        spans.export(Span {
+            trace_id,
+            span_id,
+            parent_id: request.trace.as_ref().map(|trace| trace.parent.clone()),
+            trace_state: request.trace.as_ref().and_then(|trace| trace.state.clone()),
+            action: action.name(),
+            elapsed,
+            ended: SystemTime::now(),
+            status,
+            error_code: error_code.map(str::to_owned),
+            peer: request.peer.to_string(),
+            target,
+            received: request.received,
+            sent,
+        });
     }
 
     /// Logs regularly how many lines of failures were left out.
@@ -288,12 +350,33 @@ impl Telemetry {
         }
     }
 
+    /// Sends the remaining spans.
+    pub(super) async fn send_remaining_spans(&self) {
+        if let Some(spans) = &self.spans {
+            spans.shut_down().await;
+        }
+    }
+
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
         self.report_left_out(true);
         self.log_unlisted_failures();
         self.log.shutdown();
     }
+}
+
+/// Whether a share from 0 to 1 of all numbers includes this one. The multiples of the golden ratio are spread evenly.
+fn in_share(number: u64, share: f64) -> bool {
+    let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) as f64 / u64::MAX as f64;
+    place < share
+}
+
+/// A number that looks random: a step of SplitMix64.
+fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// A response on its way. It is counted and logged when its body is dropped.

@@ -37,9 +37,12 @@ fn generated(process: u64, number: u64) -> HeaderValue {
 /// A W3C trace context, with a span of the gateway.
 pub(super) struct TraceContext {
     pub(super) trace_id: String,
+    /// The client's span.
+    pub(super) parent: String,
     flags: String,
-    span: u64,
-    state: Option<String>,
+    /// The gateway's span.
+    pub(super) span: u64,
+    pub(super) state: Option<String>,
 }
 
 impl TraceContext {
@@ -63,7 +66,18 @@ impl TraceContext {
             && is_hex(flags, 2);
         let state = headers.get(TRACESTATE).and_then(|state| state.to_str().ok());
         let state = state.filter(|state| state.len() <= MAX_TRACESTATE_BYTES);
-        valid.then(|| Self { trace_id: id.to_owned(), flags: flags.to_owned(), span, state: state.map(str::to_owned) })
+        valid.then(|| Self {
+            trace_id: id.to_owned(),
+            parent: parent.to_owned(),
+            flags: flags.to_owned(),
+            span,
+            state: state.map(str::to_owned),
+        })
+    }
+
+    /// Whether the client records the trace: the lowest bit of the flags.
+    pub(super) fn is_sampled(&self) -> bool {
+        u8::from_str_radix(&self.flags, 16).is_ok_and(|flags| flags & 1 == 1)
     }
 
     /// The `traceparent` of the gateway's span.
