@@ -3,9 +3,9 @@
 Workers call a real gateway, in front of a real SecantusDB, as fast as it answers, with a few bad
 requests in between, while SecantusDB is killed with SIGKILL every minute and started again on its
 data and its port. Each worker has documents of its own, knows what each must be, and checks every
-answer. While MongoDB is away a call may fail with 503 or 504, or by a connection that breaks; what
-a write did that failed so is not known, and the document may be as before or as after it. At the
-end PyMongo reads everything, past the gateway and after one more SIGKILL, and the gateway must
+answer; it also reads in pages and as NDJSON, and each collection has a change stream. While MongoDB
+is away a call may fail with 503 or 504, or by a connection that breaks; what a write did that failed
+so is not known, and the document may be as before or as after it. At the end PyMongo reads everything, past the gateway and after one more SIGKILL, and the gateway must
 have stayed one process that has not grown, and must end with status 0.
 
 Three things of SecantusDB's that this takes into account:
@@ -79,6 +79,7 @@ DOCUMENT_BYTES = 16 * 2**20
 
 JSON = "application/json"
 EJSON = "application/ejson"
+NDJSON = "application/x-ndjson"
 BROKEN: Final = 0
 NO_ANSWER: Final = -1
 STATUS_NAMES = {BROKEN: "broken", NO_ANSWER: "no answer"}
@@ -351,6 +352,8 @@ class Worker:
             self.replace_one: 8,
             self.delete_one: 18,
             self.aggregate: 4,
+            self.pages: 3,
+            self.lines: 3,
             self.bad_request: 4,
             self.hang_up: 0.3,
         }
@@ -459,6 +462,62 @@ class Worker:
         request |= ({"skip": skip} if skip else {}) | ({"limit": limit} if limit else {})
         found = [document for document in self._documents() if document["n"] >= least][skip:][: limit or None]
         return await self._read("find", request, found)
+
+    async def pages(self) -> None:
+        """Find documents in pages: by `_id`, or by a cursor that the gateway keeps."""
+        if self._doubtful:
+            await self.find_one()
+            return
+        size = self._chance.choice([20, 50, 200])
+        request: Document = {"filter": {"worker": self.number}, "cursor": True, "batchSize": size}
+        if is_kept := self._chance.random() < 0.5:
+            request["sort"] = {"worker": 1, "_id": 1}
+        found: list[Document] = []
+        disturbed = False
+        while True:
+            answer = await self._call("find", request)
+            disturbed = disturbed or answer.disturbed
+            if answer.excused or (disturbed and is_kept and answer.said == (400, "InvalidCursor")):
+                return
+            page = answer.said[1] if answer.status == 200 else None
+            if not isinstance(page, dict) or page.keys() != {"documents", "cursor"} or len(page["documents"]) > size:
+                self._wrong("page of find", answer, [(200, {"documents": [], "cursor": None})])
+                return
+            found += page["documents"]
+            if page["cursor"] is None:
+                break
+            request = {"cursor": page["cursor"]}
+        self._ledger.acknowledged["pages"] += 1
+        if found != self._documents():
+            self._ledger.fault(f"pages of worker {self.number} gave {len(found)} other documents than there are")
+
+    async def lines(self) -> None:
+        """Find documents as NDJSON, and go away now and then before all have come."""
+        if self._doubtful:
+            await self.find_one()
+            return
+        kills, away = self._mongodb.kills, self._mongodb.away
+        body = self._language.write({**self._place, "filter": {"worker": self.number}, "sort": {"_id": 1}})
+        sent = self._connection.request("find", body, accept=f"{NDJSON}; format=canonical")
+        if self._chance.random() < 0.2:
+            with contextlib.suppress(OSError, EOFError):
+                reader = await self._connection.begin([sent])
+                await reader.readline()
+            self._connection.close()
+            self._ledger.answers["lines", "hung up"] += 1
+            return
+        status, text = await self._connection.call([sent])
+        disturbed = away or self._mongodb.away or self._mongodb.kills != kills
+        self._ledger.count("lines", status)
+        options = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=False)
+        if status == 200:
+            self._mongodb.answered()
+            if [json_util.loads(line, json_options=options) for line in text.splitlines()] != self._documents():
+                self._ledger.fault(f"lines of worker {self.number} are other documents than there are")
+        elif not (disturbed and status in (503, 504, BROKEN)):
+            self._ledger.fault(f"lines of worker {self.number}: {STATUS_NAMES.get(status, status)} {text[:200]!r}")
+        else:
+            self._ledger.errors_while_away += 1
 
     async def aggregate(self) -> None:
         """Count and add up."""
@@ -612,6 +671,62 @@ BAD_REQUESTS = [
 ]
 
 
+class Follower:
+    """Follows the changes of a collection, and connects again with the last id when a stream ends."""
+
+    def __init__(self, url: str, key: str, collection: str, mongodb: FragileMongoDB, ledger: Ledger) -> None:
+        self._address = url.removeprefix("http://").split(":")
+        self._mongodb = mongodb
+        self._ledger = ledger
+        path = f"/watch?dataSource=Cluster0&database={DATABASE}&collection={collection}"
+        self._head = f"GET {path} HTTP/1.1\r\nHost: gateway\r\napi-key: {key}\r\nAccept: text/event-stream\r\n"
+        self._id = ""
+
+    async def follow(self, until: float) -> None:
+        """Follow the changes until then."""
+        while (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(asyncio.TimeoutError, OSError, EOFError):
+                await asyncio.wait_for(self._stream(), left)
+            await asyncio.sleep(0.2)
+
+    async def _stream(self) -> None:
+        kills, away = self._mongodb.kills, self._mongodb.away
+        reader, writer = await asyncio.open_connection(self._address[0], int(self._address[1]))
+        try:
+            last = f"Last-Event-ID: {self._id}\r\n" if self._id else ""
+            writer.write(f"{self._head}{last}\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            status = int(head.split(b" ")[1])
+            self._ledger.count("watch", status)
+            disturbed = away or self._mongodb.away or self._mongodb.kills != kills
+            if status != 200:
+                # A SecantusDB that was killed may not have all that the last one had reported.
+                if not (disturbed and status in (503, 504)) and not (self._mongodb.kills and self._id):
+                    self._ledger.fault(f"a change stream got {status}: {head!r:.300}")
+                self._id = ""
+                return
+            while size := int(await asyncio.wait_for(reader.readuntil(b"\r\n"), LONGEST_CALL_SECONDS), 16):
+                self._read((await reader.readexactly(size + 2))[:-2])
+        except asyncio.TimeoutError:
+            self._ledger.fault("a change stream was silent")
+        finally:
+            writer.close()
+
+    def _read(self, part: bytes) -> None:
+        """Read the blocks of a part: the gateway sends each block in one."""
+        for block in part.decode().removesuffix("\n\n").split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in block.split("\n"))
+            self._id = fields.get("id", self._id)
+            if "event" in fields:
+                self._ledger.answers["watch", fields["event"]] += 1
+                if not self._mongodb.kills:
+                    self._ledger.fault(f"a change stream ended with {fields['data']:.300}")
+            elif "data" in fields:
+                self._ledger.answers["watch", "change"] += 1
+                if "operationType" not in json.loads(fields["data"]):
+                    self._ledger.fault(f"a change is {fields['data']:.300}")
+
+
 async def send_too_much(connection: Connection, ledger: Ledger, until: float) -> None:
     """Send what is too large, one after the other: each is refused."""
     place = {"dataSource": "Cluster0", "database": DATABASE, "collection": "oversize"}
@@ -740,12 +855,16 @@ async def load(
     open_connections = [Connection(url, key) for _ in range(connections + 1)]
     workers = [Worker(n, connection, mongodb, ledger) for n, connection in enumerate(open_connections[:-1])]
     watch = Watch(gateway, mongodb, ledger)
+    followers = [Follower(url, key, f"documents_{number}", mongodb, ledger) for number in range(COLLECTIONS)]
     await asyncio.gather(
         *(worker.work(until) for worker in workers),
+        *(follower.follow(until) for follower in followers),
         send_too_much(open_connections[-1], ledger, until),
         mongodb.misbehave(seconds),
         watch.watch(seconds),
     )
+    if not ledger.answers["watch", "change"]:
+        ledger.fault("there was no change on any change stream")
     if mongodb.away:
         ledger.fault("the gateway did not answer again after MongoDB was back")
     check_growth(watch.samples, ledger)

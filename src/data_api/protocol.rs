@@ -236,7 +236,7 @@ impl ErrorBody {
 }
 
 /// Returns the HTTP status and the error body for an error of the driver path.
-pub fn error_response(action: Action, error: &Error) -> (u16, ErrorBody) {
+pub fn error_response(action: impl fmt::Display, error: &Error) -> (u16, ErrorBody) {
     let (status, error_code) = match error.kind {
         ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NotPrimary => (503, "MongoDBError"),
         ErrorKind::NetworkTimeout | ErrorKind::ExecutionTimeout => (504, "ExecutionTimeLimitExceeded"),

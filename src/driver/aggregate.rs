@@ -107,6 +107,7 @@ pub async fn aggregate_raw(
     client: &Arc<DriverClient>,
     namespace: &Arc<Namespace>,
     pipeline: &RawArray,
+    batch_size: Option<u32>,
     comment: Option<&Bson>,
     time: Option<Duration>,
 ) -> Result<BoxStream<'static, Result<Batch>>> {
@@ -117,11 +118,14 @@ pub async fn aggregate_raw(
     out.string(Key::Name("aggregate"), &namespace.collection);
     out.value(Key::Name("pipeline"), RawBsonRef::Array(pipeline), pipeline.as_bytes())?;
     let cursor = out.begin(Key::Name("cursor"), false);
+    if let Some(size) = batch_size {
+        out.int64(Key::Name("batchSize"), i64::from(size));
+    }
     out.end(cursor);
     reading_options(&mut out, connected, namespace, comment, time)?;
     out.end(root);
     let command = within(encoded(out)?, MAX_COMMAND_SIZE, &attempt)?;
-    let more = GetMore { comment: comment.cloned(), ..GetMore::default() };
+    let more = GetMore { batch_size, comment: comment.cloned(), ..GetMore::default() };
     let kind = (DOING, CursorCheck::of_collection as fn(&Namespace) -> CursorCheck);
     raw_cursor(client, namespace, &command, &find::reading(connected, namespace), &more, kind).await
 }

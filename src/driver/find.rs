@@ -215,6 +215,8 @@ pub struct RawFind<'q> {
     pub skip: Option<u32>,
     /// The maximum number of documents.
     pub limit: Option<u32>,
+    /// The maximum number of documents in one batch.
+    pub batch_size: Option<u32>,
     /// The time limit on the server.
     pub max_time: Option<Duration>,
     /// The comment in the server's log and profiler.
@@ -239,7 +241,7 @@ impl RawFind<'_> {
                 out.value(Key::Name(name), RawBsonRef::Document(part), part.as_bytes())?;
             }
         }
-        for (name, number) in [("skip", self.skip), ("limit", self.limit)] {
+        for (name, number) in [("skip", self.skip), ("limit", self.limit), ("batchSize", self.batch_size)] {
             if let Some(number) = number {
                 out.int64(Key::Name(name), i64::from(number));
             }
@@ -357,7 +359,7 @@ pub async fn find_raw(
     let attempt = Attempt { doing: DOING, namespace, settings: client.settings() };
     let connected = client.connected(&attempt).await?;
     let command = query.command(connected, &attempt, false)?;
-    let more = GetMore { comment: query.comment.cloned(), ..GetMore::default() };
+    let more = GetMore { batch_size: query.batch_size, comment: query.comment.cloned(), ..GetMore::default() };
     let kind = (DOING, CursorCheck::of_collection as fn(&Namespace) -> CursorCheck);
     raw_cursor(client, namespace, &command, &reading(connected, namespace), &more, kind).await
 }

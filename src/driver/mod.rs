@@ -86,6 +86,8 @@ pub struct ExtraClientOptions {
     pub metadata: Arc<Mutex<Vec<DriverInfo>>>,
     /// How long a command with merged inserts may take, if its callers do not wait any longer.
     pub merged_insert_time: Option<Duration>,
+    /// The most connections to a server, in place of `maxPoolSize`.
+    pub max_pool_size: Option<u32>,
 }
 
 /// Authentication options that a connection string cannot contain.
@@ -217,6 +219,9 @@ impl DriverClient {
             .unwrap_or_else(|_| Err(mongodb::error::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut))))
             .map_err(|error| attempt.unresolved(timeout, &error))?;
         options.server_selection_timeout = Some(timeout);
+        if let Some(size) = self.beyond.max_pool_size {
+            (options.max_pool_size, options.min_pool_size) = (Some(size), None);
+        }
         let max_pool_size = *options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.driver_info = Some(

@@ -1,5 +1,7 @@
 //! The error responses of the Data API.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -27,6 +29,44 @@ pub(super) enum TransactionFailure {
     /// The driver knows no server with transactions: there is none, or it has not found one yet.
     Unsupported,
 }
+
+/// The `error_code` of a request whose time is over.
+pub(super) const TIME_LIMIT_EXCEEDED: &str = "ExecutionTimeLimitExceeded";
+/// The `error_code` in the log of a response that was not sent completely.
+pub(super) const INCOMPLETE_RESPONSE: &str = "AnswerBrokeOff";
+
+/// Why a response that has begun is aborted. Only the log and the metrics show it.
+#[derive(Debug)]
+pub(super) struct Aborted {
+    pub(super) error_code: Cow<'static, str>,
+    message: Cow<'static, str>,
+}
+
+impl Aborted {
+    pub(super) fn new(error_code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { error_code: error_code.into(), message: message.into() }
+    }
+
+    /// The cause of a body's error, if the gateway aborted it.
+    pub(super) fn cause_of<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(aborted) = error.downcast_ref() {
+                return Some(aborted);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Aborted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Aborted {}
 
 /// The result of a step that can reject a request.
 pub(super) type ApiResult<T> = Result<T, ApiError>;

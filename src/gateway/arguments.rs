@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Hint,
     /// `before` or `after`.
     ReturnDocument,
+    /// `true`, or the cursor of a page.
+    Cursor,
     /// Any value.
     Any,
 }
@@ -96,6 +98,7 @@ const COMMENT: Argument = command("comment", Kind::Any);
 const MAX_TIME: Argument = command("maxTimeMS", Kind::Count);
 const ALLOW_DISK_USE: Argument = command("allowDiskUse", Kind::Flag);
 const BATCH_SIZE: Argument = command("batchSize", Kind::Count);
+const CURSOR: Argument = optional("cursor", Kind::Cursor);
 const ARRAY_FILTERS: Argument = command("arrayFilters", Kind::Documents);
 const RETURN_NEW: Argument = optional("returnNewDocument", Kind::Flag);
 const RETURN_DOCUMENT: Argument = optional("returnDocument", Kind::ReturnDocument);
@@ -137,6 +140,7 @@ pub(super) const fn of_action(action: Action) -> &'static [Argument] {
             MAX_TIME,
             ALLOW_DISK_USE,
             BATCH_SIZE,
+            CURSOR,
         ],
         Action::InsertOne => &[DATA_SOURCE, DATABASE, COLLECTION, DOCUMENT, COMMENT],
         Action::InsertMany => &[DATA_SOURCE, DATABASE, COLLECTION, DOCUMENTS, ORDERED, COMMENT],
@@ -206,6 +210,7 @@ pub(super) const fn of_action(action: Action) -> &'static [Argument] {
             MAX_TIME,
             ALLOW_DISK_USE,
             BATCH_SIZE,
+            CURSOR,
         ],
         Action::FindOneAndUpdate => &[
             DATA_SOURCE,
@@ -284,7 +289,7 @@ impl Place {
                 argument.role != Role::CommandOption
                     && !matches!(argument.name, "dataSource" | "database" | "collection")
             }
-            Self::Transaction => !matches!(argument.name, "dataSource" | "maxTimeMS" | "comment"),
+            Self::Transaction => !matches!(argument.name, "dataSource" | "maxTimeMS" | "comment" | "cursor"),
         }
     }
 }
@@ -356,6 +361,11 @@ impl<'r> Arguments<'r> {
             _ => String::new(),
         };
         Err(ApiError::invalid(format!("'{shown}' is not an argument of this action{hint}")))
+    }
+
+    /// Returns what the request says of pages.
+    pub(super) fn cursor(&self) -> Option<RawBsonRef<'r>> {
+        self.value("cursor")
     }
 
     fn value(&self, name: &str) -> Option<RawBsonRef<'r>> {
@@ -517,6 +527,11 @@ impl<'r> Options<'r> {
     /// Whether there is none, as in most requests.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether there is no other.
+    pub(super) fn has_only(&self, name: &str) -> bool {
+        self.0.iter().all(|(argument, _)| argument.name == name)
     }
 
     /// Returns an option.

@@ -10,15 +10,18 @@ use serde::Deserialize;
 use super::auth::{AuthSettings, Authenticator, JwtConfig, LoginsConfig};
 use super::compatibility::Compatibility;
 use super::config_error::{config_error, toml_error};
+use super::cursors::{CursorLimits, TokenKey};
 use super::data_sources::DataSourceSettings;
 use super::limits::Limits;
 use super::server::listen::ListenAddress;
 use super::server::peer::{ForwardedHeader, TrustedProxies};
 use super::server::tls::{Certificates, TlsConfig};
-use super::state::Gateway;
+use super::state::{CursorSettings, Gateway};
 use super::telemetry::{AccessLog, OtlpConfig, OtlpSettings};
+use super::watch::StreamLimits;
 use crate::codec::ejson::Style;
-use crate::config::DriverSettings;
+use crate::config::{DriverSettings, collection_name, database_name};
+use crate::driver::Namespace;
 use crate::error::{Result, excerpt};
 
 /// The default of `grace_seconds`.
@@ -57,6 +60,17 @@ pub struct GatewayOptions {
     /// How long requests may continue after the gateway is told to stop.
     pub(super) grace: Duration,
     pub(super) limits: Limits,
+    pub(super) cursors: CursorSettings,
+    pub(super) streams: StreamLimits,
+    /// Where instances share the rates of callers.
+    pub(super) shared_rates: Option<SharedRates>,
+}
+
+/// Where instances share the rates of callers.
+#[derive(Debug)]
+pub(super) struct SharedRates {
+    pub(super) data_source: String,
+    pub(super) namespace: Namespace,
 }
 
 /// The flags of the command line, for a gateway without a configuration file.
@@ -104,6 +118,8 @@ struct File {
     cors: CorsTable,
     #[serde(default)]
     limits: LimitsTable,
+    #[serde(default)]
+    cursors: CursorsTable,
     #[serde(default)]
     data_sources: BTreeMap<String, DataSourceTable>,
 }
@@ -153,13 +169,40 @@ struct LimitsTable {
     memory_bytes: Option<usize>,
     documents: Option<u64>,
     request_seconds: Option<f64>,
+    export_seconds: Option<f64>,
     head_seconds: Option<f64>,
     keep_alive_seconds: Option<f64>,
     body_seconds: Option<f64>,
     stalled_seconds: Option<f64>,
+    streams: Option<usize>,
+    streams_per_caller: Option<usize>,
+    stream_seconds: Option<f64>,
+    heartbeat_seconds: Option<f64>,
     requests_per_second: Option<f64>,
     burst: Option<f64>,
     failed_logins_per_minute: Option<f64>,
+    shared: Option<SharedTable>,
+}
+
+/// The collection in which instances share the rates of callers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SharedTable {
+    data_source: String,
+    database: String,
+    collection: String,
+}
+
+impl SharedTable {
+    fn settings(self) -> Result<SharedRates> {
+        if let Err(problem) = database_name(&self.database) {
+            return config_error(format!("limits.shared.database {problem}"));
+        }
+        if let Err(problem) = collection_name(&self.collection) {
+            return config_error(format!("limits.shared.collection {problem}"));
+        }
+        Ok(SharedRates { data_source: self.data_source, namespace: Namespace::new(self.database, self.collection) })
+    }
 }
 
 fn seconds(name: &str, value: Option<f64>, default: Duration) -> Result<Duration> {
@@ -175,6 +218,37 @@ fn at_least<T: PartialOrd + fmt::Display>(name: &str, value: Option<T>, minimum:
         None => Ok(default),
         Some(number) if number >= minimum => Ok(number),
         Some(_) => config_error(format!("{name} must be at least {minimum}")),
+    }
+}
+
+/// Results in pages.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CursorsTable {
+    seconds: Option<f64>,
+    open: Option<usize>,
+    per_caller: Option<usize>,
+    secret_file: Option<PathBuf>,
+}
+
+impl CursorsTable {
+    fn settings(self, folder: &Path) -> Result<CursorSettings> {
+        /// The shortest secret, in bytes.
+        const MIN_SECRET: usize = 16;
+        let default = CursorLimits::default();
+        let limits = CursorLimits {
+            lifetime: seconds("cursors.seconds", self.seconds, default.lifetime)?,
+            open: at_least("cursors.open", self.open, 0, default.open)?,
+            per_caller: at_least("cursors.per_caller", self.per_caller, 0, default.per_caller)?,
+        };
+        let Some(path) = self.secret_file else { return Ok(CursorSettings { secret: None, limits }) };
+        match std::fs::read(folder.join(&path)) {
+            Ok(secret) if secret.trim_ascii().len() >= MIN_SECRET => {
+                Ok(CursorSettings { secret: Some(TokenKey::of_secret(secret.trim_ascii())), limits })
+            }
+            Ok(_) => config_error(format!("cursors.secret_file must have at least {MIN_SECRET} random bytes")),
+            Err(cause) => config_error(format!("cursors.secret_file {} cannot be read ({cause})", path.display())),
+        }
     }
 }
 
@@ -197,6 +271,27 @@ fn socket_mode(text: Option<&str>) -> Result<u32> {
 }
 
 impl LimitsTable {
+    fn shared_rates(&mut self, data_sources: &BTreeMap<String, DriverSettings>) -> Result<Option<SharedRates>> {
+        let Some(shared) = self.shared.take() else { return Ok(None) };
+        if self.requests_per_second.is_none() {
+            return config_error("limits.shared needs limits.requests_per_second, the rate that instances share");
+        }
+        if !data_sources.contains_key(&shared.data_source) {
+            return config_error("limits.shared.data_source must be the name of one of the data_sources");
+        }
+        shared.settings().map(Some)
+    }
+
+    fn streams(&self) -> Result<StreamLimits> {
+        let default = StreamLimits::default();
+        Ok(StreamLimits {
+            total: at_least("limits.streams", self.streams, 0, default.total)?,
+            per_caller: at_least("limits.streams_per_caller", self.streams_per_caller, 0, default.per_caller)?,
+            lifetime: seconds("limits.stream_seconds", self.stream_seconds, default.lifetime)?,
+            heartbeat: seconds("limits.heartbeat_seconds", self.heartbeat_seconds, default.heartbeat)?,
+        })
+    }
+
     fn limits(self, max_connections: usize) -> Result<Limits> {
         let default = Limits::default();
         let connections =
@@ -210,6 +305,7 @@ impl LimitsTable {
             memory_bytes: at_least("limits.memory_bytes", self.memory_bytes, 1024 * 1024, default.memory_bytes)?,
             documents: self.documents,
             request: seconds("limits.request_seconds", self.request_seconds, default.request)?,
+            export: seconds("limits.export_seconds", self.export_seconds, default.export)?,
             head: seconds("limits.head_seconds", self.head_seconds, default.head)?,
             keep_alive: seconds("limits.keep_alive_seconds", self.keep_alive_seconds, default.keep_alive)?,
             body: seconds("limits.body_seconds", self.body_seconds, default.body)?,
@@ -276,8 +372,9 @@ impl GatewayOptions {
     /// # Errors
     /// `Configuration` if the log cannot be started.
     pub(super) fn into_gateway(self) -> Result<Gateway> {
-        let Self { data_sources, authenticator, limits, default_style, compatibility, access_log, otlp, .. } = self;
-        Gateway::new(data_sources, authenticator, limits, default_style, compatibility, access_log, otlp)
+        let Self { data_sources, authenticator, limits, cursors, streams, default_style, compatibility, .. } = self;
+        let (pages, telemetry) = ((cursors, streams), (self.access_log, self.otlp));
+        Gateway::new(data_sources, authenticator, limits, pages, default_style, compatibility, telemetry)
     }
 
     /// Reads the options from flags. `max_connections` is how many connections the process can
@@ -315,6 +412,9 @@ impl GatewayOptions {
             otlp: None,
             grace: DEFAULT_GRACE,
             limits,
+            cursors: CursorSettings::default(),
+            streams: StreamLimits::default(),
+            shared_rates: None,
         })
     }
 
@@ -328,7 +428,7 @@ impl GatewayOptions {
         let text = std::fs::read_to_string(path)
             .or_else(|error| config_error(format!("the configuration {} cannot be read ({error})", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let file: File = toml_edit::de::from_str(&text)
+        let mut file: File = toml_edit::de::from_str(&text)
             .map_err(|error| toml_error(&format!("the configuration {}", path.display()), &text, &error))?;
         if file.data_sources.is_empty() {
             return config_error("the configuration has no data source: add [data_sources.Cluster0] with a uri");
@@ -351,6 +451,8 @@ impl GatewayOptions {
                 return config_error("cors.origins must be origins like https://app.example.com, or \"*\"");
             }
         }
+        let shared_rates = file.limits.shared_rates(&data_sources)?;
+        let (cursors, streams) = (file.cursors.settings(&folder)?, file.limits.streams()?);
         let limits = file.limits.limits(max_connections)?;
         let authenticator = Authenticator::new(AuthSettings {
             keys_file: file.keys_file.map(|path| folder.join(path)),
@@ -386,6 +488,9 @@ impl GatewayOptions {
             otlp: file.otlp.map(OtlpConfig::settings).transpose()?,
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
             limits,
+            cursors,
+            streams,
+            shared_rates,
         })
     }
 }

@@ -8,14 +8,16 @@
 //! | `server` | connections: accepting, TLS, shutdown |
 //! | `http` | routes, headers, responses, OpenAPI |
 //! | `actions` | runs an authorized operation on MongoDB and encodes the result |
+//! | `watch` | change streams as server-sent events |
 //! | `policy` | checks what an operation accesses against the caller's permissions |
+//! | `cursors` | results in pages: tokens, and the cursors that are kept |
 //! | `state`, `data_sources` | what all requests share, and the MongoDB clients by `dataSource` |
 //! | `sessions` | the sessions of logins, in MongoDB |
 //! | `auth` | API keys, bearer tokens, permissions, rates |
 //! | `limits` | time, memory and concurrency |
 //! | `telemetry` | metrics, the log, trace contexts |
 //! | `request`, `arguments`, `target` | the typed form of a request, and the collection it addresses |
-//! | `api_error`, `compatibility`, `config_error`, `observed_body` | shared types |
+//! | `api_error`, `compatibility`, `config_error`, `observed_body`, `response_format` | shared types |
 
 mod actions;
 mod api_error;
@@ -24,17 +26,20 @@ mod auth;
 mod compatibility;
 mod config;
 mod config_error;
+mod cursors;
 mod data_sources;
 mod http;
 mod limits;
 mod observed_body;
 mod policy;
 mod request;
+mod response_format;
 mod server;
 mod sessions;
 mod state;
 mod target;
 mod telemetry;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,9 +48,11 @@ use axum::extract::connect_info::ConnectInfo;
 use tokio::time::sleep;
 
 use crate::error::{Error, ErrorKind, Result};
+use auth::SharedRate;
 pub use auth::permission::{Permission, Right};
 pub use auth::rule::Rule;
 pub use auth::{keys, signing_keys, users};
+use config::SharedRates;
 pub use config::{Flags, GatewayOptions};
 pub use http::openapi::description as openapi_description;
 use http::router::OperatorPages;
@@ -111,6 +118,7 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening
         url: url(&listener, tls.is_some())?,
         admin: admin.as_ref().map(|admin| url(admin, false)).transpose()?,
     };
+    let shared_rates = options.shared_rates.take();
     let gateway = Arc::new(options.into_gateway()?);
     let metrics = gateway.telemetry.metrics.connections.clone();
     let pages = if admin.is_some() { OperatorPages::Elsewhere } else { OperatorPages::Here };
@@ -126,15 +134,18 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening
         tokio::spawn(Arc::clone(&gateway.telemetry).keep_reporting()),
         tokio::spawn(manager.clone().keep_alive()),
     ];
+    let sharing = shared_rates.map(|shared| tokio::spawn(share_rates(Arc::clone(&gateway), shared)));
     // It answers until the public listener has completed its requests.
     let serving_admin = admin.map(|admin| tokio::spawn(serve_operator_pages(Arc::clone(&gateway), admin)));
     let stop = async {
         stop.await;
         manager.stopping();
+        // Change streams end at once: they would last longer than the grace period.
+        gateway.streams.stopping.send_replace(true);
     };
     let server = Server { http, tls, trusted, metrics };
     serve_connections(listener, server, &gateway.limits, stop, grace).await;
-    for task in background.into_iter().chain(serving_admin) {
+    for task in background.into_iter().chain(serving_admin).chain(sharing) {
         task.abort();
     }
     gateway.data_sources.close().await;
@@ -166,6 +177,19 @@ pub fn router(mut options: GatewayOptions) -> Result<axum::Router> {
     let gateway = Arc::new(options.into_gateway()?);
     let peer = ConnectInfo(Peer::Ip(std::net::Ipv4Addr::LOCALHOST.into()));
     Ok(http::router::build(gateway, &origins, OperatorPages::Here).layer(axum::Extension(peer)))
+}
+
+/// Shares the rates of callers with other instances.
+async fn share_rates(gateway: Arc<Gateway>, shared: SharedRates) {
+    let (Some(limiter), Some(client)) = (&gateway.rate_limiter, gateway.data_sources.get(&shared.data_source)) else {
+        return;
+    };
+    let failed = |error: &Error| {
+        let message =
+            format!("the rates of callers are not shared: {}; each instance limits them by itself", error.message);
+        gateway.telemetry.log_limited("warning", &message);
+    };
+    SharedRate::new(Arc::clone(client), shared.namespace).share(limiter, failed).await;
 }
 
 /// Warns at the start of data sources that cannot be reached. They may become reachable later.

@@ -1,5 +1,6 @@
 //! A response body with an observer, which sees what is sent and is dropped with the body.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,6 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 pub(super) trait BodyObserver: Send + Unpin + 'static {
     /// Called after each part, with its size, and at the end of the body. `complete` tells whether nothing follows.
     fn sent(&mut self, _bytes: usize, _complete: bool) {}
+
+    /// Called when the body fails, with its error.
+    fn failed(&mut self, _error: &dyn Any) {}
 }
 
 /// A body with its observer.
@@ -23,7 +27,7 @@ pub(super) fn observe<B, O>(body: B, observer: O) -> ObservedBody<B, O> {
     ObservedBody { body, observer }
 }
 
-impl<B: Body<Data = Bytes> + Unpin, O: BodyObserver> Body for ObservedBody<B, O> {
+impl<B: Body<Data = Bytes, Error: 'static> + Unpin, O: BodyObserver> Body for ObservedBody<B, O> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -38,7 +42,8 @@ impl<B: Body<Data = Bytes> + Unpin, O: BodyObserver> Body for ObservedBody<B, O>
                 self.observer.sent(bytes, complete);
             }
             Poll::Ready(None) => self.observer.sent(0, true),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(error))) => self.observer.failed(error),
+            Poll::Pending => {}
         }
         frame
     }

@@ -8,13 +8,15 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::auth::{AbortOnDrop, Authenticator, LoginsConfig, RateLimiter};
 use super::compatibility::Compatibility;
+use super::cursors::{CursorLimits, Cursors, PURPOSE, TokenKey};
 use super::data_sources::{DataSourceSettings, DataSources};
 use super::limits::memory::MemoryBudget;
 use super::limits::{Limits, TIMEOUT_MARGIN};
 use super::sessions::SessionStore;
 use super::telemetry::{AccessLog, OtlpSettings, Telemetry};
+use super::watch::{StreamLimits, Streams};
 use crate::codec::ejson::Style;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long a result of [`Gateway::is_ready`] is valid: probes come often.
 const READINESS_CACHE_TIME: Duration = Duration::from_millis(500);
@@ -33,11 +35,27 @@ pub(super) struct Gateway {
     /// One permit for each concurrent request.
     pub(super) request_slots: Arc<Semaphore>,
     pub(super) memory: MemoryBudget,
+    pub(super) cursors: Cursors,
+    pub(super) streams: Streams,
     pub(super) telemetry: Arc<Telemetry>,
     /// The task that fetches the keys of tokens.
     _fetching_keys: Option<AbortOnDrop>,
     /// When readiness was last checked, and the result.
     readiness: Mutex<Option<(Instant, bool)>>,
+}
+
+/// The settings of cursors.
+#[derive(Default)]
+pub(super) struct CursorSettings {
+    /// The key of the tokens; `None` derives it from the key file.
+    pub(super) secret: Option<TokenKey>,
+    pub(super) limits: CursorLimits,
+}
+
+impl fmt::Debug for CursorSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CursorSettings").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl Gateway {
@@ -49,10 +67,10 @@ impl Gateway {
         data_sources: DataSourceSettings,
         authenticator: Authenticator,
         limits: Limits,
+        (cursors, streams): (CursorSettings, StreamLimits),
         default_style: Style,
         compatibility: Compatibility,
-        access_log: AccessLog,
-        otlp: Option<OtlpSettings>,
+        (access_log, otlp): (AccessLog, Option<OtlpSettings>),
     ) -> Result<Self> {
         let mut telemetry = Telemetry::new(access_log, otlp)?;
         telemetry.metrics.register_password_hashes(authenticator.password_hashes());
@@ -64,7 +82,16 @@ impl Gateway {
         let telemetry = Arc::new(telemetry);
         let log = Arc::clone(&telemetry);
         let fetching_keys = authenticator.fetch_keys(move |level, message| log.log(level, message));
+        let no_random_numbers = |error: std::io::Error| {
+            Error::new(ErrorKind::Configuration, format!("the system has no random numbers ({error})"))
+        };
+        let key = match cursors.secret.or_else(|| authenticator.derived_secret(PURPOSE).map(TokenKey::new)) {
+            Some(key) => key,
+            None => TokenKey::random().map_err(no_random_numbers)?,
+        };
         Ok(Self {
+            cursors: Cursors::new(key, cursors.limits).map_err(no_random_numbers)?,
+            streams: Streams::new(streams),
             data_sources,
             authenticator,
             sessions,

@@ -26,9 +26,12 @@ pub(super) struct RequestTarget {
 impl RequestTarget {
     /// Reads `database` and `collection` and validates all three names.
     pub(super) fn parse(data_source: String, arguments: &Arguments<'_>) -> ApiResult<Self> {
-        let database = arguments.text("database")?.to_owned();
+        Self::new(data_source, arguments.text("database")?.to_owned(), arguments.text("collection")?.to_owned())
+    }
+
+    /// Validates the names.
+    pub(super) fn new(data_source: String, database: String, collection: String) -> ApiResult<Self> {
         database_name(&database).map_err(|problem| ApiError::invalid(format!("'database' {problem}")))?;
-        let collection = arguments.text("collection")?.to_owned();
         collection_name(&collection).map_err(|problem| ApiError::invalid(format!("'collection' {problem}")))?;
         if data_source.len() > MAX_DATA_SOURCE_BYTES || exceeds_namespace_limit(&database, &collection) {
             return Err(ApiError::invalid(format!(

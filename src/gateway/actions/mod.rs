@@ -3,10 +3,13 @@
 mod bulk_write;
 mod count;
 mod find_one_and;
+mod page;
 mod read;
+mod stream;
 mod transaction;
 mod write;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +21,16 @@ use super::api_error::{ApiError, ApiResult, TransactionFailure};
 use super::limits::memory::Reservation;
 use super::policy::Authorized;
 use super::request::{Operation, Options};
+use super::response_format::Framing;
 use super::state::Gateway;
 use super::target::RequestTarget;
 use crate::codec::ejson::Style;
-use crate::data_api::protocol::{Action, error_response};
+use crate::data_api::protocol::{self, Action};
 use crate::driver::DriverClient;
 use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind};
+pub(super) use page::{PageContext, run_page};
+pub(super) use stream::write_document;
 pub(super) use transaction::{Step, run_transaction};
 
 /// The result of an action.
@@ -44,8 +50,10 @@ pub(super) struct ActionContext<'a> {
     /// The client of the target's data source.
     pub(super) client: &'a Arc<DriverClient>,
     pub(super) target: &'a RequestTarget,
-    /// The format of the response.
+    /// How the values of the response are written.
     pub(super) style: Style,
+    /// The form of a response with documents.
+    pub(super) framing: Framing,
     /// The memory of the request.
     pub(super) reservation: &'a Arc<Reservation>,
     /// The `comment` of the command: the request's trace context.
@@ -87,7 +95,8 @@ pub(super) async fn run(context: &ActionContext<'_>, authorized: &Authorized<'_>
 impl ActionContext<'_> {
     /// How long MongoDB may work on the command.
     fn max_time(&self, options: &Options<'_>) -> Duration {
-        let limit = self.gateway.limits.request;
+        let limits = &self.gateway.limits;
+        let limit = limits.of_response(self.framing);
         match options.count("maxTimeMS") {
             // In MongoDB, 0 is no limit.
             None | Some(0) => limit,
@@ -121,39 +130,49 @@ impl ActionContext<'_> {
 
     /// Converts an error of the driver to an error response.
     fn error_response(&self, error: &Error) -> ApiError {
-        let (status, mut body) = error_response(self.action, error);
+        let mut response = error_response(self.gateway, self.client, &self.action, error);
         if self.hides_messages && error.code.is_some() {
             let reason = match error.kind {
                 ErrorKind::DuplicateKey | ErrorKind::DuplicateId => "a value that must be unique exists already",
                 _ => "the message is hidden from callers with a rule",
             };
-            body.error = format!("{} failed: MongoDB rejected it: {reason}", self.action);
-            body.details = None;
+            response.body.error = format!("{} failed: MongoDB rejected it: {reason}", self.action);
+            response.body.details = None;
         }
-        // Only the log shows where MongoDB runs.
-        match error.kind {
-            ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {
-                self.gateway.telemetry.log_limited("warning", &body.error);
-                body.error = format!("{} failed: MongoDB cannot be reached: try again later", self.action);
-            }
-            _ => body.error = body.error.replace(&format!(" at {}", self.client.settings().hosts), ""),
-        }
-        if let Some(details) = &mut body.details
-            && let Ok(mut shown) = Document::try_from(&*details)
-        {
-            for internal in ["$clusterTime", "operationTime", "electionId", "opTime"] {
-                shown.remove(internal);
-            }
-            body.details = RawDocumentBuf::try_from(&shown).ok();
-        }
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let transaction = match error.kind {
+        response.transaction = match error.kind {
             _ if error.labels.iter().any(|label| label == "TransientTransactionError") => TransactionFailure::Transient,
             ErrorKind::InvalidOperation if self.session.is_some() => TransactionFailure::Unsupported,
             _ => TransactionFailure::Final,
         };
-        ApiError { transaction, ..ApiError::from_body(status, body) }
+        response
     }
+}
+
+/// Converts an error of the driver to an error response of an action.
+pub(super) fn error_response(
+    gateway: &Gateway,
+    client: &DriverClient,
+    action: &dyn fmt::Display,
+    error: &Error,
+) -> ApiError {
+    let (status, mut body) = protocol::error_response(action, error);
+    // Only the log shows where MongoDB runs.
+    match error.kind {
+        ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NetworkTimeout => {
+            gateway.telemetry.log_limited("warning", &body.error);
+            body.error = format!("{action} failed: MongoDB cannot be reached: try again later");
+        }
+        _ => body.error = body.error.replace(&format!(" at {}", client.settings().hosts), ""),
+    }
+    if let Some(details) = &mut body.details
+        && let Ok(mut shown) = Document::try_from(&*details)
+    {
+        for internal in ["$clusterTime", "operationTime", "electionId", "opTime"] {
+            shown.remove(internal);
+        }
+        body.details = RawDocumentBuf::try_from(&shown).ok();
+    }
+    ApiError::from_body(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
 }
 
 /// The comment of a command: the request's trace context, the caller's comment, or a document with both.

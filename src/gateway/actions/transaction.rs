@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::gateway::api_error::{ApiError, ApiResult, TransactionFailure};
 use crate::gateway::limits::memory::Reservation;
 use crate::gateway::policy::Authorized;
+use crate::gateway::response_format::Framing;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
 
@@ -86,8 +87,18 @@ async fn find_server(
             // A ping has no document.
             let hides_messages = false;
             let (comment, session) = (None, None);
-            let context =
-                ActionContext { gateway, action, client, target, style, reservation, comment, session, hides_messages };
+            let context = ActionContext {
+                gateway,
+                action,
+                client,
+                target,
+                style,
+                framing: Framing::Array,
+                reservation,
+                comment,
+                session,
+                hides_messages,
+            };
             Err(context.error_response(&error))
         }
         _ => Ok(()),
@@ -112,6 +123,7 @@ async fn attempt(
         client,
         target,
         style,
+        framing: Framing::Array,
         reservation,
         comment: comment.cloned(),
         session: Some(Arc::clone(&session)),
@@ -124,7 +136,10 @@ async fn attempt(
         separator = b",";
         let done = match run(&context(step.action, &step.target), &step.authorized).await {
             Ok(ActionResponse::Complete(_, body)) => gateway.memory.hold(body).map(|body| parts.push(body)),
-            Ok(ActionResponse::Parts(body)) => Ok(parts.extend(body)),
+            Ok(ActionResponse::Parts(body)) => {
+                parts.extend(body);
+                Ok(())
+            }
             // No action streams in a transaction.
             Ok(ActionResponse::Stream(_)) => Err(ApiError::invalid("the action cannot be part of a transaction")),
             Err(error) => Err(error),

@@ -184,6 +184,11 @@ impl ApiKeys {
         Ok(Self { hasher, keys })
     }
 
+    /// Derives a secret from the salt, which is random if the file has plain keys.
+    pub(super) fn derived_secret(&self, purpose: &[u8]) -> [u8; 32] {
+        self.hasher.hash(purpose)
+    }
+
     /// Returns the caller of a key; `None` if the key is unknown or has expired.
     pub(super) fn caller(&self, key: &[u8]) -> Option<Caller> {
         self.find(key).map(|stored| stored.caller.clone())

@@ -10,6 +10,7 @@ pub mod permission;
 mod rate;
 pub mod rule;
 mod secret_file;
+mod shared_rate;
 pub mod signing_keys;
 pub mod users;
 
@@ -38,6 +39,7 @@ use passwords::PasswordVerifier;
 use permission::{Caller, Permission};
 use prometheus_client::metrics::counter::Counter;
 pub(super) use rate::RateLimiter;
+pub(super) use shared_rate::SharedRate;
 use signing_keys::{SigningKeys, TokenUse};
 use users::Users;
 
@@ -187,6 +189,12 @@ impl Authenticator {
         if let Some(remote) = &self.remote_keys {
             remote.want();
         }
+    }
+
+    /// Derives a secret for a purpose from the salt of the key file, which the instances of a gateway share. `None`
+    /// without a key file.
+    pub(super) fn derived_secret(&self, purpose: &[u8]) -> Option<[u8; 32]> {
+        self.credentials.load().keys.as_ref().map(|keys| keys.derived_secret(purpose))
     }
 
     /// Fetches the keys of `jwt.jwks_url` from now on, in a task of the current runtime. `log` writes to the log.

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
 
 /// The maximum number of buckets. The names of callers with tokens, and addresses, come from outside.
 const MAX_BUCKETS: usize = 10_000;
@@ -20,7 +22,13 @@ struct Bucket {
     /// What the owner could do at once at `updated`.
     tokens: f64,
     updated: Instant,
+    /// What other instances do not know of.
+    unsent: u32,
 }
+
+/// How many seconds' requests callers can be in arrears with, beyond the burst, after they have used several instances at
+/// once.
+const MOST_ARREARS: f64 = 10.0;
 
 impl<K: Hash + Eq + Clone> RateLimiter<K> {
     /// Allows `per_second` per second, and `burst` at once.
@@ -47,14 +55,16 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
                 return Err(Duration::from_secs(1));
             }
         }
-        let bucket = buckets.entry(owner.clone()).or_insert(Bucket { tokens: self.burst, updated: now });
+        let full = Bucket { tokens: self.burst, updated: now, unsent: 0 };
+        let bucket = buckets.entry(owner.clone()).or_insert(full);
         let tokens = self.refilled(*bucket, now);
-        *bucket = Bucket { tokens, updated: now };
+        (bucket.tokens, bucket.updated) = (tokens, now);
         if tokens < 1.0 {
             let wait = Duration::try_from_secs_f64((1.0 - tokens) / self.per_second);
             return Err(wait.unwrap_or(Duration::from_secs(3600)));
         }
         bucket.tokens = tokens - 1.0;
+        bucket.unsent = bucket.unsent.saturating_add(1);
         Ok(())
     }
 
@@ -69,6 +79,49 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     fn refilled(&self, bucket: Bucket, now: Instant) -> f64 {
         let elapsed = now.saturating_duration_since(bucket.updated).as_secs_f64();
         elapsed.mul_add(self.per_second, bucket.tokens).min(self.burst)
+    }
+}
+
+impl RateLimiter<Arc<str>> {
+    /// Takes the numbers of requests that other instances do not know of, of at most `most` callers.
+    pub(super) fn take_unsent(&self, most: usize) -> Vec<(Arc<str>, u32)> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsent = buckets.iter_mut().filter(|(_, bucket)| bucket.unsent > 0).take(most);
+        unsent.map(|(caller, bucket)| (Arc::clone(caller), std::mem::take(&mut bucket.unsent))).collect()
+    }
+
+    /// Goes on with the level of a caller's bucket that all instances share.
+    pub(super) fn set_level(&self, caller: &str, tokens: f64) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(caller) {
+            bucket.tokens = tokens.min(self.burst) - f64::from(bucket.unsent);
+            bucket.updated = Instant::now();
+        }
+    }
+
+    /// The stage of an update that refills a shared bucket, and takes `requests` from it.
+    pub(super) fn level_after(&self, requests: u32) -> Document {
+        let elapsed = doc! {
+            "$divide": [
+                { "$subtract": [{ "$toLong": "$$NOW" }, { "$toLong": { "$ifNull": ["$at", "$$NOW"] } }] },
+                1000.0,
+            ],
+        };
+        let refilled = doc! {
+            "$add": [{ "$ifNull": ["$tokens", self.burst] }, { "$multiply": [elapsed, self.per_second] }],
+        };
+        let tokens = doc! { "$subtract": [{ "$min": [self.burst, refilled] }, f64::from(requests)] };
+        doc! { "$set": { "tokens": { "$max": [-self.most_arrears(), tokens] }, "at": "$$NOW" } }
+    }
+
+    fn most_arrears(&self) -> f64 {
+        MOST_ARREARS.mul_add(self.per_second, self.burst)
+    }
+
+    /// How long it takes to fill a bucket.
+    pub(super) fn refill_time(&self) -> Duration {
+        let seconds = (self.burst + self.most_arrears()) / self.per_second;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 }
 

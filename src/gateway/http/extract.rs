@@ -16,8 +16,9 @@ use crate::gateway::auth::AuthError;
 use crate::gateway::auth::logins::Provider;
 use crate::gateway::auth::permission::Caller;
 use crate::gateway::compatibility::Compatibility;
+use crate::gateway::response_format::{Framing, NDJSON, ResponseFormat, style_of};
 use crate::gateway::state::Gateway;
-use crate::gateway::telemetry::{Authentication, RequestRecord};
+use crate::gateway::telemetry::RequestRecord;
 
 /// The media type that `curl -d` sends.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -92,10 +93,6 @@ pub(super) fn rejected(
     message: &'static str,
 ) -> ApiError {
     record.reason = Some(error.reason());
-    record.authentication = match error {
-        AuthError::TooManyFailures(_) | AuthError::TooManyTries(_) | AuthError::Busy => Authentication::Limited,
-        _ => Authentication::Failed,
-    };
     match error {
         AuthError::NoCredentials => ApiError::invalid("no authentication methods were specified"),
         AuthError::MissingHeader(name) => ApiError::invalid(format!("the header '{name}' is missing")),
@@ -114,6 +111,14 @@ pub(super) fn rejected(
     }
 }
 
+/// Counts a request, if the rate of callers is limited.
+pub(super) fn count_request(gateway: &Gateway, caller: &Caller) -> ApiResult<()> {
+    let Some(limiter) = &gateway.rate_limiter else { return Ok(()) };
+    limiter.count(&caller.name).map_err(|wait| {
+        ApiError::too_many_requests("the caller's request rate is exceeded: try again later").retry_after(wait)
+    })
+}
+
 /// Rejects bodies that are neither JSON nor EJSON. A body without a `Content-Type` is read as JSON: no browser sends one
 /// for another origin without its consent, since the key is in a header.
 pub(super) fn check_content_type(headers: &HeaderMap, compatibility: Compatibility) -> ApiResult<()> {
@@ -128,26 +133,41 @@ pub(super) fn check_content_type(headers: &HeaderMap, compatibility: Compatibili
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "InvalidParameter", message))
 }
 
-/// Selects the format of the response: the media type that `Accept` prefers, EJSON if both are
-/// equally preferred, `default` if it names neither.
-pub(super) fn response_style(headers: &HeaderMap, default: Style) -> Style {
-    let (mut style, mut best) = (default, 0.0);
+/// Selects the format of the response: the media type that `Accept` prefers, EJSON if others are
+/// equally preferred, `default` if it names none. Only `find` and `aggregate` have NDJSON.
+pub(super) fn response_format(headers: &HeaderMap, default: Style, action: Action) -> ApiResult<ResponseFormat> {
+    let (mut format, mut best) = (ResponseFormat::of(default), 0.0);
+    let has_lines = matches!(action, Action::Find | Action::Aggregate);
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     for range in accepted.flat_map(|value| value.split(',')) {
         let mut parts = range.split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default();
         let offered = match media_type {
-            _ if media_type.eq_ignore_ascii_case(EJSON) => Style::Canonical,
-            _ if media_type.eq_ignore_ascii_case(JSON) => Style::Plain,
+            _ if media_type.eq_ignore_ascii_case(EJSON) => ResponseFormat::of(Style::Canonical),
+            _ if media_type.eq_ignore_ascii_case(JSON) => ResponseFormat::of(Style::Plain),
+            _ if has_lines && media_type.eq_ignore_ascii_case(NDJSON) => {
+                ResponseFormat { style: lines_style(parts.clone())?, framing: Framing::Lines }
+            }
             _ => continue,
         };
         let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
         let quality = quality.map_or(1.0, |quality| quality.trim().parse::<f32>().unwrap_or(1.0));
-        if quality > best || (quality > 0.0 && quality >= best && offered == Style::Canonical) {
-            (style, best) = (offered, quality);
+        let is_ejson = offered == ResponseFormat::of(Style::Canonical);
+        if quality > best || (quality > 0.0 && quality >= best && is_ejson) {
+            (format, best) = (offered, quality);
         }
     }
-    style
+    Ok(format)
+}
+
+/// The style of NDJSON: the parameter `format` of the media type, or else relaxed Extended JSON.
+fn lines_style<'p>(mut parameters: impl Iterator<Item = &'p str>) -> ApiResult<Style> {
+    let Some(format) = parameters.find_map(|parameter| parameter.strip_prefix("format=")) else {
+        return Ok(Style::Relaxed);
+    };
+    style_of(format.trim_matches('"')).ok_or_else(|| {
+        ApiError::invalid(format!("the parameter 'format' of {NDJSON} must be relaxed, canonical or plain"))
+    })
 }
 
 #[cfg(test)]

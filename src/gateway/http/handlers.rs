@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -10,22 +11,24 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+use bson::{RawBsonRef, RawDocument};
 use futures_util::stream;
 
-use super::extract::{ActionPath, authenticate, check_content_type, response_style};
+use super::extract::{ActionPath, authenticate, check_content_type, count_request, response_format};
 use super::openapi;
 use super::respond::{response, uncached};
-use crate::codec::ejson::Style;
-use crate::data_api::protocol::{Action, EJSON, JSON};
-use crate::gateway::actions::{self, ActionContext, ActionResponse, Step, comment_of};
-use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::data_api::protocol::{Action, JSON};
+use crate::gateway::actions::{self, ActionContext, ActionResponse, PageContext, Step, comment_of};
+use crate::gateway::api_error::{ApiError, ApiResult, TIME_LIMIT_EXCEEDED};
 use crate::gateway::arguments::{Arguments, Place};
 use crate::gateway::auth::permission::Caller;
+use crate::gateway::cursors::{CursorOwner, Paging};
 use crate::gateway::limits::TIMEOUT_MARGIN;
 use crate::gateway::limits::memory::Reservation;
-use crate::gateway::limits::response_body::ResponseBody;
+use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
 use crate::gateway::policy::{Policy, Replaced};
 use crate::gateway::request::{Operation, parse_body, transaction_operations};
+use crate::gateway::response_format::{Framing, NDJSON, ResponseFormat};
 use crate::gateway::server::peer::Peer;
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
@@ -80,18 +83,21 @@ where
 {
     let (head, body) = request.into_parts();
     let caller = authenticate(gateway, &head.headers, record).await?;
-    if let Some(limiter) = &gateway.rate_limiter {
-        limiter.count(&caller.name).map_err(|wait| {
-            ApiError::too_many_requests("the caller's request rate is exceeded: try again later").retry_after(wait)
-        })?;
-    }
+    count_request(gateway, &caller)?;
     let slot = Arc::clone(&gateway.request_slots)
         .try_acquire_owned()
         .map_err(|_| ApiError::too_many_requests("too many concurrent requests: try again later"))?;
     check_content_type(&head.headers, gateway.compatibility)?;
-    let style = response_style(&head.headers, gateway.default_style);
+    let format = response_format(&head.headers, gateway.default_style, action)?;
+    let ResponseFormat { style, framing } = format;
+    if framing == Framing::Lines && head.version < Version::HTTP_11 {
+        return Err(ApiError::invalid(format!(
+            "{NDJSON} requires HTTP/1.1 or HTTP/2: without them a client cannot tell a response that broke off"
+        )));
+    }
     let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
     record.received = body.len();
+    let arrived = Instant::now();
     reservation.grow_for_parsing(&body)?;
     let request = parse_body(&body)?;
     drop(body);
@@ -101,6 +107,7 @@ where
     let Some(client) = gateway.data_sources.get(data_source) else {
         return Err(ApiError::invalid("the gateway has no such 'dataSource'"));
     };
+    let until = arrived + gateway.limits.request + TIMEOUT_MARGIN;
     let replaced = Replaced::new();
     let prepare = Prepare { gateway, caller: &caller, data_source };
     let (result, reservation) = if action == Action::Transaction {
@@ -109,8 +116,24 @@ where
         let comment = comment_of(&arguments.options()?, record.comment())?;
         // Boxed, so that other actions do not have its size.
         let running = Box::pin(actions::run_transaction(gateway, client, style, &reservation, comment, &steps));
-        (within_time(gateway, action, running).await?, Arc::clone(&reservation))
+        (within_time(gateway, action, until, running).await?, Arc::clone(&reservation))
     } else {
+        let continued;
+        let (page, arguments, request) = match arguments.cursor() {
+            None => (None, arguments, &request),
+            Some(_) if framing == Framing::Lines => {
+                return Err(ApiError::invalid(format!("{NDJSON} has no pages: leave out 'cursor'")));
+            }
+            Some(cursor) => match prepare.page(action, cursor, &arguments, &request)? {
+                Paging::None => (None, arguments, &request),
+                Paging::First(page) => (Some(page), arguments, &request),
+                Paging::Next(next) => {
+                    continued = next.request;
+                    reservation.grow(continued.as_bytes().len())?;
+                    (Some(next.page), Arguments::read(action, Place::Body, &continued)?, &continued)
+                }
+            },
+        };
         let Step { target, authorized, .. } =
             prepare.step(action, &arguments, &replaced, &mut reservation, |target| {
                 record.target = Some(Arc::clone(target));
@@ -122,39 +145,55 @@ where
             client,
             target: &target,
             style,
+            framing,
             reservation: &reservation,
             comment: record.comment(),
             session: None,
             hides_messages: authorized.is_restricted(),
         };
-        // Pinned here, so that it is not moved.
-        let running = pin!(actions::run(&context, &authorized));
-        (within_time(gateway, action, running).await?, Arc::clone(&reservation))
+        let result = match page {
+            // Pinned here, so that it is not moved.
+            None => within_time(gateway, action, until, pin!(actions::run(&context, &authorized))).await?,
+            // Boxed, because requests without pages would need the memory too.
+            Some(page) => {
+                let owner = CursorOwner { caller: &caller.name, action, target: &target };
+                let page = PageContext { page, owner, request };
+                let running = Box::pin(actions::run_page(&context, &authorized, page));
+                within_time(gateway, action, until, running).await?
+            }
+        };
+        (result, Arc::clone(&reservation))
     };
+    let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
+    let mut limits = BodyLimits { stalled, deadline: None };
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
         ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
         ActionResponse::Complete(status, body) => (status, gateway.memory.hold(body)?.into()),
-        ActionResponse::Stream(body) => (StatusCode::OK, ResponseBody::from(body)),
+        ActionResponse::Stream(body) => {
+            limits.deadline = Some(arrived + gateway.limits.of_response(framing) + TIMEOUT_MARGIN);
+            (StatusCode::OK, ResponseBody::from(body))
+        }
         ActionResponse::Parts(parts) => {
+            limits.deadline = Some(until);
             let parts = stream::iter(parts.into_iter().map(Ok::<Bytes, Infallible>));
             (StatusCode::OK, ResponseBody::from(Body::from_stream(parts)))
         }
     };
-    let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
-    Ok(response(status, if style == Style::Plain { JSON } else { EJSON }, body.limited(slot, stalled)))
+    Ok(response(status, format.media_type(), body.limited(Some(slot), limits)))
 }
 
-/// Runs an action within the time limit of requests.
+/// Runs an action until the time of its request is over.
 async fn within_time(
     gateway: &Gateway,
     action: Action,
+    until: Instant,
     running: impl Future<Output = ApiResult<ActionResponse>>,
 ) -> ApiResult<ActionResponse> {
-    tokio::time::timeout(gateway.limits.request + TIMEOUT_MARGIN, running).await.map_err(|_| {
+    tokio::time::timeout_at(until.into(), running).await.map_err(|_| {
         let outcome = if action.writes() { ": the write may or may not have been applied" } else { "" };
         let message = format!("{action} timed out after {} s{outcome}", gateway.limits.request.as_secs_f64());
-        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "ExecutionTimeLimitExceeded", message)
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, TIME_LIMIT_EXCEEDED, message)
     })?
 }
 
@@ -186,6 +225,19 @@ impl Prepare<'_> {
         reservation.grow(operation.memory()?)?;
         let authorized = policy.authorize(operation, replaced)?;
         Ok(Step { action, target, authorized })
+    }
+
+    /// What a request for a page asks for.
+    fn page(
+        &self,
+        action: Action,
+        cursor: RawBsonRef<'_>,
+        arguments: &Arguments<'_>,
+        request: &RawDocument,
+    ) -> ApiResult<Paging> {
+        let target = RequestTarget::parse(self.data_source.to_owned(), arguments)?;
+        let owner = CursorOwner { caller: &self.caller.name, action, target: &target };
+        self.gateway.cursors.read(owner, cursor, request, self.gateway.limits.documents)
     }
 
     /// The actions of a transaction, all of which must be allowed.
@@ -227,7 +279,13 @@ pub(super) async fn method_not_allowed(
     recorded(&gateway, peer, &headers, response, "MethodNotAllowed")
 }
 
-fn recorded(gateway: &Gateway, peer: Peer, headers: &HeaderMap, response: Response, error_code: &str) -> Response {
+pub(super) fn recorded(
+    gateway: &Gateway,
+    peer: Peer,
+    headers: &HeaderMap,
+    response: Response,
+    error_code: &str,
+) -> Response {
     let mut record = gateway.telemetry.begin(None, headers, peer);
     record.error_code = Some(error_code.to_owned());
     Telemetry::finish(record, response.map(ResponseBody::from)).map(Body::new)

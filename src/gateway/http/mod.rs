@@ -7,3 +7,4 @@ pub mod openapi;
 mod respond;
 pub(super) mod router;
 pub(super) mod service;
+mod watch;

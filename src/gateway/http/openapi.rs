@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::data_api::protocol::{API_KEY_HEADER, Action, EJSON, JSON};
 use crate::gateway::arguments::{self, Argument, Kind, Role};
 use crate::gateway::auth::logins::Provider;
+use crate::gateway::response_format::NDJSON;
 
 impl Argument {
     fn schema(&self) -> Value {
@@ -16,6 +17,12 @@ impl Argument {
                 "type": "boolean",
                 "default": true,
                 "description": "Whether to stop at the first operation or document that MongoDB rejects.",
+            }),
+            ("cursor", _) => json!({
+                "type": ["boolean", "string"],
+                "default": false,
+                "description": "true for the first page; for a further page the cursor of the page before, with no \
+                                other field than dataSource, database and collection.",
             }),
             ("operations", _) => json!({ "type": "array", "minItems": 1, "items": document }),
             ("documents", _) => json!({ "type": "array", "minItems": 1, "items": document }),
@@ -32,7 +39,7 @@ impl Argument {
             }),
             (_, Kind::Hint) => json!({ "type": ["string", "object"] }),
             (_, Kind::ReturnDocument) => json!({ "enum": ["before", "after"] }),
-            (_, Kind::Any) => json!({}),
+            (_, Kind::Any | Kind::Cursor) => json!({}),
         }
     }
 }
@@ -73,7 +80,12 @@ impl Action {
                 ("200", object(json!({ "document": { "type": ["object", "null"] } }), &["document"]))
             }
             Self::Find | Self::Aggregate => {
-                ("200", object(json!({ "documents": { "type": "array", "items": document() } }), &["documents"]))
+                let cursor = json!({
+                    "type": ["string", "null"],
+                    "description": "With a cursor: the text that leads to the next page; null after the last page.",
+                });
+                let documents = json!({ "type": "array", "items": document() });
+                ("200", object(json!({ "documents": documents, "cursor": cursor }), &["documents"]))
             }
             Self::InsertOne => ("201", object(json!({ "insertedId": {} }), &["insertedId"])),
             Self::InsertMany => ("201", object(json!({ "insertedIds": { "type": "array" } }), &["insertedIds"])),
@@ -117,7 +129,12 @@ impl Action {
         let body = json!({ "schema": { "type": "object", "properties": properties, "required": required } });
         let (status, schema) = self.response();
         let mut responses = Map::new();
-        let content = json!({ JSON: { "schema": schema }, EJSON: { "schema": schema } });
+        let mut content = json!({ JSON: { "schema": schema }, EJSON: { "schema": schema } });
+        if matches!(self, Self::Find | Self::Aggregate) {
+            let description = "A document per line, as relaxed Extended JSON unless the media type has the parameter \
+                               format: relaxed, canonical or plain.";
+            content[NDJSON] = json!({ "schema": { "type": "string", "description": description } });
+        }
         responses.insert(status.to_owned(), json!({ "description": "The action succeeded.", "content": content }));
         for (status, description) in ERRORS {
             responses.insert(status.to_owned(), error_response(description));
@@ -153,6 +170,87 @@ fn error_response(description: &str) -> Value {
         "description": description,
         "content": { JSON: { "schema": { "$ref": "#/components/schemas/Error" } } },
     })
+}
+
+fn text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
+
+fn pipeline() -> Value {
+    json!({ "type": "array", "items": document() })
+}
+
+/// The parameters of a change stream.
+fn watch_parameters() -> [(&'static str, bool, Value, &'static str); 9] {
+    let names = |names: &[&str]| json!({ "type": "string", "enum": names });
+    [
+        ("dataSource", true, text(), "The data source."),
+        ("database", true, text(), "The database."),
+        ("collection", true, text(), "The collection."),
+        (
+            "fullDocument",
+            false,
+            names(&["default", "updateLookup", "whenAvailable", "required"]),
+            "Whether updates have the whole document.",
+        ),
+        (
+            "fullDocumentBeforeChange",
+            false,
+            names(&["off", "whenAvailable", "required"]),
+            "Whether changes have the document before.",
+        ),
+        ("filter", false, document(), "A condition on the changes, as Extended JSON."),
+        ("pipeline", false, pipeline(), "The stages that process each change, as Extended JSON."),
+        ("format", false, names(&["relaxed", "canonical", "plain"]), "How values are written."),
+        ("lastEventId", false, text(), "The id of the event to continue after, unless Last-Event-ID has one."),
+    ]
+}
+
+fn watch() -> Value {
+    let mut parameters = Vec::new();
+    let mut properties = Map::new();
+    for (name, required, schema, description) in watch_parameters() {
+        let value = match name {
+            "filter" | "pipeline" => json!({ "content": { JSON: { "schema": schema } } }),
+            _ => json!({ "schema": schema }),
+        };
+        let mut parameter = json!({ "name": name, "in": "query", "required": required, "description": description });
+        if let (Some(parameter), Some(value)) = (parameter.as_object_mut(), value.as_object()) {
+            parameter.extend(value.clone());
+        }
+        parameters.push(parameter);
+        properties.insert(name.to_owned(), schema);
+    }
+    parameters.push(json!({
+        "name": "Last-Event-ID", "in": "header", "required": false, "schema": text(),
+        "description": "The id of the event to continue after.",
+    }));
+    let mut responses = Map::new();
+    let stream = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+    responses.insert("200".to_owned(), json!({ "description": "The changes, as they happen.", "content": stream }));
+    let more = [
+        ("406", "The client does not accept text/event-stream."),
+        ("410", "MongoDB no longer has the changes after the event."),
+    ];
+    for (status, description) in ERRORS.into_iter().chain(more).filter(|(status, _)| *status != "404") {
+        responses.insert(status.to_owned(), error_response(description));
+    }
+    let operation = |id: &str| {
+        json!({
+            "operationId": id,
+            "summary": "Follows the changes of a collection, as server-sent events.",
+            "tags": ["changes"],
+            "responses": responses,
+        })
+    };
+    let (mut get, mut post) = (operation("watch"), operation("watchWithBody"));
+    get["parameters"] = Value::Array(parameters);
+    let body = json!({
+        "type": "object", "properties": properties, "required": ["dataSource", "database", "collection"],
+        "additionalProperties": false,
+    });
+    post["requestBody"] = json!({ "required": true, "content": { JSON: { "schema": body } } });
+    json!({ "get": get, "post": post })
 }
 
 /// The paths of logins, which a gateway has if its configuration has `[logins]`.
@@ -220,6 +318,7 @@ pub fn description() -> Value {
     for action in Action::ALL {
         paths.insert(format!("/action/{action}"), json!({ "post": action.operation() }));
     }
+    paths.insert("/watch".to_owned(), watch());
     for (path, mut item) in login_paths() {
         // Not below the prefixes of actions.
         item["servers"] = json!([{ "url": "/" }]);

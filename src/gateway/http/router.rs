@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{handlers, logins};
+use super::{handlers, logins, watch};
 use crate::gateway::api_error::ApiError;
 use crate::gateway::state::Gateway;
 
@@ -26,6 +26,8 @@ pub(super) const ACTION_PATHS: [&str; 3] = [
     "/app/{app}/endpoint/data/beta/action/{action}",
 ];
 
+/// The paths of change streams.
+const WATCH_PATHS: [&str; 3] = ["/watch", "/app/{app}/endpoint/data/v1/watch", "/app/{app}/endpoint/data/beta/watch"];
 /// The paths of the description: clients ask for it below their base URL.
 const DESCRIPTION_PATHS: [&str; 3] =
     ["/openapi.json", "/app/{app}/endpoint/data/v1/openapi.json", "/app/{app}/endpoint/data/beta/openapi.json"];
@@ -56,6 +58,9 @@ pub(in crate::gateway) fn build_operator_pages(gateway: Arc<Gateway>) -> Router 
 pub(in crate::gateway) fn build(gateway: Arc<Gateway>, cors_origins: &[String], pages: OperatorPages) -> Router {
     let action = || post(handlers::run_action).fallback(handlers::method_not_allowed);
     let actions = ACTION_PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, action()));
+    let watch =
+        || get(watch::watch).head(watch::method_not_allowed).post(watch::watch).fallback(watch::method_not_allowed);
+    let actions = WATCH_PATHS.into_iter().fold(actions, |router, path| router.route(path, watch()));
     let has_logins = gateway.authenticator.logins().is_some();
     let actions = if has_logins { logins::add_routes(actions) } else { actions };
     let pages = if pages == OperatorPages::Here { operator_pages() } else { Router::new() };
@@ -92,7 +97,8 @@ async fn reject_ambiguous_framing(request: Request<Body>, next: Next) -> Respons
 
 /// Allows cross-origin requests from these origins.
 fn cors(origins: &[String], has_logins: bool) -> CorsLayer {
-    let methods: &[Method] = if has_logins { &[Method::POST, Method::GET, Method::DELETE] } else { &[Method::POST] };
+    let with_logins = [Method::POST, Method::GET, Method::DELETE];
+    let methods = if has_logins { &with_logins[..] } else { &with_logins[..2] };
     let names =
         ["api-key", "apikey", "email", "password", "jwttokenstring", "x-request-id", "traceparent", "tracestate"]
             .map(HeaderName::from_static);
@@ -103,7 +109,9 @@ fn cors(origins: &[String], has_logins: bool) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods(methods.to_vec())
-        .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE].into_iter().chain(names).collect::<Vec<_>>())
+        .allow_headers(
+            [ACCEPT, AUTHORIZATION, CONTENT_TYPE, watch::LAST_EVENT_ID].into_iter().chain(names).collect::<Vec<_>>(),
+        )
         .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
         .max_age(PREFLIGHT_CACHE_TIME)
 }

@@ -1,9 +1,12 @@
 //! What clients may use: connections, requests, time and memory.
 
+pub(super) mod caller_slots;
 pub(super) mod memory;
 pub(super) mod response_body;
 
 use std::time::Duration;
+
+use super::response_format::Framing;
 
 /// MongoDB enforces the time limit of a request; the gateway itself gives up this much later.
 pub(super) const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
@@ -23,8 +26,10 @@ pub struct Limits {
     pub body: Duration,
     /// How long a client may stop reading a response.
     pub stalled: Duration,
-    /// How long MongoDB may take to respond, or to return the next batch.
+    /// How long a request may take once it has arrived, until the end of its response.
     pub request: Duration,
+    /// The same for a response as NDJSON, whose first documents must come within `request`.
+    pub export: Duration,
     /// Concurrent requests.
     pub requests: usize,
     /// The maximum number of documents in a response; `None` for no limit.
@@ -52,6 +57,7 @@ impl Default for Limits {
             body: Duration::from_secs(60),
             stalled: Duration::from_secs(120),
             request: Duration::from_secs(60),
+            export: Duration::from_secs(3600),
             requests: 1024,
             documents: None,
             requests_per_second: None,
@@ -59,6 +65,16 @@ impl Default for Limits {
             failed_logins_per_minute: 60.0,
             body_bytes: 64 * 1024 * 1024,
             memory_bytes: 384 * 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// How long a response of this form may take.
+    pub(super) fn of_response(&self, framing: Framing) -> Duration {
+        match framing {
+            Framing::Array => self.request,
+            Framing::Lines => self.export,
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The body of an action's response, which keeps its request slot while it is sent, with a limit on how long the
-//! client may stop reading.
+//! client may stop reading, and on the time of the whole request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
+use tokio::time::sleep_until;
+
+use crate::gateway::api_error::{Aborted, INCOMPLETE_RESPONSE, TIME_LIMIT_EXCEEDED};
 
 /// The body of a response, and the request slot that it holds until it is sent.
 pub(in crate::gateway) struct ResponseBody {
@@ -36,18 +39,25 @@ impl From<Body> for ResponseBody {
     }
 }
 
+/// When the body of a response is dropped although it is not sent completely.
+#[derive(Clone, Copy, Default)]
+pub(in crate::gateway) struct BodyLimits {
+    /// How long the client may stop reading.
+    pub(in crate::gateway) stalled: Option<Duration>,
+    /// When the time of the request is over.
+    pub(in crate::gateway) deadline: Option<Instant>,
+}
+
 impl ResponseBody {
     /// Holds a request slot until the body is sent.
     ///
     /// Over HTTP/1.1 the connection's write timeout ends a response that the client does not read.
-    /// Over HTTP/2 other streams keep the connection active, so this drops the body if nobody polls
-    /// it for `stalled`.
-    pub(in crate::gateway) fn limited(self, slot: OwnedSemaphorePermit, stalled: Option<Duration>) -> Self {
-        match stalled {
-            None => Self { _slot: Some(slot), ..self },
-            Some(stalled) => {
-                Self { content: Content::Watched(WatchedBody::new(Body::new(self), slot, stalled)), _slot: None }
-            }
+    /// Over HTTP/2 other streams keep the connection active, so a limit drops the body if nobody
+    /// polls it. At its deadline a body is dropped with all it holds, read or not.
+    pub(in crate::gateway) fn limited(self, slot: Option<OwnedSemaphorePermit>, limits: BodyLimits) -> Self {
+        match limits {
+            BodyLimits { stalled: None, deadline: None } => Self { _slot: slot, ..self },
+            limits => Self { content: Content::Watched(WatchedBody::new(Body::new(self), slot, limits)), _slot: None },
         }
     }
 }
@@ -88,8 +98,20 @@ struct State {
     body: Option<Body>,
     _slot: Option<OwnedSemaphorePermit>,
     last_poll: Instant,
-    /// Whether the last poll returned `Pending`: then the client is not the one that stalls.
-    waits_for_mongodb: bool,
+    /// The task that waits for MongoDB, if the last poll returned `Pending`: then the client is not the one that
+    /// stalls.
+    waiting: Option<Waker>,
+    /// Why the body was dropped.
+    aborted: Option<Aborted>,
+}
+
+impl State {
+    fn abort(&mut self, aborted: Aborted) {
+        (self.body, self._slot, self.aborted) = (None, None, Some(aborted));
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
 }
 
 struct WatchedBody {
@@ -102,28 +124,32 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Drops the body and its slot once the client has not read for `stalled`.
-async fn watch(state: Arc<Mutex<State>>, stalled: Duration) {
-    let mut remaining = stalled;
+/// Drops the body and its slot once a limit is reached.
+async fn watch(state: Arc<Mutex<State>>, limits: BodyLimits) {
+    let mut last_poll = Some(Instant::now());
     loop {
-        tokio::time::sleep(remaining).await;
+        let now = Instant::now();
+        let stalled = limits.stalled.map(|stalled| last_poll.unwrap_or(now) + stalled);
+        let Some(due) = stalled.into_iter().chain(limits.deadline).min() else { return };
+        sleep_until(due.into()).await;
         let mut state = lock(&state);
-        let idle = if state.waits_for_mongodb { Duration::ZERO } else { state.last_poll.elapsed() };
-        if idle >= stalled {
-            state.body = None;
-            state._slot = None;
-            return;
+        last_poll = state.waiting.is_none().then_some(state.last_poll);
+        let is_over = |limit: Option<Instant>| limit.is_some_and(|limit| limit <= Instant::now());
+        if is_over(limits.deadline) {
+            return state.abort(Aborted::new(TIME_LIMIT_EXCEEDED, "the time limit of the request is exceeded"));
         }
-        remaining = stalled - idle;
+        if is_over(limits.stalled.zip(last_poll).map(|(stalled, last_poll)| last_poll + stalled)) {
+            return state.abort(Aborted::new(INCOMPLETE_RESPONSE, "the client stopped reading the response"));
+        }
     }
 }
 
 impl WatchedBody {
-    fn new(body: Body, slot: OwnedSemaphorePermit, stalled: Duration) -> Self {
+    fn new(body: Body, slot: Option<OwnedSemaphorePermit>, limits: BodyLimits) -> Self {
         let size = http_body::Body::size_hint(&body);
-        let state = State { body: Some(body), _slot: Some(slot), last_poll: Instant::now(), waits_for_mongodb: false };
+        let state = State { body: Some(body), _slot: slot, last_poll: Instant::now(), waiting: None, aborted: None };
         let state = Arc::new(Mutex::new(state));
-        let watchdog = tokio::spawn(watch(Arc::clone(&state), stalled)).abort_handle();
+        let watchdog = tokio::spawn(watch(Arc::clone(&state), limits)).abort_handle();
         Self { state, size, watchdog }
     }
 
@@ -131,10 +157,10 @@ impl WatchedBody {
         let mut state = lock(&self.state);
         state.last_poll = Instant::now();
         let Some(body) = &mut state.body else {
-            return Poll::Ready(Some(Err(axum::Error::new("the client stopped reading the response"))));
+            return Poll::Ready(state.aborted.take().map(|aborted| Err(axum::Error::new(aborted))));
         };
         let polled = http_body::Body::poll_frame(Pin::new(body), context);
-        state.waits_for_mongodb = polled.is_pending();
+        state.waiting = polled.is_pending().then(|| context.waker().clone());
         polled
     }
 

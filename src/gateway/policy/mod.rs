@@ -14,13 +14,14 @@ mod write;
 use std::cell::{Cell, RefCell};
 
 use axum::http::StatusCode;
-use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use typed_arena::Arena;
 
 use super::api_error::{ApiError, ApiResult};
 use super::auth::permission::{Caller, Grant, Right};
 use super::request::{Change, Evaluated, FindOneAnd, Operation, Options, Query, Update};
 use super::target::RequestTarget;
+use super::watch::WatchRequest;
 use crate::data_api::protocol::Action;
 use crate::driver::Namespace;
 use crate::error::excerpt;
@@ -72,11 +73,71 @@ impl<'r> Authorized<'r> {
     }
 }
 
+/// A change stream that the caller may open. Only [`Policy::authorize_watch`] creates one.
+pub(super) struct AuthorizedWatch {
+    stage: Document,
+    pipeline: Vec<Document>,
+}
+
+impl AuthorizedWatch {
+    /// The options of the stage `$changeStream`.
+    pub(super) fn stage(&self) -> &Document {
+        &self.stage
+    }
+
+    /// The stages after `$changeStream`.
+    pub(super) fn pipeline(&self) -> &[Document] {
+        &self.pipeline
+    }
+}
+
+// By their bytes: NaN is equal to itself.
+impl PartialEq for AuthorizedWatch {
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |watch: &Self| {
+            let documents = std::iter::once(&watch.stage).chain(&watch.pipeline);
+            documents.map(|document| document.to_vec().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        bytes(self) == bytes(other)
+    }
+}
+
 impl Policy<'_> {
+    /// Rejects change streams that access anything for which the caller has no permission. The right to read the
+    /// collection is the right to follow its changes, unless a rule restricts it: a change tells of documents as they
+    /// were before, and a deletion tells nothing that a rule could be checked with.
+    pub(super) fn authorize_watch(&self, request: &WatchRequest<'_>) -> ApiResult<AuthorizedWatch> {
+        if self.require_access(Right::Read, self.own())? {
+            return Err(ApiError::not_allowed(
+                "a change stream is not available on a collection with a rule: request the documents with find",
+            ));
+        }
+        let access = |access: Access<'_>| match access {
+            Access::Read(namespace) => self.require_access(Right::Read, namespace).map(drop),
+            Access::Write(namespace) => self.require_access(Right::Write, namespace).map(drop),
+            Access::Use(right, operator) => self.require_operator(right, operator),
+        };
+        let walk = PipelineWalk { database: &self.target.namespace.database, access: &access };
+        let mut pipeline = Vec::new();
+        if let Some(filter) = request.filter {
+            walk.value(RawBsonRef::Document(filter))?;
+            let filter = Document::try_from(filter).map_err(|_| ApiError::unreadable())?;
+            pipeline.push(doc! { "$match": filter });
+        }
+        if let Some(stages) = request.pipeline {
+            walk.watch_pipeline(stages)?;
+            for stage in stages {
+                let stage = stage.ok().and_then(RawBsonRef::as_document).ok_or_else(ApiError::unreadable)?;
+                pipeline.push(Document::try_from(stage).map_err(|_| ApiError::unreadable())?);
+            }
+        }
+        Ok(AuthorizedWatch { stage: request.stage.clone(), pipeline })
+    }
+
     /// Rejects actions on collections for which the caller has no permission.
     pub(super) fn check_target(&self, action: Action) -> ApiResult<()> {
-        for right in [action.reads().then_some(Right::Read), action.writes().then_some(Right::Write)] {
-            if let Some(right) = right {
+        for (right, required) in [(Right::Read, action.reads()), (Right::Write, action.writes())] {
+            if required {
                 self.require_access(right, self.own())?;
             }
         }

@@ -73,6 +73,10 @@ const CROSS_COLLECTION_STAGES: [&str; 8] =
 /// The stages that MongoDB accepts in an update, and in `$merge`'s `whenMatched`.
 const UPDATE_STAGES: [&str; 6] = ["$addFields", "$project", "$replaceRoot", "$replaceWith", "$set", "$unset"];
 
+/// The stages that MongoDB accepts after `$changeStream`.
+const WATCH_STAGES: [&str; 8] =
+    ["$addFields", "$match", "$project", "$redact", "$replaceRoot", "$replaceWith", "$set", "$unset"];
+
 /// The name of a collection that a stage accesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NamespaceRef<'r> {
@@ -100,6 +104,8 @@ enum PipelineKind {
     Nested,
     /// The pipeline of an update.
     Update,
+    /// The stages of a change stream.
+    Watch,
 }
 
 /// What a stage accesses and contains.
@@ -134,6 +140,14 @@ impl<'w> PipelineWalk<'w> {
         'w: 'r,
     {
         self.pipeline(stages, PipelineKind::Update, "update")
+    }
+
+    /// Walks the stages of a change stream.
+    pub(super) fn watch_pipeline<'r>(&self, stages: &'r RawArray) -> ApiResult<()>
+    where
+        'w: 'r,
+    {
+        self.pipeline(stages, PipelineKind::Watch, "pipeline")
     }
 
     /// Walks a filter, a projection, a sort order, update operators or an expression.
@@ -182,6 +196,13 @@ impl<'w> PipelineWalk<'w> {
                 return Err(ApiError::invalid(format!(
                     "'{name}' is not allowed in '{path}': an update pipeline accepts $set, $unset, $project and \
                      $replaceRoot"
+                )));
+            }
+            if kind == PipelineKind::Watch && !WATCH_STAGES.contains(&name) {
+                let name = excerpt(name, 64);
+                return Err(ApiError::invalid(format!(
+                    "'{name}' is not allowed in a change stream, which accepts {}",
+                    WATCH_STAGES.join(", ")
                 )));
             }
             let stage = self.stage(name, value)?;

@@ -81,6 +81,9 @@ pub(in crate::gateway) struct Metrics {
     pub(super) received: Counter,
     pub(super) sent: Counter,
     pub(super) dropped_log_lines: Counter,
+    streams: Gauge<i64, AtomicI64>,
+    /// Changes that were sent.
+    pub(in crate::gateway) stream_events: Counter,
     pub(super) lost_spans: Counter,
     pool: Family<DataSourceLabels, Gauge>,
     pool_in_use: Family<DataSourceLabels, Gauge>,
@@ -99,6 +102,8 @@ impl Metrics {
             received: Counter::default(),
             sent: Counter::default(),
             dropped_log_lines: Counter::default(),
+            streams: Gauge::default(),
+            stream_events: Counter::default(),
             lost_spans: Counter::default(),
             pool: Family::default(),
             pool_in_use: Family::default(),
@@ -125,6 +130,8 @@ impl Metrics {
             "Log lines dropped because stderr was not read in time",
             metrics.dropped_log_lines.clone(),
         );
+        registry.register("streams", "Open change streams", metrics.streams.clone());
+        registry.register("stream_events", "Changes sent on change streams", metrics.stream_events.clone());
         registry.register(
             "trace_spans_lost",
             "Spans that the OpenTelemetry collector did not take in time",
@@ -154,6 +161,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a change stream until the result is dropped.
+    pub(in crate::gateway) fn open_stream(&self) -> StreamGauge {
+        self.streams.inc();
+        StreamGauge(self.streams.clone())
+    }
+
     /// A listener that counts the connections of a data source's pool.
     pub(in crate::gateway) fn pool_listener(&self, data_source: &str) -> Arc<dyn Listener> {
         let labels = DataSourceLabels { data_source: data_source.to_owned() };
@@ -161,6 +174,15 @@ impl Metrics {
             open: self.pool.get_or_create_owned(&labels),
             in_use: self.pool_in_use.get_or_create_owned(&labels),
         })
+    }
+}
+
+/// An open change stream.
+pub(in crate::gateway) struct StreamGauge(Gauge<i64, AtomicI64>);
+
+impl Drop for StreamGauge {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

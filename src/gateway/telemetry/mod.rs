@@ -3,12 +3,12 @@
 //! Nothing here contains a key, a password or a document.
 
 mod access_log;
-mod failures;
 pub(super) mod metrics;
 mod otlp;
 mod repeats;
 mod trace;
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use bson::Bson;
 
+use super::api_error::{Aborted, INCOMPLETE_RESPONSE};
 use super::limits::response_body::ResponseBody;
 use super::observed_body::{BodyObserver, ObservedBody, observe};
 use super::server::peer::Peer;
@@ -24,7 +25,6 @@ use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use crate::error::{Error, ErrorKind, Result};
 use access_log::{LogLine, LogWriter};
-use failures::FailureLog;
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
 pub(super) use otlp::{OtlpConfig, OtlpSettings};
 use otlp::{Span, SpanExporter};
@@ -60,7 +60,6 @@ pub(super) struct Telemetry {
     /// Where spans go, if there is a collector.
     spans: Option<SpanExporter>,
     log: LogWriter,
-    failures: FailureLog,
     /// A random number, with which this process's request IDs begin.
     process_id: u64,
     next_request: AtomicU64,
@@ -93,19 +92,6 @@ pub(super) struct RequestRecord {
     pub(super) error_code: Option<String>,
     /// A reason that only the log shows.
     pub(super) reason: Option<&'static str>,
-    /// Whether the request has valid credentials.
-    pub(super) authentication: Authentication,
-}
-
-/// The outcome of a request's authentication, as far as the log differs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Authentication {
-    /// It succeeded, or was not attempted.
-    Accepted,
-    /// It failed.
-    Failed,
-    /// It failed, and its peer has failed too often.
-    Limited,
 }
 
 impl RequestRecord {
@@ -142,7 +128,6 @@ impl Telemetry {
             repeats: Repeats::default(),
             spans,
             log: LogWriter::start().map_err(no_log)?,
-            failures: FailureLog::new(),
             process_id,
             next_request: AtomicU64::new(1),
             started: Instant::now(),
@@ -167,7 +152,6 @@ impl Telemetry {
             received: 0,
             error_code: None,
             reason: None,
-            authentication: Authentication::Accepted,
         }
     }
 
@@ -194,7 +178,7 @@ impl Telemetry {
         metrics.seconds.get_or_create(&ActionLabels { action }).observe(elapsed.as_secs_f64());
         metrics.received.inc_by(request.received as u64);
         metrics.sent.inc_by(sent);
-        let error_code = request.error_code.as_deref().or((!complete).then_some("AnswerBrokeOff"));
+        let error_code = request.error_code.as_deref().or((!complete).then_some(INCOMPLETE_RESPONSE));
         if let Some(error_code) = error_code {
             metrics.errors.get_or_create(&ErrorLabels { error_code: error_code.to_owned() }).inc();
         }
@@ -204,13 +188,8 @@ impl Telemetry {
         if !self.access_log.enabled {
             return;
         }
-        let authentication = request.authentication;
         let mut sample = None;
-        if authentication != Authentication::Accepted {
-            if !self.failures.lists(authentication == Authentication::Limited) {
-                return;
-            }
-        } else if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
+        if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
             let (peer, error_code) = (Some(request.peer), error_code.to_owned());
             if !self.repeats.count(Failure { peer, action, status, error_code }) {
                 return;
@@ -304,7 +283,6 @@ impl Telemetry {
         loop {
             tokio::time::sleep(REPORT_INTERVAL).await;
             self.report_left_out(false);
-            self.log_unlisted_failures();
         }
     }
 
@@ -337,13 +315,6 @@ impl Telemetry {
         }
     }
 
-    /// Logs how many failed authentications have no line of their own.
-    fn log_unlisted_failures(&self) {
-        if let Some(message) = self.failures.summary() {
-            self.log("warning", &message);
-        }
-    }
-
     fn write(&self, line: LogLine) {
         if !self.log.write(line) {
             self.metrics.dropped_log_lines.inc();
@@ -360,7 +331,6 @@ impl Telemetry {
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
         self.report_left_out(true);
-        self.log_unlisted_failures();
         self.log.shutdown();
     }
 }
@@ -392,6 +362,13 @@ impl BodyObserver for ResponseRecord {
     fn sent(&mut self, bytes: usize, complete: bool) {
         self.sent += bytes as u64;
         self.complete = complete;
+    }
+
+    fn failed(&mut self, error: &dyn Any) {
+        let error = error.downcast_ref::<axum::Error>();
+        if let Some(aborted) = error.and_then(|error| Aborted::cause_of(error)) {
+            self.request.error_code = Some(aborted.error_code.clone().into_owned());
+        }
     }
 }
 

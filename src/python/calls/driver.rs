@@ -58,6 +58,7 @@ impl PooledClient for DriverClient {
                 authentication,
                 metadata: Arc::clone(&extras.metadata),
                 merged_insert_time: None,
+                max_pool_size: None,
             },
         )
     }
