@@ -4,9 +4,10 @@ Workers call a real gateway, in front of a real SecantusDB, as fast as it answer
 requests in between, while SecantusDB is killed with SIGKILL every minute and started again on its
 data and its port. Each worker has documents of its own, knows what each must be, and checks every
 answer; it also reads in pages and as NDJSON, and each collection has a change stream. While MongoDB
-is away a call may fail with 503 or 504, or by a connection that breaks; what a write did that failed
-so is not known, and the document may be as before or as after it. At the end PyMongo reads everything, past the gateway and after one more SIGKILL, and the gateway must
-have stayed one process that has not grown, and must end with status 0.
+is away a call may fail with 503 or 504, or by a connection that breaks; what a write did that
+failed so is not known, and the document may be as before or as after it. At the end PyMongo reads
+everything, past the gateway and after one more SIGKILL, and the gateway must have stayed one
+process that has not grown, and must end with status 0.
 
 Three things of SecantusDB's that this takes into account:
 
