@@ -345,21 +345,22 @@ def test_slow_requests_are_always_logged(mongodb_uri: str, tmp_path: Path) -> No
 
 
 def test_the_log_does_not_repeat_a_failure_without_end(mongodb_uri: str, tmp_path: Path) -> None:
-    create_key(tmp_path, "k")
+    key = create_key(tmp_path, "k")
     with gateway(tmp_path, configured(mongodb_uri)) as running:
-        with running.client("hunter2") as client:
+        with running.client(key) as client:
             for _ in range(100):
-                assert client.post("findOne", json=TARGET).status_code == 401
+                assert client.post("findOne", json={}).status_code == 400
         running.signal(signal.SIGTERM)
         assert running.server.process.wait(20) == 0
         running.server.stop()
-        failed = [line for line in running.log() if line.get("error_code") == "InvalidSession"]
+        failed = [line for line in running.log() if "error_code" in line]
         # A window may have ended in between.
-        assert len([line for line in failed if "request_id" in line]) <= 60
+        listed = len([line for line in failed if "request_id" in line])
+        assert listed <= 60
         left_out = sum(int(line["message"].split()[0]) for line in failed if "message" in line)
-        assert left_out == 100 - len([line for line in failed if "request_id" in line])
+        assert left_out == 100 - listed
         last = [line for line in failed if "message" in line][-1]
-        assert (last["level"], last["peer"], last["action"], last["status"]) == ("warning", "127.0.0.1", "findOne", 401)
+        assert (last["level"], last["peer"], last["action"], last["status"]) == ("warning", "127.0.0.1", "findOne", 400)
 
 
 class Collector:
@@ -462,14 +463,25 @@ def test_requests_are_spans_of_a_collector(mongodb_uri: str, tmp_path: Path) -> 
 
 
 def test_a_collector_that_is_slow_delays_no_request(mongodb_uri: str, tmp_path: Path) -> None:
-    create_key(tmp_path, "k")
+    key = create_key(tmp_path, "k")
     with collecting(200) as (collector, url):
         collector.released.clear()
         otlp = f'[otlp]\nendpoint = "{url}"'
-        with gateway(tmp_path, configured(mongodb_uri, tables=otlp)) as running, running.client("hunter2") as client:
-            # More than are queued and sent at once.
-            for _ in range(5000):
-                assert client.post("findOne").status_code == 401
+        with gateway(tmp_path, configured(mongodb_uri, tables=otlp)) as running:
+            # More than are queued and sent at once, one after the other over one connection.
+            host, port = running.url.removeprefix("http://").split(":")
+            request = (
+                f"POST /action/findOne HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nContent-Type: application/json\r\n"
+            )
+            request += "Content-Length: 2\r\n\r\n{}"
+            with socket.create_connection((host, int(port)), 60) as connection:
+                sending = threading.Thread(target=connection.sendall, args=(request.encode() * 5000,))
+                sending.start()
+                answered = 0
+                with connection.makefile("rb") as responses:
+                    while answered < 5000:
+                        answered += responses.readline().startswith(b"HTTP/1.1 400")
+                sending.join()
             until(lambda: "trace_spans_lost_total 0\n" not in running.get("/metrics").text)
             collector.released.set()
             until(collector.spans)

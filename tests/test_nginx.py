@@ -170,6 +170,23 @@ def test_log_has_the_client_and_the_id_of_the_request(proxied: Proxied, target: 
     assert "192.0.2.1" not in json.dumps(line)
 
 
+@pytest.mark.xfail(strict=True, reason="the gateway has no change streams")
+def test_changes_arrive_as_they_happen(proxied: Proxied, target: dict[str, str]) -> None:
+    """Not when a buffer of nginx is full."""
+    path = "/app/data-abcde/endpoint/data/v1/watch"
+    with proxied.client() as client, proxied.client() as writer:
+        writer.post("/action/insertOne", json={**target, "document": {"_id": 0}})
+        with client.stream("GET", path, params=target, headers={"Accept": "text/event-stream"}) as response:
+            assert response.status_code == 200
+            lines = response.iter_lines()
+            # The stream is open when its first line has arrived.
+            assert next(lines).startswith("retry:")
+            for number in (1, 2):
+                writer.post("/action/insertOne", json={**target, "document": {"_id": number}})
+                data = next(line for line in lines if line.startswith("data:"))
+                assert json.loads(data.removeprefix("data:"))["fullDocument"]["_id"] == number
+
+
 def test_nginx_logs_no_error(proxied: Proxied) -> None:
     """The last one: what nginx does not like of the gateway's responses."""
     errors = [line for line in proxied.errors.read_text().splitlines() if "too large body" not in line]

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import jwt
 import pytest
 from bson import ObjectId
+from click.testing import CliRunner
+from connect.eaas.mongodb import _native
+from connect.eaas.mongodb.cli.main import main
 
 from tests.conftest import API_KEY
-from tests.node import install_packages
+from tests.gateways import Gateway, gateway
+from tests.node import install_packages, run_node
+from tests.servers import free_port
 
 FOLDER = Path(__file__).parent / "javascript"
 PACKAGES = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"]
-CLIENTS = [name for name in PACKAGES if name not in ("axios", "bson")]
+CLIENTS = [name for name in PACKAGES if name not in ("axios", "bson", "realm-web")]
 
 # Calls that a package does not have.
 ABSENT = {"mongodb-atlas-data-api": {"replaceOne"}}
@@ -138,3 +146,81 @@ def test_a_wrong_key_is_an_error(client: Client) -> None:
         assert result == {"value": None}
     else:
         assert REFUSED.get(client.package, "invalid session: error finding user for endpoint") in result["error"]
+
+
+SECRET = "a-secret-of-sixty-four-bytes-or-more-for-the-longest-of-algorithms-here"
+PASSWORD = "correct horse battery staple"
+LOGINS = """
+[jwt]
+secret_file = "secret"
+[logins]
+providers = ["local-userpass", "anon-user"]
+key_file = "gateway-key.toml"
+sessions = { data_source = "Cluster0", database = "tests_sessions" }
+anonymous = [{ allow = ["read"] }]
+public_url = "http://ADDRESS"
+"""
+
+
+@pytest.fixture(scope="module")
+def logins(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a user, and with tokens of another issuer."""
+    install_packages(FOLDER)
+    folder = tmp_path_factory.mktemp("logins")
+    keys = _native.add_user("", "ann@example.com", PASSWORD, rights=["read", "write"], places=["*"], data=[])
+    created = CliRunner().invoke(main, ["gateway-key", "create", "--file", str(folder / "gateway-key.toml")])
+    assert created.exit_code == 0, created.output
+    for name, content in {"keys.toml": keys, "secret": SECRET}.items():
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(content, encoding="utf-8")
+    address = f"127.0.0.1:{free_port()}"
+    text = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n{LOGINS}'
+    with gateway(folder, text.replace("ADDRESS", address), listen=address) as running:
+        yield running
+
+
+def credentials(running: Gateway) -> dict[str, dict[str, str]]:
+    """The credentials of Atlas' users, as the packages name them."""
+    claims = {"sub": "service", "exp": int(time.time()) + 600, "permissions": [{"allow": ["read", "write"]}]}
+    login = f"{running.url}/api/client/v2.0/app/myapp-abcde/auth/providers/local-userpass/login"
+    token = httpx.post(login, json={"username": "ann@example.com", "password": PASSWORD}).json()["access_token"]
+    return {
+        "a password": {"type": "emailPassword", "email": "ann@example.com", "password": PASSWORD},
+        "a token of another issuer": {"type": "customJWT", "jwtTokenString": jwt.encode(claims, SECRET, "HS256")},
+        "a session": {"type": "accessToken", "accessToken": token, "bearerToken": token},
+    }
+
+
+@pytest.mark.parametrize("package", ["@taskless/mongo-data-api", "mongodb-atlas-data-api"])
+def test_credentials_of_users_are_accepted(logins: Gateway, names: tuple[str, str], package: str) -> None:
+    users = credentials(logins)
+    calls = [
+        {"key": user, "collection": names[1], "call": "insertOne", "arguments": [{"_id": name}]}
+        for name, user in users.items()
+    ]
+    wrong = {**users["a password"], "password": "wrong"}
+    calls.append({"key": wrong, "collection": names[1], "call": "findOne", "arguments": [{}]})
+    done = run_node(
+        "packages.mjs",
+        package,
+        folder=FOLDER,
+        standard_input="".join(json.dumps(call) + "\n" for call in calls),
+        URL_ENDPOINT=f"{logins.url}/app/myapp-abcde/endpoint/data/v1",
+        DATABASE=names[0],
+    )
+    *accepted, refused = map(json.loads, done.stdout.splitlines())
+    assert accepted == [{"value": name} for name in users]
+    assert "error" in refused
+
+
+def test_realm_web_logs_in(logins: Gateway, names: tuple[str, str]) -> None:
+    """MongoDB's own package for App Services, whose tokens were sent to the Data API."""
+    variables = {"BASE_URL": logins.url, "EMAIL": "ann@example.com", "PASSWORD": PASSWORD}
+    done = run_node("realm.mjs", folder=FOLDER, **variables, DATABASE=names[0], COLLECTION=names[1])
+    results = json.loads(done.stdout)
+    assert results["profile"] == {"email": "ann@example.com", "provider": "local-userpass", "state": "active"}
+    assert results["found"] == 200
+    assert results["refreshed"] == ["string", 200]
+    assert results["anonymous"] == ["anon-user", True]
+    assert results["refused"][0] == 401
+    assert results["loggedOut"] == "logged-out"

@@ -562,7 +562,8 @@ fn uuid(text: &str, version: Version) -> Option<[u8; 16]> {
     let dashes = [8, 13, 18, 23];
     let bytes = text.as_bytes();
     let with_hyphens = bytes.len() == 36 && dashes.iter().all(|&index| bytes[index] == b'-');
-    if !with_hyphens && !(version == Version::Any && bytes.len() == 32) {
+    let without_hyphens = version == Version::Any && bytes.len() == 32;
+    if !(with_hyphens || without_hyphens) {
         return None;
     }
     let digits: Vec<u8> = bytes.iter().filter(|&&b| b != b'-').copied().collect();

@@ -228,7 +228,7 @@ impl<'r> Operation<'r> {
                 [document("filter", Some(*filter)), None, None, None]
             }
             Self::Aggregate { pipeline, .. } => {
-                [Some(("pipeline", Evaluated::Aggregation(*pipeline))), None, None, None]
+                [Some(("pipeline", Evaluated::Aggregation(pipeline))), None, None, None]
             }
             Self::FindOneAnd(FindOneAnd { filter, change, projection, sort, .. }) => {
                 let change = match change {

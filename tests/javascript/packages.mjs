@@ -1,5 +1,5 @@
 // Runs calls of a published client of the Data API: `node packages.mjs PACKAGE`. It reads a call from each line, as
-// `{key, collection, call, arguments}`, and prints what it came to: `{value}`, `{error}` or `{absent: true}`.
+// `{key, collection, call, arguments}` (for some packages, the key may be other credentials), and prints what it came to: `{value}`, `{error}` or `{absent: true}`.
 //
 // The packages are as published. Only the host, the application's id and the key differ from what their documentation says.
 
@@ -40,7 +40,8 @@ const PACKAGES = {
 
   "@taskless/mongo-data-api": async (apiKey, collection) => {
     const { MongoClient } = await import("@taskless/mongo-data-api");
-    const client = new MongoClient({ endpoint: new URL(endpoint), dataSource, auth: { apiKey } });
+    const auth = typeof apiKey == "string" ? { apiKey } : apiKey;
+    const client = new MongoClient({ endpoint: new URL(endpoint), dataSource, auth });
     const documents = client.db(database).collection(collection);
     const given = ({ data, error }) => {
       if (error) throw error;
@@ -62,7 +63,8 @@ const PACKAGES = {
 
   "mongodb-atlas-data-api": async (apiKey, collection) => {
     const { AtlasApi } = await import("mongodb-atlas-data-api");
-    const api = new AtlasApi({ basePath: endpoint, auth: { type: "apiKey", apiKey }, dataSource, database, collection });
+    const auth = typeof apiKey == "string" ? { type: "apiKey", apiKey } : apiKey;
+    const api = new AtlasApi({ basePath: endpoint, auth, dataSource, database, collection });
     return {
       insertOne: async (document) => (await api.insertOne({ insertOneRequestBody: { document } })).insertedId,
       insertMany: async (documents) => (await api.insertMany({ insertManyRequestBody: { documents } })).insertedIds,

@@ -136,7 +136,10 @@ async fn attempt(
         separator = b",";
         let done = match run(&context(step.action, &step.target), &step.authorized).await {
             Ok(ActionResponse::Complete(_, body)) => gateway.memory.hold(body).map(|body| parts.push(body)),
-            Ok(ActionResponse::Parts(body)) => Ok(parts.extend(body)),
+            Ok(ActionResponse::Parts(body)) => {
+                parts.extend(body);
+                Ok(())
+            }
             // No action streams in a transaction.
             Ok(ActionResponse::Stream(_)) => Err(ApiError::invalid("the action cannot be part of a transaction")),
             Err(error) => Err(error),

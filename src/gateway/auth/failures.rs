@@ -1,9 +1,10 @@
 //! Failed authentications: how many each peer may have.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::rate::RateLimiter;
+use crate::gateway::server::peer::of_one_client;
 
 /// Limits the failed authentications of each peer.
 pub(super) struct FailureLimiter(RateLimiter<IpAddr>);
@@ -19,20 +20,12 @@ impl FailureLimiter {
     /// # Errors
     /// How long to wait before the next attempt, if the peer has failed too often.
     pub(super) fn count(&self, peer: IpAddr) -> Result<(), Duration> {
-        self.0.count(&network(peer))
+        self.0.count(&of_one_client(peer))
     }
 
     /// Takes back an attempt that succeeded.
     pub(super) fn take_back(&self, peer: IpAddr) {
-        self.0.take_back(&network(peer));
-    }
-}
-
-/// What one client can easily use: an IPv4 address, or an IPv6 network of 64 bits.
-pub(super) fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address @ IpAddr::V4(_) => address,
+        self.0.take_back(&of_one_client(peer));
     }
 }
 
@@ -43,7 +36,8 @@ mod tests {
 
     #[test]
     fn addresses_of_one_client_share_a_limit() {
-        let same = |one: &str, other: &str| network(one.parse().unwrap()) == network(other.parse().unwrap());
+        let same =
+            |one: &str, other: &str| of_one_client(one.parse().unwrap()) == of_one_client(other.parse().unwrap());
         assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
         assert!(!same("192.0.2.1", "192.0.2.2"));
         assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"));

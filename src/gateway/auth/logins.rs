@@ -10,7 +10,6 @@ use bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::failures::network;
 use super::permission::{Caller, Permission};
 use super::rate::RateLimiter;
 use super::signing_keys::{Session, TokenUse};
@@ -18,6 +17,7 @@ use super::users::{User, id_of};
 use super::{AuthError, Authenticator, Credentials};
 use crate::error::Result;
 use crate::gateway::config_error::config_error;
+use crate::gateway::server::peer::of_one_client;
 use crate::secret::Secret;
 
 /// The default lifetimes of tokens: those of Atlas.
@@ -293,7 +293,7 @@ impl Authenticator {
                 Ok(LoggedIn::new(Provider::ApiKey, caller, Some(version), None))
             }
             LoginCredentials::Anonymous => {
-                self.login_limits.anonymous.count(&network(peer)).map_err(AuthError::TooManyTries)?;
+                self.login_limits.anonymous.count(&of_one_client(peer)).map_err(AuthError::TooManyTries)?;
                 let caller = self.anonymous(&ObjectId::new().to_hex());
                 Ok(LoggedIn::new(Provider::AnonUser, caller, None, None))
             }
@@ -408,7 +408,7 @@ impl Authenticator {
         // Even a right password is rejected then, or the limit would not stop a guesser.
         self.failures.count(peer).map_err(AuthError::TooManyFailures)?;
         let user = credentials.users.named(&name);
-        let address = network(peer).to_string();
+        let address = of_one_client(peer).to_string();
         // With the address: others who know no password must not learn one from what is remembered.
         let digest = self.digest.hash_all(&[address.as_bytes(), name.as_bytes(), password.expose().as_bytes()]);
         if let Some(user) = user.filter(|user| !user.disabled && credentials.users.verified.contains(&digest)) {

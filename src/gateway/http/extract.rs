@@ -18,7 +18,7 @@ use crate::gateway::auth::permission::Caller;
 use crate::gateway::compatibility::Compatibility;
 use crate::gateway::response_format::{Framing, NDJSON, ResponseFormat, style_of};
 use crate::gateway::state::Gateway;
-use crate::gateway::telemetry::{Authentication, RequestRecord};
+use crate::gateway::telemetry::RequestRecord;
 
 /// The media type that `curl -d` sends.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -93,10 +93,6 @@ pub(super) fn rejected(
     message: &'static str,
 ) -> ApiError {
     record.reason = Some(error.reason());
-    record.authentication = match error {
-        AuthError::TooManyFailures(_) | AuthError::TooManyTries(_) | AuthError::Busy => Authentication::Limited,
-        _ => Authentication::Failed,
-    };
     match error {
         AuthError::NoCredentials => ApiError::invalid("no authentication methods were specified"),
         AuthError::MissingHeader(name) => ApiError::invalid(format!("the header '{name}' is missing")),

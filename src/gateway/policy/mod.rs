@@ -136,8 +136,8 @@ impl Policy<'_> {
 
     /// Rejects actions on collections for which the caller has no permission.
     pub(super) fn check_target(&self, action: Action) -> ApiResult<()> {
-        for right in [action.reads().then_some(Right::Read), action.writes().then_some(Right::Write)] {
-            if let Some(right) = right {
+        for (right, required) in [(Right::Read, action.reads()), (Right::Write, action.writes())] {
+            if required {
                 self.require_access(right, self.own())?;
             }
         }

@@ -76,12 +76,17 @@ impl Peer {
     pub(super) fn network(self) -> Option<Network> {
         match self {
             Self::Ip(address @ IpAddr::V4(_)) => Some(Network { address, prefix: 32 }),
-            Self::Ip(IpAddr::V6(address)) => {
-                let address = Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> 64));
-                Some(Network { address: address.into(), prefix: 64 })
-            }
+            Self::Ip(address @ IpAddr::V6(_)) => Some(Network { address: of_one_client(address), prefix: 64 }),
             Self::Unix => None,
         }
+    }
+}
+
+/// What one client can easily use in place of an address: an IPv4 address, or an IPv6 network of 64 bits.
+pub(in crate::gateway) fn of_one_client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> 64)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

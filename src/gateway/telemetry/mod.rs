@@ -3,7 +3,6 @@
 //! Nothing here contains a key, a password or a document.
 
 mod access_log;
-mod failures;
 pub(super) mod metrics;
 mod otlp;
 mod repeats;
@@ -26,7 +25,6 @@ use super::target::RequestTarget;
 use crate::data_api::protocol::Action;
 use crate::error::{Error, ErrorKind, Result};
 use access_log::{LogLine, LogWriter};
-use failures::FailureLog;
 use metrics::{ActionLabels, ErrorLabels, Metrics, RequestLabels};
 pub(super) use otlp::{OtlpConfig, OtlpSettings};
 use otlp::{Span, SpanExporter};
@@ -62,7 +60,6 @@ pub(super) struct Telemetry {
     /// Where spans go, if there is a collector.
     spans: Option<SpanExporter>,
     log: LogWriter,
-    failures: FailureLog,
     /// A random number, with which this process's request IDs begin.
     process_id: u64,
     next_request: AtomicU64,
@@ -95,19 +92,6 @@ pub(super) struct RequestRecord {
     pub(super) error_code: Option<String>,
     /// A reason that only the log shows.
     pub(super) reason: Option<&'static str>,
-    /// Whether the request has valid credentials.
-    pub(super) authentication: Authentication,
-}
-
-/// The outcome of a request's authentication, as far as the log differs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Authentication {
-    /// It succeeded, or was not attempted.
-    Accepted,
-    /// It failed.
-    Failed,
-    /// It failed, and its peer has failed too often.
-    Limited,
 }
 
 impl RequestRecord {
@@ -144,7 +128,6 @@ impl Telemetry {
             repeats: Repeats::default(),
             spans,
             log: LogWriter::start().map_err(no_log)?,
-            failures: FailureLog::new(),
             process_id,
             next_request: AtomicU64::new(1),
             started: Instant::now(),
@@ -169,7 +152,6 @@ impl Telemetry {
             received: 0,
             error_code: None,
             reason: None,
-            authentication: Authentication::Accepted,
         }
     }
 
@@ -206,13 +188,8 @@ impl Telemetry {
         if !self.access_log.enabled {
             return;
         }
-        let authentication = request.authentication;
         let mut sample = None;
-        if authentication != Authentication::Accepted {
-            if !self.failures.lists(authentication == Authentication::Limited) {
-                return;
-            }
-        } else if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
+        if let Some(error_code) = error_code.or((status >= 400).then_some("other")) {
             let (peer, error_code) = (Some(request.peer), error_code.to_owned());
             if !self.repeats.count(Failure { peer, action, status, error_code }) {
                 return;
@@ -306,7 +283,6 @@ impl Telemetry {
         loop {
             tokio::time::sleep(REPORT_INTERVAL).await;
             self.report_left_out(false);
-            self.log_unlisted_failures();
         }
     }
 
@@ -339,13 +315,6 @@ impl Telemetry {
         }
     }
 
-    /// Logs how many failed authentications have no line of their own.
-    fn log_unlisted_failures(&self) {
-        if let Some(message) = self.failures.summary() {
-            self.log("warning", &message);
-        }
-    }
-
     fn write(&self, line: LogLine) {
         if !self.log.write(line) {
             self.metrics.dropped_log_lines.inc();
@@ -362,7 +331,6 @@ impl Telemetry {
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
         self.report_left_out(true);
-        self.log_unlisted_failures();
         self.log.shutdown();
     }
 }

@@ -42,6 +42,9 @@ const UNLIMITED: &str = " $geoNear $search $searchMeta $vectorSearch $rankFusion
 pub fn obeyed(command: &Command) -> Checked {
     let document = &command.document;
     let name = command.name();
+    if ["commitTransaction", "abortTransaction"].contains(&name) {
+        return Ok(());
+    }
     let (Ok(collection), Ok(database)) = (document.get_str(name), document.get_str("$db")) else {
         return Err("the command has no collection".to_owned());
     };
