@@ -4,9 +4,10 @@ Workers call a real gateway, in front of a real SecantusDB, as fast as it answer
 requests in between, while SecantusDB is killed with SIGKILL every minute and started again on its
 data and its port. Each worker has documents of its own, knows what each must be, and checks every
 answer; it also reads in pages and as NDJSON, and each collection has a change stream. While MongoDB
-is away a call may fail with 503 or 504, or by a connection that breaks; what a write did that failed
-so is not known, and the document may be as before or as after it. At the end PyMongo reads everything, past the gateway and after one more SIGKILL, and the gateway must
-have stayed one process that has not grown, and must end with status 0.
+is away a call may fail with 503 or 504, or by a connection that breaks; what a write did that
+failed so is not known, and the document may be as before or as after it. At the end PyMongo reads
+everything, past the gateway and after one more SIGKILL, and the gateway must have stayed one
+process that has not grown, and must end with status 0.
 
 Three things of SecantusDB's that this takes into account:
 
@@ -500,9 +501,9 @@ class Worker:
         body = self._language.write({**self._place, "filter": {"worker": self.number}, "sort": {"_id": 1}})
         sent = self._connection.request("find", body, accept=f"{NDJSON}; format=canonical")
         if self._chance.random() < 0.2:
-            with contextlib.suppress(OSError, EOFError):
+            with contextlib.suppress(OSError, EOFError, asyncio.TimeoutError):
                 reader = await self._connection.begin([sent])
-                await reader.readline()
+                await asyncio.wait_for(reader.readline(), LONGEST_CALL_SECONDS)
             self._connection.close()
             self._ledger.answers["lines", "hung up"] += 1
             return
@@ -661,7 +662,7 @@ BAD_REQUESTS = [
     BadRequest("no key", 400, "InvalidParameter", headers={"api_key": None}),
     BadRequest("half a body", 400, "InvalidParameter", body=b'{"dataSource": "Clus'),
     BadRequest("no JSON", 400, "InvalidParameter", body=b"\xff\xfe<html>"),
-    BadRequest("no document", 400, "MissingParameter", action="insertOne"),
+    BadRequest("no document", 400, "MissingParameter", {}, action="insertOne"),
     BadRequest("no such type", 400, "InvalidParameter", {"filter": {"_id": {"$oid": "zz"}}}),
     BadRequest("forbidden operator", 403, "OperationNotAllowed", {"filter": {"$where": "sleep(1000)"}}),
     BadRequest("forbidden database", 403, "InvalidParameter", {"filter": {}, "database": "admin"}),
@@ -686,10 +687,10 @@ class Follower:
         """Follow the changes until then."""
         while (left := until - time.monotonic()) > 0:
             with contextlib.suppress(asyncio.TimeoutError, OSError, EOFError):
-                await asyncio.wait_for(self._stream(), left)
+                await asyncio.wait_for(self._stream(until), left)
             await asyncio.sleep(0.2)
 
-    async def _stream(self) -> None:
+    async def _stream(self, until: float) -> None:
         kills, away = self._mongodb.kills, self._mongodb.away
         reader, writer = await asyncio.open_connection(self._address[0], int(self._address[1]))
         try:
@@ -707,6 +708,9 @@ class Follower:
                 return
             while size := int(await asyncio.wait_for(reader.readuntil(b"\r\n"), LONGEST_CALL_SECONDS), 16):
                 self._read((await reader.readexactly(size + 2))[:-2])
+                # A task that is cancelled while it reads may not notice it.
+                if time.monotonic() > until:
+                    return
         except asyncio.TimeoutError:
             self._ledger.fault("a change stream was silent")
         finally:

@@ -102,7 +102,7 @@ async fn open(
         target,
         request,
         caller: Arc::clone(&caller.name),
-        slot,
+        _slot: slot,
         comment: record.comment(),
         peer: record.peer(),
         headers: head.headers,

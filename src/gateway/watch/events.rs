@@ -40,7 +40,7 @@ pub(in crate::gateway) struct StreamContext {
     /// The request.
     pub(in crate::gateway) request: RawDocumentBuf,
     pub(in crate::gateway) caller: Arc<str>,
-    pub(in crate::gateway) slot: CallerSlot,
+    pub(in crate::gateway) _slot: CallerSlot,
     /// Who sent the request.
     pub(in crate::gateway) peer: IpAddr,
     /// The `comment` of the command.

@@ -4,7 +4,7 @@ mod events;
 mod request;
 
 pub(super) use events::{EventStream, StreamContext};
-pub(super) use request::{MAX_QUERY_BYTES, WatchRequest, parse_query};
+pub(super) use request::{WatchRequest, parse_query};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::response_format::style_of;
 
 /// The longest query string.
-pub(in crate::gateway) const MAX_QUERY_BYTES: usize = 16 * 1024;
+const MAX_QUERY_BYTES: usize = 16 * 1024;
 
 /// The fields that are text.
 const TEXTS: [&str; 7] =
