@@ -4,10 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bson::Bson;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::jwks::RemoteKeys;
 use super::permission::{Caller, Permission};
@@ -67,6 +71,13 @@ pub(super) struct VerificationKey {
     id: Option<String>,
     algorithm: Algorithm,
     key: DecodingKey,
+    /// What tells the key from others, for sessions that began with a token of it.
+    digest: String,
+}
+
+/// The digest of a key.
+fn digest(key: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(key)[..16])
 }
 
 impl JwtVerifier {
@@ -85,7 +96,8 @@ impl JwtVerifier {
                     "jwt.secret_file: the secret must have at least {MIN_SECRET_BYTES} bytes"
                 ));
             }
-            keys.push(VerificationKey { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) });
+            let (key, digest) = (DecodingKey::from_secret(secret), digest(secret));
+            keys.push(VerificationKey { id: None, algorithm: Algorithm::HS256, key, digest });
         }
         if let Some(path) = &config.public_key_file {
             let pem = read_file(&folder.join(path), "jwt.public_key_file")?;
@@ -94,7 +106,7 @@ impl JwtVerifier {
             let Ok((algorithm, key)) = either else {
                 return config_error("jwt.public_key_file: the file must be a public key (RSA, or EC on P-256) in PEM");
             };
-            keys.push(VerificationKey { id: None, algorithm, key });
+            keys.push(VerificationKey { id: None, algorithm, key, digest: digest(&pem) });
         }
         if let Some(path) = &config.jwks_file {
             let text = read_file(&folder.join(path), "jwt.jwks_file")?;
@@ -132,14 +144,14 @@ impl JwtVerifier {
     /// # Errors
     /// Why the token is invalid, for the log.
     pub(super) fn caller(&self, token: &str) -> std::result::Result<Caller, &'static str> {
-        self.caller_from_claims(&self.claims(token)?)
+        self.caller_from_claims(&self.claims(token)?.0)
     }
 
-    /// Verifies a token and returns its claims.
+    /// Verifies a token. Returns its claims, and the version of the key that has signed it.
     ///
     /// # Errors
     /// Why the token is invalid, for the log.
-    pub(super) fn claims(&self, token: &str) -> std::result::Result<Value, &'static str> {
+    pub(super) fn claims(&self, token: &str) -> std::result::Result<(Value, String), &'static str> {
         let header = decode_header(token).map_err(|_| "the token is not a JWT")?;
         if header.crit.is_some() {
             return Err("the token has an unsupported critical header");
@@ -156,7 +168,7 @@ impl JwtVerifier {
             known = true;
             let validation = Validation { algorithms: vec![key.algorithm], ..self.validation.clone() };
             match decode::<Value>(token, &key.key, &validation) {
-                Ok(token) => return Ok(token.claims),
+                Ok(token) => return Ok((token.claims, key.digest.clone())),
                 Err(error) => problem = describe(&error),
             }
         }
@@ -164,6 +176,13 @@ impl JwtVerifier {
             remote.want_unknown_key();
         }
         Err(problem)
+    }
+
+    /// Whether a key of this version still verifies tokens.
+    pub(super) fn has_version(&self, version: &str) -> bool {
+        let fetched = self.remote.as_ref().map(|remote| remote.keys());
+        let mut all = self.keys.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
+        all.any(|key| key.digest == version)
     }
 
     /// Returns the caller of the claims of a verified token.
@@ -182,7 +201,7 @@ impl JwtVerifier {
         let permissions = claims.get(&self.permissions_claim).ok_or("the token has no permissions")?;
         let permissions: Vec<Permission> =
             serde_json::from_value(permissions.clone()).map_err(|_| "the token's permissions are invalid")?;
-        let mut user = bson::serialize_to_document(claims).map_err(|_| "the token's claims cannot be read")?;
+        let Bson::Document(mut user) = bson_of_claims(claims) else { return Err("the token's claims cannot be read") };
         user.insert("id", subject);
         user.insert("type", "custom-token");
         Ok(Caller {
@@ -190,6 +209,23 @@ impl JwtVerifier {
             permissions: permissions.into(),
             user: std::sync::Arc::new(user),
         })
+    }
+}
+
+/// The value of a claim. An object is a document, even one that Extended JSON would read as another type.
+fn bson_of_claims(value: &Value) -> Bson {
+    match value {
+        Value::Null => Bson::Null,
+        Value::Bool(flag) => Bson::Boolean(*flag),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => i32::try_from(number).map_or(Bson::Int64(number), Bson::Int32),
+            None => number.as_f64().map_or(Bson::Null, Bson::Double),
+        },
+        Value::String(text) => Bson::String(text.clone()),
+        Value::Array(items) => items.iter().map(bson_of_claims).collect(),
+        Value::Object(fields) => {
+            Bson::Document(fields.iter().map(|(name, value)| (name.clone(), bson_of_claims(value))).collect())
+        }
     }
 }
 
@@ -207,6 +243,9 @@ fn describe(error: &jsonwebtoken::errors::Error) -> &'static str {
 
 /// Converts a key of a set; `None` if it cannot verify signatures.
 pub(super) fn verification_key(key: &Jwk) -> Option<VerificationKey> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use bson::Bson;
     use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, KeyAlgorithm, PublicKeyUse};
     if key.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
         return None;
@@ -227,7 +266,8 @@ pub(super) fn verification_key(key: &Jwk) -> Option<VerificationKey> {
         return None;
     }
     let decoding_key = DecodingKey::from_jwk(key).ok()?;
-    Some(VerificationKey { id: key.common.key_id.clone(), algorithm, key: decoding_key })
+    let digest = digest(&serde_json::to_vec(&key.algorithm).ok()?);
+    Some(VerificationKey { id: key.common.key_id.clone(), algorithm, key: decoding_key, digest })
 }
 
 fn read_file(path: &Path, setting: &str) -> Result<Vec<u8>> {

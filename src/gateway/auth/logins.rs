@@ -299,14 +299,15 @@ impl Authenticator {
             }
             LoginCredentials::Token(token) => {
                 let verified = credentials.jwt.as_ref().ok_or("custom tokens are not configured").and_then(|jwt| {
-                    let claims = jwt.claims(token.expose())?;
-                    Ok((jwt.caller_from_claims(&claims)?, claims))
+                    let (claims, version) = jwt.claims(token.expose())?;
+                    Ok((jwt.caller_from_claims(&claims)?, claims, version))
                 });
-                let (caller, claims) = verified.map_err(|reason| self.failed(AuthError::InvalidToken(reason), peer))?;
+                let (caller, claims, version) =
+                    verified.map_err(|reason| self.failed(AuthError::InvalidToken(reason), peer))?;
                 if claims.to_string().len() > MAX_CLAIMS_BYTES {
                     return Err(self.failed(AuthError::InvalidToken("the token's claims are too large"), peer));
                 }
-                Ok(LoggedIn::new(Provider::CustomToken, caller, None, Some(claims)))
+                Ok(LoggedIn::new(Provider::CustomToken, caller, Some(version), Some(claims)))
             }
         }
     }
@@ -353,7 +354,7 @@ impl Authenticator {
             }
             Provider::AnonUser => Some(self.anonymous(&session.user)),
             Provider::CustomToken => match (&credentials.jwt, &session.claims) {
-                (Some(jwt), Some(claims)) => Some(jwt.caller_from_claims(claims)?),
+                (Some(jwt), Some(claims)) if jwt.has_version(version) => Some(jwt.caller_from_claims(claims)?),
                 _ => None,
             },
         };

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use argon2::password_hash::phc::PasswordHash;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue};
 
 use tokio::task::AbortHandle;
 
@@ -238,8 +238,8 @@ impl Authenticator {
     }
 
     fn presented(&self, headers: &HeaderMap) -> std::result::Result<Presented, AuthError> {
-        let authorization = headers.get(AUTHORIZATION);
         let credentials = self.credentials.load();
+        let authorization = text(headers, AUTHORIZATION.as_str())?;
         if let Some(token) = authorization.and_then(bearer_token) {
             let caller = match &credentials.signing_keys {
                 Some(keys) if keys.is_own(token) => {
@@ -249,7 +249,7 @@ impl Authenticator {
             };
             return caller.map(Presented::Caller).map_err(AuthError::InvalidToken);
         }
-        if let Some(key) = headers.get("api-key").or_else(|| headers.get("apikey")) {
+        if let Some(key) = text(headers, "api-key")?.or(text(headers, "apikey")?) {
             let caller = credentials.keys.as_ref().and_then(|keys| keys.caller(key.as_bytes()));
             return caller.map(Presented::Caller).ok_or(AuthError::InvalidKey);
         }
@@ -301,9 +301,9 @@ fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> std::result::Result<O
     }
 }
 
-/// The token of an `Authorization` header with the scheme `Bearer`.
-pub(in crate::gateway) fn bearer_token(authorization: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
+/// The token of an `Authorization` header with the scheme `Bearer`; empty if the scheme stands alone.
+pub(in crate::gateway) fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(char::is_whitespace).unwrap_or((authorization, ""));
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

@@ -273,7 +273,7 @@ fn credentials(provider: Provider, body: &RawDocument) -> ApiResult<LoginCredent
 }
 
 fn sent_token<'c>(call: &'c mut Call<'_>) -> ApiResult<&'c str> {
-    match call.parts.headers.get(AUTHORIZATION).and_then(bearer_token) {
+    match call.parts.headers.get(AUTHORIZATION).and_then(|value| bearer_token(value.to_str().ok()?)) {
         Some(token) => Ok(token),
         None => Err(rejected(AuthError::NoCredentials, call.record, "", "")),
     }

@@ -99,9 +99,19 @@ async fn reject_ambiguous_framing(request: Request<Body>, next: Next) -> Respons
 fn cors(origins: &[String], has_logins: bool) -> CorsLayer {
     let with_logins = [Method::POST, Method::GET, Method::DELETE];
     let methods = if has_logins { &with_logins[..] } else { &with_logins[..2] };
-    let names =
-        ["api-key", "apikey", "email", "password", "jwttokenstring", "x-request-id", "traceparent", "tracestate"]
-            .map(HeaderName::from_static);
+    // The library @taskless/mongo-data-api sends `x-realm-op-name` with each request.
+    let names = [
+        "api-key",
+        "apikey",
+        "email",
+        "password",
+        "jwttokenstring",
+        "x-request-id",
+        "x-realm-op-name",
+        "traceparent",
+        "tracestate",
+    ]
+    .map(HeaderName::from_static);
     let allowed = match origins.iter().any(|origin| origin == "*") {
         true => AllowOrigin::any(),
         false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok())),

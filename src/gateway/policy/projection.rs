@@ -21,6 +21,12 @@ impl Restriction<'_> {
             }
             None => Document::new(),
         };
+        if self.filter.is_some() && given.keys().any(|name| name.split('.').any(|part| part == "$")) {
+            return Err(ApiError::not_allowed(
+                "the positional operator '$' is not available to a caller with a filter in its rule, because that could \
+                 find another position: use $elemMatch",
+            ));
+        }
         let lists = match self.fields[..] {
             [] => return Ok(projection.map(|_| given)),
             [list] => list,

@@ -9,7 +9,7 @@ use super::unreadable_as;
 use crate::error::excerpt;
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::auth::rule::condition::Truth;
-use crate::gateway::auth::rule::{Condition, FieldPath};
+use crate::gateway::auth::rule::{Condition, FieldPath, Schema};
 use crate::gateway::request::Update;
 
 const PARAMETER: &str = "update";
@@ -63,6 +63,11 @@ impl Restriction<'_> {
                      gateway cannot compare, such as arrays",
                 ));
             }
+        }
+        if self.schema.is_some_and(Schema::concerns_id) && !matches!(document.get("_id"), Ok(Some(_))) {
+            return Err(nonconforming(
+                "the document must have an '_id', because the schema of the caller's rule names it",
+            ));
         }
         match self.schema.map_or(Ok(()), |schema| schema.check(document)) {
             Ok(()) => Ok(()),
@@ -201,6 +206,13 @@ impl Restriction<'_> {
     }
 
     fn check_written_path(&self, path: &str) -> ApiResult<()> {
+        if self.filter.is_some() && path.split('.').any(|name| name == "$") {
+            return Err(ApiError::not_allowed(format!(
+                "'{}' is not available to a caller with a filter in its rule, because that could find another position: \
+                 use arrayFilters",
+                excerpt(path, 64)
+            )));
+        }
         if path.split('.').any(str::is_empty) || path.starts_with('$') {
             return Err(ApiError::invalid(format!("'{}' is not the path of a field", excerpt(path, 64))));
         }

@@ -10,6 +10,7 @@ use std::fmt;
 use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 
 use super::fields::FieldPath;
+use super::number::Number;
 use crate::codec::ejson::{self, Style};
 use crate::error::excerpt;
 
@@ -510,7 +511,7 @@ fn compare(value: RawBsonRef<'_>, constant: &Bson) -> Compared {
             }
         }
         (RawBsonRef::Null, Bson::Null) => Compared::Ordered(Ordering::Equal),
-        _ => match (number(value), constant_number(constant)) {
+        _ => match (Number::of(value), Number::of_constant(constant)) {
             (Some(value), Some(constant)) => from(value.compare(constant)),
             // Decimals compare with all numbers.
             (Some(_), None) if matches!(constant, Bson::Decimal128(_)) => Compared::Unknown,
@@ -532,42 +533,4 @@ fn is_certain(value: RawBsonRef<'_>) -> bool {
             | RawBsonRef::Int32(_)
             | RawBsonRef::Int64(_)
     )
-}
-
-#[derive(Clone, Copy)]
-enum Number {
-    Integer(i64),
-    Double(f64),
-}
-
-impl Number {
-    /// Compares numbers exactly; `None` where the conversion of an integer would round.
-    fn compare(self, other: Self) -> Option<Ordering> {
-        const EXACT: i64 = 1 << 53;
-        let exact = |number: i64| (-EXACT..=EXACT).contains(&number).then_some(number as f64);
-        match (self, other) {
-            (Self::Integer(one), Self::Integer(two)) => Some(one.cmp(&two)),
-            (Self::Integer(one), Self::Double(two)) => exact(one)?.partial_cmp(&two),
-            (Self::Double(one), Self::Integer(two)) => one.partial_cmp(&exact(two)?),
-            (Self::Double(one), Self::Double(two)) => one.partial_cmp(&two),
-        }
-    }
-}
-
-fn number(value: RawBsonRef<'_>) -> Option<Number> {
-    match value {
-        RawBsonRef::Int32(number) => Some(Number::Integer(number.into())),
-        RawBsonRef::Int64(number) => Some(Number::Integer(number)),
-        RawBsonRef::Double(number) => Some(Number::Double(number)),
-        _ => None,
-    }
-}
-
-fn constant_number(value: &Bson) -> Option<Number> {
-    match value {
-        Bson::Int32(number) => Some(Number::Integer((*number).into())),
-        Bson::Int64(number) => Some(Number::Integer(*number)),
-        Bson::Double(number) => Some(Number::Double(*number)),
-        _ => None,
-    }
 }

@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod fields;
+mod number;
 pub mod schema;
 
 use std::fmt;

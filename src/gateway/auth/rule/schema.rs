@@ -4,6 +4,7 @@
 //! keyword is an error, so that none goes unchecked. A complete implementation, with `$ref` and
 //! formats, would add a tenth to the size of the package.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use bson::{RawBsonRef, RawDocument};
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
+use super::number::Number;
 use crate::error::excerpt;
 
 /// Keywords without an effect on validation.
@@ -37,6 +39,8 @@ pub struct Schema {
     root: Arc<Node>,
     /// Whether the schema relates no field to another one.
     is_independent: bool,
+    /// Whether the schema says what the `_id` of a document is.
+    concerns_id: bool,
 }
 
 /// A schema within a schema.
@@ -51,8 +55,8 @@ enum Check {
     Type(Vec<String>),
     BsonType(Vec<String>),
     Enum(Vec<Value>),
-    Minimum { limit: f64, exclusive: bool },
-    Maximum { limit: f64, exclusive: bool },
+    Minimum { limit: Number, exclusive: bool },
+    Maximum { limit: Number, exclusive: bool },
     Length { minimum: usize, maximum: usize, keyword: &'static str },
     Pattern(Regex),
     Items(Node),
@@ -82,7 +86,13 @@ impl Schema {
                 .keys()
                 .all(|name| INDEPENDENT_KEYWORDS.contains(&name.as_str()) || ANNOTATIONS.contains(&name.as_str()))
         });
-        Ok(Self { source, root, is_independent })
+        let concerns_id = concerns_id(&source);
+        Ok(Self { source, root, is_independent, concerns_id })
+    }
+
+    /// Whether only a document that has its `_id` can be checked: MongoDB or a filter would supply another one.
+    pub fn concerns_id(&self) -> bool {
+        self.concerns_id
     }
 
     /// Checks a document.
@@ -148,9 +158,24 @@ impl Node {
         }
     }
 
-    fn conforms(&self, value: RawBsonRef<'_>) -> bool {
-        self.check(value, "", true).is_ok()
+    fn conforms(&self, value: RawBsonRef<'_>, path: &str) -> bool {
+        self.check(value, path, true).is_ok()
     }
+}
+
+/// Whether a schema of documents says what their `_id` is.
+fn concerns_id(schema: &Value) -> bool {
+    let Some(keywords) = schema.as_object() else { return false };
+    keywords.iter().any(|(name, argument)| match name.as_str() {
+        "properties" => argument.get("_id").is_some(),
+        "patternProperties" => argument
+            .as_object()
+            .is_some_and(|patterns| patterns.keys().any(|pattern| regex(pattern).is_ok_and(|it| it.is_match("_id")))),
+        "const" | "enum" => true,
+        "not" => concerns_id(argument),
+        "allOf" | "anyOf" | "oneOf" => argument.as_array().is_some_and(|all| all.iter().any(concerns_id)),
+        _ => false,
+    })
 }
 
 fn parse_keyword(
@@ -166,7 +191,7 @@ fn parse_keyword(
         }
         _ => Err(wrong("an array of schemas")),
     };
-    let number = || argument.as_f64().ok_or_else(|| wrong("a number"));
+    let number = || argument.as_number().and_then(Number::of_json).ok_or_else(|| wrong("a number"));
     let size = || argument.as_u64().and_then(|size| usize::try_from(size).ok()).ok_or_else(|| wrong("an integer"));
     let names = |argument: &Value| match argument {
         Value::Array(names) => {
@@ -254,19 +279,21 @@ impl Check {
             Self::Type(names) => require(names.iter().any(|name| is_type(value, name)), "type"),
             Self::BsonType(names) => require(names.iter().any(|name| is_bson_type(value, name)), "bsonType"),
             Self::Enum(values) => require(values.iter().any(|allowed| equals(value, allowed)), "enum"),
-            Self::Minimum { limit, exclusive } => match number(value) {
-                Some(number) => require(if *exclusive { number > *limit } else { number >= *limit }, "minimum"),
-                None => require(!is_decimal(value), "minimum"),
-            },
-            Self::Maximum { limit, exclusive } => match number(value) {
-                Some(number) => require(if *exclusive { number < *limit } else { number <= *limit }, "maximum"),
-                None => require(!is_decimal(value), "maximum"),
-            },
+            Self::Minimum { limit, exclusive } => {
+                require(is_within(value, *limit, Ordering::Greater, *exclusive), "minimum")
+            }
+            Self::Maximum { limit, exclusive } => {
+                require(is_within(value, *limit, Ordering::Less, *exclusive), "maximum")
+            }
             Self::Length { minimum, maximum, keyword } => {
                 let length = match (value, &keyword[3..]) {
                     (RawBsonRef::String(text), "Length") => text.chars().count(),
                     (RawBsonRef::Array(items), "Items") => items.into_iter().count(),
-                    (RawBsonRef::Document(document), "Properties") => document.iter().count(),
+                    // With and without the `_id` that MongoDB creates, a document has the same number.
+                    (RawBsonRef::Document(document), "Properties") => {
+                        let names = document.iter().flatten().map(|(name, _)| name);
+                        names.filter(|name| !is_own_id(path, name.as_str())).count()
+                    }
                     _ => return Ok(()),
                 };
                 require((*minimum..=*maximum).contains(&length), keyword)
@@ -296,11 +323,11 @@ impl Check {
                 _ => Ok(()),
             },
             Self::AllOf(schemas) => schemas.iter().try_for_each(|schema| schema.check(value, path, true)),
-            Self::AnyOf(schemas) => require(schemas.iter().any(|schema| schema.conforms(value)), "anyOf"),
+            Self::AnyOf(schemas) => require(schemas.iter().any(|schema| schema.conforms(value, path)), "anyOf"),
             Self::OneOf(schemas) => {
-                require(schemas.iter().filter(|schema| schema.conforms(value)).count() == 1, "oneOf")
+                require(schemas.iter().filter(|schema| schema.conforms(value, path)).count() == 1, "oneOf")
             }
-            Self::Not(schema) => require(!schema.conforms(value), "not"),
+            Self::Not(schema) => require(!schema.conforms(value, path), "not"),
         }
     }
 }
@@ -317,6 +344,7 @@ fn check_properties(
             return Err(Problem { path: path.to_owned(), keyword: "properties" });
         };
         let name = name.as_str();
+        let is_own_id = is_own_id(path, name);
         let path = format!("{path}/{name}");
         let mut known = false;
         for schema in named.iter().filter(|(known, _)| known == name).map(|(_, schema)| schema) {
@@ -328,7 +356,7 @@ fn check_properties(
             schema.check(value, &path, true)?;
         }
         // The gateway creates `_id`, as MongoDB does, so that no schema needs to name it.
-        if !known && path != "/_id" {
+        if !known && !is_own_id {
             others.check(value, &path, true).map_err(|problem| match problem.keyword {
                 "false" => Problem { keyword: "additionalProperties", ..problem },
                 _ => problem,
@@ -336,6 +364,21 @@ fn check_properties(
         }
     }
     Ok(())
+}
+
+/// Whether a field is the `_id` of the whole document, and not of one within it.
+fn is_own_id(path_of_document: &str, name: &str) -> bool {
+    path_of_document.is_empty() && name == "_id"
+}
+
+/// Whether a value is no number, or one on this side of the limit. Numbers that cannot be compared exactly are not.
+fn is_within(value: RawBsonRef<'_>, limit: Number, side: Ordering, exclusive: bool) -> bool {
+    match Number::of(value) {
+        Some(number) => {
+            number.compare(limit).is_some_and(|order| order == side || (!exclusive && order == Ordering::Equal))
+        }
+        None => !is_decimal(value),
+    }
 }
 
 fn is_type(value: RawBsonRef<'_>, name: &str) -> bool {
@@ -348,7 +391,7 @@ fn is_type(value: RawBsonRef<'_>, name: &str) -> bool {
             _ => false,
         },
         "null" => matches!(value, RawBsonRef::Null),
-        "number" => number(value).is_some() || is_decimal(value),
+        "number" => Number::of(value).is_some() || is_decimal(value),
         "object" => matches!(value, RawBsonRef::Document(_)),
         "string" => matches!(value, RawBsonRef::String(_)),
         _ => false,
@@ -374,25 +417,15 @@ fn is_decimal(value: RawBsonRef<'_>) -> bool {
     matches!(value, RawBsonRef::Decimal128(_))
 }
 
-fn number(value: RawBsonRef<'_>) -> Option<f64> {
-    match value {
-        RawBsonRef::Int32(number) => Some(number.into()),
-        RawBsonRef::Int64(number) => Some(number as f64),
-        RawBsonRef::Double(number) => Some(number),
-        _ => None,
-    }
-}
-
 fn equals(value: RawBsonRef<'_>, constant: &Value) -> bool {
     match (value, constant) {
         (RawBsonRef::Null, Value::Null) => true,
         (RawBsonRef::Boolean(value), Value::Bool(constant)) => value == *constant,
         (RawBsonRef::String(value), Value::String(constant)) => value == constant,
-        (RawBsonRef::Int32(value), Value::Number(constant)) if constant.is_i64() => {
-            constant.as_i64() == Some(value.into())
+        (_, Value::Number(constant)) => {
+            let numbers = Number::of(value).zip(Number::of_json(constant));
+            numbers.is_some_and(|(value, constant)| value.compare(constant) == Some(Ordering::Equal))
         }
-        (RawBsonRef::Int64(value), Value::Number(constant)) if constant.is_i64() => constant.as_i64() == Some(value),
-        (_, Value::Number(constant)) => number(value).is_some() && number(value) == constant.as_f64(),
         (RawBsonRef::Array(items), Value::Array(constants)) => {
             let items: Vec<_> = items.into_iter().flatten().collect();
             items.len() == constants.len() && items.into_iter().zip(constants).all(|(item, c)| equals(item, c))
