@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from click.testing import CliRunner
+from connect.eaas.mongodb.cli.main import main
 
 from tests.gateways import Gateway, create_key, gateway, until
 from tests.servers import Server, free_port
@@ -164,7 +166,11 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A gateway that has had requests of many kinds."""
     folder = tmp_path_factory.mktemp("gateway")
     key = create_key(folder, "k")
+    created = CliRunner().invoke(main, ["gateway-key", "create", "--file", str(folder / "gateway-key.toml")])
+    assert created.exit_code == 0, created.output
     text = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n'
+    # They have a metric of their own.
+    text += '[logins]\nproviders = ["local-userpass"]\nkey_file = "gateway-key.toml"\n'
     with gateway(folder, text) as running:
         target = {"dataSource": "Cluster0", "database": f"tests_{os.getpid()}", "collection": "metrics"}
         running.post("insertOne", {**target, "document": {}}, key)

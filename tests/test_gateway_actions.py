@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,8 @@ from tests.conftest import API_KEY
 from tests.gateways import Gateway, create_key, gateway
 from tests.servers import free_port, secantusdb
 from tests.wiretap import Wiretap, wiretap
+
+PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
 
 
 class Caller:
@@ -583,3 +587,40 @@ def test_a_transaction_on_a_server_that_cannot_be_reached_fails(tmp_path: Path) 
             response = running.post("transaction", {"dataSource": "Cluster0", "operations": [step]}, key)
             assert (response.status_code, response.json()["error_code"]) == (503, "MongoDBError")
             assert "MongoDB cannot be reached" in response.json()["error"]
+
+
+def section(title: str) -> str:
+    """Return a section of docs/gateway.md."""
+    return PAGE.read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_bulk_write_of_the_documentation_works(call: Caller) -> None:
+    [example] = re.findall(r"```json\n(.*?)```", section("Which actions does it have beyond Atlas' ten?"), re.DOTALL)
+    result = call("bulkWrite", operations=json.loads(example)["operations"])
+    counts = {name: count for name, count in result.items() if name.endswith("Count")}
+    assert counts == {
+        "insertedCount": 1,
+        "matchedCount": 1,
+        "modifiedCount": 1,
+        "deletedCount": 0,
+        "upsertedCount": 0,
+    }
+
+
+def test_the_transaction_of_the_documentation_works(call: Caller, reader: Any) -> None:
+    [example] = re.findall(r"-d '(.*?)'\n", section("How do I run a transaction?"), re.DOTALL)
+    names = {name: call.target[name] for name in ("database", "collection")}
+    steps = [step | names for step in json.loads(example)["operations"]]
+    reader.insert_many([{"_id": "a", "balance": 7}, {"_id": "b", "balance": 0}])
+    assert call.transaction(*steps).json()["results"] == [
+        {"matchedCount": 1, "modifiedCount": 1},
+        {"matchedCount": 1, "modifiedCount": 1},
+        {"document": {"_id": "a", "balance": 2}},
+    ]
+    assert reader.find_one({"_id": "b"})["balance"] == 5
+
+
+@pytest.mark.parametrize("prefix", ["", "/app/data-abcde/endpoint/data/v1", "/app/data-abcde/endpoint/data/beta"])
+def test_the_description_is_below_each_prefix(gateway_url: str, prefix: str) -> None:
+    paths = httpx.get(f"{gateway_url}{prefix}/openapi.json").json()["paths"]
+    assert "/action/bulkWrite" in paths

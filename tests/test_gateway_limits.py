@@ -275,3 +275,11 @@ def test_more_connections_than_1024_are_possible(mongodb_uri: str, tmp_path: Pat
         finally:
             for connection in idle:
                 connection.close()
+
+
+def test_the_limit_of_open_files_is_raised(mongodb_uri: str, tmp_path: Path) -> None:
+    create_key(tmp_path, "k")
+    launcher = ["sh", "-c", 'ulimit -Sn 300; exec "$@"', "sh"]
+    limits = "[limits]\nconnections = 1000"
+    with gateway(tmp_path, configured(mongodb_uri, tables=limits), launcher=launcher) as running:
+        assert running.get("/healthz").status_code == 200

@@ -30,6 +30,7 @@ from tests.gateways import Gateway, at_once, create_key, gateway, until
 SECRET = "a-secret-of-sixty-four-bytes-or-more-for-the-longest-of-algorithms-here"
 PASSWORD, NEW_PASSWORD = "correct horse battery staple", "another horse"
 ANN, BOB, EVE = "ann@example.com", "bob@example.com", "eve@example.com"
+CARL, DORA = "carl@example.com", "dora@example.com"
 CLIENT = "/api/client/v2.0"
 PROVIDERS = ["local-userpass", "api-key", "anon-user", "custom-token"]
 
@@ -137,6 +138,11 @@ def door(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     add_user(folder, BOB, rights="read")
     add_user(folder, EVE)
     disable(folder, EVE)
+    for name, team in ((CARL, "north"), (DORA, "south")):
+        rule = '{"$or": [{"owner": "%%user.id"}, {"team": "%%user.custom_data.team"}, {"kind": "%%user.type"}]}'
+        arguments = ["user", "add", "--file", str(folder / "keys.toml"), "--name", name, "--data", f"team={team}"]
+        arguments += ["--allow", "read", "--on", "*/app/owned", "--filter", rule]
+        assert run(*arguments, given=PASSWORD) == (0, "")
     private(folder / "secret", SECRET)
     assert run("gateway-key", "create", "--file", str(folder / "gateway-key.toml"))[0] == 0
     more = 'tries_per_minute = 100000\npublic_url = "https://gateway.example.com"\n'
@@ -192,6 +198,27 @@ def test_sessions_have_the_permissions_of_their_users(door: Door) -> None:
     for token, status in ((ann, 201), (service, 403), (anonymous, 403)):
         sent = door.running.post("insertOne", insert, Authorization=f"Bearer {token}")
         assert sent.status_code == status
+
+
+def test_rules_refer_to_the_user_who_has_logged_in(door: Door, pymongo_client: Any) -> None:
+    sessions = {
+        name: door.log_in("local-userpass", {"username": name, "password": PASSWORD}).json() for name in (CARL, DORA)
+    }
+    documents: list[dict[str, Any]] = [
+        {"_id": f"{name}'s", "owner": session["user_id"]} for name, session in sessions.items()
+    ]
+    documents += [{"_id": "north", "team": "north"}, {"_id": "south", "team": "south"}]
+    documents += [{"_id": "by password", "kind": "local-userpass"}, {"_id": "by key", "kind": "api-key"}]
+    collection = pymongo_client["app"]["owned"]
+    collection.delete_many({})
+    collection.insert_many(documents)
+    for name, team in ((CARL, "north"), (DORA, "south")):
+        for headers in (
+            {"Authorization": f"Bearer {sessions[name]['access_token']}"},
+            {"email": name, "password": PASSWORD},
+        ):
+            found = door.running.post("find", target("owned"), **headers).json()["documents"]
+            assert {document["_id"] for document in found} == {f"{name}'s", team, "by password"}
 
 
 def test_a_profile_has_the_data_of_the_key_file(door: Door) -> None:

@@ -224,3 +224,10 @@ def test_realm_web_logs_in(logins: Gateway, names: tuple[str, str]) -> None:
     assert results["anonymous"] == ["anon-user", True]
     assert results["refused"][0] == 401
     assert results["loggedOut"] == "logged-out"
+
+
+def test_documentation_has_the_versions() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "from-atlas.md").read_text(encoding="utf-8")
+    for name, version in PACKAGES.items():
+        if name not in ("axios", "bson"):
+            assert f"| `{name}` | {version}" in page

@@ -105,7 +105,7 @@ impl FilterCheck<'_, '_> {
                 }
                 "$comment" => {}
                 "$expr" => self.expression(value)?,
-                "$jsonSchema" if !self.restriction.hides_fields() => {}
+                "$jsonSchema" if !self.restriction.hides_fields() => self.condition(value)?,
                 "$text" if !self.restriction.hides_fields() && matches!(self.place, Place::WithRule) => {
                     let RawBsonRef::Document(search) = value else { return Err(self.invalid(name, "a document")) };
                     if let Some((unknown, _)) =

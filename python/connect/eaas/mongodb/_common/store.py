@@ -311,7 +311,7 @@ def letter_query(
 
 
 def count_of(query: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the pipeline that counts; the Data API has no other way to count."""
+    """Return the pipeline that counts; MongoDB's own Data API had no other way to count."""
     return [{"$match": query}, {"$group": {"_id": None, "n": {"$sum": 1}}}]
 
 
