@@ -167,7 +167,7 @@ mod tests {
             last.get_document("_id").unwrap().get_array("$type").unwrap().len()
         };
         let after = Order::Ascending.after(&Bson::Int32(5)).unwrap();
-        assert_eq!(types(&after), 13);
+        assert_eq!(types(&after), 12);
         let before = Order::Descending.after(&Bson::Int32(5)).unwrap();
         assert_eq!(types(&before), 2);
         assert_eq!(before.get_array("$or").unwrap().len(), 3);
