@@ -271,12 +271,9 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     "a token of another issuer": {"jwtTokenString": "a.b.c"},
     "the name of an operation": {"api-key": "wrong", "x-realm-op-name": "my operation"},
 }
-PREFLIGHT = pytest.mark.xfail(strict=True, reason="CORS does not allow x-realm-op-name", raises=Exception)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=PREFLIGHT if "operation" in name else ()) for name in CREDENTIALS]
-)
+@pytest.mark.parametrize("name", CREDENTIALS)
 def test_a_page_may_send_the_headers_of_atlas(
     page: Page, open_gateway: tuple[Gateway, str], target: Target, name: str
 ) -> None:

@@ -284,6 +284,7 @@ def test_a_bearer_token_precedes_the_other_headers(door: Door) -> None:
         assert door.find(Authorization=bearer, **others) == 200
     for others in (key, password, token):
         assert door.find(Authorization="Bearer wrong", **others) == 401
+        assert door.find(Authorization="Bearer", **others) == 401
         # Another scheme is not for the gateway.
         assert door.find(Authorization="Basic d3Jvbmc6d3Jvbmc=", **others) == 200
     assert door.find(Authorization="Basic d3Jvbmc6d3Jvbmc=") == 401
@@ -295,6 +296,11 @@ def test_a_bearer_token_precedes_the_other_headers(door: Door) -> None:
 
 def test_a_repeated_credential_header_is_rejected(door: Door) -> None:
     url = f"{door.running.url}/action/findOne"
+    bearer = f"Bearer {custom_token()}"
+    for name, value in (("apiKey", door.key), ("api-key", door.key), ("Authorization", bearer)):
+        response = httpx.post(url, content=json.dumps(target()), headers=[(name, value), (name, value)])
+        assert response.status_code == 400, name
+        assert "must be given once" in response.json()["error"]
     for name, value in (("email", ANN), ("password", PASSWORD), ("jwtTokenString", custom_token())):
         headers = [("Content-Type", "application/json"), ("email", ANN), ("password", PASSWORD)]
         headers = [header for header in headers if header[0] != name] + [(name, value), (name, value)]
@@ -619,6 +625,14 @@ def test_a_session_cannot_be_revoked_where_none_is_stored(mongodb_uri: str, tmp_
             assert door.session("POST", tokens["refresh_token"]).status_code == 401
         assert door.find(email=ANN, password=PASSWORD) == 401
         assert door.find(email=ANN, password=NEW_PASSWORD) == 200
+        assert door.bearer(service["access_token"]) == 200
+        # The key that verified a custom token is replaced.
+        private(tmp_path / "secret", f"another {SECRET}")
+        running.reload()
+        assert door.bearer(service["access_token"]) == 401
+        assert door.session("POST", service["refresh_token"]).status_code == 401
+        private(tmp_path / "secret", SECRET)
+        running.reload()
         assert door.bearer(service["access_token"]) == 200
         # A known signing key is removed at once.
         assert run("gateway-key", "rotate", *signing, "--revoke")[0] == 0

@@ -332,6 +332,8 @@ fn updates_keep_documents_within_the_rule() {
         ("fields", r#"[{"$set": {"x": "$secret"}}]"#, false),
         ("some", r#"{"$set": {"name": 1, "a.b": 1, "name.x": 1}}"#, true),
         ("some", r#"{"$set": {"a": {"b": 1}}}"#, false),
+        ("mine", r#"{"$set": {"tags.$": 1}}"#, false),
+        ("mine", r#"{"$set": {"tags.$[]": 1}}"#, true),
         ("schema", r#"{"$set": {"n": 2}}"#, true),
         ("schema", r#"{"$set": {"n": "2"}}"#, false),
         ("schema", r#"{"$set": {"m": 2}}"#, false),

@@ -458,3 +458,63 @@ impl fmt::Debug for Schema {
         write!(f, "Schema({})", self.source)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn schema(text: &str) -> Schema {
+        Schema::new(serde_json::from_str(text).unwrap()).unwrap()
+    }
+
+    fn conforms(schema: &Schema, document: bson::Document) -> bool {
+        schema.check(&RawDocument::from_bytes(&bson::serialize_to_vec(&document).unwrap()).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_schema_that_says_what_the_id_is_needs_it() {
+        for text in [
+            r#"{"properties": {"_id": {}}}"#,
+            r#"{"patternProperties": {"^_": {"type": "integer"}}}"#,
+            r#"{"allOf": [{"not": {"properties": {"_id": {"type": "string"}}}}]}"#,
+            r#"{"enum": [{"n": 1}]}"#,
+        ] {
+            assert!(schema(text).concerns_id(), "{text}");
+        }
+        let within =
+            r#"{"properties": {"n": {"properties": {"_id": {}}}}, "additionalProperties": false, "maxProperties": 1}"#;
+        assert!(!schema(within).concerns_id());
+        assert!(conforms(&schema(within), bson::doc! { "_id": 1, "n": 1 }));
+        assert!(!conforms(&schema(r#"{"maxProperties": 1}"#), bson::doc! { "_id": 1, "n": 1, "m": 1 }));
+    }
+
+    #[test]
+    fn the_id_of_an_embedded_document_is_a_field_like_others() {
+        let closed = r#"{"properties": {"a": {}}, "additionalProperties": false}"#;
+        for meta in [closed.to_owned(), format!(r#"{{"anyOf": [{closed}]}}"#), format!(r#"{{"oneOf": [{closed}]}}"#)] {
+            let schema = schema(&format!(r#"{{"properties": {{"meta": {meta}}}}}"#));
+            assert!(conforms(&schema, bson::doc! { "meta": { "a": 1 } }), "{meta}");
+            assert!(!conforms(&schema, bson::doc! { "meta": { "_id": 1 } }), "{meta}");
+        }
+        let open = schema(r#"{"properties": {"k": {"not": {"additionalProperties": false}}}}"#);
+        assert!(conforms(&open, bson::doc! { "k": { "_id": 1 } }));
+        let whole = schema(&format!(r#"{{"anyOf": [{closed}]}}"#));
+        assert!(conforms(&whole, bson::doc! { "_id": 1, "a": 1 }));
+    }
+
+    #[test]
+    fn numbers_are_compared_exactly() {
+        let exact = 1_i64 << 53;
+        let n = |keyword: &str| schema(&format!(r#"{{"properties": {{"n": {{"{keyword}": {exact}}}}}}}"#));
+        assert!(conforms(&n("maximum"), bson::doc! { "n": exact }));
+        assert!(!conforms(&n("maximum"), bson::doc! { "n": exact + 1 }));
+        assert!(!conforms(&n("exclusiveMinimum"), bson::doc! { "n": exact }));
+        assert!(conforms(&n("exclusiveMinimum"), bson::doc! { "n": exact + 1 }));
+        assert!(conforms(&n("const"), bson::doc! { "n": exact as f64 }));
+        let odd = schema(&format!(r#"{{"properties": {{"n": {{"enum": [{}]}}}}}}"#, exact + 1));
+        assert!(!conforms(&odd, bson::doc! { "n": exact as f64 }));
+        assert!(!conforms(&n("maximum"), bson::doc! { "n": f64::NAN }));
+        assert!(conforms(&n("maximum"), bson::doc! { "n": "text" }));
+    }
+}
