@@ -243,9 +243,6 @@ fn describe(error: &jsonwebtoken::errors::Error) -> &'static str {
 
 /// Converts a key of a set; `None` if it cannot verify signatures.
 pub(super) fn verification_key(key: &Jwk) -> Option<VerificationKey> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use bson::Bson;
     use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, KeyAlgorithm, PublicKeyUse};
     if key.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
         return None;

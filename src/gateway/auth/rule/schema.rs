@@ -469,7 +469,7 @@ mod tests {
     }
 
     fn conforms(schema: &Schema, document: bson::Document) -> bool {
-        schema.check(&RawDocument::from_bytes(&bson::serialize_to_vec(&document).unwrap()).unwrap()).is_ok()
+        schema.check(RawDocument::from_bytes(&bson::serialize_to_vec(&document).unwrap()).unwrap()).is_ok()
     }
 
     #[test]
