@@ -425,14 +425,14 @@ PATHS: dict[str, tuple[Callable[[Any], Any], str, set[str]]] = {
 }
 
 
-def outside(client: PyMongoClient[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return everything stored outside of the database that the key may access."""
-    return {
-        f"{database}.{collection}": list(client[database][collection].find(sort=[("_id", 1)]))
-        for database in client.list_database_names()
-        if database not in ("app", "admin", "config", "local")
-        for collection in client[database].list_collection_names()
-    }
+def outside(client: PyMongoClient[dict[str, Any]]) -> dict[str, Any]:
+    """Return the names of all databases, and everything stored in the one that the tests name and the key may not access.
+
+    Other tests have databases on the same server, of any size.
+    """
+    elsewhere = client["elsewhere"]
+    stored = {name: list(elsewhere[name].find(sort=[("_id", 1)])) for name in elsewhere.list_collection_names()}
+    return {"databases": sorted(client.list_database_names()), "elsewhere": stored}
 
 
 @pytest.fixture(scope="module")

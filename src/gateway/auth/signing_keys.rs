@@ -143,6 +143,8 @@ impl SigningKeys {
                 verifies: DecodingKey::from_secret(&secret),
             });
         }
+        // Of two keys with the same time, the later one in the file was added later.
+        keys.reverse();
         keys.sort_by_key(|key| std::cmp::Reverse(key.from));
         if keys.is_empty() {
             return config_error("it has no key: run connect-mongodb gateway-key create");
