@@ -3,11 +3,12 @@
 Workers call a real gateway, in front of a real SecantusDB, as fast as it answers, with a few bad
 requests in between, while SecantusDB is killed with SIGKILL every minute and started again on its
 data and its port. Each worker has documents of its own, knows what each must be, and checks every
-answer; it also reads in pages and as NDJSON, and each collection has a change stream. While MongoDB
-is away a call may fail with 503 or 504, or by a connection that breaks; what a write did that
-failed so is not known, and the document may be as before or as after it. At the end PyMongo reads
-everything, past the gateway and after one more SIGKILL, and the gateway must have stayed one
-process that has not grown, and must end with status 0.
+answer; it also reads in pages and as NDJSON, and each collection has a change stream. Every third
+worker is a user who logs in by a password, again and again, and whose rule admits the user's own
+documents only. While MongoDB is away a call may fail with 503 or 504, or by a connection that
+breaks; what a write did that failed so is not known, and the document may be as before or as after
+it. At the end PyMongo reads everything, past the gateway and after one more SIGKILL, and the gateway
+must have stayed one process that has not grown, and must end with status 0.
 
 Three things of SecantusDB's that this takes into account:
 
@@ -46,10 +47,11 @@ from typing import Any, Final
 
 from bson import json_util
 from bson.json_util import JSONMode, JSONOptions
+from connect.eaas.mongodb import _native
 from pymongo import MongoClient as PyMongoClient
 from pymongo.errors import PyMongoError
 
-from tests import servers
+from tests import gateways, servers
 
 DATABASE = "soak"
 COLLECTIONS = 4
@@ -77,6 +79,9 @@ BODY_BYTES = 64 * 2**20
 """The largest body that the gateway takes."""
 DOCUMENT_BYTES = 16 * 2**20
 """The largest document that MongoDB takes."""
+
+PASSWORD = "a password of the soak"
+LOGIN_PATH = "/api/client/v2.0/app/soak/auth/providers/local-userpass/login"
 
 JSON = "application/json"
 EJSON = "application/ejson"
@@ -192,15 +197,19 @@ class Connection:
     def __init__(self, url: str, key: str) -> None:
         host, port = url.removeprefix("http://").split(":")
         self._address = host, int(port)
-        self._key = key
+        self.credentials = {"api_key": key}
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     def request(self, action: str, body: bytes, method: str = "POST", **headers: str | None) -> bytes:
-        """A request as HTTP/1.1 has it; a header that is `None` is left out."""
-        sent = {"host": "gateway", "api_key": self._key, "content_type": JSON, "content_length": str(len(body))}
+        """A request for an action as HTTP/1.1 has it; a header that is `None` is left out."""
+        return self.request_of_path(f"/action/{action}", body, method, **headers)
+
+    def request_of_path(self, path: str, body: bytes, method: str = "POST", **headers: str | None) -> bytes:
+        """A request as HTTP/1.1 has it."""
+        sent = {"host": "gateway", **self.credentials, "content_type": JSON, "content_length": str(len(body))}
         lines = [f"{name.replace('_', '-')}: {value}" for name, value in (sent | headers).items() if value is not None]
-        return "\r\n".join([f"{method} /action/{action} HTTP/1.1", *lines, "", ""]).encode() + body
+        return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
 
     async def call(self, parts: Iterable[bytes]) -> tuple[int, bytes]:
         """Send a request; give the answer's status, or `BROKEN` or `NO_ANSWER`, and its body."""
@@ -328,6 +337,31 @@ def different(contents: Iterable[Content]) -> list[Content]:
     return once
 
 
+def user_name(number: int) -> str:
+    """The name of a worker, as the user who owns its documents."""
+    return f"worker-{number}@example.com"
+
+
+def configure(folder: Path, mongodb_uri: str, connections: int) -> tuple[str, str]:
+    """Write the files of a gateway; return its configuration and a key without a rule."""
+    key = gateways.create_key(folder, "soak")
+    keys = folder / "keys.toml"
+    text = keys.read_text(encoding="utf-8")
+    for name in map(user_name, range(connections)):
+        rule = ('{"owner": "%%user.custom_data.owner"}', None, None, None)
+        data, rights = [("owner", name)], ["read", "write"]
+        text = _native.add_user(text, name, PASSWORD, rights=rights, places=["*"], data=data, rule=rule)
+    keys.write_text(text, encoding="utf-8")
+    signing_keys = folder / "gateway-key.toml"
+    signing_keys.touch(mode=0o600)
+    signing_keys.write_text(
+        _native.add_signing_key("", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), encoding="utf-8"
+    )
+    logins = '[logins]\nproviders = ["local-userpass"]\nkey_file = "gateway-key.toml"'
+    source = f'[data_sources.Cluster0]\nuri = "{mongodb_uri}"'
+    return f'access_log = false\nkeys_file = "keys.toml"\n{source}\n{logins}\n', key
+
+
 class Worker:
     """Calls without end, one after the other, on documents of its own."""
 
@@ -358,9 +392,31 @@ class Worker:
             self.bad_request: 4,
             self.hang_up: 0.3,
         }
+        if self.is_user:
+            # A token precedes the wrong key that a bad request has.
+            del self._mix[self.bad_request]
+            self._mix[self.log_in] = 0.5
+
+    @property
+    def is_user(self) -> bool:
+        """Whether it logs in, and has a rule."""
+        return self.number % 3 == 2
+
+    async def log_in(self) -> None:
+        """Log in by the password, and send the token from then on. MongoDB is not asked."""
+        body = json.dumps({"username": user_name(self.number), "password": PASSWORD}).encode()
+        login = self._connection.request_of_path(LOGIN_PATH, body, api_key=None, authorization=None)
+        status, text = await self._connection.call([login])
+        self._ledger.count("log in", status)
+        if status == 200:
+            self._connection.credentials = {"authorization": f"Bearer {json.loads(text)['access_token']}"}
+        else:
+            self._ledger.fault(f"the login of worker {self.number}: {text[:300]!r}")
 
     async def work(self, until: float) -> None:
         """Call until then."""
+        if self.is_user:
+            await self.log_in()
         while time.monotonic() < until:
             if self._doubtful and not self._mongodb.away:
                 await self.look(next(iter(self._doubtful)))
@@ -625,6 +681,7 @@ class Worker:
         return {
             "_id": key,
             "worker": self.number,
+            "owner": user_name(self.number),
             "n": chance.randrange(1000),
             "open": chance.random() < 0.5,
             "at": datetime.datetime(2026, 1, 1) + datetime.timedelta(milliseconds=chance.randrange(10**10)),
@@ -930,14 +987,17 @@ def summarize(mongodb: FragileMongoDB, ledger: Ledger, seconds: float) -> None:
 
 def soak(seconds: float, connections: int) -> Ledger:
     """Run it, and say what happened; give what came of it."""
-    ledger, key, begun = Ledger(), servers.new_api_key(), time.monotonic()
+    ledger, begun = Ledger(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="connect-mongodb-soak-", ignore_cleanup_errors=True) as folder:
         mongodb = FragileMongoDB(folder, ledger)
         try:
             mongodb.start()
             create_indexes(mongodb)
-            with servers.gateway(mongodb.uri, key) as (gateway, url):
-                workers = asyncio.run(load(gateway, url, key, mongodb, ledger, seconds, connections))
+            files = Path(folder) / "gateway"
+            files.mkdir()
+            configuration, key = configure(files, mongodb.uri, connections)
+            with gateways.gateway(files, configuration) as running:
+                workers = asyncio.run(load(running.server, running.url, key, mongodb, ledger, seconds, connections))
             # What was acknowledged last must survive it too.
             mongodb.kill()
             mongodb.start()
