@@ -241,7 +241,8 @@ pub fn error_response(action: impl fmt::Display, error: &Error) -> (u16, ErrorBo
         ErrorKind::ServerSelectionTimeout | ErrorKind::AutoReconnect | ErrorKind::NotPrimary => (503, "MongoDBError"),
         ErrorKind::NetworkTimeout | ErrorKind::ExecutionTimeout => (504, "ExecutionTimeLimitExceeded"),
         ErrorKind::DocumentTooLarge => (413, "InvalidParameter"),
-        ErrorKind::InvalidBson | ErrorKind::InvalidName => (400, "InvalidParameter"),
+        // Options that the driver cannot read, such as a `hint` with the field `$symbol`.
+        ErrorKind::InvalidBson | ErrorKind::InvalidName | ErrorKind::Configuration => (400, "InvalidParameter"),
         ErrorKind::Operation if error.code == Some(18) => (500, "MongoDBError"),
         ErrorKind::Operation
         | ErrorKind::Write
