@@ -83,6 +83,9 @@ def test_documents_are_counted(call: Caller, reader: Any) -> None:
     assert call("estimatedDocumentCount") == {"count": 10}
     response = call.http.post("countDocuments", json=call.target, headers={"Accept": "application/ejson"})
     assert response.json() == {"count": {"$numberInt": "10"}}
+    # The driver reads it as a symbol.
+    response = call.http.post("countDocuments", json=call.target | {"hint": {"kind": 1, "$symbol": "a"}})
+    assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter")
 
 
 def test_distinct_values_are_returned(call: Caller, reader: Any) -> None:
