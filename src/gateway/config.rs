@@ -16,8 +16,8 @@ use super::limits::Limits;
 use super::server::listen::ListenAddress;
 use super::server::peer::{ForwardedHeader, TrustedProxies};
 use super::server::tls::{Certificates, TlsConfig};
-use super::state::{CursorSettings, Gateway};
-use super::telemetry::{AccessLog, OtlpConfig, OtlpSettings};
+use super::state::{CursorSettings, GatewaySettings};
+use super::telemetry::{AccessLog, OtlpConfig};
 use super::watch::StreamLimits;
 use crate::codec::ejson::Style;
 use crate::config::{DriverSettings, collection_name, database_name};
@@ -47,23 +47,14 @@ pub struct GatewayOptions {
     pub(super) trusted_proxies: TrustedProxies,
     /// How often to look for changed files; `None` for never.
     pub(super) reload: Option<Duration>,
-    pub(super) data_sources: DataSourceSettings,
-    pub(super) authenticator: Authenticator,
     pub(super) tls: Option<Certificates>,
     /// The origins that may send cross-origin requests; `*` for all.
     pub(super) cors_origins: Vec<String>,
-    /// The format of responses without an `Accept` header.
-    pub(super) default_style: Style,
-    pub(super) compatibility: Compatibility,
-    pub(super) access_log: AccessLog,
-    pub(super) otlp: Option<OtlpSettings>,
     /// How long requests may continue after the gateway is told to stop.
     pub(super) grace: Duration,
-    pub(super) limits: Limits,
-    pub(super) cursors: CursorSettings,
-    pub(super) streams: StreamLimits,
     /// Where instances share the rates of callers.
     pub(super) shared_rates: Option<SharedRates>,
+    pub(super) gateway: GatewaySettings,
 }
 
 /// Where instances share the rates of callers.
@@ -367,16 +358,6 @@ fn mongodb_settings(uri: &str) -> Result<DriverSettings> {
 }
 
 impl GatewayOptions {
-    /// Builds the state of the gateway; must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// `Configuration` if the log cannot be started.
-    pub(super) fn into_gateway(self) -> Result<Gateway> {
-        let Self { data_sources, authenticator, limits, cursors, streams, default_style, compatibility, .. } = self;
-        let (pages, telemetry) = ((cursors, streams), (self.access_log, self.otlp));
-        Gateway::new(data_sources, authenticator, limits, pages, default_style, compatibility, telemetry)
-    }
-
     /// Reads the options from flags. `max_connections` is how many connections the process can
     /// have open.
     ///
@@ -402,19 +383,21 @@ impl GatewayOptions {
             socket_mode: DEFAULT_SOCKET_MODE,
             trusted_proxies: TrustedProxies::default(),
             reload: Some(DEFAULT_RELOAD),
-            data_sources,
-            authenticator,
             tls: None,
             cors_origins: Vec::new(),
-            default_style: Style::Plain,
-            compatibility: Compatibility::default(),
-            access_log: AccessLog { enabled: flags.access_log, sample: 1.0, slow: DEFAULT_SLOW },
-            otlp: None,
             grace: DEFAULT_GRACE,
-            limits,
-            cursors: CursorSettings::default(),
-            streams: StreamLimits::default(),
             shared_rates: None,
+            gateway: GatewaySettings {
+                data_sources,
+                authenticator,
+                limits,
+                cursors: CursorSettings::default(),
+                streams: StreamLimits::default(),
+                default_style: Style::Plain,
+                compatibility: Compatibility::default(),
+                access_log: AccessLog { enabled: flags.access_log, sample: 1.0, slow: DEFAULT_SLOW },
+                otlp: None,
+            },
         })
     }
 
@@ -474,23 +457,25 @@ impl GatewayOptions {
                 Some(0.0) => None,
                 interval => Some(seconds("reload_seconds", interval, DEFAULT_RELOAD)?),
             },
-            data_sources: DataSourceSettings::Named(data_sources),
-            authenticator,
             tls,
             cors_origins: file.cors.origins,
-            default_style: if file.answer == ResponseFormat::Ejson { Style::Canonical } else { Style::Plain },
-            compatibility: file.compatibility,
-            access_log: AccessLog {
-                enabled: file.access_log,
-                sample: share("access_log_sample", file.access_log_sample)?,
-                slow: seconds("access_log_slow_seconds", file.access_log_slow_seconds, DEFAULT_SLOW)?,
-            },
-            otlp: file.otlp.map(OtlpConfig::settings).transpose()?,
             grace: seconds("grace_seconds", file.grace_seconds, DEFAULT_GRACE)?,
-            limits,
-            cursors,
-            streams,
             shared_rates,
+            gateway: GatewaySettings {
+                data_sources: DataSourceSettings::Named(data_sources),
+                authenticator,
+                limits,
+                cursors,
+                streams,
+                default_style: if file.answer == ResponseFormat::Ejson { Style::Canonical } else { Style::Plain },
+                compatibility: file.compatibility,
+                access_log: AccessLog {
+                    enabled: file.access_log,
+                    sample: share("access_log_sample", file.access_log_sample)?,
+                    slow: seconds("access_log_slow_seconds", file.access_log_slow_seconds, DEFAULT_SLOW)?,
+                },
+                otlp: file.otlp.map(OtlpConfig::settings).transpose()?,
+            },
         })
     }
 }

@@ -86,12 +86,8 @@ pub struct Listening {
 ///
 /// # Errors
 /// `Configuration` if an address cannot be listened on, or the system lacks a resource.
-pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening)) -> Result<()> {
-    let (grace, tls) = (options.grace, options.tls.take().map(Arc::new));
-    let (listen, admin_listen) = (options.listen.clone(), options.admin_listen.clone());
-    let (mode, reload_interval) = (options.socket_mode, options.reload);
-    let trusted = std::mem::take(&mut options.trusted_proxies);
-    let origins = std::mem::take(&mut options.cors_origins);
+pub async fn serve(options: GatewayOptions, listening: impl FnOnce(Listening)) -> Result<()> {
+    let tls = options.tls.map(Arc::new);
     let configuration_error = |message: String| Error::new(ErrorKind::Configuration, message);
     // Before `listening` is called, because its caller may stop the gateway at once.
     let no_signals = |error: std::io::Error| configuration_error(format!("signals cannot be handled ({error})"));
@@ -102,14 +98,14 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening
     let passed = PassedSockets::take()
         .map_err(|error| configuration_error(format!("the sockets of LISTEN_FDS cannot be used ({error})")))?;
     let bound = |passed: Option<Listener>, address: &ListenAddress| {
-        passed.map_or_else(|| Listener::bind(address, mode), Ok).map_err(|error| {
+        passed.map_or_else(|| Listener::bind(address, options.socket_mode), Ok).map_err(|error| {
             configuration_error(format!("cannot listen on {address} ({error}): choose another address"))
         })
     };
-    let listener = bound(passed.http, &listen)?;
-    let admin = match (passed.admin, admin_listen) {
+    let listener = bound(passed.http, &options.listen)?;
+    let admin = match (passed.admin, &options.admin_listen) {
         (None, None) => None,
-        (passed, address) => Some(bound(passed, address.as_ref().unwrap_or(&listen))?),
+        (passed, address) => Some(bound(passed, address.as_ref().unwrap_or(&options.listen))?),
     };
     let url = |listener: &Listener, tls: bool| {
         listener.url(tls).map_err(|error| configuration_error(format!("the address of a socket is unknown ({error})")))
@@ -118,23 +114,22 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening
         url: url(&listener, tls.is_some())?,
         admin: admin.as_ref().map(|admin| url(admin, false)).transpose()?,
     };
-    let shared_rates = options.shared_rates.take();
-    let gateway = Arc::new(options.into_gateway()?);
+    let gateway = Arc::new(Gateway::new(options.gateway)?);
     let metrics = gateway.telemetry.metrics.connections.clone();
     let pages = if admin.is_some() { OperatorPages::Elsewhere } else { OperatorPages::Here };
-    let http = HttpService::new(&gateway, &origins, pages, &trusted);
+    let http = HttpService::new(&gateway, &options.cors_origins, pages, &options.trusted_proxies);
     manager.ready(&addresses.url);
     listening(addresses);
     let files = gateway.authenticator.files().into_iter().chain(tls.iter().flat_map(|tls| tls.files())).collect();
     let reloader = Reloader { gateway: Arc::clone(&gateway), tls: tls.clone(), manager: manager.clone() };
     let background = [
-        tokio::spawn(reloader.run(hangups, WatchedFiles::new(files), reload_interval)),
+        tokio::spawn(reloader.run(hangups, WatchedFiles::new(files), options.reload)),
         tokio::spawn(warn_of_unreachable(Arc::clone(&gateway))),
         tokio::spawn(gateway.memory.clone().keep_returning()),
         tokio::spawn(Arc::clone(&gateway.telemetry).keep_reporting()),
         tokio::spawn(manager.clone().keep_alive()),
     ];
-    let sharing = shared_rates.map(|shared| tokio::spawn(share_rates(Arc::clone(&gateway), shared)));
+    let sharing = options.shared_rates.map(|shared| tokio::spawn(share_rates(Arc::clone(&gateway), shared)));
     // It answers until the public listener has completed its requests.
     let serving_admin = admin.map(|admin| tokio::spawn(serve_operator_pages(Arc::clone(&gateway), admin)));
     let stop = async {
@@ -143,8 +138,8 @@ pub async fn serve(mut options: GatewayOptions, listening: impl FnOnce(Listening
         // Change streams end at once: they would last longer than the grace period.
         gateway.streams.stopping.send_replace(true);
     };
-    let server = Server { http, tls, trusted, metrics };
-    serve_connections(listener, server, &gateway.limits, stop, grace).await;
+    let server = Server { http, tls, trusted: options.trusted_proxies, metrics };
+    serve_connections(listener, server, &gateway.limits, stop, options.grace).await;
     for task in background.into_iter().chain(serving_admin).chain(sharing) {
         task.abort();
     }
@@ -172,11 +167,10 @@ async fn serve_operator_pages(gateway: Arc<Gateway>, listener: Listener) {
 ///
 /// # Errors
 /// `Configuration` if the log cannot be started.
-pub fn router(mut options: GatewayOptions) -> Result<axum::Router> {
-    let origins = std::mem::take(&mut options.cors_origins);
-    let gateway = Arc::new(options.into_gateway()?);
+pub fn router(options: GatewayOptions) -> Result<axum::Router> {
+    let gateway = Arc::new(Gateway::new(options.gateway)?);
     let peer = ConnectInfo(Peer::Ip(std::net::Ipv4Addr::LOCALHOST.into()));
-    Ok(http::router::build(gateway, &origins, OperatorPages::Here).layer(axum::Extension(peer)))
+    Ok(http::router::build(gateway, &options.cors_origins, OperatorPages::Here).layer(axum::Extension(peer)))
 }
 
 /// Shares the rates of callers with other instances.

@@ -44,6 +44,21 @@ pub(super) struct Gateway {
     readiness: Mutex<Option<(Instant, bool)>>,
 }
 
+/// What a [`Gateway`] is built from.
+#[derive(Debug)]
+pub(super) struct GatewaySettings {
+    pub(super) data_sources: DataSourceSettings,
+    pub(super) authenticator: Authenticator,
+    pub(super) limits: Limits,
+    pub(super) cursors: CursorSettings,
+    pub(super) streams: StreamLimits,
+    /// The format of responses without an `Accept` header.
+    pub(super) default_style: Style,
+    pub(super) compatibility: Compatibility,
+    pub(super) access_log: AccessLog,
+    pub(super) otlp: Option<OtlpSettings>,
+}
+
 /// The settings of cursors.
 #[derive(Default)]
 pub(super) struct CursorSettings {
@@ -63,16 +78,9 @@ impl Gateway {
     ///
     /// # Errors
     /// `Configuration` if the log cannot be started.
-    pub(super) fn new(
-        data_sources: DataSourceSettings,
-        authenticator: Authenticator,
-        limits: Limits,
-        (cursors, streams): (CursorSettings, StreamLimits),
-        default_style: Style,
-        compatibility: Compatibility,
-        (access_log, otlp): (AccessLog, Option<OtlpSettings>),
-    ) -> Result<Self> {
-        let mut telemetry = Telemetry::new(access_log, otlp)?;
+    pub(super) fn new(settings: GatewaySettings) -> Result<Self> {
+        let GatewaySettings { data_sources, authenticator, limits, cursors, streams, .. } = settings;
+        let mut telemetry = Telemetry::new(settings.access_log, settings.otlp)?;
         telemetry.metrics.register_password_hashes(authenticator.password_hashes());
         let data_sources = DataSources::new(data_sources, &telemetry.metrics, limits.request + 2 * TIMEOUT_MARGIN);
         let sessions = authenticator.logins().and_then(LoginsConfig::sessions).and_then(|config| {
@@ -96,8 +104,8 @@ impl Gateway {
             authenticator,
             sessions,
             rate_limiter: limits.requests_per_second.map(|rate| RateLimiter::new(rate, limits.burst)),
-            default_style,
-            compatibility,
+            default_style: settings.default_style,
+            compatibility: settings.compatibility,
             request_slots: Arc::new(Semaphore::new(limits.requests)),
             memory: MemoryBudget::new(&limits),
             limits,

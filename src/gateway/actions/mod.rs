@@ -31,7 +31,7 @@ use crate::driver::session::Session;
 use crate::error::{Error, ErrorKind};
 pub(super) use page::{PageContext, run_page};
 pub(super) use stream::write_document;
-pub(super) use transaction::{Step, run_transaction};
+pub(super) use transaction::{Step, Transaction};
 
 /// The result of an action.
 pub(super) enum ActionResponse {

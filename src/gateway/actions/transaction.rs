@@ -36,127 +36,115 @@ pub(in crate::gateway) struct Step<'r> {
     pub(in crate::gateway) authorized: Authorized<'r>,
 }
 
-/// Runs the actions of a transaction in order. If one fails, or if the returned future is dropped, none has an effect.
-pub(in crate::gateway) async fn run_transaction(
-    gateway: &Gateway,
-    client: &Arc<DriverClient>,
-    style: Style,
-    reservation: &Arc<Reservation>,
-    comment: Option<Bson>,
-    steps: &[Step<'_>],
-) -> ApiResult<ActionResponse> {
-    let (mut wait, mut attempts, mut found) = (FIRST_WAIT, 1, false);
-    loop {
-        let error = match attempt(gateway, client, style, reservation, comment.as_ref(), steps).await {
-            Err(error) => error,
-            result => return result,
-        };
-        match error.transaction {
-            TransactionFailure::Transient if attempts == MAX_ATTEMPTS => {
-                return Err(ApiError::from_body(StatusCode::SERVICE_UNAVAILABLE, error.body));
-            }
-            TransactionFailure::Transient => {
-                tokio::time::sleep(wait).await;
-                (wait, attempts) = (wait * 2, attempts + 1);
-            }
-            TransactionFailure::Unsupported if found => {
-                let message = "MongoDB has transactions only on replica sets and sharded clusters";
-                return Err(ApiError::invalid(message));
-            }
-            TransactionFailure::Unsupported => {
-                find_server(gateway, client, steps, style, reservation).await?;
-                found = true;
-            }
-            TransactionFailure::Final => return Err(error),
-        }
-    }
+/// A transaction, and what its actions run with.
+pub(in crate::gateway) struct Transaction<'a> {
+    pub(in crate::gateway) gateway: &'a Gateway,
+    pub(in crate::gateway) client: &'a Arc<DriverClient>,
+    pub(in crate::gateway) style: Style,
+    pub(in crate::gateway) reservation: &'a Arc<Reservation>,
+    pub(in crate::gateway) comment: Option<Bson>,
+    pub(in crate::gateway) steps: &'a [Step<'a>],
 }
 
-/// Waits until the driver has found a server.
-async fn find_server(
-    gateway: &Gateway,
-    client: &Arc<DriverClient>,
-    steps: &[Step<'_>],
-    style: Style,
-    reservation: &Arc<Reservation>,
-) -> ApiResult<()> {
-    let ping = run_command(client, "admin".to_owned(), doc! { "ping": 1 }, CommandOptions::once(None)).await;
-    match (ping, steps.first()) {
-        (Err(error), Some(Step { target, .. })) => {
-            let action = Action::Transaction;
-            // A ping has no document.
-            let hides_messages = false;
-            let (comment, session) = (None, None);
-            let context = ActionContext {
-                gateway,
-                action,
-                client,
-                target,
-                style,
-                framing: Framing::Array,
-                reservation,
-                comment,
-                session,
-                hides_messages,
+impl Transaction<'_> {
+    /// Runs the actions in order. If one fails, or if the returned future is dropped, none has an effect.
+    pub(in crate::gateway) async fn run(&self) -> ApiResult<ActionResponse> {
+        let (mut wait, mut attempts, mut found) = (FIRST_WAIT, 1, false);
+        loop {
+            let error = match self.attempt().await {
+                Err(error) => error,
+                result => return result,
             };
-            Err(context.error_response(&error))
-        }
-        _ => Ok(()),
-    }
-}
-
-async fn attempt(
-    gateway: &Gateway,
-    client: &Arc<DriverClient>,
-    style: Style,
-    reservation: &Arc<Reservation>,
-    comment: Option<&Bson>,
-    steps: &[Step<'_>],
-) -> ApiResult<ActionResponse> {
-    // The driver aborts the transaction of a session that is dropped.
-    let session = Arc::new(Session::new(SessionOptions::default()));
-    session.start_transaction(TransactionOptions::default());
-    let hides_messages = steps.iter().any(|step| step.authorized.is_restricted());
-    let context = |action, target| ActionContext {
-        gateway,
-        action,
-        client,
-        target,
-        style,
-        framing: Framing::Array,
-        reservation,
-        comment: comment.cloned(),
-        session: Some(Arc::clone(&session)),
-        hides_messages,
-    };
-    let mut parts = Vec::with_capacity(2 * steps.len() + 1);
-    let mut separator = &br#"{"results":["#[..];
-    for (index, step) in steps.iter().enumerate() {
-        parts.push(Bytes::from_static(separator));
-        separator = b",";
-        let done = match run(&context(step.action, &step.target), &step.authorized).await {
-            Ok(ActionResponse::Complete(_, body)) => gateway.memory.hold(body).map(|body| parts.push(body)),
-            Ok(ActionResponse::Parts(body)) => {
-                parts.extend(body);
-                Ok(())
+            match error.transaction {
+                TransactionFailure::Transient if attempts == MAX_ATTEMPTS => {
+                    return Err(ApiError::from_body(StatusCode::SERVICE_UNAVAILABLE, error.body));
+                }
+                TransactionFailure::Transient => {
+                    tokio::time::sleep(wait).await;
+                    (wait, attempts) = (wait * 2, attempts + 1);
+                }
+                TransactionFailure::Unsupported if found => {
+                    let message = "MongoDB has transactions only on replica sets and sharded clusters";
+                    return Err(ApiError::invalid(message));
+                }
+                TransactionFailure::Unsupported => {
+                    self.find_server().await?;
+                    found = true;
+                }
+                TransactionFailure::Final => return Err(error),
             }
-            // No action streams in a transaction.
-            Ok(ActionResponse::Stream(_)) => Err(ApiError::invalid("the action cannot be part of a transaction")),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
-            // If the abort fails, the server aborts the transaction after its own time limit.
-            drop(session.abort(client).await);
-            session.end().await;
-            return Err(error.of_operation(index));
         }
     }
-    parts.push(Bytes::from_static(b"]}"));
-    let committed = commit(client, &session).await;
-    session.end().await;
-    match (committed, steps.first()) {
-        (Err(error), Some(step)) => Err(commit_error(&context(Action::Transaction, &step.target), &error)),
-        _ => Ok(ActionResponse::Parts(parts)),
+
+    fn context<'s>(
+        &'s self,
+        action: Action,
+        target: &'s RequestTarget,
+        session: Option<&Arc<Session>>,
+        hides_messages: bool,
+    ) -> ActionContext<'s> {
+        ActionContext {
+            gateway: self.gateway,
+            action,
+            client: self.client,
+            target,
+            style: self.style,
+            framing: Framing::Array,
+            reservation: self.reservation,
+            comment: self.comment.clone(),
+            session: session.cloned(),
+            hides_messages,
+        }
+    }
+
+    /// Waits until the driver has found a server.
+    async fn find_server(&self) -> ApiResult<()> {
+        let ping = run_command(self.client, "admin".to_owned(), doc! { "ping": 1 }, CommandOptions::once(None)).await;
+        match (ping, self.steps.first()) {
+            (Err(error), Some(Step { target, .. })) => {
+                // A ping has no document.
+                let hides_messages = false;
+                Err(self.context(Action::Transaction, target, None, hides_messages).error_response(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn attempt(&self) -> ApiResult<ActionResponse> {
+        // The driver aborts the transaction of a session that is dropped.
+        let session = Arc::new(Session::new(SessionOptions::default()));
+        session.start_transaction(TransactionOptions::default());
+        let hides_messages = self.steps.iter().any(|step| step.authorized.is_restricted());
+        let context = |action, target| self.context(action, target, Some(&session), hides_messages);
+        let mut parts = Vec::with_capacity(2 * self.steps.len() + 1);
+        let mut separator = &br#"{"results":["#[..];
+        for (index, step) in self.steps.iter().enumerate() {
+            parts.push(Bytes::from_static(separator));
+            separator = b",";
+            let done = match run(&context(step.action, &step.target), &step.authorized).await {
+                Ok(ActionResponse::Complete(_, body)) => self.gateway.memory.hold(body).map(|body| parts.push(body)),
+                Ok(ActionResponse::Parts(body)) => {
+                    parts.extend(body);
+                    Ok(())
+                }
+                // No action streams in a transaction.
+                Ok(ActionResponse::Stream(_)) => Err(ApiError::invalid("the action cannot be part of a transaction")),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                // If the abort fails, the server aborts the transaction after its own time limit.
+                drop(session.abort(self.client).await);
+                session.end().await;
+                return Err(error.of_operation(index));
+            }
+        }
+        parts.push(Bytes::from_static(b"]}"));
+        let committed = commit(self.client, &session).await;
+        session.end().await;
+        match (committed, self.steps.first()) {
+            (Err(error), Some(step)) => Err(commit_error(&context(Action::Transaction, &step.target), &error)),
+            _ => Ok(ActionResponse::Parts(parts)),
+        }
     }
 }
 

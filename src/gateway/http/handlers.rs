@@ -18,7 +18,7 @@ use super::extract::{ActionPath, authenticate, check_content_type, count_request
 use super::openapi;
 use super::respond::{response, uncached};
 use crate::data_api::protocol::{Action, JSON};
-use crate::gateway::actions::{self, ActionContext, ActionResponse, PageContext, Step, comment_of};
+use crate::gateway::actions::{self, ActionContext, ActionResponse, PageContext, Step, Transaction, comment_of};
 use crate::gateway::api_error::{ApiError, ApiResult, TIME_LIMIT_EXCEEDED};
 use crate::gateway::arguments::{Arguments, Place};
 use crate::gateway::auth::permission::Caller;
@@ -115,7 +115,8 @@ where
         let reservation = Arc::new(reservation);
         let comment = comment_of(&arguments.options()?, record.comment())?;
         // Boxed, so that other actions do not have its size.
-        let running = Box::pin(actions::run_transaction(gateway, client, style, &reservation, comment, &steps));
+        let transaction = Transaction { gateway, client, style, reservation: &reservation, comment, steps: &steps };
+        let running = Box::pin(transaction.run());
         (within_time(gateway, action, until, running).await?, Arc::clone(&reservation))
     } else {
         let continued;

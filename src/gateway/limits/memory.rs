@@ -101,10 +101,10 @@ impl Budget {
     }
 
     /// Returns freed memory to the system if it would exceed the budget together with what is reserved.
-    fn make_room(&self, kib: u32) {
+    fn make_room(&self) {
         let freed = self.freed.load(Ordering::Relaxed);
         let used = (self.total as usize).saturating_sub(self.available.available_permits());
-        if freed > 0 && used + kib as usize + freed > self.total as usize {
+        if freed > 0 && used + freed > self.total as usize {
             self.purge();
         }
     }
@@ -123,7 +123,7 @@ impl Budget {
         };
         let permit = Arc::clone(&self.available).try_acquire_many_owned(kib).map_err(used_up)?;
         if of_large.is_some() {
-            self.make_room(0);
+            self.make_room();
         }
         Ok(Permit { kib: permit, of_large, budget: Arc::clone(self) })
     }
@@ -141,7 +141,7 @@ impl Budget {
             Some((permit, of_large))
         };
         let (permit, of_large) = timeout(self.wait, waiting).await.ok().flatten().ok_or_else(Self::used_up)?;
-        self.make_room(0);
+        self.make_room();
         Ok(Permit { kib: permit, of_large: Some(of_large), budget: Arc::clone(self) })
     }
 }
@@ -165,7 +165,7 @@ impl Permit {
             let more = Arc::clone(&self.budget.available).try_acquire_many_owned(kib - now).map_err(used_up)?;
             self.kib.merge(more);
             if kib >= LARGE {
-                self.budget.make_room(0);
+                self.budget.make_room();
             }
             return Ok(());
         }
