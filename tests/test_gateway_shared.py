@@ -82,12 +82,15 @@ def test_without_mongodb_each_instance_limits_by_itself(tmp_path: Path) -> None:
         ("[cursors]\nseconds = 0", "cursors.seconds"),
         ('[cursors]\nsecret_file = "none"', "cursors.secret_file"),
         ('[cursors]\nsecret_file = "short"', "at least 16 random bytes"),
+        ('[cursors]\nsecret_file = "gateway.toml"', "has the mode 0644, so every user can read it"),
     ],
 )
 def test_invalid_settings_are_named(tmp_path: Path, limits: str, named: str) -> None:
     create_key(tmp_path, "k", "*")
     (tmp_path / "short").write_text("too short", encoding="utf-8")
+    (tmp_path / "short").chmod(0o600)
     (tmp_path / "gateway.toml").write_text(configured("mongodb://127.0.0.1/", limits), encoding="utf-8")
+    (tmp_path / "gateway.toml").chmod(0o644)
     result = CliRunner().invoke(main, ["gateway", "--config", str(tmp_path / "gateway.toml")])
     assert result.exit_code == 2
     assert named in result.output

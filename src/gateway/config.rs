@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::auth::{AuthSettings, Authenticator, JwtConfig, LoginsConfig};
+use super::auth::{AuthSettings, Authenticator, JwtConfig, LoginsConfig, secret_file};
 use super::compatibility::Compatibility;
 use super::config_error::{config_error, toml_error};
 use super::cursors::{CursorLimits, TokenKey};
@@ -233,12 +233,11 @@ impl CursorsTable {
             per_caller: at_least("cursors.per_caller", self.per_caller, 0, default.per_caller)?,
         };
         let Some(path) = self.secret_file else { return Ok(CursorSettings { secret: None, limits }) };
-        match std::fs::read(folder.join(&path)) {
-            Ok(secret) if secret.trim_ascii().len() >= MIN_SECRET => {
-                Ok(CursorSettings { secret: Some(TokenKey::of_secret(secret.trim_ascii())), limits })
+        match secret_file::read(&folder.join(path), "cursors.secret_file")?.trim_ascii() {
+            secret if secret.len() >= MIN_SECRET => {
+                Ok(CursorSettings { secret: Some(TokenKey::of_secret(secret)), limits })
             }
-            Ok(_) => config_error(format!("cursors.secret_file must have at least {MIN_SECRET} random bytes")),
-            Err(cause) => config_error(format!("cursors.secret_file {} cannot be read ({cause})", path.display())),
+            _ => config_error(format!("cursors.secret_file must have at least {MIN_SECRET} random bytes")),
         }
     }
 }

@@ -9,7 +9,7 @@ mod passwords;
 pub mod permission;
 mod rate;
 pub mod rule;
-mod secret_file;
+pub(super) mod secret_file;
 mod shared_rate;
 pub mod signing_keys;
 pub mod users;

@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// `Configuration` if the file cannot be read or if others have access to it. The message does not contain its content.
-pub(super) fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
+pub(in crate::gateway) fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| config_error(format!("{what} {shown} cannot be read ({error})"));
     let file = match File::open(path) {

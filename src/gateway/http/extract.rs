@@ -8,6 +8,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::codec::ejson::Style;
 use crate::data_api::protocol::{Action, EJSON, JSON};
@@ -117,6 +118,13 @@ pub(super) fn count_request(gateway: &Gateway, caller: &Caller) -> ApiResult<()>
     limiter.count(&caller.name).map_err(|wait| {
         ApiError::too_many_requests("the caller's request rate is exceeded: try again later").retry_after(wait)
     })
+}
+
+/// Takes the place of a request.
+pub(super) fn request_slot(gateway: &Gateway) -> ApiResult<OwnedSemaphorePermit> {
+    Arc::clone(&gateway.request_slots)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::too_many_requests("too many concurrent requests: try again later"))
 }
 
 /// Rejects bodies that are neither JSON nor EJSON. A body without a `Content-Type` is read as JSON: no browser sends one

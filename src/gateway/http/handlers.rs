@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bson::{RawBsonRef, RawDocument};
 use futures_util::stream;
 
-use super::extract::{ActionPath, authenticate, check_content_type, count_request, response_format};
+use super::extract::{ActionPath, authenticate, check_content_type, count_request, request_slot, response_format};
 use super::openapi;
 use super::respond::{response, uncached};
 use crate::data_api::protocol::{Action, JSON};
@@ -84,9 +84,7 @@ where
     let (head, body) = request.into_parts();
     let caller = authenticate(gateway, &head.headers, record).await?;
     count_request(gateway, &caller)?;
-    let slot = Arc::clone(&gateway.request_slots)
-        .try_acquire_owned()
-        .map_err(|_| ApiError::too_many_requests("too many concurrent requests: try again later"))?;
+    let slot = request_slot(gateway)?;
     check_content_type(&head.headers, gateway.compatibility)?;
     let format = response_format(&head.headers, gateway.default_style, action)?;
     let ResponseFormat { style, framing } = format;

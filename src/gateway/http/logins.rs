@@ -11,10 +11,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use bson::{Document, RawBsonRef, RawDocument};
+use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
-use super::extract::{ProviderPath, rejected};
+use super::extract::{ProviderPath, count_request, rejected, request_slot};
 use super::respond::response;
 use crate::data_api::protocol::JSON;
 use crate::error::{Error, ErrorKind};
@@ -68,7 +68,8 @@ async fn log_in(
         let (body, _reservation) = call.gateway.memory.read_body(&limits, body).await?;
         call.record.received = body.len();
         let given = match body.trim_ascii().is_empty() {
-            true => RawDocument::from_bytes(&EMPTY_DOCUMENT).map_err(|_| ApiError::unreadable())?.to_owned(),
+            // A login without credentials may have no body.
+            true => RawDocumentBuf::new(),
             false => parse_body(&body)?,
         };
         let given = credentials(provider, &given)?;
@@ -84,7 +85,7 @@ async fn log_in(
             }
         };
         call.record.caller = Some(Arc::clone(&logged_in.caller.name));
-        count(call.gateway, &logged_in)?;
+        count_request(call.gateway, &logged_in.caller)?;
         if let Some(sessions) = &call.gateway.sessions {
             let began = sessions.begin(&logged_in, call.logins.refresh_token_seconds()).await;
             began.map_err(|error| unavailable(call.gateway, &error))?;
@@ -109,7 +110,7 @@ async fn refresh(
 ) -> Response {
     recorded(&gateway, peer, "session", request, async |call, _| {
         let session = refresh_session(call)?;
-        count(call.gateway, &session)?;
+        count_request(call.gateway, &session.caller)?;
         if let Some(sessions) = &call.gateway.sessions {
             let active = sessions.is_active(session.session_id()).await;
             if !active.map_err(|error| unavailable(call.gateway, &error))? {
@@ -207,10 +208,10 @@ async fn recorded(
     let mut record = gateway.telemetry.begin(None, request.headers(), peer);
     record.route = Some(name);
     let (parts, body) = request.into_parts();
-    let result = match (gateway.authenticator.logins(), gateway.request_slots.try_acquire()) {
+    let result = match (gateway.authenticator.logins(), request_slot(gateway)) {
         (Some(logins), Ok(_slot)) => step(&mut Call { gateway, logins, parts, record: &mut record }, body).await,
         (None, _) => Err(ApiError::new(StatusCode::NOT_FOUND, "NotFound", "no such path")),
-        (_, Err(_)) => Err(ApiError::too_many_requests("too many concurrent requests: try again later")),
+        (_, Err(error)) => Err(error),
     };
     let mut answer = match result {
         Ok((StatusCode::NO_CONTENT, _)) => {
@@ -228,9 +229,6 @@ async fn recorded(
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Telemetry::finish(record, answer.map(ResponseBody::from)).map(Body::new)
 }
-
-/// An empty BSON document: a login without credentials may have no body.
-const EMPTY_DOCUMENT: [u8; 5] = [5, 0, 0, 0, 0];
 
 /// Reads the body of a login.
 fn credentials(provider: Provider, body: &RawDocument) -> ApiResult<LoginCredentials> {
@@ -290,14 +288,6 @@ fn refresh_session(call: &mut Call<'_>) -> ApiResult<LoggedIn> {
 
 fn invalid_session(error: AuthError, record: &mut RequestRecord) -> ApiError {
     rejected(error, record, "InvalidSession", "invalid session")
-}
-
-/// Counts a request of a user towards the rate of callers.
-fn count(gateway: &Gateway, session: &LoggedIn) -> ApiResult<()> {
-    let Some(limiter) = &gateway.rate_limiter else { return Ok(()) };
-    limiter.count(&session.caller.name).map_err(|wait| {
-        ApiError::too_many_requests("the caller's request rate is exceeded: try again later").retry_after(wait)
-    })
 }
 
 fn unavailable(gateway: &Gateway, error: &Error) -> ApiError {
