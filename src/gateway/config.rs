@@ -17,7 +17,7 @@ use super::server::listen::ListenAddress;
 use super::server::peer::{ForwardedHeader, TrustedProxies};
 use super::server::tls::{Certificates, TlsConfig};
 use super::state::{CursorSettings, GatewaySettings};
-use super::telemetry::{AccessLog, OtlpConfig};
+use super::telemetry::{AccessLog, OtlpConfig, share};
 use super::watch::StreamLimits;
 use crate::codec::ejson::Style;
 use crate::config::{DriverSettings, collection_name, database_name};
@@ -239,14 +239,6 @@ impl CursorsTable {
             }
             _ => config_error(format!("cursors.secret_file must have at least {MIN_SECRET} random bytes")),
         }
-    }
-}
-
-/// Reads a share from 0 to 1, by default 1.
-fn share(name: &str, value: Option<f64>) -> Result<f64> {
-    match value.unwrap_or(1.0) {
-        share if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => config_error(format!("{name} must be a number from 0 to 1")),
     }
 }
 

@@ -88,6 +88,9 @@ pub struct Listening {
 /// `Configuration` if an address cannot be listened on, or the system lacks a resource.
 pub async fn serve(options: GatewayOptions, listening: impl FnOnce(Listening)) -> Result<()> {
     let tls = options.tls.map(Arc::new);
+    // What changes from now on is noticed.
+    let files = options.gateway.authenticator.files().into_iter().chain(tls.iter().flat_map(|tls| tls.files()));
+    let files = WatchedFiles::new(files.collect());
     let configuration_error = |message: String| Error::new(ErrorKind::Configuration, message);
     // Before `listening` is called, because its caller may stop the gateway at once.
     let no_signals = |error: std::io::Error| configuration_error(format!("signals cannot be handled ({error})"));
@@ -97,16 +100,13 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(Listening)) -
         .map_err(|error| configuration_error(format!("NOTIFY_SOCKET cannot be used ({error})")))?;
     let passed = PassedSockets::take()
         .map_err(|error| configuration_error(format!("the sockets of LISTEN_FDS cannot be used ({error})")))?;
-    let bound = |passed: Option<Listener>, address: &ListenAddress| {
-        passed.map_or_else(|| Listener::bind(address, options.socket_mode), Ok).map_err(|error| {
+    let bind = |address: &ListenAddress| {
+        Listener::bind(address, options.socket_mode).map_err(|error| {
             configuration_error(format!("cannot listen on {address} ({error}): choose another address"))
         })
     };
-    let listener = bound(passed.http, &options.listen)?;
-    let admin = match (passed.admin, &options.admin_listen) {
-        (None, None) => None,
-        (passed, address) => Some(bound(passed, address.as_ref().unwrap_or(&options.listen))?),
-    };
+    let listener = passed.http.map_or_else(|| bind(&options.listen), Ok)?;
+    let admin = passed.admin.map(Ok).or_else(|| options.admin_listen.as_ref().map(bind)).transpose()?;
     let url = |listener: &Listener, tls: bool| {
         listener.url(tls).map_err(|error| configuration_error(format!("the address of a socket is unknown ({error})")))
     };
@@ -120,10 +120,9 @@ pub async fn serve(options: GatewayOptions, listening: impl FnOnce(Listening)) -
     let http = HttpService::new(&gateway, &options.cors_origins, pages, &options.trusted_proxies);
     manager.ready(&addresses.url);
     listening(addresses);
-    let files = gateway.authenticator.files().into_iter().chain(tls.iter().flat_map(|tls| tls.files())).collect();
     let reloader = Reloader { gateway: Arc::clone(&gateway), tls: tls.clone(), manager: manager.clone() };
     let background = [
-        tokio::spawn(reloader.run(hangups, WatchedFiles::new(files), options.reload)),
+        tokio::spawn(reloader.run(hangups, files, options.reload)),
         tokio::spawn(warn_of_unreachable(Arc::clone(&gateway))),
         tokio::spawn(gateway.memory.clone().keep_returning()),
         tokio::spawn(Arc::clone(&gateway.telemetry).keep_reporting()),
@@ -213,7 +212,10 @@ impl Reloader {
             };
             let cause = tokio::select! {
                 hangup = hangups.next() => match hangup {
-                    true => "SIGHUP",
+                    true => {
+                        files.were_loaded();
+                        "SIGHUP"
+                    }
                     false => return,
                 },
                 () = looking => {
@@ -230,9 +232,6 @@ impl Reloader {
                     "files have changed"
                 }
             };
-            if cause == "SIGHUP" {
-                files.were_loaded();
-            }
             self.manager.reloading();
             self.reload(cause);
             self.manager.reloaded();

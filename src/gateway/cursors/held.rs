@@ -55,15 +55,8 @@ impl HeldCursors {
 
     /// Takes a place for a cursor that a caller is about to open.
     pub(super) fn slot(&self, caller: &Arc<str>) -> ApiResult<CallerSlot> {
-        self.slots.take(caller).map_err(|reached| {
-            let (number, whose) = match reached {
-                NoSlot::OfCaller(number) => (number, "the caller has"),
-                NoSlot::OfAll(number) => (number, "the gateway has"),
-            };
-            ApiError::too_many_requests(format!(
-                "{whose} {number} open cursors: read one to its end, or wait until one expires"
-            ))
-        })
+        let full = "cursors: read one to its end, or wait until one expires";
+        self.slots.take(caller).map_err(|reached| reached.error(full))
     }
 
     pub(super) fn new_cursor(

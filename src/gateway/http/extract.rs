@@ -141,13 +141,17 @@ pub(super) fn check_content_type(headers: &HeaderMap, compatibility: Compatibili
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "InvalidParameter", message))
 }
 
+/// The media types that a client accepts, with their parameters.
+pub(super) fn accepted_ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','))
+}
+
 /// Selects the format of the response: the media type that `Accept` prefers, EJSON if others are
 /// equally preferred, `default` if it names none. Only `find` and `aggregate` have NDJSON.
 pub(super) fn response_format(headers: &HeaderMap, default: Style, action: Action) -> ApiResult<ResponseFormat> {
     let (mut format, mut best) = (ResponseFormat::of(default), 0.0);
     let has_lines = matches!(action, Action::Find | Action::Aggregate);
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    for range in accepted.flat_map(|value| value.split(',')) {
+    for range in accepted_ranges(headers) {
         let mut parts = range.split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default();
         let offered = match media_type {

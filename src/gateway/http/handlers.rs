@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
@@ -10,13 +10,13 @@ use axum::extract::State;
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bson::{RawBsonRef, RawDocument};
 use futures_util::stream;
 
 use super::extract::{ActionPath, authenticate, check_content_type, count_request, request_slot, response_format};
 use super::openapi;
-use super::respond::{response, uncached};
+use super::respond::{failed, response, uncached};
 use crate::data_api::protocol::{Action, JSON};
 use crate::gateway::actions::{self, ActionContext, ActionResponse, PageContext, Step, Transaction, comment_of};
 use crate::gateway::api_error::{ApiError, ApiResult, TIME_LIMIT_EXCEEDED};
@@ -64,10 +64,7 @@ where
             Err(error) => Err(error),
         },
     };
-    let response = result.unwrap_or_else(|error| {
-        record.error_code = Some(error.body.error_code.clone());
-        error.into_response().map(ResponseBody::from)
-    });
+    let response = result.unwrap_or_else(|error| failed(&mut record, error));
     Telemetry::finish(record, response)
 }
 
@@ -263,7 +260,9 @@ pub(super) async fn not_found(
 ) -> Response {
     let error =
         ApiError::new(StatusCode::NOT_FOUND, "NotFound", "no such path: use POST …/action/insertOne or similar");
-    recorded(&gateway, peer, &headers, error.into_response(), "NotFound")
+    let mut record = gateway.telemetry.begin(None, &headers, peer);
+    let response = failed(&mut record, error);
+    Telemetry::finish(record, response).map(Body::new)
 }
 
 /// 405 for other methods than POST.
@@ -272,22 +271,22 @@ pub(super) async fn method_not_allowed(
     ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "actions require POST");
-    let mut response = error.into_response();
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-    recorded(&gateway, peer, &headers, response, "MethodNotAllowed")
+    wrong_method(&gateway, peer, &headers, "actions require POST", "POST")
 }
 
-pub(super) fn recorded(
+/// 405, with the methods that are allowed.
+pub(super) fn wrong_method(
     gateway: &Gateway,
     peer: Peer,
     headers: &HeaderMap,
-    response: Response,
-    error_code: &str,
+    message: &str,
+    allowed: &'static str,
 ) -> Response {
     let mut record = gateway.telemetry.begin(None, headers, peer);
-    record.error_code = Some(error_code.to_owned());
-    Telemetry::finish(record, response.map(ResponseBody::from)).map(Body::new)
+    let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message);
+    let mut response = failed(&mut record, error);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    Telemetry::finish(record, response).map(Body::new)
 }
 
 /// `GET /healthz`: the process serves requests.
@@ -310,5 +309,6 @@ pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
 
 /// `GET /openapi.json`.
 pub(super) async fn openapi_description() -> Response {
-    response(StatusCode::OK, JSON, openapi::description().to_string().into())
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| openapi::description().to_string().into());
+    response(StatusCode::OK, JSON, DESCRIPTION.clone().into())
 }

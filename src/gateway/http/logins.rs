@@ -15,7 +15,7 @@ use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
 use super::extract::{ProviderPath, count_request, rejected, request_slot};
-use super::respond::response;
+use super::respond::{failed, response};
 use crate::data_api::protocol::JSON;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
@@ -215,19 +215,16 @@ async fn recorded(
     };
     let mut answer = match result {
         Ok((StatusCode::NO_CONTENT, _)) => {
-            let mut empty = Response::new(Body::empty());
+            let mut empty = Response::new(ResponseBody::from(Body::empty()));
             *empty.status_mut() = StatusCode::NO_CONTENT;
             empty
         }
-        Ok((status, body)) => response(status, JSON, Body::from(body.to_string())),
-        Err(error) => {
-            record.error_code = Some(error.body.error_code.clone());
-            error.into_response()
-        }
+        Ok((status, body)) => response(status, JSON, Body::from(body.to_string()).into()),
+        Err(error) => failed(&mut record, error),
     };
     // Tokens must not be stored by a proxy.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Telemetry::finish(record, answer.map(ResponseBody::from)).map(Body::new)
+    Telemetry::finish(record, answer).map(Body::new)
 }
 
 /// Reads the body of a login.

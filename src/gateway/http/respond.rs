@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::data_api::protocol::JSON;
 use crate::gateway::api_error::ApiError;
+use crate::gateway::limits::response_body::ResponseBody;
+use crate::gateway::telemetry::RequestRecord;
 
 /// A response with a media type.
 pub(super) fn response<B>(status: StatusCode, content_type: &'static str, body: B) -> Response<B> {
@@ -21,6 +23,12 @@ pub(super) fn uncached(status: StatusCode, content_type: &'static str, body: imp
     let mut response = response(status, content_type, body.into());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The response of an error, whose code is recorded.
+pub(super) fn failed(record: &mut RequestRecord, error: ApiError) -> Response<ResponseBody> {
+    record.error_code = Some(error.body.error_code.clone());
+    error.into_response().map(ResponseBody::from)
 }
 
 impl IntoResponse for ApiError {

@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 
-use super::extract::{authenticate, check_content_type, count_request};
-use super::respond::response;
+use super::extract::{accepted_ranges, authenticate, check_content_type, count_request};
+use super::handlers::wrong_method;
+use super::respond::{failed, response};
 use crate::gateway::api_error::{ApiError, ApiResult, TIME_LIMIT_EXCEEDED};
 use crate::gateway::limits::TIMEOUT_MARGIN;
-use crate::gateway::limits::caller_slots::NoSlot;
 use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
 use crate::gateway::policy::Policy;
 use crate::gateway::request::parse_body;
@@ -39,10 +39,7 @@ pub(super) async fn watch(
 ) -> Response {
     let mut record = gateway.telemetry.begin(None, request.headers(), peer);
     record.route = Some("watch");
-    let response = open(&gateway, request, &mut record).await.unwrap_or_else(|error| {
-        record.error_code = Some(error.body.error_code.clone());
-        error.into_response().map(ResponseBody::from)
-    });
+    let response = open(&gateway, request, &mut record).await.unwrap_or_else(|error| failed(&mut record, error));
     Telemetry::finish(record, response).map(Body::new)
 }
 
@@ -52,11 +49,7 @@ pub(super) async fn method_not_allowed(
     ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    let error =
-        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "a change stream requires GET or POST");
-    let mut response = error.into_response();
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
-    super::handlers::recorded(&gateway, peer, &headers, response, "MethodNotAllowed")
+    wrong_method(&gateway, peer, &headers, "a change stream requires GET or POST", "GET, POST")
 }
 
 async fn open(
@@ -68,21 +61,19 @@ async fn open(
     let caller = authenticate(gateway, &head.headers, record).await?;
     count_request(gateway, &caller)?;
     check_accept(&head.headers)?;
-    let slot = gateway.streams.slots.take(&caller.name).map_err(|reached| {
-        let (number, whose) = match reached {
-            NoSlot::OfCaller(number) => (number, "the caller has"),
-            NoSlot::OfAll(number) => (number, "the gateway has"),
-        };
-        ApiError::too_many_requests(format!("{whose} {number} open change streams: end one, or try again later"))
-    })?;
-    let request = if head.method == Method::POST {
+    let full = "change streams: end one, or try again later";
+    let slot = gateway.streams.slots.take(&caller.name).map_err(|reached| reached.error(full))?;
+    let (request, reservation) = if head.method == Method::POST {
         check_content_type(&head.headers, gateway.compatibility)?;
         let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
         record.received = body.len();
         reservation.grow_for_parsing(&body)?;
-        parse_body(&body)?
+        let request = parse_body(&body)?;
+        drop(body);
+        reservation.fit(request.as_bytes().len())?;
+        (request, Some(reservation))
     } else {
-        parse_query(head.uri.query().unwrap_or_default())?
+        (parse_query(head.uri.query().unwrap_or_default())?, None)
     };
     let last_event_id = match head.headers.get(LAST_EVENT_ID) {
         Some(id) => Some(id.to_str().map_err(|_| ApiError::invalid("the header Last-Event-ID must be ASCII"))?),
@@ -103,6 +94,7 @@ async fn open(
         request,
         caller: Arc::clone(&caller.name),
         _slot: slot,
+        _reservation: reservation,
         comment: record.comment(),
         peer: record.peer(),
         headers: head.headers,
@@ -127,8 +119,7 @@ async fn open(
 /// Rejects clients that do not accept server-sent events.
 fn check_accept(headers: &HeaderMap) -> ApiResult<()> {
     let mut ranges =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let mut ranges = ranges.by_ref().map(|range| range.split(';').next().unwrap_or_default().trim()).peekable();
+        accepted_ranges(headers).map(|range| range.split(';').next().unwrap_or_default().trim()).peekable();
     let accepts =
         |range: &str| [EVENT_STREAM, "text/*", "*/*"].iter().any(|accepted| range.eq_ignore_ascii_case(accepted));
     if ranges.peek().is_none() || ranges.any(accepts) {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::gateway::api_error::ApiError;
+
 /// The places for one kind of thing.
 pub(in crate::gateway) struct CallerSlots {
     total: usize,
@@ -27,6 +29,17 @@ pub(in crate::gateway) struct CallerSlot {
 pub(in crate::gateway) enum NoSlot {
     OfCaller(usize),
     OfAll(usize),
+}
+
+impl NoSlot {
+    /// The error of a caller. `things` says what is open, and how to get a place.
+    pub(in crate::gateway) fn error(self, things: &str) -> ApiError {
+        let (number, whose) = match self {
+            Self::OfCaller(number) => (number, "the caller has"),
+            Self::OfAll(number) => (number, "the gateway has"),
+        };
+        ApiError::too_many_requests(format!("{whose} {number} open {things}"))
+    }
 }
 
 impl CallerSlots {

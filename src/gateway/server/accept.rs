@@ -187,12 +187,13 @@ impl Connection {
                 biased;
                 // Errors are the client's: a broken connection or a malformed request.
                 _ = connection.as_mut() => return,
-                close = &mut open.close, if !told => match close {
-                    Ok(Close::Gracefully) => {
-                        told = true;
-                        connection.as_mut().graceful_shutdown();
+                close = &mut open.close, if !told => {
+                    // A request may have begun since the connection was chosen.
+                    if close != Ok(Close::Gracefully) && activity.waiting().is_some() {
+                        return;
                     }
-                    Ok(Close::Now) | Err(_) => return,
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
                 },
                 () = &mut expired, if !is_over => {
                     // HTTP/2 tells the client. Of HTTP/1.1, a head that is not complete has no other end.

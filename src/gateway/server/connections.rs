@@ -36,7 +36,8 @@ struct Table {
 struct Entry {
     activity: Arc<Activity>,
     network: Option<Network>,
-    close: oneshot::Sender<Close>,
+    /// `None` once the connection was told to end.
+    close: Option<oneshot::Sender<Close>>,
 }
 
 /// How a connection must end.
@@ -113,7 +114,7 @@ impl Connections {
         let (close, closed) = oneshot::channel();
         let id = table.next;
         table.next += 1;
-        table.open.insert(id, Entry { activity: Arc::clone(&activity), network, close });
+        table.open.insert(id, Entry { activity: Arc::clone(&activity), network, close: Some(close) });
         if let Some(network) = network {
             *table.networks.entry(network).or_default() += 1;
         }
@@ -132,15 +133,9 @@ impl Connections {
 
     /// Tells all connections to end after their requests in progress, and waits for their end.
     pub(super) async fn shut_down(&self) {
-        let ids: Vec<u64> = self.table().open.keys().copied().collect();
-        for id in ids {
-            let mut table = self.table();
-            let entry = table.open.get_mut(&id);
-            if let Some(entry) = entry {
-                // The entry stays: the connection is open until it is dropped.
-                let close = std::mem::replace(&mut entry.close, oneshot::channel().0);
-                drop(close.send(Close::Gracefully));
-            }
+        // The entries stay: a connection is open until it is dropped.
+        for close in self.table().open.values_mut().filter_map(|entry| entry.close.take()) {
+            drop(close.send(Close::Gracefully));
         }
         while !self.table().open.is_empty() {
             self.room().await;
@@ -154,8 +149,8 @@ impl Table {
         let candidates = self.open.iter().filter(|(_, entry)| network.is_none() || entry.network == network);
         let waiting = candidates.filter_map(|(id, entry)| Some((entry.activity.waiting()?, *id)));
         let Some((_, id)) = waiting.min() else { return false };
-        if let Some(entry) = self.remove(id) {
-            drop(entry.close.send(Close::Now));
+        if let Some(close) = self.remove(id).and_then(|entry| entry.close) {
+            drop(close.send(Close::Now));
         }
         true
     }
@@ -228,7 +223,7 @@ impl Activity {
     }
 
     /// Whether the connection has ever had a request, and since when it waits for a head; `None` if it does not wait.
-    fn waiting(&self) -> Option<(bool, u64)> {
+    pub(super) fn waiting(&self) -> Option<(bool, u64)> {
         let waits = self.requests.load(Ordering::Relaxed) == 0;
         waits.then(|| (self.served.load(Ordering::Relaxed), self.waiting_since.load(Ordering::Relaxed)))
     }

@@ -161,17 +161,21 @@ impl TrustedProxies {
     /// written comes before it, and does not count. A value that cannot be read ends the search.
     pub(in crate::gateway) fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
         let mut client = peer;
-        if self.is_empty() || !self.trusts(peer) {
+        if !self.trusts(peer) {
             return client;
         }
         let name = match self.header {
             ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
             ForwardedHeader::Forwarded => FORWARDED,
         };
-        let lines: Vec<_> = headers.get_all(name).iter().collect();
-        for line in lines.into_iter().rev() {
-            let Ok(line) = line.to_str() else { return client };
-            for element in unquoted_split(line, ',').into_iter().rev() {
+        for line in headers.get_all(name).iter().rev() {
+            // Whatever a client has written, the proxy's own element can be read.
+            let line = String::from_utf8_lossy(line.as_bytes());
+            let elements = match self.header {
+                ForwardedHeader::XForwardedFor => line.rsplit(',').collect(),
+                ForwardedHeader::Forwarded => unquoted_rsplit(&line, b','),
+            };
+            for element in elements {
                 let node = match self.header {
                     ForwardedHeader::XForwardedFor => Some(element.trim()),
                     ForwardedHeader::Forwarded => forwarded_for(element),
@@ -187,25 +191,27 @@ impl TrustedProxies {
     }
 }
 
-/// Splits a text at a character that is not within quotation marks.
-fn unquoted_split(text: &str, separator: char) -> Vec<&str> {
-    let (mut quoted, mut escaped) = (false, false);
-    let separates = |character: char| {
-        if escaped {
-            escaped = false;
-        } else if quoted && character == '\\' {
-            escaped = true;
-        } else if character == '"' {
+/// Splits a text at an ASCII character that is not within quotation marks, from the end: a quotation mark that a client
+/// has not closed is before what a proxy has added.
+fn unquoted_rsplit(text: &str, separator: u8) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let is_escaped = |index: usize| bytes[..index].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+    let (mut parts, mut end, mut quoted) = (Vec::new(), text.len(), false);
+    for (index, byte) in bytes.iter().enumerate().rev() {
+        if *byte == b'"' && !is_escaped(index) {
             quoted = !quoted;
+        } else if *byte == separator && !quoted {
+            parts.push(&text[index + 1..end]);
+            end = index;
         }
-        character == separator && !quoted
-    };
-    text.split(separates).collect()
+    }
+    parts.push(&text[..end]);
+    parts
 }
 
 /// The node that the `for` of an element of `Forwarded` names.
 fn forwarded_for(element: &str) -> Option<&str> {
-    unquoted_split(element, ';').into_iter().find_map(|pair| {
+    unquoted_rsplit(element, b';').into_iter().find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         let value = value.trim();
         name.trim()
@@ -282,13 +288,20 @@ mod tests {
             ("f", &["for=203.0.113.9, for=_hidden"], "10.0.0.1"),
             ("f", &["proto=https"], "10.0.0.1"),
             ("f", &["for=\"203.0.113.9"], "10.0.0.1"),
+            // What a client has written does not change what the proxy has added.
+            ("x", &["\"1.1.1.1, 203.0.113.9"], "203.0.113.9"),
+            ("x", &["\u{ff}, 203.0.113.9"], "203.0.113.9"),
+            ("f", &["for=\", for=203.0.113.9"], "203.0.113.9"),
+            ("f", &["for=\"\\, for=\"203.0.113.9:1\""], "203.0.113.9"),
+            ("f", &["\u{ff}, for=203.0.113.9"], "203.0.113.9"),
         ] {
             let (form, name) = match header {
                 "x" => (ForwardedHeader::XForwardedFor, X_FORWARDED_FOR),
                 _ => (ForwardedHeader::Forwarded, FORWARDED),
             };
             let trusted = proxies(&["10.0.0.0/8"], form).unwrap();
-            let headers: HeaderMap = lines.iter().map(|line| (name.clone(), HeaderValue::from_static(line))).collect();
+            let headers: HeaderMap =
+                lines.iter().map(|line| (name.clone(), HeaderValue::try_from(line.as_bytes()).unwrap())).collect();
             assert_eq!(trusted.client(peer("10.0.0.1"), &headers), peer(client), "{lines:?}");
             // Others cannot name a client.
             assert_eq!(trusted.client(peer("198.51.100.1"), &headers), peer("198.51.100.1"), "{lines:?}");

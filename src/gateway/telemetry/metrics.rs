@@ -26,14 +26,20 @@ pub(in crate::gateway) struct ConnectionMetrics {
     refused: Counter,
 }
 
-/// Counts a connection while it is open.
-pub(in crate::gateway) struct CountedConnection(Gauge<i64, AtomicI64>);
+/// Counts a connection or a change stream while it is open.
+pub(in crate::gateway) struct Counted(Gauge<i64, AtomicI64>);
+
+impl Counted {
+    fn of(gauge: &Gauge<i64, AtomicI64>) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
 
 impl ConnectionMetrics {
     /// Counts a connection until the result is dropped.
-    pub(in crate::gateway) fn opened(&self) -> CountedConnection {
-        self.open.inc();
-        CountedConnection(self.open.clone())
+    pub(in crate::gateway) fn opened(&self) -> Counted {
+        Counted::of(&self.open)
     }
 
     /// Counts a connection that its peer may not have.
@@ -42,7 +48,7 @@ impl ConnectionMetrics {
     }
 }
 
-impl Drop for CountedConnection {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -162,9 +168,8 @@ impl Metrics {
     }
 
     /// Counts a change stream until the result is dropped.
-    pub(in crate::gateway) fn open_stream(&self) -> StreamGauge {
-        self.streams.inc();
-        StreamGauge(self.streams.clone())
+    pub(in crate::gateway) fn open_stream(&self) -> Counted {
+        Counted::of(&self.streams)
     }
 
     /// A listener that counts the connections of a data source's pool.
@@ -174,15 +179,6 @@ impl Metrics {
             open: self.pool.get_or_create_owned(&labels),
             in_use: self.pool_in_use.get_or_create_owned(&labels),
         })
-    }
-}
-
-/// An open change stream.
-pub(in crate::gateway) struct StreamGauge(Gauge<i64, AtomicI64>);
-
-impl Drop for StreamGauge {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

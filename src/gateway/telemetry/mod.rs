@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, Response};
 use bson::Bson;
 
 use super::api_error::{Aborted, INCOMPLETE_RESPONSE};
+use super::config_error::config_error;
 use super::limits::response_body::ResponseBody;
 use super::observed_body::{BodyObserver, ObservedBody, observe};
 use super::server::peer::Peer;
@@ -34,8 +35,16 @@ use trace::{REQUEST_ID, TRACEPARENT, TraceContext};
 /// The status of requests whose client disconnected before the response, as in nginx's log.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// How often lines are counted that were left out.
+/// How often lines of repeated failures that were left out are reported, and counted anew.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Reads a share from 0 to 1, by default 1.
+pub(super) fn share(name: &str, value: Option<f64>) -> Result<f64> {
+    match value.unwrap_or(1.0) {
+        share if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => config_error(format!("{name} must be a number from 0 to 1")),
+    }
+}
 
 /// Which requests are logged.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +154,7 @@ impl Telemetry {
             action,
             route: None,
             request_id: trace::request_id(headers, self.process_id, number),
-            trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number) | 1),
+            trace: TraceContext::from_headers(headers, self.process_id.wrapping_add(number).max(1)),
             peer,
             caller: None,
             target: None,
@@ -282,12 +291,12 @@ impl Telemetry {
     pub(super) async fn keep_reporting(self: Arc<Self>) {
         loop {
             tokio::time::sleep(REPORT_INTERVAL).await;
-            self.report_left_out(false);
+            self.report_left_out();
         }
     }
 
-    fn report_left_out(&self, now: bool) {
-        for (failure, lines) in self.repeats.left_out(now) {
+    fn report_left_out(&self) {
+        for (failure, lines) in self.repeats.left_out() {
             let mut line = LogLine::new("warning");
             line.string("message", &format!("{lines} more requests failed in this way: their lines were left out"));
             if let Some(peer) = failure.peer {
@@ -330,7 +339,7 @@ impl Telemetry {
 
     /// Writes the remaining lines of the log.
     pub(super) fn shutdown(&self) {
-        self.report_left_out(true);
+        self.report_left_out();
         self.log.shutdown();
     }
 }

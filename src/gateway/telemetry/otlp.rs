@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::in_share;
+use super::{in_share, share};
 use crate::error::Result;
 use crate::gateway::config_error::config_error;
 use crate::tls;
@@ -90,10 +90,7 @@ impl OtlpConfig {
             headers.insert(name, value);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let sample = match self.sample.unwrap_or(1.0) {
-            sample if (0.0..=1.0).contains(&sample) => sample,
-            _ => return config_error("otlp.sample must be a number from 0 to 1"),
-        };
+        let sample = share("otlp.sample", self.sample)?;
         let service_name = self.service_name.unwrap_or_else(|| "connect-mongodb-gateway".to_owned());
         Ok(OtlpSettings { url, headers, service_name, sample })
     }

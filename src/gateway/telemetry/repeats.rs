@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use crate::gateway::server::peer::Peer;
 
-/// How many lines of one failure are logged in [`WINDOW`].
+/// How many lines of one failure are logged between two calls of [`Repeats::left_out`].
 const LINES: u32 = 20;
-/// The time after which a failure is logged again.
-const WINDOW: Duration = Duration::from_secs(10);
-/// How many failures are told apart. The further ones of a window count as one.
+/// How many failures are told apart. The further ones count as one.
 const FAILURES: usize = 1024;
 
 /// What the lines of one failure have in common.
@@ -24,41 +21,29 @@ pub(super) struct Failure {
 }
 
 /// Counts failures.
-pub(super) struct Repeats(Mutex<Window>);
-
-struct Window {
-    begun: Instant,
-    lines: HashMap<Failure, u32>,
-}
-
-impl Default for Repeats {
-    fn default() -> Self {
-        Self(Mutex::new(Window { begun: Instant::now(), lines: HashMap::new() }))
-    }
-}
+#[derive(Default)]
+pub(super) struct Repeats(Mutex<HashMap<Failure, u32>>);
 
 impl Repeats {
     /// Counts a failure. Returns whether to log it.
     pub(super) fn count(&self, mut failure: Failure) -> bool {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.lines.len() >= FAILURES && !window.lines.contains_key(&failure) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= FAILURES && !counted.contains_key(&failure) {
             failure = Failure { peer: None, action: "other", status: 0, error_code: String::new() };
         }
-        let lines = window.lines.entry(failure).or_default();
+        let lines = counted.entry(failure).or_default();
         *lines += 1;
         *lines <= LINES
     }
 
-    /// Begins a new window if this one is over, or if `now`. Returns how many lines of which failure were left out.
-    pub(super) fn left_out(&self, now: bool) -> Vec<(Failure, u32)> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !now && window.begun.elapsed() < WINDOW {
-            return Vec::new();
-        }
-        window.begun = Instant::now();
-        let lines = std::mem::take(&mut window.lines);
-        drop(window);
-        lines.into_iter().filter(|(_, lines)| *lines > LINES).map(|(failure, lines)| (failure, lines - LINES)).collect()
+    /// Counts anew. Returns how many lines of which failure were left out.
+    pub(super) fn left_out(&self) -> Vec<(Failure, u32)> {
+        let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        counted
+            .into_iter()
+            .filter(|(_, lines)| *lines > LINES)
+            .map(|(failure, lines)| (failure, lines - LINES))
+            .collect()
     }
 }
 
@@ -77,8 +62,7 @@ mod tests {
         let logged = (0..50).filter(|_| repeats.count(failure(1))).count();
         assert_eq!(logged, LINES as usize);
         assert!(repeats.count(failure(2)));
-        assert_eq!(repeats.left_out(false), []);
-        assert_eq!(repeats.left_out(true), [(failure(1), 50 - LINES)]);
+        assert_eq!(repeats.left_out(), [(failure(1), 50 - LINES)]);
         assert!(repeats.count(failure(1)));
     }
 
@@ -87,6 +71,8 @@ mod tests {
         let repeats = Repeats::default();
         let logged = (0..2000).filter(|peer| repeats.count(failure(*peer))).count();
         assert_eq!(logged, FAILURES + LINES as usize);
-        assert!(repeats.left_out(true).iter().all(|(failure, _)| failure.peer.is_none()));
+        let left_out = repeats.left_out();
+        assert!(left_out.iter().all(|(failure, _)| failure.peer.is_none()));
+        assert_eq!(left_out.iter().map(|(_, lines)| lines).sum::<u32>(), 2000 - FAILURES as u32 - LINES);
     }
 }

@@ -19,10 +19,11 @@ use crate::error::Error;
 use crate::gateway::actions;
 use crate::gateway::api_error::{Aborted, ApiError, ApiResult};
 use crate::gateway::limits::caller_slots::CallerSlot;
+use crate::gateway::limits::memory::Reservation;
 use crate::gateway::policy::{AuthorizedWatch, Policy};
 use crate::gateway::state::Gateway;
 use crate::gateway::target::RequestTarget;
-use crate::gateway::telemetry::metrics::StreamGauge;
+use crate::gateway::telemetry::metrics::Counted;
 
 /// How long MongoDB waits for changes before it responds without one.
 const AWAIT_TIME: Duration = Duration::from_secs(2);
@@ -41,6 +42,8 @@ pub(in crate::gateway) struct StreamContext {
     pub(in crate::gateway) request: RawDocumentBuf,
     pub(in crate::gateway) caller: Arc<str>,
     pub(in crate::gateway) _slot: CallerSlot,
+    /// The memory of the request.
+    pub(in crate::gateway) _reservation: Option<Reservation>,
     /// Who sent the request.
     pub(in crate::gateway) peer: IpAddr,
     /// The `comment` of the command.
@@ -61,7 +64,7 @@ pub(in crate::gateway) struct EventStream {
     heartbeat: Interval,
     ends: Instant,
     stopping: Receiver<bool>,
-    _open: StreamGauge,
+    _open: Counted,
 }
 
 /// What a stream sends next.
