@@ -470,7 +470,9 @@ impl DataApiClient {
         if !is_extension && arguments.is_empty() {
             return Ok(());
         }
-        let Capabilities(actions) = self.capabilities.get_or_try_init(|| self.ask(action)).await?;
+        // One call asks, and the others wait for it: each has its own time.
+        let asked = timeout_at(self.deadline(), self.capabilities.get_or_try_init(|| self.ask(action))).await;
+        let Capabilities(actions) = asked.map_err(|_| self.timed_out(action))??;
         let known = actions.get(action.name());
         let missing = match known {
             None if is_extension => Some(action.name().to_owned()),
@@ -513,8 +515,7 @@ impl DataApiClient {
             }
             Err(self.timed_out(action))
         };
-        let asked = timeout_at(self.deadline(), asking);
-        self.giving_up.until(async { Ok(asked.await) }).await?.unwrap_or_else(|_| Err(self.timed_out(action)))
+        self.giving_up.until(asking).await
     }
 
     /// Requests the description. An error of the server's says nothing about what it has.
@@ -770,7 +771,8 @@ impl DataApiClient {
             error.code = Some(65);
             error.details = error.details.filter(is_bulk).or_else(|| {
                 // The server sent only a text.
-                bulk_details(vec![doc! { "index": 0, "code": 11000, "errmsg": text }], 0)
+                let code = if duplicate { 11000 } else { 65 };
+                bulk_details(vec![doc! { "index": 0, "code": code, "errmsg": text }], 0)
             });
         }
         error

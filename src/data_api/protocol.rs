@@ -57,7 +57,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// All actions.
+    /// All actions, the ten of MongoDB's service first.
     pub const ALL: [Self; 18] = [
         Self::FindOne,
         Self::Find,
@@ -80,16 +80,7 @@ impl Action {
     ];
 
     /// The actions that MongoDB's service did not have. Servers list them in `/openapi.json`.
-    pub const EXTENSIONS: [Self; 8] = [
-        Self::FindOneAndUpdate,
-        Self::FindOneAndReplace,
-        Self::FindOneAndDelete,
-        Self::CountDocuments,
-        Self::EstimatedDocumentCount,
-        Self::Distinct,
-        Self::BulkWrite,
-        Self::Transaction,
-    ];
+    pub const EXTENSIONS: &'static [Self] = Self::ALL.as_slice().split_at(10).1;
 
     /// Returns the last segment of the action's path, after `/action/`.
     pub const fn name(self) -> &'static str {

@@ -490,7 +490,8 @@ fn flag(name: &str, value: RawBsonRef<'_>) -> ApiResult<bool> {
     }
 }
 
-fn count(name: &str, value: RawBsonRef<'_>) -> ApiResult<u32> {
+/// Reads a number of documents or milliseconds.
+pub(super) fn count(name: &str, value: RawBsonRef<'_>) -> ApiResult<u32> {
     let number = match value {
         RawBsonRef::Int32(number) => u32::try_from(number).ok(),
         RawBsonRef::Int64(number) => u32::try_from(number).ok(),

@@ -294,11 +294,12 @@ impl<'r> Operation<'r> {
             elements += count_elements(comment)?;
         }
         let parts = self.parts().iter().map(Self::memory).sum::<ApiResult<usize>>()?;
-        let documents = match self {
-            Self::InsertMany { documents, .. } => documents.into_iter().count(),
+        let beside_bson = match self {
+            Self::InsertMany { documents, .. } => documents.into_iter().count() * BYTES_PER_DOCUMENT,
+            Self::BulkWrite { operations, .. } => operations.len() * (BYTES_PER_DOCUMENT + size_of::<Self>()),
             _ => 0,
         };
-        Ok(elements * BYTES_PER_ELEMENT + documents * BYTES_PER_DOCUMENT + parts)
+        Ok(elements * BYTES_PER_ELEMENT + beside_bson + parts)
     }
 
     /// Checks what tells an update from a replacement: the operators.

@@ -109,6 +109,9 @@ impl ActionContext<'_> {
 }
 
 fn encoded_options(options: &Options<'_>) -> ApiResult<RawDocumentBuf> {
+    if options.is_empty() {
+        return Ok(RawDocumentBuf::new());
+    }
     let mut document = bson::Document::new();
     for (name, value) in options.iter() {
         document.insert(name, Bson::try_from(value).map_err(|_| ApiError::unreadable())?);

@@ -1,7 +1,7 @@
 //! `countDocuments`, `estimatedDocumentCount` and `distinct`.
 
 use axum::http::StatusCode;
-use bson::{Bson, Document, RawBsonRef, RawDocumentBuf, doc};
+use bson::{Bson, RawBsonRef, RawDocumentBuf, doc};
 
 use super::write::write_count;
 use super::{ActionContext, ActionResponse, decode};
@@ -38,11 +38,10 @@ impl ActionContext<'_> {
         let size = holder.as_bytes().len();
         // The decoded values, their BSON and their text.
         memory.arrived(2 * size, size)?;
-        let body = self.values_response(values)?;
-        Ok(ActionResponse::Complete(StatusCode::OK, body))
+        Ok(ActionResponse::Held(memory.hold(self.values_body(values)?)?))
     }
 
-    fn values_response(&self, values: RawBsonRef<'_>) -> ApiResult<Vec<u8>> {
+    fn values_body(&self, values: RawBsonRef<'_>) -> ApiResult<Vec<u8>> {
         if self.style == Style::Canonical
             && let Some(name) = ejson::wrapper_in(values, 0)
         {
@@ -62,12 +61,5 @@ impl ActionContext<'_> {
         write_count(&mut body, counted.map_err(|error| self.error_response(&error))?, self.style)?;
         body.push(b'}');
         Ok(ActionResponse::Complete(StatusCode::OK, body))
-    }
-
-    /// The options of a command that only reads, with its time limit.
-    fn reading_options(&self, options: &Options<'_>) -> ApiResult<Document> {
-        let mut given = self.command_options(options)?;
-        given.insert("maxTimeMS", i64::try_from(self.max_time(options).as_millis()).unwrap_or(i64::MAX));
-        Ok(given)
     }
 }

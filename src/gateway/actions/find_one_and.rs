@@ -1,5 +1,7 @@
 //! `findOneAndUpdate`, `findOneAndReplace` and `findOneAndDelete`.
 
+use axum::http::StatusCode;
+
 use super::write::decode_update;
 use super::{ActionContext, ActionResponse, decode};
 use crate::driver::write::{self, Modification};
@@ -31,11 +33,18 @@ impl ActionContext<'_> {
             given,
             session: self.session.clone(),
         };
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
         let found = write::find_one_and(self.client, &self.target.namespace, call).await;
         let document = found.map_err(|error| self.error_response(&error))?;
-        self.document_response(document.as_deref()).map_err(|mut error| {
-            error.body.error.push_str("; the change was made");
-            error
-        })
+        let size = document.as_ref().map_or(0, |document| document.as_bytes().len());
+        // A change that was made must not fail for lack of memory.
+        drop(memory.arrived(size, size));
+        match self.document_body(document.as_deref()) {
+            Ok(body) => Ok(ActionResponse::Complete(StatusCode::OK, body)),
+            Err(mut error) => {
+                error.body.error.push_str("; the change was made");
+                Err(error)
+            }
+        }
     }
 }

@@ -37,6 +37,8 @@ pub(super) use transaction::{Step, Transaction};
 pub(super) enum ActionResponse {
     /// A complete body.
     Complete(StatusCode, Vec<u8>),
+    /// A complete body of a successful read, whose memory is reserved.
+    Held(Bytes),
     /// A body that is written while the client reads it.
     Stream(Body),
     /// The parts of a complete body, whose memory is reserved.
@@ -104,9 +106,20 @@ impl ActionContext<'_> {
         }
     }
 
+    fn max_time_millis(&self, options: &Options<'_>) -> i64 {
+        i64::try_from(self.max_time(options).as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// Whether the action can be sent as it is, without decoding its parameters.
     fn is_plain(&self, options: &Options<'_>) -> bool {
         options.is_empty() && self.session.is_none()
+    }
+
+    /// The options of a command that only reads, with its time limit.
+    fn reading_options(&self, options: &Options<'_>) -> ApiResult<Document> {
+        let mut given = self.command_options(options)?;
+        given.insert("maxTimeMS", self.max_time_millis(options));
+        Ok(given)
     }
 
     /// The options of the command.
@@ -116,7 +129,7 @@ impl ActionContext<'_> {
             given.insert(name, Bson::try_from(value).map_err(|_| ApiError::unreadable())?);
         }
         if given.contains_key("maxTimeMS") {
-            given.insert("maxTimeMS", i64::try_from(self.max_time(options).as_millis()).unwrap_or(i64::MAX));
+            given.insert("maxTimeMS", self.max_time_millis(options));
         }
         if let Some(size) = options.count("batchSize") {
             // MongoDB's largest.

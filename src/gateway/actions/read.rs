@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument};
 
 use super::stream::write_document;
@@ -22,18 +21,18 @@ impl ActionContext<'_> {
             let (size, largest) = found.sizes();
             memory.arrived(size, largest)?;
             let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
-            return self.document_response(document);
+            return Ok(ActionResponse::Held(memory.hold(self.document_body(document)?)?));
         }
         let query = self.decoded_find(query)?;
         let found = Box::pin(find_one(self.client, &self.target.namespace, query)).await;
         let document = found.map_err(|error| self.error_response(&error))?;
         let size = document.as_ref().map_or(0, |document| document.as_bytes().len());
         memory.arrived(size, size)?;
-        self.document_response(document.as_deref())
+        Ok(ActionResponse::Held(memory.hold(self.document_body(document.as_deref())?)?))
     }
 
-    /// The response with one document or `null`.
-    pub(super) fn document_response(&self, document: Option<&RawDocument>) -> ApiResult<ActionResponse> {
+    /// The body with one document or `null`.
+    pub(super) fn document_body(&self, document: Option<&RawDocument>) -> ApiResult<Vec<u8>> {
         let mut body = Vec::with_capacity(64 + document.map_or(0, |document| document.as_bytes().len() * 5 / 4));
         body.extend_from_slice(br#"{"document":"#);
         match document {
@@ -43,7 +42,7 @@ impl ActionContext<'_> {
             None => body.extend_from_slice(b"null"),
         }
         body.push(b'}');
-        Ok(ActionResponse::Complete(StatusCode::OK, body))
+        Ok(body)
     }
 
     pub(super) async fn find(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
@@ -93,8 +92,7 @@ impl ActionContext<'_> {
             let (comment, time) = (self.comment.as_ref(), Some(self.max_time(options)));
             aggregate_raw(client, namespace, pipeline, batch_size, comment, time).await
         } else {
-            let mut given = self.command_options(options)?;
-            given.insert("maxTimeMS", i64::try_from(self.max_time(options).as_millis()).unwrap_or(i64::MAX));
+            let mut given = self.reading_options(options)?;
             given.extend(batch_size.map(|size| ("batchSize".to_owned(), Bson::Int64(size.into()))));
             let pipeline = decode_pipeline(pipeline)?;
             let (client, namespace) = (Arc::clone(client), Arc::clone(namespace));

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use bson::{Bson, doc};
 use mongodb::options::{SessionOptions, TransactionOptions};
 
-use super::{ActionContext, ActionResponse, run};
+use super::{ActionContext, ActionResponse, error_response, run};
 use crate::codec::ejson::Style;
 use crate::data_api::protocol::Action;
 use crate::driver::DriverClient;
@@ -80,7 +80,7 @@ impl Transaction<'_> {
         &'s self,
         action: Action,
         target: &'s RequestTarget,
-        session: Option<&Arc<Session>>,
+        session: &Arc<Session>,
         hides_messages: bool,
     ) -> ActionContext<'s> {
         ActionContext {
@@ -92,7 +92,7 @@ impl Transaction<'_> {
             framing: Framing::Array,
             reservation: self.reservation,
             comment: self.comment.clone(),
-            session: session.cloned(),
+            session: Some(Arc::clone(session)),
             hides_messages,
         }
     }
@@ -100,14 +100,7 @@ impl Transaction<'_> {
     /// Waits until the driver has found a server.
     async fn find_server(&self) -> ApiResult<()> {
         let ping = run_command(self.client, "admin".to_owned(), doc! { "ping": 1 }, CommandOptions::once(None)).await;
-        match (ping, self.steps.first()) {
-            (Err(error), Some(Step { target, .. })) => {
-                // A ping has no document.
-                let hides_messages = false;
-                Err(self.context(Action::Transaction, target, None, hides_messages).error_response(&error))
-            }
-            _ => Ok(()),
-        }
+        ping.map(drop).map_err(|error| error_response(self.gateway, self.client, &Action::Transaction, &error))
     }
 
     async fn attempt(&self) -> ApiResult<ActionResponse> {
@@ -115,7 +108,7 @@ impl Transaction<'_> {
         let session = Arc::new(Session::new(SessionOptions::default()));
         session.start_transaction(TransactionOptions::default());
         let hides_messages = self.steps.iter().any(|step| step.authorized.is_restricted());
-        let context = |action, target| self.context(action, target, Some(&session), hides_messages);
+        let context = |action, target| self.context(action, target, &session, hides_messages);
         let mut parts = Vec::with_capacity(2 * self.steps.len() + 1);
         let mut separator = &br#"{"results":["#[..];
         for (index, step) in self.steps.iter().enumerate() {
@@ -123,6 +116,10 @@ impl Transaction<'_> {
             separator = b",";
             let done = match run(&context(step.action, &step.target), &step.authorized).await {
                 Ok(ActionResponse::Complete(_, body)) => self.gateway.memory.hold(body).map(|body| parts.push(body)),
+                Ok(ActionResponse::Held(body)) => {
+                    parts.push(body);
+                    Ok(())
+                }
                 Ok(ActionResponse::Parts(body)) => {
                     parts.extend(body);
                     Ok(())

@@ -97,8 +97,8 @@ impl ActionContext<'_> {
             let updated = update(client, namespace, many, filter, change, given, self.session.clone());
             return self.updated(Box::pin(updated).await);
         }
-        let change = change.value();
-        self.send_update(RawUpdate { many, filter, change, replaces: false, upsert, comment: None }).await
+        let (change, comment) = (change.value(), self.comment.as_ref());
+        self.send_update(RawUpdate { many, filter, change, replaces: false, upsert, comment }).await
     }
 
     pub(super) async fn replace(
@@ -115,12 +115,11 @@ impl ActionContext<'_> {
             let updated = replace(client, namespace, filter, replacement, given, self.session.clone());
             return self.updated(Box::pin(updated).await);
         }
-        let change = RawBsonRef::Document(replacement);
-        self.send_update(RawUpdate { many: false, filter, change, replaces: true, upsert, comment: None }).await
+        let (change, comment) = (RawBsonRef::Document(replacement), self.comment.as_ref());
+        self.send_update(RawUpdate { many: false, filter, change, replaces: true, upsert, comment }).await
     }
 
     async fn send_update(&self, call: RawUpdate<'_>) -> ApiResult<ActionResponse> {
-        let call = RawUpdate { comment: self.comment.as_ref(), ..call };
         self.updated(update_raw(self.client, &self.target.namespace, call).await)
     }
 

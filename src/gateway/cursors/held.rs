@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 
 use crate::batch_stream::Batches;
-use crate::gateway::api_error::{ApiError, ApiResult};
-use crate::gateway::limits::caller_slots::{CallerSlot, CallerSlots, NoSlot};
+use crate::gateway::api_error::ApiResult;
+use crate::gateway::limits::caller_slots::{CallerSlot, CallerSlots};
 
 /// How often expired cursors are looked for, at least.
 const SWEEP_TIME: Duration = Duration::from_secs(15);

@@ -13,8 +13,8 @@ use crate::gateway::request::Query;
 const ORDERING_OPERATORS: [&str; 4] = ["$near", "$nearSphere", "$geoNear", "$text"];
 
 /// The types of `_id` in MongoDB's order, as numbers of `$type`. An `_id` is no array, regular expression or undefined.
-const TYPES: [&[i32]; 12] =
-    [&[-1], &[10], &[1, 16, 18, 19], &[2, 14], &[3], &[5], &[7], &[8], &[9], &[17], &[12, 13, 15], &[127]];
+const TYPES: [&[i32]; 14] =
+    [&[-1], &[10], &[1, 16, 18, 19], &[2, 14], &[3], &[5], &[7], &[8], &[9], &[17], &[12], &[13], &[15], &[127]];
 
 /// The order of the documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +171,9 @@ mod tests {
         let before = Order::Descending.after(&Bson::Int32(5)).unwrap();
         assert_eq!(types(&before), 2);
         assert_eq!(before.get_array("$or").unwrap().len(), 3);
+        // Code without and with a scope are two types.
+        let after = Order::Ascending.after(&Bson::JavaScriptCode("f".to_owned())).unwrap();
+        assert_eq!(types(&after), 2);
         assert_eq!(Order::Ascending.after(&Bson::MaxKey), Some(doc! { "_id": { "$in": [] } }));
         assert_eq!(Order::Descending.after(&Bson::MinKey), Some(doc! { "_id": { "$in": [] } }));
         assert_eq!(Order::Ascending.after(&Bson::Array(Vec::new())), None);

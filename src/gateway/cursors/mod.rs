@@ -17,6 +17,7 @@ use bson::{Binary, Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumen
 use sha2::{Digest as _, Sha256};
 
 use super::api_error::{ApiError, ApiResult};
+use super::arguments::count;
 use super::request::{Evaluated, Operation};
 use super::target::RequestTarget;
 use crate::batch_stream::Batches;
@@ -261,12 +262,7 @@ fn page_size(request: &RawDocument, most: Option<u64>) -> ApiResult<u32> {
     let most = most.and_then(|most| u32::try_from(most).ok()).unwrap_or(u32::MAX).min(MAX_PAGE_DOCUMENTS);
     let size = match request.get("batchSize").map_err(|_| ApiError::unreadable())? {
         None | Some(RawBsonRef::Null) => return Ok(DEFAULT_PAGE_DOCUMENTS.min(most)),
-        Some(RawBsonRef::Int32(size)) => u32::try_from(size).ok(),
-        Some(RawBsonRef::Int64(size)) => u32::try_from(size).ok(),
-        Some(RawBsonRef::Double(size)) if size.fract() == 0.0 && (1.0..=f64::from(most)).contains(&size) => {
-            Some(size as u32)
-        }
-        Some(_) => None,
+        Some(size) => count("batchSize", size).ok(),
     };
     size.filter(|size| (1..=most).contains(size))
         .ok_or_else(|| ApiError::invalid(format!("'batchSize' must be an integer from 1 to {most}")))

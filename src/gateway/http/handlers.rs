@@ -166,6 +166,7 @@ where
         // A completed write must not fail for lack of memory: its response gets the request's.
         ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
         ActionResponse::Complete(status, body) => (status, gateway.memory.hold(body)?.into()),
+        ActionResponse::Held(body) => (StatusCode::OK, body.into()),
         ActionResponse::Stream(body) => {
             limits.deadline = Some(arrived + gateway.limits.of_response(framing) + TIMEOUT_MARGIN);
             (StatusCode::OK, ResponseBody::from(body))

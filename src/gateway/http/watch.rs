@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::State;
 use axum::extract::connect_info::ConnectInfo;
-use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, HeaderName};
+use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use axum::response::Response;
 

@@ -321,6 +321,21 @@ mod tests {
         assert!(read_all(&mut stream).await.len() < 64 * 1024 * 1024);
     }
 
+    #[tokio::test]
+    async fn a_slow_reader_of_a_large_response_is_not_idle() {
+        let server = server(Limits { stalled: Duration::from_secs(20), ..short_limits() }).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let (mut received, mut part) = (0, vec![0; 4 * 1024 * 1024]);
+        // Longer than `keep_alive` altogether.
+        while received < 64 * 1024 * 1024 {
+            sleep(Duration::from_millis(20)).await;
+            let read = timeout(Duration::from_secs(20), stream.read(&mut part)).await.unwrap().unwrap();
+            assert!(read > 0, "closed after {received} bytes");
+            received += read;
+        }
+    }
+
     async fn send(server: &Running, head: &str) -> TcpStream {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();

@@ -76,6 +76,8 @@ pub(super) struct Activity {
     head_since: AtomicU64,
     served: AtomicBool,
     http2: AtomicBool,
+    /// Whether a write waits for the client, which still receives a response.
+    blocked: AtomicBool,
 }
 
 impl Connections {
@@ -185,6 +187,7 @@ impl Activity {
             head_since: AtomicU64::new(0),
             served: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
         };
         activity.waiting_since.store(activity.now(), Ordering::Relaxed);
         activity
@@ -211,7 +214,18 @@ impl Activity {
         }
     }
 
-    /// Notes that a response is sent.
+    /// Notes that a write has to wait.
+    pub(super) fn blocked(&self) {
+        self.blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that no write waits any longer.
+    pub(super) fn unblocked(&self) {
+        self.waiting_since.store(self.now(), Ordering::Relaxed);
+        self.blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes that a response is handed over to be sent.
     pub(super) fn end(&self) {
         self.waiting_since.store(self.now(), Ordering::Relaxed);
         self.requests.fetch_sub(1, Ordering::Relaxed);
@@ -224,7 +238,7 @@ impl Activity {
 
     /// Whether the connection has ever had a request, and since when it waits for a head; `None` if it does not wait.
     pub(super) fn waiting(&self) -> Option<(bool, u64)> {
-        let waits = self.requests.load(Ordering::Relaxed) == 0;
+        let waits = self.requests.load(Ordering::Relaxed) == 0 && !self.blocked.load(Ordering::Relaxed);
         waits.then(|| (self.served.load(Ordering::Relaxed), self.waiting_since.load(Ordering::Relaxed)))
     }
 

@@ -35,10 +35,18 @@ impl<S> WatchedStream<S> {
     /// Notes the result of a write. If it has to wait, it fails once it has waited for too long.
     fn note<T>(&mut self, result: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.waiting = None;
+            if self.waiting.take().is_some() {
+                self.activity.unblocked();
+            }
             return result;
         }
-        let since = *self.waiting.get_or_insert_with(Instant::now);
+        let since = match self.waiting {
+            Some(since) => since,
+            None => {
+                self.activity.blocked();
+                *self.waiting.insert(Instant::now())
+            }
+        };
         loop {
             ready!(self.timer.as_mut().poll(context));
             if since + self.limit <= Instant::now() {

@@ -62,6 +62,8 @@ pub(in crate::gateway) struct EventStream {
     /// Whether the client has this position.
     is_sent: bool,
     heartbeat: Interval,
+    /// When the caller's permissions are checked, however many changes there are.
+    check: Interval,
     ends: Instant,
     stopping: Receiver<bool>,
     _open: Counted,
@@ -78,6 +80,7 @@ enum Step {
 enum Reason {
     End,
     Heartbeat,
+    Check,
     Poll(Box<ChangePoll>),
 }
 
@@ -110,13 +113,17 @@ impl EventStream {
         let ChangePoll { change, token, .. } = watching.opened().await;
         change.map_err(|error| watch_error(gateway, &client, &error))?;
         let now = Instant::now();
-        let mut heartbeat = interval_at(now + limits.heartbeat, limits.heartbeat);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let every_heartbeat = || {
+            let mut interval = interval_at(now + limits.heartbeat, limits.heartbeat);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
         Ok(Self {
             _open: gateway.telemetry.metrics.open_stream(),
             stopping: gateway.streams.stopping.subscribe(),
             ends: now + limits.lifetime,
-            heartbeat,
+            heartbeat: every_heartbeat(),
+            check: every_heartbeat(),
             watching,
             authorized,
             style,
@@ -168,12 +175,17 @@ impl EventStream {
                 biased;
                 _ = self.stopping.wait_for(|stopping| *stopping) => Reason::End,
                 () = sleep_until(self.ends) => Reason::End,
+                _ = self.check.tick() => Reason::Check,
                 _ = self.heartbeat.tick() => Reason::Heartbeat,
                 poll = poll => Reason::Poll(Box::new(poll)),
             };
             let poll = match reason {
                 Reason::End => return Step::End(None),
-                Reason::Heartbeat => return self.beat().await,
+                Reason::Heartbeat => return Step::Send(self.beat()),
+                Reason::Check => match self.check_permission().await {
+                    Ok(()) => continue,
+                    Err(error) => return Step::End(Some(error_event(&error))),
+                },
                 Reason::Poll(poll) => *poll,
             };
             if let Some(token) = poll.token
@@ -224,15 +236,12 @@ impl EventStream {
         }
     }
 
-    /// A comment that shows that the stream is alive, if the caller may still read it.
-    async fn beat(&mut self) -> Step {
-        if let Err(error) = self.check_permission().await {
-            return Step::End(Some(error_event(&error)));
-        }
+    /// A comment that shows that the stream is alive.
+    fn beat(&mut self) -> Vec<u8> {
         let mut out = b": heartbeat\n".to_vec();
         self.write_position(&mut out);
         out.push(b'\n');
-        Step::Send(out)
+        out
     }
 
     /// Rejects a caller whose key was revoked, or whose permissions have changed.

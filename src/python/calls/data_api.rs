@@ -34,7 +34,7 @@ use crate::python::codec::{Codec, DEFAULT, Id, raw_document};
 use crate::python::convert::errors::to_py;
 use crate::python::convert::options::documents;
 use crate::python::convert::options::{self, Opts};
-use crate::python::convert::results::{deleted, found, inserted_many, inserted_one, pymongo_result, updated};
+use crate::python::convert::results::{counted, deleted, found, inserted_many, inserted_one, pymongo_result, updated};
 use crate::python::event_store::wrapper_in_event;
 use crate::python::lifecycle::pooled::{ClientExtras, Pooled, PooledClient};
 use crate::store::{METADATA, Record};
@@ -164,30 +164,16 @@ impl CollectionCalls for DataApiClient {
         which: Change,
         arguments: &ChangeArguments,
     ) -> PyResult<Call<Updated>> {
-        let CallContext { client, namespace, codec, .. } = context;
-        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
-        out.buf.extend_from_slice(br#""filter":"#);
-        codec.encode(&options::write_filter(arguments.filter.bind(py))?, &mut out)?;
+        let filter = options::write_filter(arguments.filter.bind(py))?;
         let change = arguments.change.bind(py);
-        let action = match which {
-            Change::ReplaceOne => {
-                out.buf.extend_from_slice(br#","replacement":"#);
-                codec.encode(&options::replacement(change)?, &mut out)?;
-                Action::ReplaceOne
-            }
-            Change::UpdateOne | Change::UpdateMany => {
-                let change = options::update(change)?;
-                out.buf.extend_from_slice(br#","update":"#);
-                codec.encode_any(&change, &mut out)?;
-                if which == Change::UpdateMany { Action::UpdateMany } else { Action::UpdateOne }
-            }
+        let (action, change) = match which {
+            Change::ReplaceOne => (Action::ReplaceOne, ("replacement", options::replacement(change)?)),
+            Change::UpdateOne => (Action::UpdateOne, ("update", options::update(change)?)),
+            Change::UpdateMany => (Action::UpdateMany, ("update", options::update(change)?)),
         };
-        let required = write_options(py, &codec, &arguments.options, &mut out)?;
-        out.buf.push(b'}');
-        let changing = async move {
-            client.require(action, &required).await?;
-            client.update(action, out.buf.into()).await
-        };
+        let request = Request::new(py, &context, action, &[("filter", filter), change], &arguments.options)?;
+        let CallContext { client, codec, .. } = context;
+        let changing = async move { client.update(action, request.body(&client).await?).await };
         Ok(Call::new(changing, move |py, result| updated(py, result, &codec, true)))
     }
 
@@ -198,19 +184,11 @@ impl CollectionCalls for DataApiClient {
         filter: &Bound<'_, PyAny>,
         options: &Opts,
     ) -> PyResult<Call<u64>> {
-        let CallContext { client, namespace, codec, .. } = context;
-        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
-        out.buf.extend_from_slice(br#""filter":"#);
-        codec.encode(&options::write_filter(filter)?, &mut out)?;
-        let required = write_options(py, &codec, options, &mut out)?;
-        out.buf.push(b'}');
         let action = if many { Action::DeleteMany } else { Action::DeleteOne };
-        let finish = |py: Python<'_>, result| deleted(py, result, true);
-        let deleting = async move {
-            client.require(action, &required).await?;
-            client.delete(action, out.buf.into()).await
-        };
-        Ok(Call::new(deleting, finish))
+        let request = Request::new(py, &context, action, &[("filter", options::write_filter(filter)?)], options)?;
+        let client = context.client;
+        let deleting = async move { client.delete(action, request.body(&client).await?).await };
+        Ok(Call::new(deleting, |py, result| deleted(py, result, true)))
     }
 
     fn aggregate(
@@ -222,16 +200,11 @@ impl CollectionCalls for DataApiClient {
         let stages = options::pipeline(&context.codec, pipeline)?;
         // A pipeline that writes must not be sent twice.
         let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
-        let CallContext { client, namespace, codec, .. } = context;
-        let mut out = EjsonWriter { buf: client.request_prefix(&namespace) };
-        out.buf.extend_from_slice(br#""pipeline":"#);
-        codec.encode_any(pipeline, &mut out)?;
-        let required = write_options(py, &codec, options, &mut out)?;
-        out.buf.push(b'}');
+        let request = Request::new(py, &context, Action::Aggregate, &[("pipeline", pipeline.clone())], options)?;
+        let client = context.client;
         let repeat = if writes { ResendPolicy::OnlyUnsent } else { ResendPolicy::Idempotent };
         let finding = async move {
-            client.require(Action::Aggregate, &required).await?;
-            let batch = client.find(Action::Aggregate, out.buf.into(), repeat).await?;
+            let batch = client.find(Action::Aggregate, request.body(&client).await?, repeat).await?;
             Ok(stream::once(async { Ok(batch) }).boxed())
         };
         Ok(Box::new(move |runtime| BatchStream::start(runtime, finding)))
@@ -246,16 +219,14 @@ impl CollectionCalls for DataApiClient {
         let filter = options::write_filter(filter)?;
         let request = Request::new(py, &context, Action::CountDocuments, &[("filter", filter)], options)?;
         let client = context.client;
-        let finish = |py: Python<'_>, count: Result<u64>| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind());
-        Ok(Call::new(async move { client.count(Action::CountDocuments, request.body(&client).await?).await }, finish))
+        Ok(Call::new(async move { client.count(Action::CountDocuments, request.body(&client).await?).await }, counted))
     }
 
     fn estimated_document_count(py: Python<'_>, context: CallContext<Self>, options: &Opts) -> PyResult<Call<u64>> {
         let action = Action::EstimatedDocumentCount;
         let request = Request::new(py, &context, action, &[], options)?;
         let client = context.client;
-        let finish = |py: Python<'_>, count: Result<u64>| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind());
-        Ok(Call::new(async move { client.count(action, request.body(&client).await?).await }, finish))
+        Ok(Call::new(async move { client.count(action, request.body(&client).await?).await }, counted))
     }
 
     fn distinct(

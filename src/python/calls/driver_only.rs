@@ -25,8 +25,7 @@ use crate::python::calls::{BulkArguments, CallContext, Changing, FindOneAndArgum
 use crate::python::codec::{Codec, DEFAULT, raw_document};
 use crate::python::convert::errors::{invalid_operation, to_py, wrong_type};
 use crate::python::convert::options::{self, Opt, Opts, document};
-use crate::python::convert::results::found;
-use crate::python::convert::results::pymongo_result;
+use crate::python::convert::results::{counted, found, pymongo_result};
 use crate::python::convert::scope::CodecRef;
 use crate::python::monitoring::event_context;
 
@@ -49,7 +48,7 @@ pub(crate) fn count_documents(
     let (given, session) = given(py, &context, opts)?;
     let CallContext { client, namespace, .. } = context;
     let counting = async move { aggregate::count(&client, &namespace, filter, given, session).await };
-    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
+    Ok(Call::new(counting, counted))
 }
 
 /// `estimated_document_count`.
@@ -57,7 +56,7 @@ pub(crate) fn estimated_document_count(py: Python<'_>, context: Context, opts: &
     let (given, _) = given(py, &context, opts)?;
     let CallContext { client, namespace, .. } = context;
     let counting = async move { aggregate::estimated_count(&client, &namespace, given).await };
-    Ok(Call::new(counting, |py, count| Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())))
+    Ok(Call::new(counting, counted))
 }
 
 /// `distinct`.

@@ -284,6 +284,11 @@ pub(crate) fn updated(
     Ok(Bound::new(py, UpdateResult { counts })?.into_any().unbind())
 }
 
+/// The result of a count.
+pub(crate) fn counted(py: Python<'_>, count: Result<u64>) -> PyResult<Py<PyAny>> {
+    Ok(raised(py, count)?.into_pyobject(py)?.into_any().unbind())
+}
+
 /// The result of a deletion.
 pub(crate) fn deleted(py: Python<'_>, result: Result<u64>, acknowledged: bool) -> PyResult<Py<PyAny>> {
     let deleted = Some(raised(py, result)?).filter(|_| acknowledged);
