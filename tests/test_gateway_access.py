@@ -426,7 +426,7 @@ PATHS: dict[str, tuple[Callable[[Any], Any], str, set[str]]] = {
 
 
 def outside(client: PyMongoClient[dict[str, Any]]) -> dict[str, Any]:
-    """Return the names of all databases, and everything stored in the one that the tests name and the key may not access.
+    """Return the names of all databases, and all documents of the one that the tests name and the key may not access.
 
     Other tests have databases on the same server, of any size.
     """

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bson::{DateTime, Document, RawDocumentBuf, doc};
+use bson::{DateTime, Document, doc};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::auth::logins::{LoggedIn, SessionsConfig};
 use crate::driver::DriverClient;
-use crate::driver::command::{CommandOptions, run_command};
+use crate::driver::command::{CommandOptions, list, run_command};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Stores sessions, so that they can be revoked on all instances of the gateway.
@@ -36,7 +38,7 @@ impl SessionStore {
     pub(super) async fn begin(&self, session: &LoggedIn, seconds: u32) -> Result<()> {
         if !self.has_index.load(Ordering::Relaxed) {
             let index = doc! { "key": { "expires": 1 }, "name": "expires", "expireAfterSeconds": 0 };
-            self.run(doc! { "createIndexes": &self.collection, "indexes": [index] }, true).await?;
+            self.write(doc! { "createIndexes": &self.collection, "indexes": [index] }).await?;
             self.has_index.store(true, Ordering::Relaxed);
         }
         let now = DateTime::now();
@@ -47,11 +49,7 @@ impl SessionStore {
             "created": now,
             "expires": DateTime::from_millis(now.timestamp_millis() + i64::from(seconds) * 1000),
         };
-        let reply = self.run(doc! { "insert": &self.collection, "documents": [document] }, true).await?;
-        match reply.get_array("writeErrors") {
-            Ok(_) => Err(Error::new(ErrorKind::Write, "the session was not stored")),
-            Err(_) => Ok(()),
-        }
+        self.write(doc! { "insert": &self.collection, "documents": [document] }).await
     }
 
     /// Whether a session was neither revoked nor has ended.
@@ -61,9 +59,8 @@ impl SessionStore {
     pub(super) async fn is_active(&self, id: &str) -> Result<bool> {
         let filter = doc! { "_id": id, "expires": { "$gt": DateTime::now() } };
         let find = doc! { "find": &self.collection, "filter": filter, "limit": 1, "singleBatch": true };
-        let reply = self.run(find, false).await?;
-        let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        Ok(batch.is_ok_and(|batch| !batch.is_empty()))
+        let finding = list(&self.client, self.database.clone(), find, CommandOptions::reading(None));
+        Ok(!timeout(self.time, finding).await.map_err(late)??.is_empty())
     }
 
     /// Ends a session.
@@ -72,17 +69,21 @@ impl SessionStore {
     /// Those of the driver.
     pub(super) async fn revoke(&self, id: &str) -> Result<()> {
         let deletion = doc! { "q": { "_id": id }, "limit": 1 };
-        self.run(doc! { "delete": &self.collection, "deletes": [deletion] }, true).await.map(drop)
+        self.write(doc! { "delete": &self.collection, "deletes": [deletion] }).await
     }
 
-    async fn run(&self, mut command: Document, writes: bool) -> Result<RawDocumentBuf> {
-        if writes {
-            // A session that was revoked must stay so after a failover.
-            command.insert("writeConcern", doc! { "w": "majority" });
-        }
-        let options = CommandOptions { reads: !writes, writes, ..CommandOptions::default() };
+    async fn write(&self, mut command: Document) -> Result<()> {
+        // A session that was revoked must stay so after a failover.
+        command.insert("writeConcern", doc! { "w": "majority" });
+        let options = CommandOptions { writes: true, ..CommandOptions::default() };
         let running = run_command(&self.client, self.database.clone(), command, options);
-        let late = |_| Error::new(ErrorKind::NetworkTimeout, "MongoDB did not respond in time");
-        tokio::time::timeout(self.time, running).await.map_err(late)?
+        match timeout(self.time, running).await.map_err(late)??.get_array("writeErrors") {
+            Ok(_) => Err(Error::new(ErrorKind::Write, "the collection of sessions was not changed")),
+            Err(_) => Ok(()),
+        }
     }
+}
+
+fn late(_: Elapsed) -> Error {
+    Error::new(ErrorKind::NetworkTimeout, "MongoDB did not respond in time")
 }

@@ -1,4 +1,4 @@
-//! Failed authentications: how many each peer may have.
+//! Attempts: how many each peer may have.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use super::rate::RateLimiter;
 use crate::gateway::server::peer::of_one_client;
 
-/// Limits the failed authentications of each peer.
-pub(super) struct FailureLimiter(RateLimiter<IpAddr>);
+/// Limits the attempts of each peer that count, such as failed authentications.
+pub(super) struct PeerLimiter(RateLimiter<IpAddr>);
 
-impl FailureLimiter {
-    /// Allows this many failures per minute and peer, and as many at once.
+impl PeerLimiter {
+    /// Allows this many attempts per minute and peer, and as many at once.
     pub(super) fn per_minute(number: f64) -> Self {
         Self(RateLimiter::per_minute(number))
     }
 
-    /// Counts a failure, or an attempt that may fail.
+    /// Counts an attempt, or a failure.
     ///
     /// # Errors
-    /// How long to wait before the next attempt, if the peer has failed too often.
+    /// How long to wait before the next attempt, if the peer has had too many.
     pub(super) fn count(&self, peer: IpAddr) -> Result<(), Duration> {
         self.0.count(&of_one_client(peer))
     }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_succeeds_is_not_counted() {
-        let limiter = FailureLimiter::per_minute(2.0);
+        let limiter = PeerLimiter::per_minute(2.0);
         let peer = "192.0.2.1".parse().unwrap();
         for _ in 0..5 {
             limiter.count(peer).unwrap();

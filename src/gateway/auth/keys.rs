@@ -159,7 +159,7 @@ impl ApiKeys {
     }
 
     fn from_lines(text: &str) -> Result<Self> {
-        let hasher = KeyHasher::new(&random::<32>()?)?;
+        let hasher = KeyHasher::random()?;
         let permissions: Arc<[Permission]> = [Permission::all()].into();
         let mut keys = Vec::new();
         for (line, key) in text.lines().map(str::trim).enumerate() {
@@ -263,7 +263,7 @@ impl KeyEntry {
     }
 
     fn parse_time(&self, time: &Datetime) -> Result<DateTime> {
-        let mut text = time.to_string().replace(' ', "T");
+        let mut text = time.to_string();
         if time.time.is_none() {
             text.push_str("T00:00:00");
         }

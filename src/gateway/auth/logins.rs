@@ -10,6 +10,7 @@ use bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::failures::PeerLimiter;
 use super::permission::{Caller, Permission};
 use super::rate::RateLimiter;
 use super::signing_keys::{Session, TokenUse};
@@ -211,7 +212,7 @@ fn is_origin(url: &str) -> bool {
 pub(super) struct LoginLimits {
     /// By the name's digest.
     names: RateLimiter<[u8; 32]>,
-    anonymous: RateLimiter<IpAddr>,
+    anonymous: PeerLimiter,
 }
 
 impl LoginLimits {
@@ -219,7 +220,7 @@ impl LoginLimits {
         let (tries, anonymous) = config.map_or((TRIES_PER_MINUTE, ANONYMOUS_PER_MINUTE), |config| {
             (config.tries_per_minute, config.anonymous_per_minute)
         });
-        Self { names: RateLimiter::per_minute(tries), anonymous: RateLimiter::per_minute(anonymous) }
+        Self { names: RateLimiter::per_minute(tries), anonymous: PeerLimiter::per_minute(anonymous) }
     }
 }
 
@@ -293,7 +294,7 @@ impl Authenticator {
                 Ok(LoggedIn::new(Provider::ApiKey, caller, Some(version), None))
             }
             LoginCredentials::Anonymous => {
-                self.login_limits.anonymous.count(&of_one_client(peer)).map_err(AuthError::TooManyTries)?;
+                self.login_limits.anonymous.count(peer).map_err(AuthError::TooManyTries)?;
                 let caller = self.anonymous(&ObjectId::new().to_hex());
                 Ok(LoggedIn::new(Provider::AnonUser, caller, None, None))
             }
@@ -312,23 +313,17 @@ impl Authenticator {
         }
     }
 
-    /// Returns the session of a refresh token.
+    /// Returns the session of a token of a login.
     ///
     /// # Errors
-    /// Why the token is invalid.
-    pub(in crate::gateway) fn refresh(&self, token: &str, peer: IpAddr) -> std::result::Result<LoggedIn, AuthError> {
-        let credentials = self.credentials.load();
-        self.session(&credentials, token, TokenUse::Refresh)
-            .map_err(|reason| self.failed(AuthError::InvalidToken(reason), peer))
-    }
-
-    /// Returns the session of an access token.
-    ///
-    /// # Errors
-    /// Why the token is invalid.
-    pub(in crate::gateway) fn access(&self, token: &str, peer: IpAddr) -> std::result::Result<LoggedIn, AuthError> {
-        let credentials = self.credentials.load();
-        self.session(&credentials, token, TokenUse::Access)
+    /// Why the token is invalid for this use.
+    pub(in crate::gateway) fn session_of(
+        &self,
+        token: &str,
+        token_use: TokenUse,
+        peer: IpAddr,
+    ) -> std::result::Result<LoggedIn, AuthError> {
+        self.session(&self.credentials.load(), token, token_use)
             .map_err(|reason| self.failed(AuthError::InvalidToken(reason), peer))
     }
 

@@ -28,7 +28,7 @@ use axum::http::header::AUTHORIZATION;
 use tokio::task::AbortHandle;
 
 use crate::error::Result;
-use failures::FailureLimiter;
+use failures::PeerLimiter;
 use jwks::RemoteKeys;
 pub(super) use jwt::JwtConfig;
 use jwt::JwtVerifier;
@@ -62,7 +62,7 @@ pub(super) struct AuthSettings {
 /// Authenticates requests. Its files can be reloaded at run time.
 pub struct Authenticator {
     settings: AuthSettings,
-    failures: FailureLimiter,
+    failures: PeerLimiter,
     login_limits: LoginLimits,
     passwords: PasswordVerifier,
     /// The hash of unknown users.
@@ -140,7 +140,7 @@ impl Authenticator {
             logins.validate(settings.keys_file.is_some(), settings.jwt.is_some())?;
         }
         let authenticator = Self {
-            failures: FailureLimiter::per_minute(settings.failed_logins_per_minute),
+            failures: PeerLimiter::per_minute(settings.failed_logins_per_minute),
             login_limits: LoginLimits::new(settings.logins.as_ref()),
             passwords: PasswordVerifier::new(),
             stand_in: passwords::stand_in()?,

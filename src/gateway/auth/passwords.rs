@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
 
@@ -62,11 +64,9 @@ pub(super) fn parse(text: &str) -> Option<PasswordHash> {
 
 /// The hash that stands in for the one of an unknown user, so that both take the same time. No password matches it.
 pub(super) fn stand_in() -> Result<PasswordHash> {
-    let password = random::<32>()?;
-    match argon2()?.hash_password_with_salt(&password, &random::<16>()?) {
-        Ok(hash) => Ok(hash),
-        Err(_) => config_error("Argon2id cannot be used"),
-    }
+    let (salt, output) = (STANDARD_NO_PAD.encode(random::<16>()?), STANDARD_NO_PAD.encode(random::<32>()?));
+    let hash = parse(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1${salt}${output}"));
+    hash.map_or_else(|| config_error("Argon2id cannot be used"), Ok)
 }
 
 /// Too many passwords wait to be hashed.

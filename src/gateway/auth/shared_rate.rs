@@ -10,7 +10,7 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 
 use super::rate::RateLimiter;
-use crate::driver::command::{CommandOptions, run_command};
+use crate::driver::command::{CommandOptions, list, run_command};
 use crate::driver::{DriverClient, Namespace};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -63,7 +63,7 @@ impl SharedRate {
         match self.run(command).await {
             // It exists, with the time of other settings.
             Err(error) if matches!(error.code, Some(85 | 86)) => Ok(()),
-            result => result.map(drop),
+            result => result,
         }
     }
 
@@ -84,9 +84,8 @@ impl SharedRate {
             "find": collection, "filter": { "_id": { "$in": names } }, "limit": count, "batchSize": count,
             "singleBatch": true,
         };
-        let reply = self.run(find).await?;
-        let levels = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        for level in levels.into_iter().flatten().filter_map(Bson::as_document) {
+        let database = self.namespace.database.clone();
+        for level in list(&self.client, database, find, CommandOptions::once(None)).await? {
             if let (Ok(caller), Ok(tokens)) = (level.get_str("_id"), level.get_f64("tokens")) {
                 limiter.set_level(caller, tokens);
             }
@@ -94,9 +93,8 @@ impl SharedRate {
         Ok(())
     }
 
-    async fn run(&self, command: Document) -> Result<Document> {
+    async fn run(&self, command: Document) -> Result<()> {
         let database = self.namespace.database.clone();
-        let reply = run_command(&self.client, database, command, CommandOptions::once(None)).await?;
-        Document::try_from(&reply).map_err(|_| Error::new(ErrorKind::Protocol, "MongoDB's reply cannot be read"))
+        run_command(&self.client, database, command, CommandOptions::once(None)).await.map(drop)
     }
 }

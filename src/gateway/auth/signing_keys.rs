@@ -47,7 +47,7 @@ struct SigningKeyEntry {
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum TokenUse {
+pub(in crate::gateway) enum TokenUse {
     /// Sent with each request.
     Access,
     /// Exchanged for access tokens.
@@ -129,7 +129,7 @@ impl SigningKeys {
         let mut keys: Vec<SigningKey> = Vec::new();
         for entry in &file.keys {
             let secret = STANDARD.decode(&entry.secret).ok().filter(|secret| secret.len() >= 32);
-            let from = DateTime::parse_rfc3339_str(entry.from.to_string().replace(' ', "T"));
+            let from = DateTime::parse_rfc3339_str(entry.from.to_string());
             let (Some(secret), Ok(from), false) = (secret, from, entry.id.is_empty()) else {
                 return config_error("a key is invalid: write the file with connect-mongodb gateway-key");
             };

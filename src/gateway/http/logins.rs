@@ -20,6 +20,7 @@ use crate::data_api::protocol::JSON;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::auth::logins::{LoggedIn, LoginCredentials, LoginsConfig, PasswordCredentials, Provider};
+use crate::gateway::auth::signing_keys::TokenUse;
 use crate::gateway::auth::{AuthError, bearer_token};
 use crate::gateway::limits::Limits;
 use crate::gateway::limits::response_body::ResponseBody;
@@ -109,7 +110,7 @@ async fn refresh(
     request: Request<Body>,
 ) -> Response {
     recorded(&gateway, peer, "session", request, async |call, _| {
-        let session = refresh_session(call)?;
+        let session = session(call, TokenUse::Refresh)?;
         count_request(call.gateway, &session.caller)?;
         if let Some(sessions) = &call.gateway.sessions {
             let active = sessions.is_active(session.session_id()).await;
@@ -131,7 +132,7 @@ async fn revoke(
     request: Request<Body>,
 ) -> Response {
     recorded(&gateway, peer, "session", request, async |call, _| {
-        let session = refresh_session(call)?;
+        let session = session(call, TokenUse::Refresh)?;
         let Some(sessions) = &call.gateway.sessions else {
             let message = "the gateway stores no sessions, so none can be revoked: configure logins.sessions";
             return Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message));
@@ -150,10 +151,7 @@ async fn profile(
     request: Request<Body>,
 ) -> Response {
     recorded(&gateway, peer, "profile", request, async |call, _| {
-        let token = sent_token(call)?.to_owned();
-        let session = call.gateway.authenticator.access(&token, call.record.peer());
-        let session = session.map_err(|error| invalid_session(error, call.record))?;
-        call.record.caller = Some(Arc::clone(&session.caller.name));
+        let session = session(call, TokenUse::Access)?;
         let user = &session.caller.user;
         let of = |name: &str| json_of(user.get_document(name).ok());
         let provider = session.provider().name();
@@ -274,10 +272,10 @@ fn sent_token<'c>(call: &'c mut Call<'_>) -> ApiResult<&'c str> {
     }
 }
 
-/// The session of the refresh token that a request sends.
-fn refresh_session(call: &mut Call<'_>) -> ApiResult<LoggedIn> {
+/// The session of the token that a request sends.
+fn session(call: &mut Call<'_>, token_use: TokenUse) -> ApiResult<LoggedIn> {
     let token = sent_token(call)?.to_owned();
-    let session = call.gateway.authenticator.refresh(&token, call.record.peer());
+    let session = call.gateway.authenticator.session_of(&token, token_use, call.record.peer());
     let session = session.map_err(|error| invalid_session(error, call.record))?;
     call.record.caller = Some(Arc::clone(&session.caller.name));
     Ok(session)

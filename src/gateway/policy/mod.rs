@@ -238,23 +238,12 @@ impl Policy<'_> {
     fn narrow<'r>(&self, operation: Operation<'r>, replaced: &'r Replaced) -> ApiResult<Operation<'r>> {
         let own = |right| self.restriction(right, self.own()).map(Option::unwrap_or_default);
         Ok(match operation {
-            Operation::InsertOne { document, options } => {
-                let restriction = own(Right::Write)?;
-                restriction.check_options(&options)?;
-                restriction.check_document(document)?;
-                Operation::InsertOne { document, options }
-            }
-            Operation::InsertMany { documents, ordered, options } => {
-                let restriction = own(Right::Write)?;
-                restriction.check_options(&options)?;
-                for document in documents {
-                    match document {
-                        Ok(RawBsonRef::Document(document)) => restriction.check_document(document)?,
-                        _ => return Err(ApiError::invalid("'documents' must contain only documents")),
-                    }
-                }
-                Operation::InsertMany { documents, ordered, options }
-            }
+            Operation::InsertOne { .. }
+            | Operation::InsertMany { .. }
+            | Operation::Update { .. }
+            | Operation::ReplaceOne { .. }
+            | Operation::Delete { .. }
+            | Operation::BulkWrite { .. } => narrow_write(&own(Right::Write)?, operation, replaced)?,
             Operation::FindOne(query) => Operation::FindOne(narrowed_query(&own(Right::Read)?, query, replaced)?),
             Operation::Find(query) => Operation::Find(narrowed_query(&own(Right::Read)?, query, replaced)?),
             Operation::CountDocuments { query } => {
@@ -278,33 +267,7 @@ impl Policy<'_> {
                 let query = narrowed_query(&restriction, query, replaced)?;
                 Operation::Distinct { key, query: Query { projection: None, ..query } }
             }
-            Operation::Update { many, filter, update, upsert, options } => {
-                let restriction = own(Right::Write)?;
-                restriction.check_options(&options)?;
-                let update = narrowed_update(&restriction, filter, update, upsert, replaced)?;
-                let filter = narrowed_filter(&restriction, filter, replaced)?;
-                Operation::Update { many, filter, update, upsert, options }
-            }
-            Operation::ReplaceOne { filter, replacement, upsert, options } => {
-                let restriction = own(Right::Write)?;
-                restriction.check_options(&options)?;
-                restriction.check_replacement(replacement)?;
-                let filter = narrowed_filter(&restriction, filter, replaced)?;
-                Operation::ReplaceOne { filter, replacement, upsert, options }
-            }
-            Operation::Delete { many, filter, options } => {
-                let restriction = own(Right::Write)?;
-                restriction.check_options(&options)?;
-                Operation::Delete { many, filter: narrowed_filter(&restriction, filter, replaced)?, options }
-            }
             Operation::FindOneAnd(call) => Operation::FindOneAnd(self.narrow_find_one_and(call, replaced)?),
-            Operation::BulkWrite { operations, ordered, options } => {
-                own(Right::Write)?.check_options(&options)?;
-                let narrowed = operations.into_iter().enumerate().map(|(index, operation)| {
-                    self.narrow(operation, replaced).map_err(|error| error.of_operation(index))
-                });
-                Operation::BulkWrite { operations: narrowed.collect::<ApiResult<_>>()?, ordered, options }
-            }
             Operation::Aggregate { pipeline, options } => {
                 let pipeline = self.narrow_aggregation(pipeline, &options, replaced)?;
                 Operation::Aggregate { pipeline, options }
@@ -317,10 +280,7 @@ impl Policy<'_> {
         let FindOneAnd { filter, change, projection, sort, upsert, new, options } = call;
         let read = self.restriction(Right::Read, self.own())?.unwrap_or_default();
         let write = self.restriction(Right::Write, self.own())?.unwrap_or_default();
-        let projection = match read.projected(projection)? {
-            Some(projection) => Some(replaced.document(&projection)?),
-            None => None,
-        };
+        let projection = read.projected(projection)?.map(|shown| replaced.document(&shown)).transpose()?;
         let both = read.and(write);
         both.check_options(&options)?;
         sort.map_or(Ok(()), |sort| both.check_sort(sort))?;
@@ -383,6 +343,57 @@ fn access_denied(right: Right, NamespaceRef { database, collection }: NamespaceR
     ApiError::new(StatusCode::FORBIDDEN, "NoMatchingRuleFound", message)
 }
 
+/// Narrows a write, or the writes of a `bulkWrite`.
+fn narrow_write<'r>(
+    restriction: &Restriction<'_>,
+    operation: Operation<'r>,
+    replaced: &'r Replaced,
+) -> ApiResult<Operation<'r>> {
+    restriction.check_options(operation.options())?;
+    Ok(match operation {
+        Operation::InsertOne { document, options } => {
+            restriction.check_document(document)?;
+            Operation::InsertOne { document, options }
+        }
+        Operation::InsertMany { documents, ordered, options } => {
+            for document in documents {
+                match document {
+                    Ok(RawBsonRef::Document(document)) => restriction.check_document(document)?,
+                    _ => return Err(ApiError::invalid("'documents' must contain only documents")),
+                }
+            }
+            Operation::InsertMany { documents, ordered, options }
+        }
+        Operation::Update { many, filter, update, upsert, options } => {
+            let update = narrowed_update(restriction, filter, update, upsert, replaced)?;
+            let filter = narrowed_filter(restriction, filter, replaced)?;
+            Operation::Update { many, filter, update, upsert, options }
+        }
+        Operation::ReplaceOne { filter, replacement, upsert, options } => {
+            restriction.check_replacement(replacement)?;
+            let filter = narrowed_filter(restriction, filter, replaced)?;
+            Operation::ReplaceOne { filter, replacement, upsert, options }
+        }
+        Operation::Delete { many, filter, options } => {
+            Operation::Delete { many, filter: narrowed_filter(restriction, filter, replaced)?, options }
+        }
+        Operation::BulkWrite { operations, ordered, options } => {
+            let narrowed = operations.into_iter().enumerate().map(|(index, operation)| {
+                narrow_write(restriction, operation, replaced).map_err(|error| error.of_operation(index))
+            });
+            Operation::BulkWrite { operations: narrowed.collect::<ApiResult<_>>()?, ordered, options }
+        }
+        // The parser accepts no other operation in a `bulkWrite`.
+        Operation::FindOne(_)
+        | Operation::Find(_)
+        | Operation::CountDocuments { .. }
+        | Operation::EstimatedDocumentCount { .. }
+        | Operation::Distinct { .. }
+        | Operation::FindOneAnd(_)
+        | Operation::Aggregate { .. } => return Err(ApiError::invalid("the operation is not a write")),
+    })
+}
+
 fn narrowed_query<'r>(restriction: &Restriction<'_>, query: Query<'r>, replaced: &'r Replaced) -> ApiResult<Query<'r>> {
     let Query { filter, projection, sort, skip, limit, options } = query;
     if let Some(filter) = filter {
@@ -390,10 +401,7 @@ fn narrowed_query<'r>(restriction: &Restriction<'_>, query: Query<'r>, replaced:
     }
     sort.map_or(Ok(()), |sort| restriction.check_sort(sort))?;
     restriction.check_options(&options)?;
-    let projection = match restriction.projected(projection)? {
-        Some(projection) => Some(replaced.document(&projection)?),
-        None => None,
-    };
+    let projection = restriction.projected(projection)?.map(|shown| replaced.document(&shown)).transpose()?;
     let filter = Some(replaced.document(&restriction.narrowed(filter)?)?);
     Ok(Query { filter, projection, sort, skip, limit, options })
 }

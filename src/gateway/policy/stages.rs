@@ -53,9 +53,9 @@ impl<'p, 'c> PipelineRewrite<'p, 'c> {
     /// Rewrites the pipeline of `aggregate` on a collection.
     pub(super) fn aggregation(&self, collection: &str, stages: &[Bson]) -> ApiResult<Vec<Bson>> {
         let source = (self.read)(NamespaceRef { database: self.database, collection })?.unwrap_or_default();
-        // A first pass finds what can fail.
-        self.pipeline(stages, &source, true)?;
-        self.pipeline(stages, &source, true)
+        let rewritten = self.pipeline(stages, &source, true)?;
+        // What can fail is known after the first pass, and changes its first stages.
+        if self.can_fail.get() { self.pipeline(stages, &source, true) } else { Ok(rewritten) }
     }
 
     /// Rewrites a pipeline that reads a collection, or that continues one which does.

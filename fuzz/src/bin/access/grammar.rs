@@ -435,7 +435,8 @@ fn argument(u: &mut Unstructured<'_>, name: &str, depth: u32) -> Result<Json> {
                 add("pipeline", pipeline(u, depth)?);
             } else {
                 add("localField", typed(u, "a")?);
-                add("foreignField", typed(u, "b")?);
+                let name = field(u)?;
+                add("foreignField", typed(u, name)?);
             }
         }
         "$graphLookup" => {

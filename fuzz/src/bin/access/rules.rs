@@ -462,6 +462,12 @@ pub fn self_check() {
         aggregate("a", vec![own()]),
         aggregate("a", vec![own(), show(), rawdoc! { "$match": { "$expr": { "$add": [1] } } }]),
         aggregate("c", vec![rawdoc! { "$unionWith": "b" }]),
+        aggregate(
+            "c",
+            vec![rawdoc! { "$lookup": {
+                "from": "a", "as": "x", "localField": "a", "foreignField": "secret", "pipeline": [own(), show()],
+            } }],
+        ),
         aggregate("c", vec![rawdoc! { "$facet": { "x": [{ "$lookup": { "from": "b", "as": "x" } }] } }]),
         aggregate("c", vec![rawdoc! { "$merge": { "into": "b" } }]),
         aggregate("b", vec![own(), rawdoc! { "$collStats": {} }]),

@@ -269,19 +269,26 @@ fn is_scalar(value: &Bson) -> bool {
     }
 }
 
+/// The fields of a document, each of which may be given once.
+fn fields(document: &RawDocument) -> Result<Vec<(&str, RawBsonRef<'_>)>, String> {
+    let mut all: Vec<(&str, RawBsonRef<'_>)> = Vec::new();
+    for field in document {
+        let (name, value) = field.map_err(|_| "it cannot be read".to_owned())?;
+        let name = name.as_str();
+        if all.iter().any(|(given, _)| *given == name) {
+            return Err(format!("'{}' is given more than once", excerpt(name, 64)));
+        }
+        all.push((name, value));
+    }
+    Ok(all)
+}
+
 fn parse_filter(filter: &RawDocument, depth: usize) -> Result<Condition<Operand>, String> {
     if depth > MAX_DEPTH {
         return Err(format!("it is nested more than {MAX_DEPTH} levels deep"));
     }
     let mut all = Vec::new();
-    let mut names: Vec<&str> = Vec::new();
-    for field in filter {
-        let (name, value) = field.map_err(|_| "it cannot be read".to_owned())?;
-        let name = name.as_str();
-        if names.contains(&name) {
-            return Err(format!("'{}' is given more than once", excerpt(name, 64)));
-        }
-        names.push(name);
+    for (name, value) in fields(filter)? {
         match name {
             "$and" => all.push(Condition::And(parse_list(name, value, depth)?)),
             "$or" => all.push(Condition::Or(parse_list(name, value, depth)?)),
@@ -313,14 +320,7 @@ fn parse_field(path: &FieldPath, value: RawBsonRef<'_>, all: &mut Vec<Condition<
     if operators.is_empty() {
         return Err(format!("'{path}' cannot be compared with a document"));
     }
-    let mut names: Vec<&str> = Vec::new();
-    for operator in operators {
-        let (name, value) = operator.map_err(|_| "it cannot be read".to_owned())?;
-        let name = name.as_str();
-        if names.contains(&name) {
-            return Err(format!("'{}' is given more than once", excerpt(name, 64)));
-        }
-        names.push(name);
+    for (name, value) in fields(operators)? {
         let test = match name {
             "$eq" => Test::Eq(Operand::parse(value)?),
             "$ne" => Test::Ne(Operand::parse(value)?),
@@ -455,10 +455,7 @@ impl Test<Bson> {
         match self {
             Self::Eq(constant) => equal(value, constant),
             Self::Ne(constant) => equal(value, constant).not(),
-            Self::In(list) => match (list.is_empty(), value) {
-                (true, _) => Truth::False,
-                _ => Truth::any(list.iter().map(|constant| equal(value, constant))),
-            },
+            Self::In(list) => Truth::any(list.iter().map(|constant| equal(value, constant))),
             Self::Nin(list) => Truth::any(list.iter().map(|constant| equal(value, constant))).not(),
             Self::Exists(exists) => Truth::from(value.is_some() == *exists),
             Self::Compare(comparison, constant) => match value {
