@@ -21,7 +21,7 @@ import httpx
 import pytest
 from pymongo import MongoClient as PyMongoClient
 
-from tests.gateways import Gateway, create_key, gateway, until
+from tests.gateways import Gateway, at_once, create_key, gateway, until
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "limits"}
 MIB = 1024 * 1024
@@ -123,6 +123,25 @@ def test_a_container_of_512_mb_survives_large_requests(
     assert running.post("findOne", TARGET | {"projection": {"_id": 1}}, key).status_code == 200
     until(lambda: resident(running) < before + 48 * MIB)
     collection.drop()
+
+
+def test_a_response_that_has_begun_waits_for_the_memory_of_its_next_batch(
+    mongodb_uri: str, tmp_path: Path, pymongo_client: PyMongoClient[dict[str, Any]]
+) -> None:
+    # The first batch has 101 documents, and the second one the others.
+    collection = pymongo_client["app"]["batches"]
+    collection.drop()
+    collection.insert_many([{"_id": number, "text": "x" * 8192} for number in range(1600)])
+    key = create_key(tmp_path, "k")
+    query = json.dumps(TARGET | {"collection": "batches"}).encode()
+    with gateway(tmp_path, configured(mongodb_uri, tables="[limits]\nmemory_bytes = 33554432")) as running:
+
+        def find() -> int:
+            connection, response = post(running, "find", query, key)
+            with contextlib.closing(connection):
+                return len(json.loads(response.read())["documents"])
+
+        assert at_once(*[find] * 16) == [1600] * 16
 
 
 def test_numbers_that_are_larger_as_bson_are_counted(loaded: tuple[Gateway, str]) -> None:

@@ -9,6 +9,7 @@ use crate::codec::ejson::{self, Style};
 use crate::driver::aggregate::{count, distinct, estimated_count};
 use crate::error::Error;
 use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::limits::memory::BatchKind;
 use crate::gateway::request::{Options, Query};
 
 impl ActionContext<'_> {
@@ -30,14 +31,14 @@ impl ActionContext<'_> {
     pub(super) async fn distinct(&self, key: &str, query: &Query<'_>) -> ApiResult<ActionResponse> {
         let given = self.reading_options(&query.options)?;
         let filter = query.filter.map(decode).transpose()?.unwrap_or_default();
-        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace, BatchKind::First).await?;
         let values = distinct(self.client, &self.target.namespace, key, filter, given, self.session.clone()).await;
         let values = values.map_err(|error| self.error_response(&error))?;
         let holder = RawDocumentBuf::try_from(&doc! { "values": values }).map_err(|_| ApiError::unreadable())?;
         let values = holder.get("values").ok().flatten().ok_or_else(ApiError::unreadable)?;
         let size = holder.as_bytes().len();
         // The decoded values, their BSON and their text.
-        memory.arrived(2 * size, size)?;
+        memory.arrived(2 * size, size).await?;
         Ok(ActionResponse::Held(memory.hold(self.values_body(values)?)?))
     }
 

@@ -6,6 +6,7 @@ use super::write::decode_update;
 use super::{ActionContext, ActionResponse, decode};
 use crate::driver::write::{self, Modification};
 use crate::gateway::api_error::ApiResult;
+use crate::gateway::limits::memory::BatchKind;
 use crate::gateway::request::{Change, FindOneAnd};
 
 impl ActionContext<'_> {
@@ -33,12 +34,12 @@ impl ActionContext<'_> {
             given,
             session: self.session.clone(),
         };
-        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace, BatchKind::First).await?;
         let found = write::find_one_and(self.client, &self.target.namespace, call).await;
         let document = found.map_err(|error| self.error_response(&error))?;
         let size = document.as_ref().map_or(0, |document| document.as_bytes().len());
         // A change that was made must not fail for lack of memory.
-        drop(memory.arrived(size, size));
+        drop(memory.arrived(size, size).await);
         match self.document_body(document.as_deref()) {
             Ok(body) => Ok(ActionResponse::Complete(StatusCode::OK, body)),
             Err(mut error) => {

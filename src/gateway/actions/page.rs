@@ -11,7 +11,7 @@ use crate::codec::ejson::write_text;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{ApiError, ApiResult};
 use crate::gateway::cursors::{CursorOwner, Cursors, HeldCursor, Order, Page, Position, fingerprint, invalid_cursor};
-use crate::gateway::limits::memory::ReplyMemory;
+use crate::gateway::limits::memory::{BatchKind, ReplyMemory};
 use crate::gateway::policy::Authorized;
 use crate::gateway::request::{Operation, Query};
 use crate::gateway::response_format::Framing;
@@ -96,7 +96,7 @@ impl Paged<'_> {
             if batch.as_ref().is_none_or(|batch| !batch.is_empty() || batch.is_last()) {
                 if let Some(batch) = &batch {
                     let (size, largest) = batch.sizes();
-                    memory.arrived(2 * size, largest)?;
+                    memory.arrived(2 * size, largest).await?;
                 }
                 return Ok(batch);
             }
@@ -104,7 +104,7 @@ impl Paged<'_> {
     }
 
     async fn memory(&self) -> ApiResult<ReplyMemory> {
-        self.context.gateway.memory.for_reply(&self.context.target.namespace).await
+        self.context.gateway.memory.for_reply(&self.context.target.namespace, BatchKind::First).await
     }
 
     /// A page of a cursor that is kept: one batch.

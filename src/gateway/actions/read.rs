@@ -10,16 +10,17 @@ use crate::batch_stream::Batches;
 use crate::driver::aggregate::{aggregate, aggregate_raw};
 use crate::driver::find::{Find, RawFind, find, find_one, find_one_raw, find_raw};
 use crate::gateway::api_error::{ApiError, ApiResult};
+use crate::gateway::limits::memory::BatchKind;
 use crate::gateway::request::{Options, Query};
 
 impl ActionContext<'_> {
     pub(super) async fn find_one(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
-        let mut memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+        let mut memory = self.gateway.memory.for_reply(&self.target.namespace, BatchKind::First).await?;
         if self.is_plain(&query.options) {
             let found = find_one_raw(self.client, &self.target.namespace, &self.raw_find(query)).await;
             let mut found = found.map_err(|error| self.error_response(&error))?;
             let (size, largest) = found.sizes();
-            memory.arrived(size, largest)?;
+            memory.arrived(size, largest).await?;
             let document = found.take_next().transpose().map_err(|error| self.error_response(&error))?;
             return Ok(ActionResponse::Held(memory.hold(self.document_body(document)?)?));
         }
@@ -27,7 +28,7 @@ impl ActionContext<'_> {
         let found = Box::pin(find_one(self.client, &self.target.namespace, query)).await;
         let document = found.map_err(|error| self.error_response(&error))?;
         let size = document.as_ref().map_or(0, |document| document.as_bytes().len());
-        memory.arrived(size, size)?;
+        memory.arrived(size, size).await?;
         Ok(ActionResponse::Held(memory.hold(self.document_body(document.as_deref())?)?))
     }
 
@@ -47,7 +48,7 @@ impl ActionContext<'_> {
 
     pub(super) async fn find(&self, query: &Query<'_>) -> ApiResult<ActionResponse> {
         let limit = self.checked_limit(query.limit)?;
-        let memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+        let memory = self.gateway.memory.for_reply(&self.target.namespace, BatchKind::First).await?;
         self.documents_response(self.open_find(query, limit, None).await?, memory).await
     }
 
@@ -71,7 +72,7 @@ impl ActionContext<'_> {
     }
 
     pub(super) async fn aggregate(&self, pipeline: &RawArray, options: &Options<'_>) -> ApiResult<ActionResponse> {
-        let memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+        let memory = self.gateway.memory.for_reply(&self.target.namespace, BatchKind::First).await?;
         self.documents_response(self.open_aggregate(pipeline, options, None).await?, memory).await
     }
 

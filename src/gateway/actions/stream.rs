@@ -15,7 +15,7 @@ use crate::data_api::protocol::{Action, error_response};
 use crate::driver::Namespace;
 use crate::error::{Error, ErrorKind};
 use crate::gateway::api_error::{Aborted, ApiError, ApiResult, INCOMPLETE_RESPONSE};
-use crate::gateway::limits::memory::{MemoryBudget, PART_BYTES, ReplyMemory};
+use crate::gateway::limits::memory::{BatchKind, MemoryBudget, PART_BYTES, ReplyMemory};
 use crate::gateway::response_format::Framing;
 
 impl Framing {
@@ -51,12 +51,12 @@ impl ActionContext<'_> {
         while let Some(batch) = batches.next().await {
             let mut batch = batch.map_err(|error| self.error_response(&error))?;
             let (size, largest) = batch.sizes();
-            memory.arrived(size, largest)?;
+            memory.arrived(size, largest).await?;
             let mut part = Vec::new();
             writer.write(&mut part, &mut batch, usize::MAX).map_err(|error| self.error_response(&error))?;
             drop(batch);
             parts.push(memory.hold(part)?);
-            memory = self.gateway.memory.for_reply(&self.target.namespace).await?;
+            memory = self.gateway.memory.for_reply(&self.target.namespace, BatchKind::First).await?;
         }
         parts.push(Bytes::from_static(self.framing.end()));
         Ok(ActionResponse::Parts(parts))
@@ -79,7 +79,7 @@ impl ActionContext<'_> {
             return Ok(ActionResponse::Complete(StatusCode::OK, start));
         };
         let (size, largest) = batch.sizes();
-        memory.arrived(size, largest)?;
+        memory.arrived(size, largest).await?;
         if batch.is_last() && size <= PART_BYTES {
             writer.write(&mut start, &mut batch, usize::MAX).map_err(|error| self.error_response(&error))?;
             start.extend_from_slice(framing.end());
@@ -140,11 +140,12 @@ impl DocumentStream {
     async fn next_part(&mut self) -> Result<Option<Bytes>, Interrupted> {
         if self.batch.is_none() {
             // The previous batch and its memory are released, so that streams do not wait for each other.
-            let mut memory = self.budget.for_reply(&self.namespace).await.map_err(Interrupted::Memory)?;
+            let mut memory =
+                self.budget.for_reply(&self.namespace, BatchKind::Later).await.map_err(Interrupted::Memory)?;
             let Some(batch) = self.batches.next().await else { return Ok(None) };
             let batch = batch.map_err(Interrupted::Failed)?;
             let (size, largest) = batch.sizes();
-            memory.arrived(size, largest).map_err(Interrupted::Memory)?;
+            memory.arrived(size, largest).await.map_err(Interrupted::Memory)?;
             self.batch = Some((batch, memory));
         }
         self.write_part(Vec::new()).map(Some)

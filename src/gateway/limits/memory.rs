@@ -34,7 +34,7 @@ const PURGE_DELAY: Duration = Duration::from_secs(1);
 /// The memory of a reply whose size cannot be estimated yet: MongoDB's limit for a batch, and a document of that size as
 /// text.
 const LARGEST_REPLY: usize = 48 * 1024 * 1024;
-/// How many estimates of replies' sizes there are. Collections with the same hash share one.
+/// How many estimates of replies' sizes there are. Kinds of replies with the same hash share one.
 const ESTIMATES: usize = 1024;
 /// The size of the parts in which documents are written, in bytes.
 pub(in crate::gateway) const PART_BYTES: usize = 64 * 1024;
@@ -53,7 +53,7 @@ struct Budget {
     /// What was freed since memory was last returned to the system.
     freed: AtomicUsize,
     freeing: Notify,
-    /// The memory of recent replies, by the hash of their collection; 0 if there was none.
+    /// The memory of recent replies, by the hash of their collection and batch; 0 if there was none.
     replies: Box<[AtomicU32]>,
 }
 
@@ -66,6 +66,15 @@ struct Permit {
 
 /// The memory that a request has reserved.
 pub(in crate::gateway) struct Reservation(Permit);
+
+/// A batch of a cursor. The first one is often smaller than those that follow.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(in crate::gateway) enum BatchKind {
+    /// The first batch, or a reply of another kind.
+    First,
+    /// A batch of a response whose beginning was sent. It waits for memory as long as the response may take.
+    Later,
+}
 
 /// The memory of a reply of MongoDB.
 pub(in crate::gateway) struct ReplyMemory {
@@ -133,20 +142,40 @@ impl Budget {
         if kib < LARGE {
             return self.try_reserve(kib);
         }
+        timeout(self.wait, self.wait_for(kib)).await.map_err(|_| Self::used_up())?
+    }
+
+    /// Reserves memory when others have returned it.
+    async fn wait_for(self: &Arc<Self>, kib: u32) -> ApiResult<Permit> {
         self.check(kib)?;
-        let waiting = async {
-            // The semaphores are never closed.
-            let of_large = Arc::clone(&self.available_to_large).acquire_many_owned(kib).await.ok()?;
-            let permit = Arc::clone(&self.available).acquire_many_owned(kib).await.ok()?;
-            Some((permit, of_large))
-        };
-        let (permit, of_large) = timeout(self.wait, waiting).await.ok().flatten().ok_or_else(Self::used_up)?;
+        // The semaphores are never closed.
+        let closed = |_| Self::used_up();
+        let of_large = Arc::clone(&self.available_to_large).acquire_many_owned(kib).await.map_err(closed)?;
+        let permit = Arc::clone(&self.available).acquire_many_owned(kib).await.map_err(closed)?;
         self.make_room();
         Ok(Permit { kib: permit, of_large: Some(of_large), budget: Arc::clone(self) })
     }
 }
 
 impl Permit {
+    /// As [`Self::resize`], but waits for others to end.
+    async fn wait_to_resize(&mut self, kib: u32) -> ApiResult<()> {
+        if self.resize(kib).is_ok() {
+            return Ok(());
+        }
+        let now = u32::try_from(self.kib.num_permits()).unwrap_or(u32::MAX);
+        self.budget.check(kib)?;
+        let more = timeout(self.budget.wait, self.budget.wait_for(kib.saturating_sub(now))).await;
+        let mut more = more.map_err(|_| Budget::used_up())??;
+        let all = more.kib.num_permits();
+        more.kib.split(all).into_iter().for_each(|permit| self.kib.merge(permit));
+        match (&mut self.of_large, more.of_large.take()) {
+            (Some(permit), Some(more)) => permit.merge(more),
+            (permit, more) => *permit = permit.take().or(more),
+        }
+        Ok(())
+    }
+
     /// Reserves or returns the difference to so much memory.
     fn resize(&mut self, kib: u32) -> ApiResult<()> {
         let now = u32::try_from(self.kib.num_permits()).unwrap_or(u32::MAX);
@@ -271,23 +300,31 @@ impl MemoryBudget {
     }
 
     /// Reserves memory for the next reply of MongoDB with documents of a collection: as much as the recent ones took.
-    pub(in crate::gateway) async fn for_reply(&self, namespace: &Namespace) -> ApiResult<ReplyMemory> {
+    pub(in crate::gateway) async fn for_reply(
+        &self,
+        namespace: &Namespace,
+        batch: BatchKind,
+    ) -> ApiResult<ReplyMemory> {
         let mut hasher = DefaultHasher::new();
-        (&namespace.database, &namespace.collection).hash(&mut hasher);
+        (&namespace.database, &namespace.collection, batch).hash(&mut hasher);
         let estimate = usize::try_from(hasher.finish()).unwrap_or_default() % ESTIMATES;
         let largest = kib(LARGEST_REPLY).min(self.0.total_of_large);
         let expected = match self.0.replies.get(estimate).map_or(0, |known| known.load(Ordering::Relaxed)) {
             0 => largest,
             recent => recent.min(largest),
         };
-        Ok(ReplyMemory { permit: self.0.reserve(expected).await?, estimate })
+        let permit = match batch {
+            BatchKind::First => self.0.reserve(expected).await?,
+            BatchKind::Later => self.0.wait_for(expected).await?,
+        };
+        Ok(ReplyMemory { permit, estimate })
     }
 }
 
 impl ReplyMemory {
     /// Adjusts the reservation to a reply that has arrived, and to the text of its largest document. Later replies are
     /// expected to be as large, or a little smaller than the recent ones.
-    pub(in crate::gateway) fn arrived(&mut self, reply: usize, largest_document: usize) -> ApiResult<()> {
+    pub(in crate::gateway) async fn arrived(&mut self, reply: usize, largest_document: usize) -> ApiResult<()> {
         let needed = kib(reply + 2 * largest_document + 2 * PART_BYTES);
         if let Some(known) = self.permit.budget.replies.get(self.estimate) {
             let before = match known.load(Ordering::Relaxed) {
@@ -296,7 +333,7 @@ impl ReplyMemory {
             };
             known.store(needed.max(before - before / 8), Ordering::Relaxed);
         }
-        self.permit.resize(needed)
+        self.permit.wait_to_resize(needed).await
     }
 
     /// Passes the reservation on to the end of the reply's text.
