@@ -1,6 +1,6 @@
 import { Collection } from "./collection.js";
 import { DataApiError, failure, isPassing } from "./error.js";
-import { sleep, type Opened } from "./stream.js";
+import { after, sleep, type Opened } from "./stream.js";
 import type { CallOptions, Document } from "./types.js";
 
 /** Writes and reads Extended JSON: `EJSON` of the package bson, or `JSON` for documents in its notation. */
@@ -51,7 +51,7 @@ const defined = (object: object): [string, unknown][] =>
 export class DataApi {
   readonly #options: DataApiOptions;
   readonly #base: string;
-  #actions: Promise<string[]> | undefined;
+  #paths: string[] | undefined;
 
   constructor(options: DataApiOptions) {
     this.#options = options;
@@ -63,17 +63,21 @@ export class DataApi {
     return new Collection<T>(this, database, name);
   }
 
-  /** Whether the server has an action, such as `countDocuments`, or the route `watch`. It is asked once. */
+  /** Whether the server has an action, such as `countDocuments`, or the route `watch`. Its first answer is kept. */
   async supports(action: string, options?: CallOptions): Promise<boolean> {
-    const url = this.#base.replace(/\/app\/[^/]+\/endpoint\/data\/\w+$/, "") + "/openapi.json";
-    this.#actions ??= this.open(url, { repeat: true }, options)
-      .then(async ([response]) => Object.keys(((await response.json()) as { paths: object }).paths))
-      .catch((error: unknown) => {
-        if ((error as DataApiError).status == 404) return [];
-        this.#actions = undefined;
-        throw error;
-      });
-    return (await this.#actions).some((path) => path.endsWith("/" + action));
+    // Until then each call asks, so that no call ends by another one's signal or time limit.
+    if (!this.#paths) {
+      const url = this.#base.replace(/\/app\/[^/]+\/endpoint\/data\/\w+$/, "") + "/openapi.json";
+      let described: { paths?: object } | null = null;
+      try {
+        const [response] = await this.open(url, { repeat: true }, options);
+        described = this.parse(await response.text(), JSON);
+      } catch (error) {
+        if ((error as DataApiError).status != 404) throw error;
+      }
+      this.#paths = Object.keys(described?.paths ?? {});
+    }
+    return this.#paths.some((path) => path.endsWith("/" + action));
   }
 
   /** Call an action with its fields, and return its response. With `repeat`, a second execution does no harm. */
@@ -83,9 +87,9 @@ export class DataApi {
   }
 
   /** @internal */
-  parse<R>(text: string): R {
+  parse<R>(text: string, codec: Codec = this.#options.ejson ?? JSON): R {
     try {
-      return (this.#options.ejson ?? JSON).parse(text) as R;
+      return codec.parse(text) as R;
     } catch (cause) {
       throw new DataApiError("the response is not JSON", 200, "InvalidResponse", { cause });
     }
@@ -121,13 +125,9 @@ export class DataApi {
     const limit = timeout ?? options.timeout ?? 30_000;
     const until = Date.now() + limit;
     const aborting = new AbortController();
-    const abort = () => aborting.abort(signal?.reason);
-    const timer = setTimeout(abort, limit);
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
-    };
-    signal?.addEventListener("abort", abort);
+    const abort = () =>
+      aborting.abort(signal?.reason ?? new DataApiError(`no response within ${limit} ms`, 0, "Timeout", {}));
+    const [timer, done] = after(limit, signal, abort);
     try {
       for (let tries = 0; ; tries++) {
         signal?.throwIfAborted();
@@ -153,10 +153,8 @@ export class DataApi {
           }
           error = failure(text, response);
         } catch (cause) {
-          signal?.throwIfAborted();
-          const isLate = aborting.signal.aborted;
-          const message = "no response" + (isLate ? ` within ${limit} ms` : `: ${cause}`);
-          error = new DataApiError(message, 0, isLate ? "Timeout" : "NetworkError", { cause });
+          aborting.signal.throwIfAborted();
+          error = new DataApiError(`no response: ${cause}`, 0, "NetworkError", { cause });
         }
         // 100 ms, 200 ms, …, less up to a half, so that clients do not come back together.
         const wait = (error.retryAfter ?? (2 ** tries * (1 - Math.random() / 2)) / 10) * 1000;

@@ -3,11 +3,28 @@ import { DataApiError } from "./error.js";
 /** A response whose body is still to be read, and what to do when it is. */
 export type Opened = [response: Response, done: () => void];
 
+/** Run a function after a time, and when the signal aborts. Return the timer, and what ends both. */
+export function after(
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+  run: () => void,
+): [timer: ReturnType<typeof setTimeout>, done: () => void] {
+  const timer = setTimeout(run, milliseconds);
+  const done = () => {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", run);
+  };
+  signal?.addEventListener("abort", run);
+  return [timer, done];
+}
+
 /** Wait, until the signal at the latest. */
-export const sleep = (milliseconds: number, signal?: AbortSignal): Promise<unknown> =>
-  new Promise<unknown>((resolve) => {
-    setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", resolve);
+export const sleep = (milliseconds: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const [, done] = after(milliseconds, signal, () => {
+      done();
+      resolve();
+    });
   });
 
 /** The lines of a response as they arrive. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { test } from "node:test";
@@ -176,6 +177,37 @@ test("a server that describes nothing has no more actions", async () => {
   });
 });
 
+const DESCRIBED = [200, { paths: { "/action/find": {}, "/watch": {} } }];
+
+test("a call of supports ends no other one", async () => {
+  await answering(["silence", DESCRIBED], async (orders, seen, endpoint) => {
+    const api = new DataApi({ endpoint, apiKey: "key", dataSource: "Cluster0" });
+    const aborting = new AbortController();
+    const aborted = failure(() => api.supports("watch", { signal: aborting.signal }));
+    while (!seen.length) await new Promise(setImmediate);
+    const other = api.supports("watch");
+    aborting.abort("enough");
+    assert.deepEqual([await aborted, await other], ["enough", true]);
+    assert.deepEqual([await api.supports("find"), await api.supports("distinct")], [true, false]);
+    assert.equal(seen.length, 2);
+  });
+});
+
+test("supports keeps no failure", async () => {
+  await answering([[200, "<html>"], [403, {}], DESCRIBED], async (orders, seen, endpoint) => {
+    const api = new DataApi({ endpoint, apiKey: "key", dataSource: "Cluster0" });
+    const errors = [await failure(() => api.supports("watch")), await failure(() => api.supports("watch"))];
+    assert.ok(errors.every((error) => error instanceof DataApiError));
+    assert.deepEqual(errors.map((error) => error.status), [200, 403]);
+    assert.equal(await api.supports("watch"), true);
+  });
+  for (const described of [{}, null]) {
+    await answering([[200, JSON.stringify(described)]], async (orders, seen, endpoint) => {
+      assert.equal(await new DataApi({ endpoint, dataSource: "Cluster0" }).supports("watch"), false);
+    });
+  }
+});
+
 test("who calls is sent as Atlas had it", async () => {
   for (const [given, name, value] of [
     [{ apiKey: "key" }, "apikey", "key"],
@@ -207,9 +239,13 @@ test("changes go on after a stream that ended, and after a server that was away"
   const second = "id: c\n\nid: d\ndata: {\"operationType\":\"delete\"}\n\n";
   await answering([[200, first, EVENTS], null, AWAY, [200, second, EVENTS], "silence"], async (orders, seen) => {
     const changes = [];
-    for await (const change of orders.watch({ filter: { n: 1 } })) {
+    const { signal } = new AbortController();
+    for await (const change of orders.watch({ filter: { n: 1 }, signal })) {
+      // That of the open stream.
+      assert.equal(getEventListeners(signal, "abort").length, 1);
       if (changes.push(change) == 2) break;
     }
+    assert.equal(getEventListeners(signal, "abort").length, 0);
     assert.deepEqual(changes, [{ operationType: "insert", id: "b" }, { operationType: "delete", id: "d" }]);
     assert.equal(seen[0].url, "/app/data-abcde/endpoint/data/v1/watch");
     assert.equal(seen[0].headers.accept.split(",")[0], "text/event-stream");
