@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -12,11 +13,62 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import trustme
 from connect.eaas.mongodb import _native
 
 from tests.servers import Server
+
+PAGE = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
+
+
+class Stream:
+    """An open change stream."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.iter_lines()
+        self.id = ""
+
+    def block(self) -> dict[str, str]:
+        """Read one block of fields; a comment is the field without a name."""
+        fields: dict[str, str] = {}
+        for line in self._lines:
+            if not line:
+                break
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        self.id = fields.get("id", self.id)
+        return fields
+
+    def event(self) -> dict[str, str]:
+        """Read up to the next event."""
+        while "data" not in (fields := self.block()):
+            assert fields, "the stream has ended"
+        return fields
+
+    def change(self) -> dict[str, Any]:
+        """Read up to the next change."""
+        change: dict[str, Any] = json.loads(self.event()["data"])
+        return change
+
+    def rest(self) -> list[dict[str, str]]:
+        """Read to the end."""
+        return list(iter(self.block, {}))
+
+    def end(self) -> dict[str, Any]:
+        """Read up to the error that the stream ends with, and return it."""
+        # A stream with many changes must end too.
+        for _ in range(400):
+            fields = self.block()
+            assert fields, "the stream has ended without an error"
+            if fields.get("event") == "error":
+                assert self.rest() == []
+                error: dict[str, Any] = json.loads(fields["data"])
+                return error
+        raise AssertionError("the stream goes on")
 
 
 class Gateway:
@@ -27,6 +79,14 @@ class Gateway:
         self.url = url
         self.folder = folder
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port that it listens on."""
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
     def post(self, action: str, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
         """Call an action."""
         sent = {"Content-Type": "application/json"} | ({"api-key": key} if key else {})
@@ -34,13 +94,29 @@ class Gateway:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return httpx.post(f"{self.url}/action/{action}", content=content, headers=sent, verify=False, timeout=30)
 
+    @contextlib.contextmanager
+    def watch(
+        self, parameters: dict[str, str], headers: dict[str, str], client: httpx.Client | None = None
+    ) -> Iterator[Stream]:
+        """Open a change stream by GET."""
+        sent = {"Accept": "text/event-stream"} | headers
+        url = f"{self.url}/watch"
+        with (client or httpx).stream("GET", url, params=parameters, headers=sent, timeout=20) as response:
+            yield Stream(response)
+
     def client(self, key: str) -> httpx.Client:
         """Create a client that sends many requests with one key."""
         return httpx.Client(base_url=f"{self.url}/action/", headers={"api-key": key}, timeout=30)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """Send a GET request."""
-        return httpx.get(f"{self.url}{path}", timeout=30, **options)
+        return httpx.get(f"{self.url}{path}", timeout=30, verify=False, **options)
+
+    def metric(self, name: str) -> float:
+        """Return the value of a metric by its name and labels, or 0 if it does not exist yet."""
+        lines = self.get("/metrics").text.splitlines()
+        found = [line for line in lines if line.startswith(f"connect_mongodb_gateway_{name} ")]
+        return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -96,14 +172,72 @@ def gateway(
         server.stop()
 
 
-def create_key(folder: Path, name: str, *places: str, rights: str = "read,write", expires: str | None = None) -> str:
-    """Add a key to the folder's key file, and return it."""
+def configured(uri: str, more: str = "", tables: str = "") -> str:
+    """Return a configuration with one data source, more settings and tables."""
+    return f'keys_file = "keys.toml"\n{more}\n[data_sources.Cluster0]\nuri = "{uri}"\n{tables}\n'
+
+
+def section(title: str) -> str:
+    """Return a section of docs/gateway.md."""
+    return PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def create_key(
+    folder: Path,
+    name: str,
+    *places: str,
+    rights: str = "read,write",
+    expires: str | None = None,
+    rule: dict[str, Any] | None = None,
+) -> str:
+    """Add a key to the folder's key file, and return it; `rule` is the filter of its permissions."""
     path = folder / "keys.toml"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    text, key = _native.create_key(text, name, rights=rights.split(","), places=places or ["*"], expires=expires)
+    parts = None if rule is None else (json.dumps(rule), None, None, None)
+    text, key = _native.create_key(
+        text, name, rights=rights.split(","), places=places or ["*"], expires=expires, rule=parts
+    )
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return key
+
+
+@contextlib.contextmanager
+def busy(collection: Any) -> Iterator[None]:
+    """Insert a document into a collection every 50 ms."""
+    done = threading.Event()
+
+    def insert() -> None:
+        while not done.wait(0.05):
+            collection.insert_one({})
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+TLS = '[tls]\ncertificate = "tls.pem"\nkey = "tls.pem"\n'
+
+
+def issue(authority: trustme.CA, folder: Path, name: str = "tls", host: str = "localhost") -> Path:
+    """Write a certificate and its key into one file, and return its path."""
+    leaf = authority.issue_cert(host, "127.0.0.1")
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(folder / f"{name}.pem"))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return folder / f"{name}.pem"
+
+
+def certificate(running: Gateway, context: ssl.SSLContext) -> bytes:
+    """Return the gateway's certificate."""
+    with (
+        socket.create_connection(running.address, 10) as plain,
+        context.wrap_socket(plain, server_hostname=running.address[0]) as tls,
+    ):
+        return tls.getpeercert(binary_form=True) or b""
 
 
 def trusting(authority: Path, certificate: Path | None = None) -> ssl.SSLContext:

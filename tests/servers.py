@@ -36,7 +36,8 @@ from pymongo.uri_parser import parse_uri
 __all__ = ["START_SECONDS", "STOP_SECONDS", "DevelopmentError", "Server", "free_port", "gateway", "mongodb"]
 __all__ += ["new_api_key", "secantusdb_command"]
 __all__ += ["GIVEN_URI", "Canned", "Namespace", "Relay", "answered", "canned", "needs_secantusdb"]
-__all__ += ["network_namespace", "nx_27017", "plain_address", "relay", "secantusdb", "silent", "with_options"]
+__all__ += ["network_namespace", "nx_27017", "plain_address", "relay", "secantusdb"]
+__all__ += ["serving", "silent", "with_options"]
 
 GIVEN_URI = os.environ.get("TEST_MONGODB_URI")
 """The MongoDB to test with, in place of a server that the tests start."""
@@ -190,13 +191,14 @@ def canned(*answers: bytes | None, by_action: dict[str, bytes] | None = None) ->
                 head += line
             return head
 
-    with _server(Handler) as port:
+    with serving(Handler) as port:
         state.url = f"http://127.0.0.1:{port}"
         yield state
 
 
 @contextlib.contextmanager
-def _server(handler: Callable[..., socketserver.BaseRequestHandler]) -> Iterator[int]:
+def serving(handler: Callable[..., socketserver.BaseRequestHandler]) -> Iterator[int]:
+    """Serve each connection with a handler, in a thread of its own; yield the port."""
     socketserver.ThreadingTCPServer.allow_reuse_address = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
@@ -252,7 +254,7 @@ def relay(url: str, spoil: Callable[[str, int, Callable[[], bytes]], bytes | Non
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with _server(Handler) as port:
+    with serving(Handler) as port:
         state.url = f"http://127.0.0.1:{port}"
         yield state
 

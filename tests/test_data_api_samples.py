@@ -7,7 +7,6 @@ import http.server
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,9 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
 
 from tests.browser import chromium
 from tests.conftest import API_KEY
-from tests.gateways import Gateway, create_key, gateway
+from tests.gateways import Gateway, configured, create_key, gateway
 from tests.node import install_packages, run_node
+from tests.servers import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -211,12 +211,8 @@ class _Blank(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
     """The origin of a web application."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Blank) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(_Blank) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -226,9 +222,8 @@ def open_gateway(
     """A gateway that this origin may call, and a key."""
     folder = tmp_path_factory.mktemp("gateway")
     key = create_key(folder, "page")
-    text = f'keys_file = "keys.toml"\ncompatibility = "atlas"\n[cors]\norigins = ["{origin}"]\n'
-    text += f'[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n'
-    with gateway(folder, text) as running:
+    cors = f'[cors]\norigins = ["{origin}"]'
+    with gateway(folder, configured(mongodb_uri, 'compatibility = "atlas"', cors)) as running:
         yield running, key
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pymongo import MongoClient as PyMongoClient
 from pymongo.errors import OperationFailure
 
-from tests.gateways import Gateway, create_key, gateway
+from tests.gateways import Gateway, configured, create_key, gateway
 
 SECRET = "a-secret-of-sixty-four-bytes-or-more-for-the-longest-of-algorithms-here"
 ISSUER, AUDIENCE = "https://issuer.example.com", "data-api"
@@ -765,7 +765,7 @@ def test_keys_are_created_listed_and_revoked(mongodb_uri: str, tmp_path: Path) -
     assert "shop: read on */app/*; expires 20" in listed
     assert "every: read,write on */*/*; never expires" in listed
     assert every not in listed
-    configuration = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"'
+    configuration = configured(mongodb_uri)
     with gateway(tmp_path, configuration) as running:
         assert running.post("findOne", target(), shop).status_code == 200
         assert running.post("findOne", target(database="other"), shop).status_code == 403

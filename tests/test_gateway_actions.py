@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,9 @@ from bson import json_util
 from pymongo import MongoClient
 
 from tests.conftest import API_KEY
-from tests.gateways import Gateway, create_key, gateway
+from tests.gateways import Gateway, at_once, configured, create_key, gateway, section
 from tests.servers import free_port, secantusdb
 from tests.wiretap import Wiretap, wiretap
-
-PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
 
 
 class Caller:
@@ -245,8 +242,7 @@ def tapped(mongodb_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("tapped")
     key = create_key(folder, "all")
     with wiretap(mongodb_port) as tap:
-        configuration = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{tap.uri}"'
-        with gateway(folder, configuration) as running:
+        with gateway(folder, configured(tap.uri)) as running:
             yield running, key, tap
 
 
@@ -406,17 +402,12 @@ def test_a_transaction_has_at_most_1000_operations(call: Caller, reader: Any) ->
 def test_transactions_that_conflict_are_tried_again(call: Caller, reader: Any) -> None:
     reader.insert_many([{"_id": "a", "n": 0}, {"_id": "b", "n": 0}])
     increment = [call.step("updateOne", filter={"_id": name}, update={"$inc": {"n": 1}}) for name in "ab"]
-    statuses: list[int] = []
 
-    def work() -> None:
-        for _ in range(3):
-            statuses.append(call.transaction(*increment).status_code)
+    def work() -> list[int]:
+        return [call.transaction(*increment).status_code for _ in range(3)]
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    statuses = [status for done in at_once(work, work, work) for status in done]
+    assert len(statuses) == 9
     succeeded = statuses.count(200)
     # What conflicts until the end is said to have done nothing, and may be sent again.
     assert succeeded > 0
@@ -429,10 +420,7 @@ def test_a_transaction_ends_with_the_time_of_a_request(
 ) -> None:
     """Of what it did, nothing stays, and no lock either."""
     key = create_key(tmp_path, "all")
-    configuration = (
-        f'keys_file = "keys.toml"\n[limits]\nrequest_seconds = 0.2\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"'
-    )
-    with gateway(tmp_path, configuration) as running:
+    with gateway(tmp_path, configured(mongodb_uri, tables="[limits]\nrequest_seconds = 0.2")) as running:
         call = Caller(running.url, names, key)
         with call.http:
             reader.insert_one({"_id": "a", "n": 0})
@@ -450,7 +438,7 @@ def guarded(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("actions")
     rights = {"reads": "read", "writes": "write", "both": "read,write"}
     keys = {name: create_key(folder, name, "*/app/*", rights=right) for name, right in rights.items()}
-    with gateway(folder, f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"') as running:
+    with gateway(folder, configured(mongodb_uri)) as running:
         yield running, keys
 
 
@@ -532,7 +520,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway,
     with secantusdb(0, None, "--enable-test-commands") as (_, port):
         uri = f"mongodb://127.0.0.1:{port}/"
         with (
-            gateway(folder, f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{uri}"') as running,
+            gateway(folder, configured(uri)) as running,
             MongoClient[dict[str, Any]](uri) as client,
         ):
             yield running, key, client
@@ -556,15 +544,20 @@ TRANSIENT = "TransientTransactionError"
     ],
 )
 def test_labels_of_errors_decide_what_is_tried_again(
-    failing: tuple[Gateway, str, MongoClient[dict[str, Any]]], command: str, label: str | None, times: int, status: int
+    failing: tuple[Gateway, str, MongoClient[dict[str, Any]]],
+    names: tuple[str, str],
+    command: str,
+    label: str | None,
+    times: int,
+    status: int,
 ) -> None:
     running, key, client = failing
-    collection = client.failing.c
-    collection.drop()
+    # A transaction that is neither committed nor aborted holds what it has written.
+    collection = client.failing[names[1]]
     collection.insert_one({"_id": 0})
     data = {"failCommands": [command], "errorCode": 251, "errorLabels": [label] if label else []}
     client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})
-    step = {"action": "insertOne", "database": "failing", "collection": "c", "document": {"_id": 1}}
+    step = {"action": "insertOne", "database": "failing", "collection": names[1], "document": {"_id": 1}}
     try:
         response = running.post("transaction", {"dataSource": "Cluster0", "operations": [step]}, key)
     finally:
@@ -584,17 +577,12 @@ def test_labels_of_errors_decide_what_is_tried_again(
 def test_a_transaction_on_a_server_that_cannot_be_reached_fails(tmp_path: Path) -> None:
     key = create_key(tmp_path, "all")
     uri = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=200"
-    with gateway(tmp_path, f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{uri}"') as running:
+    with gateway(tmp_path, configured(uri)) as running:
         step = {"action": "insertOne", "database": "app", "collection": "c", "document": {}}
         for _ in range(2):
             response = running.post("transaction", {"dataSource": "Cluster0", "operations": [step]}, key)
             assert (response.status_code, response.json()["error_code"]) == (503, "MongoDBError")
             assert "MongoDB cannot be reached" in response.json()["error"]
-
-
-def section(title: str) -> str:
-    """Return a section of docs/gateway.md."""
-    return PAGE.read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
 
 
 def test_the_bulk_write_of_the_documentation_works(call: Caller) -> None:

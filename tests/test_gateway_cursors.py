@@ -14,7 +14,7 @@ import httpx
 import pytest
 from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp, json_util
 
-from tests.gateways import Gateway, create_key, gateway, until
+from tests.gateways import Gateway, configured, create_key, gateway, section, until
 from tests.wiretap import wiretap
 
 DATABASE = "app"
@@ -29,16 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def keys(folder: Path) -> dict[str, str]:
     keys = {name: create_key(folder, name, f"*/{DATABASE}/*") for name in ("one", "other", "many")}
-    for name in ("reader", "ruled"):
-        keys[name] = create_key(folder, name, f"*/{DATABASE}/paged", rights="read")
-    path = folder / "keys.toml"
-    head, allow, rest = path.read_text(encoding="utf-8").rpartition('allow = ["read"]')
-    path.write_text(f"{head}{allow}, filter = {{ n = 3 }}{rest}", encoding="utf-8")
+    for name, rule in (("reader", None), ("ruled", {"n": 3})):
+        keys[name] = create_key(folder, name, f"*/{DATABASE}/paged", rights="read", rule=rule)
     return keys
-
-
-def configured(uri: str, more: str = "") -> str:
-    return f'keys_file = "keys.toml"\n{more}\n[data_sources.Cluster0]\nuri = "{uri}"\n'
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +284,7 @@ def test_a_changed_rule_ends_a_kept_cursor(
     kept = running.post("find", query | {"sort": {"n": 1}}, keys["ruled"]).json()["cursor"]
     path = folder / "keys.toml"
     before = path.read_text(encoding="utf-8")
-    path.write_text(before.replace("filter = { n = 3 }", "filter = { n = 4 }"), encoding="utf-8")
+    path.write_text(before.replace('{"n":{"$eq":3}}', '{"n":{"$eq":4}}'), encoding="utf-8")
     running.reload()
     # A new query has the new rule.
     documents = running.post("find", target(cursor=by_id), keys["ruled"]).json()["documents"]
@@ -306,9 +299,8 @@ def test_a_changed_rule_ends_a_kept_cursor(
 def test_the_request_of_the_documentation_is_answered_in_pages(
     running: Gateway, keys: dict[str, str], pymongo_client: Any
 ) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
-    section = page.split("## How do I read a large result?")[1].split("\n## ")[0]
-    request = json.loads(re.findall(r"-d '(.*)'", section)[0]) | {"database": DATABASE}
+    text = section("How do I read a large result?")
+    request = json.loads(re.findall(r"-d '(.*)'", text)[0]) | {"database": DATABASE}
     collection = pymongo_client[DATABASE][request["collection"]]
     collection.delete_many({})
     collection.insert_many([{"_id": number, "status": "open"} for number in range(1001)])
@@ -375,11 +367,10 @@ def test_ndjson_that_breaks_off_is_aborted(running: Gateway, keys: dict[str, str
 
 
 def test_ndjson_is_refused_where_its_end_could_not_be_told(running: Gateway, keys: dict[str, str]) -> None:
-    host, port = running.url.removeprefix("http://").split(":")
     body = json.dumps(target()).encode()
     head = f"POST /action/find HTTP/1.0\r\nHost: x\r\napi-key: {keys['one']}\r\nAccept: {NDJSON}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection((host, int(port)), 10) as wire:
+    with socket.create_connection(running.address, 10) as wire:
         wire.sendall(head.encode() + body)
         response = b"".join(iter(lambda: wire.recv(65536), b""))
     assert b" 400 " in response.split(b"\r\n")[0]
@@ -411,14 +402,13 @@ def test_a_response_that_takes_too_long_is_aborted(
     collection.insert_many([{"text": "x" * 100_000} for _ in range(250)])
     configuration = f"[limits]\n{limits}"
     with wiretap(mongodb_port) as tap, gateway(tmp_path, configured(tap.uri, configuration)) as started:
-        host, port = started.url.removeprefix("http://").split(":")
         body = json.dumps(target("large")).encode()
         head = f"POST /action/find HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nAccept: {accept}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         with socket.socket() as wire:
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             wire.settimeout(20)
-            wire.connect((host, int(port)))
+            wire.connect(started.address)
             wire.sendall(head.encode() + body)
             # The client reads so slowly that the time is over before the end.
             response = wire.recv(1000)

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import resource
+import select
 import socket
 import threading
 from collections import Counter
@@ -21,23 +22,10 @@ import httpx
 import pytest
 from pymongo import MongoClient as PyMongoClient
 
-from tests.gateways import Gateway, at_once, create_key, gateway, until
+from tests.gateways import Gateway, at_once, configured, create_key, gateway, until
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "limits"}
 MIB = 1024 * 1024
-
-
-def configured(uri: str, more: str = "", tables: str = "") -> str:
-    """Return a configuration with one data source."""
-    return f'keys_file = "keys.toml"\n{more}\n[data_sources.Cluster0]\nuri = "{uri}"\n{tables}\n'
-
-
-def address(running: Gateway) -> tuple[str, int]:
-    """Return the gateway's host and port."""
-    parts = urlsplit(running.url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    return parts.hostname, parts.port
 
 
 def resident(running: Gateway, name: str = "VmRSS") -> int:
@@ -73,7 +61,7 @@ def loaded(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def post(running: Gateway, action: str, body: bytes, key: str) -> tuple[http.client.HTTPConnection, Any]:
     """Send a request, and return its connection and response, whose body is not read yet."""
-    connection = http.client.HTTPConnection(*address(running), timeout=120)
+    connection = http.client.HTTPConnection(*running.address, timeout=120)
     connection.request("POST", f"/action/{action}", body, {"Content-Type": "application/json", "api-key": key})
     return connection, connection.getresponse()
 
@@ -159,7 +147,7 @@ def test_small_requests_are_served_while_large_ones_wait(mongodb_uri: str, tmp_p
         tmp_path, configured(mongodb_uri, tables="[limits]\nmemory_bytes = 8388608\nrequest_seconds = 2")
     ) as running:
         head = f"POST /action/insertOne HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nContent-Type: application/json\r\n"
-        with socket.create_connection(address(running)) as slow:
+        with socket.create_connection(running.address) as slow:
             # It announces a body for which all memory of large requests is reserved, and does not send it.
             slow.sendall(f"{head}Content-Length: 1800000\r\n\r\n{{".encode())
             until(lambda: "requests_under_way 1" in running.get("/metrics").text)
@@ -170,6 +158,51 @@ def test_small_requests_are_served_while_large_ones_wait(mongodb_uri: str, tmp_p
         # Its memory is free again.
         until(lambda: "requests_under_way 0" in running.get("/metrics").text)
         assert running.post("insertOne", TARGET | {"document": {"text": "x" * 1_000_000}}, key).status_code == 201
+
+
+def test_the_memory_of_unread_responses_is_limited(
+    mongodb_uri: str, tmp_path: Path, pymongo_client: PyMongoClient[dict[str, Any]]
+) -> None:
+    key = create_key(tmp_path, "k")
+    collection = pymongo_client["app"]["limits"]
+    collection.drop()
+    collection.insert_one({"text": "x" * 15_000_000})
+    limit = 64 * MIB
+    with gateway(tmp_path, configured(mongodb_uri, tables=f"[limits]\nmemory_bytes = {limit}")) as running:
+        before = resident(running)
+        connections = [http.client.HTTPConnection(*running.address, timeout=30) for _ in range(8)]
+        waiting = iter(connections)
+
+        def send(connection: http.client.HTTPConnection) -> None:
+            headers = {"Content-Type": "application/json", "api-key": key}
+            connection.request("POST", "/action/findOne", json.dumps(TARGET), headers)
+
+        def begins(connection: http.client.HTTPConnection) -> bool:
+            return bool(select.select([connection.sock], [], [], 2)[0])
+
+        def read(connection: http.client.HTTPConnection) -> tuple[int, int]:
+            response = connection.getresponse()
+            return response.status, len(response.read())
+
+        try:
+            # Responses that nobody reads, until there is no memory for another one.
+            for connection in waiting:
+                send(connection)
+                if not begins(connection):
+                    break
+            others = list(waiting)
+            assert others
+            for connection in others:
+                send(connection)
+            # Who waits is answered when the others have read.
+            answers = at_once(*(functools.partial(read, connection) for connection in connections))
+            assert {status for status, _ in answers} == {200}
+            assert min(length for _, length in answers) > 15_000_000
+            assert resident(running, "VmHWM") - before < limit + 16 * MIB
+        finally:
+            for connection in connections:
+                connection.close()
+    collection.drop()
 
 
 @pytest.fixture
@@ -192,7 +225,7 @@ def test_connections_that_send_no_head_keep_nobody_out(mongodb_uri: str, tmp_pat
         slow = []
         try:
             for _ in range(1100):
-                slow.append(socket.create_connection(address(running), 10))
+                slow.append(socket.create_connection(running.address, 10))
                 slow[-1].sendall(b"POST /action/findOne HTTP/1.1\r\n")
             # A new connection, one that was open before, and the operator's.
             assert running.post("findOne", TARGET, key).status_code == 200
@@ -232,7 +265,7 @@ def counts(url: str, line: str) -> bool:
 
 def begin(running: Gateway, key: str) -> socket.socket:
     """Send a part of a request."""
-    connection = socket.create_connection(address(running), 10)
+    connection = socket.create_connection(running.address, 10)
     head = f"POST /action/insertOne HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     return connection
@@ -271,7 +304,7 @@ def test_trusted_proxies_have_no_limit_of_connections(mongodb_uri: str, tmp_path
 
 def refused(running: Gateway) -> bool:
     """Whether a new connection is closed without a response."""
-    with socket.create_connection(address(running), 10) as connection:
+    with socket.create_connection(running.address, 10) as connection:
         try:
             connection.sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             return connection.recv(100) == b""
@@ -286,7 +319,7 @@ def test_more_connections_than_1024_are_possible(mongodb_uri: str, tmp_path: Pat
         idle = []
         try:
             for _ in range(1500):
-                connection = socket.create_connection(address(running), 10)
+                connection = socket.create_connection(running.address, 10)
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
                 idle.append(connection)
             assert all(connection.recv(1000).startswith(b"HTTP/1.1 200") for connection in idle)

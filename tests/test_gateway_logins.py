@@ -11,7 +11,6 @@ import re
 import shlex
 import signal
 import string
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,8 @@ from connect.eaas.mongodb import _native
 from connect.eaas.mongodb.cli.main import main
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.gateways import Gateway, at_once, create_key, gateway, until
+from tests.gateways import Gateway, at_once, busy, create_key, gateway, section, until
+from tests.servers import serving
 
 SECRET = "a-secret-of-sixty-four-bytes-or-more-for-the-longest-of-algorithms-here"
 PASSWORD, NEW_PASSWORD = "correct horse battery staple", "another horse"
@@ -693,6 +693,30 @@ def complete(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "change", [["password", "--name", ANN], ["remove", "--name", ANN]], ids=["another password", "a removed user"]
+)
+def test_the_end_of_a_session_ends_its_streams(
+    mongodb_uri: str, complete: Path, pymongo_client: Any, change: list[str]
+) -> None:
+    add_user(complete, ANN)
+    sessions = 'sessions = { data_source = "Cluster0", database = "tests_logins" }\n'
+    with gateway(complete, configured(mongodb_uri, LOGINS + sessions, "heartbeat_seconds = 0.2")) as running:
+        door = Door(running, "")
+        tokens = door.tokens()
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        with busy(pymongo_client.app.streamed), running.watch(target("streamed"), headers) as stream:
+            stream.change()
+            # As in Atlas, the access token stays valid until it expires.
+            assert door.session("DELETE", tokens["refresh_token"]).status_code == 204
+            for _ in range(8):
+                stream.change()
+            keys = ["--file", str(complete / "keys.toml")]
+            assert run("user", change[0], *keys, *change[1:], given=f"{NEW_PASSWORD}\n")[0] == 0
+            running.reload()
+            assert stream.end()["error_code"] == "InvalidSession"
+
+
 @pytest.mark.parametrize(("name", "mode", "what"), MODES)
 def test_a_secret_file_that_others_can_access_is_refused(complete: Path, name: str, mode: int, what: str) -> None:
     (complete / name).chmod(mode)
@@ -818,15 +842,9 @@ def key_server() -> Iterator[KeyServer]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        state.url = f"http://127.0.0.1:{server.server_address[1]}/keys"
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        state.url = f"http://127.0.0.1:{port}/keys"
+        yield state
 
 
 def test_keys_of_a_url_are_fetched_in_the_background(mongodb_uri: str, tmp_path: Path) -> None:
@@ -874,15 +892,11 @@ def test_keys_of_a_url_are_fetched_in_the_background(mongodb_uri: str, tmp_path:
             running.logged(lambda line: "the last keys stay in use" in line.get("message", ""))
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
-
-
 def test_the_steps_of_the_documentation_work(mongodb_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Follows the section on logins of docs/gateway.md, with another address."""
-    _, _, section = PAGE.read_text(encoding="utf-8").partition("## How do users log in?")
-    section = section.partition("\n## ")[0]
-    commands, requests = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[:2]
-    toml = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)[0]
+    text = section("How do users log in?")
+    commands, requests = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[:2]
+    toml = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0]
     monkeypatch.chdir(tmp_path)
     for line in commands.splitlines():
         assert run(*shlex.split(line)[1:], given=f"{PASSWORD}\n")[0] == 0

@@ -6,7 +6,6 @@ import contextlib
 import json
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -26,42 +25,16 @@ import pytest
 import trustme
 
 from tests.faults import LOSSES, every, faulty
-from tests.gateways import Gateway, at_once, create_key, gateway, trusting, until
+from tests.gateways import TLS, Gateway, at_once, certificate, configured, create_key, gateway, issue, trusting, until
 from tests.servers import Server, free_port, secantusdb, with_options
 from tests.wiretap import wiretap
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "operation"}
 
 
-def configured(uri: str, more: str = "", tables: str = "") -> str:
-    """Return a configuration with one data source."""
-    return f'keys_file = "keys.toml"\n{more}\n[data_sources.Cluster0]\nuri = "{uri}"\n{tables}\n'
-
-
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
-
-
-def issue(authority: trustme.CA, folder: Path, name: str = "tls", host: str = "localhost") -> Path:
-    """Write a certificate and its key into one file, and return its path."""
-    leaf = authority.issue_cert(host, "127.0.0.1")
-    leaf.private_key_and_cert_chain_pem.write_to_path(str(folder / f"{name}.pem"))
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    return folder / f"{name}.pem"
-
-
-TLS = '[tls]\ncertificate = "tls.pem"\nkey = "tls.pem"\n'
-
-
-def certificate(url: str, context: ssl.SSLContext) -> bytes:
-    """Return the certificate of a server."""
-    host, port = url.removeprefix("https://").split(":")
-    with (
-        socket.create_connection((host, int(port)), 10) as plain,
-        context.wrap_socket(plain, server_hostname=host) as tls,
-    ):
-        return tls.getpeercert(binary_form=True) or b""
 
 
 def test_tls_certificates_can_be_renewed(mongodb_uri: str, tmp_path: Path, authority: trustme.CA) -> None:
@@ -75,22 +48,21 @@ def test_tls_certificates_can_be_renewed(mongodb_uri: str, tmp_path: Path, autho
             with httpx.Client(verify=context, http2=http2, http1=not http2) as client:
                 response = client.post(f"{running.url}/action/findOne", json=TARGET, headers=headers)
                 assert (response.status_code, response.http_version) == (200, "HTTP/2" if http2 else "HTTP/1.1")
-        first = certificate(running.url, context)
+        first = certificate(running, context)
         # An open connection keeps its certificate.
         with httpx.Client(verify=context) as client:
             assert client.post(f"{running.url}/action/findOne", json=TARGET, headers=headers).status_code == 200
             issue(authority, tmp_path)
             running.reload()
             assert client.post(f"{running.url}/action/findOne", json=TARGET, headers=headers).status_code == 200
-        assert certificate(running.url, context) != first
+        assert certificate(running, context) != first
         # An invalid certificate changes nothing.
-        second = certificate(running.url, context)
+        second = certificate(running, context)
         (tmp_path / "tls.pem").write_text("no certificate", encoding="utf-8")
         running.reload("stay in use")
-        assert certificate(running.url, context) == second
+        assert certificate(running, context) == second
         # Plain HTTP gets no response.
-        host, port = running.url.removeprefix("https://").split(":")
-        with socket.create_connection((host, int(port)), 10) as plain:
+        with socket.create_connection(running.address, 10) as plain:
             plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200" not in plain.recv(100)
 
@@ -261,13 +233,6 @@ def test_an_unreachable_mongodb_is_reported_and_may_start_later(tmp_path: Path) 
             assert running.post("findOne", TARGET, key).status_code == 200
 
 
-def metric(running: Gateway, name: str) -> float:
-    """Return the value of a metric by its name and labels, or 0 if it does not exist yet."""
-    lines = running.get("/metrics").text.splitlines()
-    found = [line for line in lines if line.startswith(f"connect_mongodb_gateway_{name} ")]
-    return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
-
-
 def test_metrics_count_requests_and_have_bounded_labels(mongodb_uri: str, tmp_path: Path) -> None:
     key = create_key(tmp_path, "k")
     with gateway(tmp_path, configured(mongodb_uri)) as running:
@@ -275,15 +240,15 @@ def test_metrics_count_requests_and_have_bounded_labels(mongodb_uri: str, tmp_pa
             assert running.post("insertOne", TARGET | {"document": {"n": number}}, key).status_code == 201
         running.post("findOne", TARGET, "hunter2-hunter2")
         running.post("findOne", TARGET | {"filter": 5}, key)
-        assert metric(running, 'requests_total{action="insertOne",status="201"}') == 5
-        assert metric(running, 'requests_total{action="findOne",status="401"}') == 1
-        assert metric(running, 'errors_total{error_code="InvalidSession"}') == 1
-        assert metric(running, 'errors_total{error_code="InvalidParameter"}') == 1
-        assert metric(running, 'request_seconds_count{action="insertOne"}') == 5
-        assert metric(running, 'mongodb_connections{data_source="Cluster0"}') >= 1
-        assert metric(running, 'mongodb_connections_in_use{data_source="Cluster0"}') == 0
-        assert metric(running, "requests_under_way") == 0
-        assert metric(running, "received_bytes_total") > 500
+        assert running.metric('requests_total{action="insertOne",status="201"}') == 5
+        assert running.metric('requests_total{action="findOne",status="401"}') == 1
+        assert running.metric('errors_total{error_code="InvalidSession"}') == 1
+        assert running.metric('errors_total{error_code="InvalidParameter"}') == 1
+        assert running.metric('request_seconds_count{action="insertOne"}') == 5
+        assert running.metric('mongodb_connections{data_source="Cluster0"}') >= 1
+        assert running.metric('mongodb_connections_in_use{data_source="Cluster0"}') == 0
+        assert running.metric("requests_under_way") == 0
+        assert running.metric("received_bytes_total") > 500
         names = {line.rsplit(" ", 1)[0] for line in running.get("/metrics").text.splitlines()}
         for number in range(30):
             running.post(f"nonsense{number}", TARGET, key)
@@ -314,7 +279,7 @@ def test_concurrent_inserts_are_one_command_and_each_has_its_result(
         with ThreadPoolExecutor(41) as threads:
             inserting = [threads.submit(insert, number) for number in [*range(30), *range(10)]]
             inserting.append(threads.submit(insert, 30, traceparent=traced))
-            until(lambda: metric(running, "requests_under_way") == 41)
+            until(lambda: running.metric("requests_under_way") == 41)
             mongodb.process.send_signal(signal.SIGCONT)
             statuses = [one.result() for one in inserting]
         # Of two equal documents, either is stored.
@@ -353,8 +318,8 @@ def test_a_client_that_disconnects_is_counted(stopped: tuple[Server, str], tmp_p
         for _ in range(3):
             with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.3) as client:
                 client.post(f"{running.url}/action/findOne", json=TARGET, headers={"api-key": key})
-        until(lambda: metric(running, "requests_under_way") == 0)
-        until(lambda: metric(running, 'requests_total{action="findOne",status="499"}') == 3)
+        until(lambda: running.metric("requests_under_way") == 0)
+        until(lambda: running.metric('requests_total{action="findOne",status="499"}') == 3)
         assert (
             running.logged(lambda line: line.get("status") == 499)["reason"]
             == "the client disconnected, or the gateway shut down"
@@ -473,7 +438,7 @@ def test_shutdown_ends_within_the_grace_period(stopped: tuple[Server, str], tmp_
 
         waiting = threading.Thread(target=call)
         waiting.start()
-        until(lambda: metric(running, "requests_under_way") == 1)
+        until(lambda: running.metric("requests_under_way") == 1)
         running.signal(signal.SIGTERM)
         assert running.server.process.wait(15) == 0
         waiting.join()
@@ -516,19 +481,18 @@ def test_an_http_2_stream_that_is_not_read_releases_its_slot(
     # Long enough that the refusal is seen before.
     limits = "[limits]\nstalled_seconds = 4\nrequests = 3"
     with gateway(tmp_path, configured(mongodb_uri, tables=limits)) as running:
-        host, port = running.url.removeprefix("http://").split(":")
         connection = h2.connection.H2Connection(config=h2.config.H2Configuration(client_side=True))
         connection.initiate_connection()
         connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
         body = json.dumps(TARGET | {"collection": "large"}).encode()
-        with socket.create_connection((host, int(port)), 10) as wire:
+        with socket.create_connection(running.address, 10) as wire:
             for stream in (1, 3, 5):
                 headers = {":method": "POST", ":scheme": "http", ":authority": "x", ":path": "/action/find"}
                 headers |= {"api-key": key, "content-type": "application/json"}
                 connection.send_headers(stream, list(headers.items()))
                 connection.send_data(stream, body, end_stream=True)
             wire.sendall(connection.data_to_send())
-            until(lambda: metric(running, "requests_under_way") == 3)
+            until(lambda: running.metric("requests_under_way") == 3)
             assert running.post("findOne", TARGET, key).status_code == 429
             # The connection is still open, but its request slots are released.
             until(lambda: running.post("findOne", TARGET, key).status_code == 200)

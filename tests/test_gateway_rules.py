@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient as PyMongoClient
 
-from tests.gateways import Gateway, create_key, gateway
+from tests.gateways import Gateway, create_key, gateway, section
 
 Document = dict[str, Any]
 
@@ -572,19 +572,12 @@ def test_a_rule_refers_to_the_claims_of_a_token(ruled: Gateway, filled: PyMongoC
         assert found(invalid) is None
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
-
-
 def test_the_rule_of_the_documentation_restricts_a_key(
     ruled: Gateway, filled: PyMongoClient[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Follows docs/gateway.md, with another collection."""
-    section = (
-        PAGE.read_text(encoding="utf-8")
-        .split("## How do I restrict a key to some documents or fields?")[1]
-        .split("\n## ")[0]
-    )
-    command = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[0].replace("\\\n", " ")
+    text = section("How do I restrict a key to some documents or fields?")
+    command = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0].replace("\\\n", " ")
     monkeypatch.chdir(ruled.folder)
     Path("order.json").write_text(json.dumps({"properties": {"n": {"type": "integer"}}}), encoding="utf-8")
     place = f"x/{WORLDS[0]}/orders"
@@ -614,7 +607,7 @@ def test_the_rule_of_the_documentation_restricts_a_key(
         orders.drop()
         Path("keys.toml").write_text(before, encoding="utf-8")
     # The same as a table in the key file.
-    (table,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     edited = re.sub(r"permissions = \[.*\]", lambda _: table.strip(), before, count=1)
     Path("keys.toml").write_text(edited, encoding="utf-8")
     listed = CliRunner().invoke(main, ["key", "list", "--file", "keys.toml"]).output

@@ -8,7 +8,6 @@ import json
 import re
 import signal
 import socket
-import ssl
 import stat
 import subprocess
 import sys
@@ -22,14 +21,10 @@ import httpx
 import pytest
 import trustme
 
-from tests.gateways import Gateway, create_key, gateway, trusting, until
+from tests.gateways import PAGE, certificate, configured, create_key, gateway, trusting, until
+from tests.servers import serving
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "server"}
-
-
-def configured(uri: str, more: str = "", tables: str = "") -> str:
-    """Return a configuration with one data source."""
-    return f'keys_file = "keys.toml"\n{more}\n[data_sources.Cluster0]\nuri = "{uri}"\n{tables}\n'
 
 
 def test_health_checks_and_metrics_have_a_listener_of_their_own(mongodb_uri: str, tmp_path: Path) -> None:
@@ -90,8 +85,7 @@ def test_a_unix_socket_is_listened_on(mongodb_uri: str, tmp_path: Path) -> None:
 
 def test_the_settings_of_the_documentation_work(mongodb_uri: str, tmp_path: Path) -> None:
     """Follows docs/gateway.md, with another folder and port."""
-    page = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
-    settings = next(block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "trusted_proxies" in block)
+    settings = next(block for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "trusted_proxies" in block)
     listen, settings = settings.replace("/run/gateway/", "").replace(":9090", ":0").split("\n", 1)
     key = create_key(tmp_path, "k")
     with gateway(tmp_path, configured(mongodb_uri, settings), listen=listen.split('"')[1]) as running:
@@ -227,16 +221,6 @@ def test_changed_files_are_reloaded(mongodb_uri: str, tmp_path: Path) -> None:
         create_key(tmp_path, "other")
         until(lambda: running.post("findOne", TARGET, old).status_code == 401)
         assert sum("stay in use" in line.get("message", "") for line in running.log()) == 2
-
-
-def certificate(running: Gateway, context: ssl.SSLContext) -> bytes:
-    """Return the gateway's certificate."""
-    host, port = running.url.removeprefix("https://").split(":")
-    with (
-        socket.create_connection((host, int(port)), 10) as plain,
-        context.wrap_socket(plain, server_hostname=host) as tls,
-    ):
-        return tls.getpeercert(binary_form=True) or b""
 
 
 def test_a_service_manager_is_told_about_the_state(mongodb_uri: str, tmp_path: Path) -> None:
@@ -398,15 +382,11 @@ def collecting(*statuses: int) -> Iterator[tuple[Collector, str]]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(Handler) as port:
         try:
-            yield collector, f"http://127.0.0.1:{server.server_address[1]}"
+            yield collector, f"http://127.0.0.1:{port}"
         finally:
             collector.released.set()
-            server.shutdown()
-            thread.join()
 
 
 def attributes(span: dict[str, Any]) -> dict[str, Any]:
@@ -416,8 +396,7 @@ def attributes(span: dict[str, Any]) -> dict[str, Any]:
 
 def test_requests_are_spans_of_a_collector(mongodb_uri: str, tmp_path: Path) -> None:
     key = create_key(tmp_path, "k")
-    page = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
-    settings = next(block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[otlp]" in block)
+    settings = next(block for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "[otlp]" in block)
     trace = "0af7651916cd43dd8448eb211c80319c"
     with collecting(503, 200) as (collector, url):
         settings = settings.replace("http://127.0.0.1:4318", url).replace("…", "hunter2").replace("0.1", "1")
@@ -469,12 +448,11 @@ def test_a_collector_that_is_slow_delays_no_request(mongodb_uri: str, tmp_path: 
         otlp = f'[otlp]\nendpoint = "{url}"'
         with gateway(tmp_path, configured(mongodb_uri, tables=otlp)) as running:
             # More than are queued and sent at once, one after the other over one connection.
-            host, port = running.url.removeprefix("http://").split(":")
             request = (
                 f"POST /action/findOne HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nContent-Type: application/json\r\n"
             )
             request += "Content-Length: 2\r\n\r\n{}"
-            with socket.create_connection((host, int(port)), 60) as connection:
+            with socket.create_connection(running.address, 60) as connection:
                 sending = threading.Thread(target=connection.sendall, args=(request.encode() * 5000,))
                 sending.start()
                 answered = 0

@@ -10,15 +10,11 @@ import pytest
 from click.testing import CliRunner
 from connect.eaas.mongodb.cli.main import main
 
-from tests.gateways import Gateway, create_key, gateway, until
+from tests.gateways import Gateway, configured, create_key, gateway, until
 
 DATABASE = "tests_shared_rates"
 SHARED = f'[limits.shared]\ndata_source = "Cluster0"\ndatabase = "{DATABASE}"\ncollection = "rates"\n'
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "c"}
-
-
-def configured(uri: str, limits: str) -> str:
-    return f'keys_file = "keys.toml"\n{limits}\n[data_sources.Cluster0]\nuri = "{uri}"\n'
 
 
 @pytest.fixture(scope="module")

@@ -7,22 +7,22 @@ import json
 import re
 import signal
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+import trustme
 from bson import json_util
+from pymongo import MongoClient
 
-from tests.gateways import Gateway, create_key, gateway, until
+from tests.gateways import TLS, Gateway, Stream, busy, configured, create_key, gateway, issue, section, trusting, until
+from tests.servers import secantusdb
 
 DATABASE = "app"
-
-
-def configured(uri: str, more: str = "") -> str:
-    return f'keys_file = "keys.toml"\n{more}\n[data_sources.Cluster0]\nuri = "{uri}"\n'
 
 
 @pytest.fixture(scope="module")
@@ -51,39 +51,8 @@ def watched(pymongo_client: Any, names: tuple[str, str]) -> Any:
     return collection
 
 
-class Stream:
-    """An open change stream."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.response = response
-        self._lines = response.iter_lines()
-        self.id = ""
-
-    def block(self) -> dict[str, str]:
-        """Read one block of fields; a comment is the field without a name."""
-        fields: dict[str, str] = {}
-        for line in self._lines:
-            if not line:
-                break
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        self.id = fields.get("id", self.id)
-        return fields
-
-    def event(self) -> dict[str, str]:
-        """Read up to the next event."""
-        while "data" not in (fields := self.block()):
-            assert fields, "the stream has ended"
-        return fields
-
-    def change(self) -> dict[str, Any]:
-        """Read up to the next change."""
-        change: dict[str, Any] = json.loads(self.event()["data"])
-        return change
-
-    def rest(self) -> list[dict[str, str]]:
-        """Read to the end."""
-        return list(iter(self.block, {}))
+def place(collection: str) -> dict[str, str]:
+    return {"dataSource": "Cluster0", "database": DATABASE, "collection": collection}
 
 
 @contextlib.contextmanager
@@ -91,14 +60,11 @@ def opened(
     running: Gateway, key: str, collection: str, headers: dict[str, str] | None = None, **parameters: str
 ) -> Iterator[Stream]:
     """Open a change stream by GET."""
-    place = {"dataSource": "Cluster0", "database": DATABASE, "collection": collection}
-    sent = {"api-key": key, "Accept": "text/event-stream"} | (headers or {})
-    request = httpx.stream("GET", f"{running.url}/watch", params=place | parameters, headers=sent, timeout=20)
-    with request as response:
-        if response.status_code == 200:
-            assert response.headers["content-type"] == "text/event-stream"
-            assert response.headers["cache-control"] == "no-store"
-        yield Stream(response)
+    with running.watch(place(collection) | parameters, {"api-key": key} | (headers or {})) as stream:
+        if stream.response.status_code == 200:
+            assert stream.response.headers["content-type"] == "text/event-stream"
+            assert stream.response.headers["cache-control"] == "no-store"
+        yield stream
 
 
 def refused(running: Gateway, key: str, collection: str, **parameters: str) -> tuple[int, dict[str, Any]]:
@@ -107,16 +73,11 @@ def refused(running: Gateway, key: str, collection: str, **parameters: str) -> t
         return stream.response.status_code, json.loads(stream.response.read())
 
 
-def metric(running: Gateway, name: str) -> float:
-    lines = running.get("/metrics").text.split("\n")
-    return float(next(line.split(" ")[1] for line in lines if line.startswith(f"connect_mongodb_gateway_{name} ")))
-
-
 def test_changes_arrive_and_continue_after_the_last_event(running: Gateway, keys: dict[str, str], watched: Any) -> None:
-    before = metric(running, "stream_events_total")
+    before = running.metric("stream_events_total")
     with opened(running, keys["one"], watched.name) as stream:
         assert stream.block()["retry"] == "1000"
-        assert metric(running, "streams") == 1
+        assert running.metric("streams") == 1
         watched.insert_one({"_id": 1, "n": 2**40})
         change = stream.change()
         assert change["operationType"] == "insert"
@@ -126,8 +87,8 @@ def test_changes_arrive_and_continue_after_the_last_event(running: Gateway, keys
         assert stream.change()["updateDescription"]["updatedFields"] == {"n": 2}
         second = stream.id
     assert first != second
-    until(lambda: metric(running, "streams") == 0)
-    assert metric(running, "stream_events_total") == before + 2
+    until(lambda: running.metric("streams") == 0)
+    assert running.metric("stream_events_total") == before + 2
     watched.delete_one({"_id": 1})
     by_header, by_parameter = {"Last-Event-ID": second}, {"lastEventId": second}
     for headers, parameters in [(by_header, {}), ({}, by_parameter)]:
@@ -170,7 +131,7 @@ def test_parameters_filter_and_format_the_changes(running: Gateway, keys: dict[s
 
 
 def test_a_body_has_the_same_parameters(running: Gateway, keys: dict[str, str], watched: Any) -> None:
-    body = {"dataSource": "Cluster0", "database": DATABASE, "collection": watched.name, "format": "plain"}
+    body = place(watched.name) | {"format": "plain"}
     path = f"{running.url}/app/any/endpoint/data/v1/watch"
     with httpx.stream("POST", path, json=body, headers={"api-key": keys["one"]}, timeout=20) as response:
         stream = Stream(response)
@@ -200,8 +161,7 @@ def test_a_body_has_the_same_parameters(running: Gateway, keys: dict[str, str], 
 def test_invalid_parameters_are_rejected(
     running: Gateway, keys: dict[str, str], parameters: dict[str, str], named: str
 ) -> None:
-    place = {"dataSource": "Cluster0", "database": DATABASE, "collection": "watched"} | parameters
-    response = running.get("/watch", params=place, headers={"api-key": keys["one"]})
+    response = running.get("/watch", params=place("watched") | parameters, headers={"api-key": keys["one"]})
     assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter")
     assert named in response.json()["error"]
 
@@ -239,9 +199,7 @@ def test_callers_methods_and_media_types_are_checked(running: Gateway, keys: dic
 def test_a_rule_allows_no_change_stream(running: Gateway, folder: Path, watched: Any) -> None:
     path = folder / "keys.toml"
     before = path.read_text(encoding="utf-8")
-    key = create_key(folder, "ruled", f"*/{DATABASE}/*", rights="read")
-    head, allow, rest = path.read_text(encoding="utf-8").rpartition('allow = ["read"]')
-    path.write_text(f"{head}{allow}, filter = {{ n = 3 }}{rest}", encoding="utf-8")
+    key = create_key(folder, "ruled", f"*/{DATABASE}/*", rights="read", rule={"n": 3})
     running.reload()
     status, error = refused(running, key, watched.name)
     assert (status, error["error_code"]) == (403, "OperationNotAllowed")
@@ -253,11 +211,8 @@ def test_a_rule_allows_no_change_stream(running: Gateway, folder: Path, watched:
 def test_the_request_of_the_documentation_opens_a_stream(
     running: Gateway, keys: dict[str, str], pymongo_client: Any
 ) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "gateway.md").read_text(encoding="utf-8")
-    section = page.split("## How do I follow changes?")[1].split("\n## ")[0]
-    url = re.findall(r"'https://gateway.example.com:8443(\S+)'", section)[0].replace(
-        "database=shop", f"database={DATABASE}"
-    )
+    [url, *_] = re.findall(r"'https://gateway.example.com:8443(\S+)'", section("How do I follow changes?"))
+    url = url.replace("database=shop", f"database={DATABASE}")
     headers = {"apiKey": keys["third"], "Accept": "text/event-stream"}
     with httpx.stream("GET", f"{running.url}{url}", headers=headers, timeout=20) as response:
         stream = Stream(response)
@@ -267,7 +222,7 @@ def test_the_request_of_the_documentation_opens_a_stream(
 
 
 def test_the_number_of_streams_is_limited(running: Gateway, keys: dict[str, str], watched: Any) -> None:
-    until(lambda: metric(running, "streams") == 0)
+    until(lambda: running.metric("streams") == 0)
     with opened(running, keys["one"], watched.name) as one, opened(running, keys["one"], watched.name) as two:
         assert one.block()
         assert two.block()
@@ -276,15 +231,12 @@ def test_the_number_of_streams_is_limited(running: Gateway, keys: dict[str, str]
         assert "the caller has 2 open change streams" in error["error"]
         with opened(running, keys["other"], watched.name) as three:
             assert three.block()
-            assert metric(running, "streams") == 3
+            assert running.metric("streams") == 3
             status, error = refused(running, keys["third"], watched.name)
             assert (status, "the gateway has 3 open change streams" in error["error"]) == (429, True)
             # Other requests are served meanwhile.
-            found = running.post(
-                "findOne", {"dataSource": "Cluster0", "database": DATABASE, "collection": "x"}, keys["one"]
-            )
-            assert found.status_code == 200
-    until(lambda: metric(running, "streams") == 0)
+            assert running.post("findOne", place("x"), keys["one"]).status_code == 200
+    until(lambda: running.metric("streams") == 0)
 
 
 def test_a_stream_without_changes_has_heartbeats_and_outlasts_the_limit_of_silent_clients(
@@ -298,19 +250,19 @@ def test_a_stream_without_changes_has_heartbeats_and_outlasts_the_limit_of_silen
         assert stream.change()["documentKey"] == {"_id": 1}
 
 
-def test_a_revoked_key_ends_its_streams(running: Gateway, keys: dict[str, str], folder: Path, watched: Any) -> None:
+@pytest.mark.parametrize("changes", [contextlib.nullcontext, busy], ids=["without changes", "with many changes"])
+def test_a_revoked_key_ends_its_streams(
+    running: Gateway, folder: Path, watched: Any, changes: Callable[[Any], contextlib.AbstractContextManager[None]]
+) -> None:
     path = folder / "keys.toml"
     before = path.read_text(encoding="utf-8")
     revoked = create_key(folder, "revoked", "*", rights="read")
     running.reload()
-    with opened(running, revoked, watched.name) as stream:
+    with changes(watched), opened(running, revoked, watched.name) as stream:
         stream.block()
         path.write_text(before, encoding="utf-8")
         running.reload()
-        event = stream.event()
-        assert event["event"] == "error"
-        assert json.loads(event["data"])["error_code"] == "InvalidSession"
-        assert stream.rest() == []
+        assert stream.end()["error_code"] == "InvalidSession"
 
 
 def test_changed_permissions_end_a_stream(running: Gateway, folder: Path, watched: Any) -> None:
@@ -323,26 +275,28 @@ def test_changed_permissions_end_a_stream(running: Gateway, folder: Path, watche
         head, _, last = path.read_text(encoding="utf-8").rpartition('collection = "*"')
         path.write_text(f'{head}collection = "elsewhere"{last}', encoding="utf-8")
         running.reload()
-        assert json.loads(stream.event()["data"])["error_code"] == "NoMatchingRuleFound"
-        assert stream.rest() == []
+        assert stream.end()["error_code"] == "NoMatchingRuleFound"
     path.write_text(before, encoding="utf-8")
     running.reload()
 
 
 def test_a_client_that_does_not_read_is_disconnected(running: Gateway, keys: dict[str, str], watched: Any) -> None:
-    until(lambda: metric(running, "streams") == 0)
-    host, port = running.url.removeprefix("http://").split(":")
+    until(lambda: running.metric("streams") == 0)
     path = f"/watch?dataSource=Cluster0&database={DATABASE}&collection={watched.name}"
     with socket.socket() as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        wire.connect((host, int(port)))
+        wire.connect(running.address)
         wire.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\napi-key: {keys['one']}\r\n\r\n".encode())
-        until(lambda: metric(running, "streams") == 1)
+        until(lambda: running.metric("streams") == 1)
         for _ in range(12):
             watched.insert_one({"text": "x" * 1_000_000})
-        until(lambda: metric(running, "streams") == 0)
-    # It was not sent all of it.
-    assert metric(running, "streams") == 0
+        until(lambda: running.metric("streams") == 0)
+        # It was not sent all of it.
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while part := wire.recv(1 << 20):
+                received += len(part)
+    assert received < 12_000_000
 
 
 def test_a_dropped_collection_ends_a_stream(running: Gateway, keys: dict[str, str], watched: Any) -> None:
@@ -368,9 +322,83 @@ def test_streams_end_in_order_at_their_time_and_at_shutdown(mongodb_uri: str, tm
         assert started.server.process.wait(20) == 0
 
 
-def test_a_stream_continues_when_mongodb_was_away_and_errors_are_events(tmp_path: Path) -> None:
-    from tests.servers import secantusdb
+def test_changes_that_mongodb_no_longer_has_are_an_error(tmp_path: Path) -> None:
+    key = create_key(tmp_path, "k")
+    with secantusdb(0, None, "--oplog-max-entries", "10", "--enable-test-commands") as (_, port):
+        uri = f"mongodb://127.0.0.1:{port}/"
+        with gateway(tmp_path, configured(uri)) as running, MongoClient[dict[str, Any]](uri) as client:
+            collection = client[DATABASE]["lost"]
+            collection.insert_one({"_id": 0})
+            with opened(running, key, "lost") as stream:
+                collection.insert_one({"_id": 1})
+                assert stream.change()["documentKey"] == {"_id": 1}
+                # MongoDB says it in the middle of a stream.
+                fail = {"mode": {"times": 1}, "data": {"failCommands": ["getMore"], "errorCode": 286}}
+                client.admin.command({"configureFailPoint": "failCommand"} | fail)
+                assert stream.end()["error_code"] == "ChangeStreamHistoryLost"
+            for _ in range(20):
+                collection.insert_one({})
+            client.admin.command("secantusAdmin.pruneOplog")
+            status, error = refused(running, key, "lost", lastEventId=stream.id)
+            assert (status, error["error_code"], error["code"]) == (410, "ChangeStreamHistoryLost", 286)
+            assert "read the collection again" in error["error"]
+            # As the error says.
+            with opened(running, key, "lost") as again:
+                collection.insert_one({"_id": 2})
+                assert again.change()["documentKey"] == {"_id": 2}
 
+
+@pytest.fixture(scope="module")
+def encrypted(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, str]]:
+    """A gateway with TLS, and a key for it."""
+    folder = tmp_path_factory.mktemp("encrypted")
+    key = create_key(folder, "k")
+    issue(trustme.CA(), folder)
+    with gateway(folder, configured(mongodb_uri, tables=TLS)) as started:
+        yield started, key
+
+
+@pytest.fixture(params=["with TLS", "without TLS"])
+def reached(request: pytest.FixtureRequest) -> tuple[Gateway, str, ssl.SSLContext]:
+    """A gateway, a key, and the TLS context for both."""
+    if request.param == "with TLS":
+        started, key = request.getfixturevalue("encrypted")
+        return started, key, trusting(started.folder / "ca.pem")
+    return request.getfixturevalue("running"), request.getfixturevalue("keys")["one"], ssl.create_default_context()
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
+def test_a_stream_works_with_each_version_of_http(
+    reached: tuple[Gateway, str, ssl.SSLContext], watched: Any, version: str
+) -> None:
+    """By ALPN with TLS, and with prior knowledge without it."""
+    started, key, context = reached
+    http2 = version == "HTTP/2"
+    # Others are closed after this time without requests.
+    limits = httpx.Limits(keepalive_expiry=60)
+    with httpx.Client(verify=context, http2=http2, http1=not http2, limits=limits, timeout=20) as client:
+        headers = {"api-key": key}
+        with (
+            started.watch(place(watched.name), headers, client) as one,
+            started.watch(place(watched.name), headers, client) as other,
+        ):
+            assert {one.response.http_version, other.response.http_version} == {version}
+            for number in range(1, 4):
+                watched.insert_one({"_id": number})
+                url = f"{started.url}/action/findOne"
+                found = client.post(url, json=place(watched.name) | {"filter": {"_id": number}}, headers=headers)
+                assert (found.json(), found.http_version) == ({"document": {"_id": number}}, version)
+                for stream in (one, other):
+                    assert stream.change()["documentKey"] == {"_id": number}
+            # Two streams and the calls.
+            sockets = {
+                response.extensions["network_stream"].get_extra_info("client_addr")
+                for response in (one.response, other.response, found)
+            }
+            assert len(sockets) == (1 if http2 else 3)
+
+
+def test_a_stream_continues_when_mongodb_was_away_and_errors_are_events(tmp_path: Path) -> None:
     key = create_key(tmp_path, "k")
     data = str(tmp_path / "data")
     with secantusdb(0, data) as (server, port):
@@ -383,8 +411,11 @@ def test_a_stream_continues_when_mongodb_was_away_and_errors_are_events(tmp_path
                 status, error = refused(started, key, "any")
                 assert (status, error["error_code"]) == (503, "MongoDBError")
                 with secantusdb(port, data) as (again, _):
-                    place = {"dataSource": "Cluster0", "database": DATABASE, "collection": "any"}
-                    until(lambda: started.post("insertOne", place | {"document": {"_id": 1}}, key).status_code == 201)
+                    until(
+                        lambda: (
+                            started.post("insertOne", place("any") | {"document": {"_id": 1}}, key).status_code == 201
+                        )
+                    )
                     event = stream.event()
                     assert "data" in event
                     again.process.kill()

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import API_KEY
-from tests.gateways import gateway, trusting
+from tests.gateways import PAGE, gateway, trusting
 from tests.servers import with_options
 
 BODY = json.dumps({"dataSource": "a", "database": "wire", "collection": "c", "document": {"way": "front"}}).encode()
@@ -166,17 +166,13 @@ def nested(depth: int) -> bytes:
     return head + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "gateway.md"
-
-
 def test_the_steps_of_the_documentation_work(
     mongodb_uri: str, pymongo_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Follows docs/gateway.md, with another address and host."""
-    page = PAGE.read_text(encoding="utf-8")
     commands, first_toml = (
-        re.findall(r"```sh\n(.*?)```", page, re.DOTALL),
-        re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0],
+        re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL),
+        re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)[0],
     )
     monkeypatch.chdir(tmp_path)
     keys = []

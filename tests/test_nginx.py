@@ -17,7 +17,7 @@ import httpx
 import pytest
 import trustme
 
-from tests.gateways import Gateway, create_key, gateway, trusting, until
+from tests.gateways import Gateway, configured, create_key, gateway, trusting, until
 from tests.servers import Server, free_port
 
 EXAMPLE = Path(__file__).parents[1] / "deploy" / "nginx" / "connect-mongodb-gateway.conf"
@@ -72,7 +72,7 @@ def proxied(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     issued = authority.issue_cert("127.0.0.1")
     issued.private_key_pem.write_to_path(folder / "tls.key")
     issued.cert_chain_pems[0].write_to_path(folder / "tls.crt")
-    text = f'keys_file = "keys.toml"\ntrusted_proxies = ["127.0.0.1"]\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n'
+    text = configured(mongodb_uri, 'trusted_proxies = ["127.0.0.1"]')
     with gateway(folder, text) as running:
         port = free_port()
         example = EXAMPLE.read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import pytest
 
 from tests.browser import chromium
 from tests.conftest import API_KEY
-from tests.gateways import create_key, gateway
+from tests.gateways import configured, create_key, gateway
 from tests.node import build_package, run_node
+from tests.servers import serving
 
 CLIENT = Path(__file__).parents[1] / "clients" / "typescript"
 TESTS = sorted(path.name for path in (CLIENT / "test").glob("*.test.js"))
@@ -43,12 +43,8 @@ def origin() -> Iterator[str]:
     """The origin of a page that has the client."""
     build_package(CLIENT)
     handler = functools.partial(_Quiet, directory=str(CLIENT))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 SCENARIO = """async (settings) => {
@@ -62,8 +58,8 @@ def test_a_page_of_another_origin_calls_all_actions(
     mongodb_uri: str, origin: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     key = create_key(tmp_path, "page")
-    text = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n[cors]\norigins = ["{origin}"]\n'
-    with gateway(tmp_path, text) as running, chromium() as browser:
+    cors = f'[cors]\norigins = ["{origin}"]'
+    with gateway(tmp_path, configured(mongodb_uri, tables=cors)) as running, chromium() as browser:
         page = browser.new_page()
         page.goto(f"{origin}/test/scenario.js")
         settings = {"endpoint": running.url + PATH, "apiKey": key, "database": names[0], "collection": names[1]}
