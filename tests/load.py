@@ -78,8 +78,7 @@ def is_complete(head: bytearray, body: bytearray) -> bool:
 class Connection(asyncio.Protocol):
     """A connection that sends one request after the other."""
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._waiting: asyncio.Future[int] | None = None
@@ -146,9 +145,7 @@ async def connect(
     async def one(number: int) -> Connection:
         source = FIRST_ADDRESS + (first + number) // CONNECTIONS_OF_AN_ADDRESS
         async with gate:
-            _, connection = await loop.create_connection(
-                lambda: Connection(f"{address[0]}:{address[1]}"), *address, local_addr=(str(source), 0)
-            )
+            _, connection = await loop.create_connection(Connection, *address, local_addr=(str(source), 0))
             await check(connection, requests, ledger, "at first")
             return connection
 

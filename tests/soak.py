@@ -759,7 +759,8 @@ class Follower:
             disturbed = away or self._mongodb.away or self._mongodb.kills != kills
             if status != 200:
                 # A SecantusDB that was killed may not have all that the last one had reported.
-                if not (disturbed and status in (503, 504)) and not (self._mongodb.kills and self._id):
+                lost = status == 410 and self._mongodb.kills and self._id
+                if not (disturbed and status in (503, 504)) and not lost:
                     self._ledger.fault(f"a change stream got {status}: {head!r:.300}")
                 self._id = ""
                 return
@@ -780,7 +781,10 @@ class Follower:
             self._id = fields.get("id", self._id)
             if "event" in fields:
                 self._ledger.answers["watch", fields["event"]] += 1
-                if not self._mongodb.kills:
+                error = json.loads(fields["data"])
+                # What would be 410, 504 and 503.
+                explained = error["error_code"] in ("ChangeStreamHistoryLost", "ExecutionTimeLimitExceeded")
+                if not (self._mongodb.kills and (explained or "MongoDB cannot be reached" in error["error"])):
                     self._ledger.fault(f"a change stream ended with {fields['data']:.300}")
             elif "data" in fields:
                 self._ledger.answers["watch", "change"] += 1

@@ -18,7 +18,7 @@ import yaml
 from click.testing import CliRunner
 from connect.eaas.mongodb.cli.main import main
 
-from tests.gateways import Gateway, create_key, gateway, until
+from tests.gateways import Gateway, configured, create_key, gateway, until
 from tests.servers import Server, free_port
 
 ROOT = Path(__file__).parents[1]
@@ -168,10 +168,9 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     key = create_key(folder, "k")
     created = CliRunner().invoke(main, ["gateway-key", "create", "--file", str(folder / "gateway-key.toml")])
     assert created.exit_code == 0, created.output
-    text = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n'
     # They have a metric of their own.
-    text += '[logins]\nproviders = ["local-userpass"]\nkey_file = "gateway-key.toml"\n'
-    with gateway(folder, text) as running:
+    logins = '[logins]\nproviders = ["local-userpass"]\nkey_file = "gateway-key.toml"'
+    with gateway(folder, configured(mongodb_uri, tables=logins)) as running:
         target = {"dataSource": "Cluster0", "database": f"tests_{os.getpid()}", "collection": "metrics"}
         running.post("insertOne", {**target, "document": {}}, key)
         running.post("find", {**target, "filter": {}}, "wrong")
@@ -231,7 +230,7 @@ def prometheus(served: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("prometheus")
     config = load(PROMETHEUS / "prometheus.yml")
     config["rule_files"] = [str(PROMETHEUS / "alerts.yaml")]
-    config["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms"}
+    config["global"] = dict.fromkeys(["scrape_interval", "scrape_timeout", "evaluation_interval"], "200ms")
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [served.url.removeprefix("http://")]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     address = f"127.0.0.1:{free_port()}"
@@ -270,6 +269,10 @@ def test_dashboard_has_data(served: Gateway, prometheus: str) -> None:
             query(wanted)
         else:
             assert query(wanted), f"{title}: {wanted}"
-    rules = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"][0]["rules"]
-    assert len(rules) == 8
-    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+
+    def health() -> list[str]:
+        [group] = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
+        return [rule["health"] for rule in group["rules"]]
+
+    until(lambda: "unknown" not in health())
+    assert health() == ["ok"] * 8

@@ -19,7 +19,7 @@ from connect.eaas.mongodb import _native
 from connect.eaas.mongodb.cli.main import main
 
 from tests.conftest import API_KEY
-from tests.gateways import Gateway, gateway
+from tests.gateways import Gateway, configured, gateway
 from tests.node import install_packages, run_node
 from tests.servers import free_port
 
@@ -174,7 +174,7 @@ def logins(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(content, encoding="utf-8")
     address = f"127.0.0.1:{free_port()}"
-    text = f'keys_file = "keys.toml"\n[data_sources.Cluster0]\nuri = "{mongodb_uri}"\n{LOGINS}'
+    text = configured(mongodb_uri, tables=LOGINS)
     with gateway(folder, text.replace("ADDRESS", address), listen=address) as running:
         yield running
 
@@ -220,7 +220,7 @@ def test_realm_web_logs_in(logins: Gateway, names: tuple[str, str]) -> None:
     results = json.loads(done.stdout)
     assert results["profile"] == {"email": "ann@example.com", "provider": "local-userpass", "state": "active"}
     assert results["found"] == 200
-    assert results["refreshed"] == ["string", 200]
+    assert results["refreshed"] == [True, 200]
     assert results["anonymous"] == ["anon-user", True]
     assert results["refused"][0] == 401
     assert results["loggedOut"] == "logged-out"

@@ -19,8 +19,10 @@ const user = await app.logIn(Realm.Credentials.emailPassword(email, password));
 results.profile = { email: user.profile.email, provider: user.providerType, state: user.state };
 results.found = await find(user);
 const first = user.accessToken;
+// Those of the same second are the same.
+await new Promise((resolve) => setTimeout(resolve, 1100));
 await user.refreshAccessToken();
-results.refreshed = [user.accessToken !== "" && typeof first, await find(user)];
+results.refreshed = [user.accessToken !== first, await find(user)];
 const anonymous = await app.logIn(Realm.Credentials.anonymous());
 results.anonymous = [anonymous.providerType, anonymous.id !== user.id];
 results.refused = await app
