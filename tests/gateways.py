@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -118,6 +119,34 @@ class Gateway:
         found = [line for line in lines if line.startswith(f"connect_mongodb_gateway_{name} ")]
         return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
 
+    @contextlib.contextmanager
+    def temporary_key(self, name: str, *places: str, **settings: Any) -> Iterator[str]:
+        """Create a key, and revoke it at the end."""
+        with self._changing_keys():
+            key = create_key(self.folder, name, *places, **settings)
+            self.reload()
+            yield key
+
+    @contextlib.contextmanager
+    def changed_keys(self, old: str, new: str) -> Iterator[None]:
+        """Replace a text in the key file, and restore it at the end."""
+        with self._changing_keys() as path:
+            before = path.read_text(encoding="utf-8")
+            assert old in before
+            path.write_text(before.replace(old, new), encoding="utf-8")
+            self.reload()
+            yield
+
+    @contextlib.contextmanager
+    def _changing_keys(self) -> Iterator[Path]:
+        path = self.folder / "keys.toml"
+        before = path.read_text(encoding="utf-8")
+        try:
+            yield path
+        finally:
+            path.write_text(before, encoding="utf-8")
+            self.reload()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         self.server.process.send_signal(number)
@@ -157,19 +186,40 @@ class LoggedServer(Server):
             self.output.append(line.rstrip())
 
 
+def command(folder: Path, configuration: str, listen: str = "127.0.0.1:0") -> list[str]:
+    """Write the configuration of a gateway into a folder, and return the command that runs it."""
+    path = folder / "gateway.toml"
+    path.write_text(f'listen = "{listen}"\n{configuration}', encoding="utf-8")
+    return [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(path)]
+
+
 @contextlib.contextmanager
 def gateway(
     folder: Path, configuration: str, *, listen: str = "127.0.0.1:0", launcher: Sequence[str] = ()
 ) -> Iterator[Gateway]:
     """Run a gateway with this configuration, in this folder; `launcher` is a command that runs its arguments."""
-    path = folder / "gateway.toml"
-    path.write_text(f'listen = "{listen}"\n{configuration}', encoding="utf-8")
-    command = [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(path)]
-    server = LoggedServer("the gateway", [*launcher, *command])
+    server = LoggedServer("the gateway", [*launcher, *command(folder, configuration, listen)])
     try:
         yield Gateway(server, server.wait_for_line("Listening on "), folder)
     finally:
         server.stop()
+
+
+def refused_configuration(folder: Path, configuration: str) -> str:
+    """Start a gateway with an invalid configuration, and return its message, which does not contain `hunter2`."""
+    ended = subprocess.run(command(folder, configuration), capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "hunter2" not in ended.stderr
+    return ended.stderr
+
+
+def raw_request(
+    action: str, key: str, body: bytes, *headers: str, length: int | None = None, version: str = "1.1"
+) -> bytes:
+    """Return the bytes of a request; with another `length` than that of the body, it is a part of one."""
+    sent = ["Host: x", f"api-key: {key}", "Content-Type: application/json", *headers]
+    sent.append(f"Content-Length: {len(body) if length is None else length}")
+    return "\r\n".join([f"POST /action/{action} HTTP/{version}", *sent, "", ""]).encode() + body
 
 
 def configured(uri: str, more: str = "", tables: str = "") -> str:

@@ -35,7 +35,7 @@ from pymongo.uri_parser import parse_uri
 # `connect-mongodb dev` starts its servers in the same way as the tests.
 __all__ = ["START_SECONDS", "STOP_SECONDS", "DevelopmentError", "Server", "free_port", "gateway", "mongodb"]
 __all__ += ["new_api_key", "secantusdb_command"]
-__all__ += ["GIVEN_URI", "Canned", "Namespace", "Relay", "answered", "canned", "needs_secantusdb"]
+__all__ += ["GIVEN_URI", "Canned", "Namespace", "Quiet", "Relay", "answered", "canned", "needs_secantusdb"]
 __all__ += ["network_namespace", "nx_27017", "plain_address", "relay", "secantusdb"]
 __all__ += ["serving", "silent", "with_options"]
 
@@ -196,6 +196,13 @@ def canned(*answers: bytes | None, by_action: dict[str, bytes] | None = None) ->
         yield state
 
 
+class Quiet:
+    """A handler of HTTP that prints no requests."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep the output of the tests clean."""
+
+
 @contextlib.contextmanager
 def serving(handler: Callable[..., socketserver.BaseRequestHandler]) -> Iterator[int]:
     """Serve each connection with a handler, in a thread of its own; yield the port."""
@@ -228,7 +235,7 @@ def relay(url: str, spoil: Callable[[str, int, Callable[[], bytes]], bytes | Non
     state = Relay()
     lock = threading.Lock()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet, http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -250,9 +257,6 @@ def relay(url: str, spoil: Callable[[str, int, Callable[[], bytes]], bytes | Non
             content = answer.read()
             connection.close()
             return answered(f"{answer.status} {answer.reason}", content)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
 
     with serving(Handler) as port:
         state.url = f"http://127.0.0.1:{port}"

@@ -19,7 +19,7 @@ from tests.browser import chromium
 from tests.conftest import API_KEY
 from tests.gateways import Gateway, configured, create_key, gateway
 from tests.node import install_packages, run_node
-from tests.servers import serving
+from tests.servers import Quiet, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -197,15 +197,12 @@ def test_javascript_reads_and_writes(endpoint: str, target: Target) -> None:
     assert (status, refused["error_code"]) == (401, "InvalidSession")
 
 
-class _Blank(http.server.BaseHTTPRequestHandler):
+class _Blank(Quiet, http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(b"<!doctype html><title>an application</title>")
-
-    def log_message(self, *arguments: Any) -> None:
-        """Keep the output of the tests clean."""
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp, json_util
 
-from tests.gateways import Gateway, configured, create_key, gateway, section, until
+from tests.gateways import Gateway, configured, create_key, gateway, raw_request, section, until
 from tests.wiretap import wiretap
 
 DATABASE = "app"
@@ -201,10 +201,9 @@ def test_invalid_pages_are_rejected(running: Gateway, keys: dict[str, str], more
     assert named in response.json()["error"]
 
 
-def test_a_pipeline_that_writes_has_no_pages(running: Gateway, keys: dict[str, str], folder: Path) -> None:
-    key = create_key(folder, "out", "*", rights="read,write,out")
-    running.reload()
-    response = running.post("aggregate", target(cursor=True, pipeline=[{"$out": "elsewhere"}]), key)
+def test_a_pipeline_that_writes_has_no_pages(running: Gateway) -> None:
+    with running.temporary_key("out", "*", rights="read,write,out") as key:
+        response = running.post("aggregate", target(cursor=True, pipeline=[{"$out": "elsewhere"}]), key)
     assert response.status_code == 400
     assert "leave out 'cursor'" in response.json()["error"]
 
@@ -246,23 +245,16 @@ def test_instances_share_the_pages_by_id(
     assert "another instance" in elsewhere.json()["error"]
 
 
-def test_permissions_are_checked_for_each_page(
-    running: Gateway, keys: dict[str, str], folder: Path, paged: list[Any]
-) -> None:
+def test_permissions_are_checked_for_each_page(running: Gateway, keys: dict[str, str], paged: list[Any]) -> None:
     queries: list[dict[str, Any]] = [{}, {"sort": {"n": 1}}]
     cursors = [
         running.post("find", target(cursor=True, batchSize=10, **query), keys["reader"]).json()["cursor"]
         for query in queries
     ]
-    path = folder / "keys.toml"
-    before = path.read_text(encoding="utf-8")
-    path.write_text(before.replace('collection = "paged"', 'collection = "elsewhere"'), encoding="utf-8")
-    running.reload()
-    for cursor in cursors:
-        response = running.post("find", target(cursor=cursor), keys["reader"])
-        assert (response.status_code, response.json()["error_code"]) == (403, "NoMatchingRuleFound")
-    path.write_text(before, encoding="utf-8")
-    running.reload()
+    with running.changed_keys('collection = "paged"', 'collection = "elsewhere"'):
+        for cursor in cursors:
+            response = running.post("find", target(cursor=cursor), keys["reader"])
+            assert (response.status_code, response.json()["error_code"]) == (403, "NoMatchingRuleFound")
 
 
 def test_a_rule_applies_to_each_page_and_line(running: Gateway, keys: dict[str, str], paged: list[Any]) -> None:
@@ -276,24 +268,17 @@ def test_a_rule_applies_to_each_page_and_line(running: Gateway, keys: dict[str, 
     assert [json.loads(line)["n"] for line in lines] == [3] * 25
 
 
-def test_a_changed_rule_ends_a_kept_cursor(
-    running: Gateway, keys: dict[str, str], folder: Path, paged: list[Any]
-) -> None:
+def test_a_changed_rule_ends_a_kept_cursor(running: Gateway, keys: dict[str, str], paged: list[Any]) -> None:
     query = target(cursor=True, batchSize=10)
     by_id = running.post("find", query, keys["ruled"]).json()["cursor"]
     kept = running.post("find", query | {"sort": {"n": 1}}, keys["ruled"]).json()["cursor"]
-    path = folder / "keys.toml"
-    before = path.read_text(encoding="utf-8")
-    path.write_text(before.replace('{"n":{"$eq":3}}', '{"n":{"$eq":4}}'), encoding="utf-8")
-    running.reload()
-    # A new query has the new rule.
-    documents = running.post("find", target(cursor=by_id), keys["ruled"]).json()["documents"]
-    assert {document["n"] for document in documents} == {4}
-    ended = running.post("find", target(cursor=kept), keys["ruled"])
-    assert (ended.status_code, ended.json()["error_code"]) == (400, "InvalidCursor")
-    assert "other permissions" in ended.json()["error"]
-    path.write_text(before, encoding="utf-8")
-    running.reload()
+    with running.changed_keys('{"n":{"$eq":3}}', '{"n":{"$eq":4}}'):
+        # A new query has the new rule.
+        documents = running.post("find", target(cursor=by_id), keys["ruled"]).json()["documents"]
+        assert {document["n"] for document in documents} == {4}
+        ended = running.post("find", target(cursor=kept), keys["ruled"])
+        assert (ended.status_code, ended.json()["error_code"]) == (400, "InvalidCursor")
+        assert "other permissions" in ended.json()["error"]
 
 
 def test_the_request_of_the_documentation_is_answered_in_pages(
@@ -368,19 +353,16 @@ def test_ndjson_that_breaks_off_is_aborted(running: Gateway, keys: dict[str, str
 
 def test_ndjson_is_refused_where_its_end_could_not_be_told(running: Gateway, keys: dict[str, str]) -> None:
     body = json.dumps(target()).encode()
-    head = f"POST /action/find HTTP/1.0\r\nHost: x\r\napi-key: {keys['one']}\r\nAccept: {NDJSON}\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(running.address, 10) as wire:
-        wire.sendall(head.encode() + body)
+        wire.sendall(raw_request("find", keys["one"], body, f"Accept: {NDJSON}", version="1.0"))
         response = b"".join(iter(lambda: wire.recv(65536), b""))
     assert b" 400 " in response.split(b"\r\n")[0]
     assert b"requires HTTP/1.1" in response
 
 
-def test_a_change_stream_has_no_end_and_no_response(running: Gateway, keys: dict[str, str], folder: Path) -> None:
-    key = create_key(folder, "stats", "*", rights="read,stats")
-    running.reload()
-    response = running.post("aggregate", target(pipeline=[{"$changeStream": {}}]), key)
+def test_a_change_stream_has_no_end_and_no_response(running: Gateway) -> None:
+    with running.temporary_key("stats", "*", rights="read,stats") as key:
+        response = running.post("aggregate", target(pipeline=[{"$changeStream": {}}]), key)
     assert (response.status_code, response.json()["error_code"]) == (400, "InvalidParameter")
     assert "/watch" in response.json()["error"]
 
@@ -403,13 +385,11 @@ def test_a_response_that_takes_too_long_is_aborted(
     configuration = f"[limits]\n{limits}"
     with wiretap(mongodb_port) as tap, gateway(tmp_path, configured(tap.uri, configuration)) as started:
         body = json.dumps(target("large")).encode()
-        head = f"POST /action/find HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nAccept: {accept}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         with socket.socket() as wire:
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             wire.settimeout(20)
             wire.connect(started.address)
-            wire.sendall(head.encode() + body)
+            wire.sendall(raw_request("find", key, body, f"Accept: {accept}"))
             # The client reads so slowly that the time is over before the end.
             response = wire.recv(1000)
             until(lambda: tap.commands("killCursors"))

@@ -22,7 +22,7 @@ import httpx
 import pytest
 from pymongo import MongoClient as PyMongoClient
 
-from tests.gateways import Gateway, at_once, configured, create_key, gateway, until
+from tests.gateways import Gateway, at_once, configured, create_key, gateway, raw_request, until
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "limits"}
 MIB = 1024 * 1024
@@ -146,10 +146,9 @@ def test_small_requests_are_served_while_large_ones_wait(mongodb_uri: str, tmp_p
     with gateway(
         tmp_path, configured(mongodb_uri, tables="[limits]\nmemory_bytes = 8388608\nrequest_seconds = 2")
     ) as running:
-        head = f"POST /action/insertOne HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nContent-Type: application/json\r\n"
         with socket.create_connection(running.address) as slow:
             # It announces a body for which all memory of large requests is reserved, and does not send it.
-            slow.sendall(f"{head}Content-Length: 1800000\r\n\r\n{{".encode())
+            slow.sendall(raw_request("insertOne", key, b"{", length=1_800_000))
             until(lambda: "requests_under_way 1" in running.get("/metrics").text)
             assert running.post("insertOne", TARGET | {"document": {"text": "small"}}, key).status_code == 201
             rejected = running.post("insertOne", TARGET | {"document": {"text": "x" * 1_000_000}}, key)
@@ -266,8 +265,7 @@ def counts(url: str, line: str) -> bool:
 def begin(running: Gateway, key: str) -> socket.socket:
     """Send a part of a request."""
     connection = socket.create_connection(running.address, 10)
-    head = f"POST /action/insertOne HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+    connection.sendall(raw_request("insertOne", key, b"{", length=100))
     return connection
 
 

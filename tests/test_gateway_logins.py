@@ -25,7 +25,7 @@ from connect.eaas.mongodb.cli.main import main
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.gateways import Gateway, at_once, busy, create_key, gateway, section, until
-from tests.servers import serving
+from tests.servers import Quiet, serving
 
 SECRET = "a-secret-of-sixty-four-bytes-or-more-for-the-longest-of-algorithms-here"
 PASSWORD, NEW_PASSWORD = "correct horse battery staple", "another horse"
@@ -829,7 +829,7 @@ class KeyServer:
 def key_server() -> Iterator[KeyServer]:
     state = KeyServer()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet, http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.requests += 1
             self.send_response(state.status)
@@ -838,9 +838,6 @@ def key_server() -> Iterator[KeyServer]:
             self.end_headers()
             with contextlib.suppress(OSError):
                 self.wfile.write(state.body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
 
     with serving(Handler) as port:
         state.url = f"http://127.0.0.1:{port}/keys"

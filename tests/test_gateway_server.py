@@ -21,8 +21,18 @@ import httpx
 import pytest
 import trustme
 
-from tests.gateways import PAGE, certificate, configured, create_key, gateway, trusting, until
-from tests.servers import serving
+from tests.gateways import (
+    PAGE,
+    certificate,
+    configured,
+    create_key,
+    gateway,
+    raw_request,
+    refused_configuration,
+    trusting,
+    until,
+)
+from tests.servers import Quiet, serving
 
 TARGET = {"dataSource": "Cluster0", "database": "app", "collection": "server"}
 
@@ -162,17 +172,6 @@ def test_invalid_settings_are_named(name: str, tmp_path: Path) -> None:
     create_key(tmp_path, "k")
     more, tables = ("", setting) if setting.startswith("[") else (setting, "")
     assert message in refused_configuration(tmp_path, configured("mongodb://h/", more, tables))
-
-
-def refused_configuration(folder: Path, configuration: str) -> str:
-    """Start a gateway with an invalid configuration, and return its message."""
-    path = folder / "gateway.toml"
-    path.write_text(f'listen = "127.0.0.1:0"\n{configuration}', encoding="utf-8")
-    command = [sys.executable, "-m", "connect.eaas.mongodb.cli", "gateway", "--config", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert "hunter2" not in ended.stderr
-    return ended.stderr
 
 
 TLS = '[tls]\ncertificate = "secret/tls.crt"\nkey = "secret/tls.key"\n'
@@ -367,7 +366,7 @@ def collecting(*statuses: int) -> Iterator[tuple[Collector, str]]:
     """Run a collector, and yield it and its URL."""
     collector = Collector(*statuses)
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet, http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             collector.released.wait(30)
@@ -378,9 +377,6 @@ def collecting(*statuses: int) -> Iterator[tuple[Collector, str]]:
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"{}")
-
-        def log_message(self, *arguments: object) -> None:
-            pass
 
     with serving(Handler) as port:
         try:
@@ -448,12 +444,8 @@ def test_a_collector_that_is_slow_delays_no_request(mongodb_uri: str, tmp_path: 
         otlp = f'[otlp]\nendpoint = "{url}"'
         with gateway(tmp_path, configured(mongodb_uri, tables=otlp)) as running:
             # More than are queued and sent at once, one after the other over one connection.
-            request = (
-                f"POST /action/findOne HTTP/1.1\r\nHost: x\r\napi-key: {key}\r\nContent-Type: application/json\r\n"
-            )
-            request += "Content-Length: 2\r\n\r\n{}"
             with socket.create_connection(running.address, 60) as connection:
-                sending = threading.Thread(target=connection.sendall, args=(request.encode() * 5000,))
+                sending = threading.Thread(target=connection.sendall, args=(raw_request("findOne", key, b"{}") * 5000,))
                 sending.start()
                 answered = 0
                 with connection.makefile("rb") as responses:

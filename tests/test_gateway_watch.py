@@ -196,16 +196,11 @@ def test_callers_methods_and_media_types_are_checked(running: Gateway, keys: dic
     assert "last-event-id" in preflight.headers["access-control-allow-headers"]
 
 
-def test_a_rule_allows_no_change_stream(running: Gateway, folder: Path, watched: Any) -> None:
-    path = folder / "keys.toml"
-    before = path.read_text(encoding="utf-8")
-    key = create_key(folder, "ruled", f"*/{DATABASE}/*", rights="read", rule={"n": 3})
-    running.reload()
-    status, error = refused(running, key, watched.name)
+def test_a_rule_allows_no_change_stream(running: Gateway, watched: Any) -> None:
+    with running.temporary_key("ruled", f"*/{DATABASE}/*", rights="read", rule={"n": 3}) as key:
+        status, error = refused(running, key, watched.name)
     assert (status, error["error_code"]) == (403, "OperationNotAllowed")
     assert "with a rule" in error["error"]
-    path.write_text(before, encoding="utf-8")
-    running.reload()
 
 
 def test_the_request_of_the_documentation_opens_a_stream(
@@ -252,32 +247,22 @@ def test_a_stream_without_changes_has_heartbeats_and_outlasts_the_limit_of_silen
 
 @pytest.mark.parametrize("changes", [contextlib.nullcontext, busy], ids=["without changes", "with many changes"])
 def test_a_revoked_key_ends_its_streams(
-    running: Gateway, folder: Path, watched: Any, changes: Callable[[Any], contextlib.AbstractContextManager[None]]
+    running: Gateway, watched: Any, changes: Callable[[Any], contextlib.AbstractContextManager[None]]
 ) -> None:
-    path = folder / "keys.toml"
-    before = path.read_text(encoding="utf-8")
-    revoked = create_key(folder, "revoked", "*", rights="read")
-    running.reload()
-    with changes(watched), opened(running, revoked, watched.name) as stream:
-        stream.block()
-        path.write_text(before, encoding="utf-8")
-        running.reload()
+    with contextlib.ExitStack() as stack:
+        with running.temporary_key("revoked", "*", rights="read") as key:
+            stack.enter_context(changes(watched))
+            stream = stack.enter_context(opened(running, key, watched.name))
+            stream.block()
         assert stream.end()["error_code"] == "InvalidSession"
 
 
-def test_changed_permissions_end_a_stream(running: Gateway, folder: Path, watched: Any) -> None:
-    path = folder / "keys.toml"
-    before = path.read_text(encoding="utf-8")
-    key = create_key(folder, "changed", f"*/{DATABASE}/*", rights="read")
-    running.reload()
-    with opened(running, key, watched.name) as stream:
-        stream.block()
-        head, _, last = path.read_text(encoding="utf-8").rpartition('collection = "*"')
-        path.write_text(f'{head}collection = "elsewhere"{last}', encoding="utf-8")
-        running.reload()
-        assert stream.end()["error_code"] == "NoMatchingRuleFound"
-    path.write_text(before, encoding="utf-8")
-    running.reload()
+def test_changed_permissions_end_a_stream(running: Gateway, watched: Any) -> None:
+    with running.temporary_key("changed", f"*/{DATABASE}/collection_*", rights="read") as key:
+        with opened(running, key, watched.name) as stream:
+            stream.block()
+            with running.changed_keys("collection_*", "elsewhere"):
+                assert stream.end()["error_code"] == "NoMatchingRuleFound"
 
 
 def test_a_client_that_does_not_read_is_disconnected(running: Gateway, keys: dict[str, str], watched: Any) -> None:

@@ -7,7 +7,6 @@ import http.server
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.browser import chromium
 from tests.conftest import API_KEY
 from tests.gateways import configured, create_key, gateway
 from tests.node import build_package, run_node
-from tests.servers import serving
+from tests.servers import Quiet, serving
 
 CLIENT = Path(__file__).parents[1] / "clients" / "typescript"
 TESTS = sorted(path.name for path in (CLIENT / "test").glob("*.test.js"))
@@ -33,16 +32,15 @@ def test_the_tests_of_the_package_pass(gateway_url: str, name: str) -> None:
     assert "\n# pass 0\n" not in done.stdout, done.stdout
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: Any) -> None:
-        """Keep the output of the tests clean."""
+class _Files(Quiet, http.server.SimpleHTTPRequestHandler):
+    """Serves files."""
 
 
 @pytest.fixture
 def origin() -> Iterator[str]:
     """The origin of a page that has the client."""
     build_package(CLIENT)
-    handler = functools.partial(_Quiet, directory=str(CLIENT))
+    handler = functools.partial(_Files, directory=str(CLIENT))
     with serving(handler) as port:
         yield f"http://127.0.0.1:{port}"
 
