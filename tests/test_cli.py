@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from connect.eaas.mongodb import AsyncDataApiClient, AsyncMongoClient
+from connect.eaas.mongodb.cli import main
 
 COMMAND = [str(Path(sys.executable).parent / "connect-mongodb")]
 
@@ -173,3 +175,96 @@ def test_dev_says_what_keeps_it_from_starting(tmp_path: Path) -> None:
     not_a_folder.write_text("")
     ended = connect_mongodb("dev", "--data-dir", str(not_a_folder))
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+
+
+NOT_UTF_8 = "an argument, an environment variable or the text on stdin is not UTF-8"
+NEW_KEY = ["key", "create", "--name", "shop", "--allow", "read", "--on", "*"]
+NEW_USER = ["user", "add", "--name", "ann@example.com", "--allow", "read", "--on", "*"]
+
+
+def run(arguments: list[str], given: str = "") -> tuple[int, str]:
+    result = CliRunner().invoke(main, arguments, input=given)
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("option", ["--name", "--allow", "--on", "--filter", "--allow-fields", "--expires"])
+def test_an_option_of_a_key_that_is_not_utf_8_is_one_line(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "keys.toml"
+    ended = connect_mongodb(*NEW_KEY, "--file", str(path), option, "a\udcff")
+    assert (ended.returncode, ended.stderr) == (2, f"connect-mongodb: key: {NOT_UTF_8}\n")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["gateway", "--mongodb-uri", "mongodb://h/\udcff", "--api-key-file", "keys"], {}),
+        (["dev", "--db", "a\udcff"], {}),
+        (["check"], {"DB": "hunter2\udcff", "DB_HOST": "h", "DRIVER_COLLECTION": "c"}),
+        (["events", "list"], {"DB": "hunter2\udcff", "DB_HOST": "h", "DRIVER_COLLECTION": "c"}),
+    ],
+)
+def test_what_is_not_utf_8_is_one_line_for_each_command(arguments: list[str], variables: dict[str, str]) -> None:
+    ended = connect_mongodb(*arguments, **variables)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.endswith(f"{NOT_UTF_8}\n")
+    assert "hunter2" not in ended.stderr
+
+
+def test_a_password_on_stdin_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    for locale in ("C", "C.UTF-8"):
+        ended = subprocess.run(
+            [*COMMAND, *NEW_USER, "--file", str(path)],
+            input=b"hunter2 \xff hunter2\n",
+            capture_output=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "LC_ALL": locale},
+        )
+        assert (ended.returncode, ended.stderr.decode()) == (2, f"connect-mongodb: user: {NOT_UTF_8}\n")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "data", [["team=north", "team=south"], ["team=north", "team=north"], ["team=a", "x=", "team="]]
+)
+def test_custom_data_has_each_name_once(tmp_path: Path, data: list[str]) -> None:
+    path = tmp_path / "keys.toml"
+    options = [option for pair in data for option in ("--data", pair)]
+    status, output = run([*NEW_USER, "--file", str(path), *options], "a-password-of-some-length\n")
+    assert (status, output) == (2, "connect-mongodb: user add: --data gives team twice\n")
+    assert not path.exists()
+
+
+def test_custom_data_may_contain_equals_signs(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    options = ["--data", "query=a=b", "--data", "empty="]
+    assert run([*NEW_USER, "--file", str(path), *options], "a-password-of-some-length\n") == (0, "")
+    text = path.read_text(encoding="utf-8")
+    assert '"a=b"' in text
+    for wrong in ("=text", "text", ""):
+        status, output = run([*NEW_USER, "--file", str(path), "--data", wrong], "a-password-of-some-length\n")
+        assert (status, output.count("NAME=TEXT")) == (2, 1)
+    assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("digits", [7, 20, 5000])
+def test_an_expiry_in_too_many_days_is_one_line(tmp_path: Path, digits: int) -> None:
+    path = tmp_path / "keys.toml"
+    status, output = run([*NEW_KEY, "--file", str(path), "--expires", f"{'9' * digits}d"])
+    assert (status, output) == (2, "connect-mongodb: key: the time is too far away\n")
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(("mode", "kept"), [(0o640, 0o640), (0o600, 0o600), (0o644, 0o640), (0o660, 0o640)])
+def test_a_changed_key_file_keeps_its_owner_and_its_mode(tmp_path: Path, mode: int, kept: int) -> None:
+    path = tmp_path / "keys.toml"
+    assert run([*NEW_KEY, "--file", str(path)])[0] == 0
+    os.chown(path, 12345, 54321)
+    path.chmod(mode)
+    assert run(["key", "create", "--file", str(path), "--name", "b", "--allow", "read", "--on", "*"])[0] == 0
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (12345, 54321, kept)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keys.toml"]

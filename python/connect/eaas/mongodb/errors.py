@@ -9,6 +9,8 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+__all__ = ["DataApiError"]
+
 
 class DataApiError(PyMongoError):
     """The Data API answered with an error, or with something that is no answer of its own.

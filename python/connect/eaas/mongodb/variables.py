@@ -6,6 +6,8 @@ from typing import TypedDict
 
 from connect.eaas.mongodb._native import variables
 
+__all__ = ["VARIABLES", "Variable"]
+
 
 class Variable(TypedDict):
     """A variable as Connect's `@variables` decorator takes it."""

@@ -8,6 +8,9 @@ from typing import NoReturn
 
 import click
 
+NOT_UTF_8 = "an argument, an environment variable or the text on stdin is not UTF-8"
+"""Of what Python reads, it keeps bytes that are not UTF-8 as surrogates. Neither Rust nor MongoDB has them."""
+
 
 class Failure(click.ClickException):
     """A failure that the user can fix: one line on stderr, exit status 2."""
@@ -44,3 +47,5 @@ def refusals(command: str) -> Iterator[None]:
         yield
     except (ConfigurationError, InvalidURI, RuntimeError) as error:
         fail(f"{command}: {error}")
+    except UnicodeEncodeError:
+        fail(f"{command}: {NOT_UTF_8}")

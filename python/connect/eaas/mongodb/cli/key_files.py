@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from connect.eaas.mongodb.cli.failures import fail
@@ -34,7 +35,6 @@ class KeyFile:
             self._fail("does not exist")
         except (OSError, UnicodeDecodeError) as error:
             self._fail(f"cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})")
-        raise AssertionError
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -68,17 +68,18 @@ class KeyFile:
             try:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                     file.write(text)
-                new.chmod(mode)
+                # Its owner first: a file that its group may read is never that of another group.
                 if before and (before.st_uid, before.st_gid) != (new.stat().st_uid, new.stat().st_gid):
                     os.chown(new, before.st_uid, before.st_gid)
+                new.chmod(mode)
                 new.replace(path)
             except BaseException:
-                new.unlink()
+                new.unlink(missing_ok=True)
                 raise
         except OSError as error:
             self._fail(f"cannot be written ({error.strerror})")
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, problem: str) -> NoReturn:
         fail(f"{self.command}: the file {self.path} {problem}")
 
 
@@ -87,9 +88,9 @@ def utc(moment: datetime.datetime) -> str:
     return moment.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def in_days(command: str, days: int) -> str:
+def in_days(command: str, days: int | str) -> str:
     """Return the time this many days from now."""
     try:
-        return utc(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days))
-    except OverflowError:
+        return utc(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=int(days)))
+    except (OverflowError, ValueError):  # Python converts at most 4,300 digits.
         fail(f"{command}: the time is too far away")

@@ -123,7 +123,7 @@ def _moment(expires: str | None) -> str | None:
     days = expires.removesuffix("d") if expires else ""
     if expires is None or days == expires or not days.isdecimal():
         return expires
-    return in_days("key", int(days))
+    return in_days("key", days)
 
 
 @click.group()
@@ -156,16 +156,26 @@ def add_user(
     """Add a user with a password."""
     from connect.eaas.mongodb._native import add_user
 
-    pairs = [(field, text) for field, _, text in (pair.partition("=") for pair in data)]
-    if not all(field and "=" in pair for (field, _), pair in zip(pairs, data, strict=True)):
-        fail("user add: --data must have the form NAME=TEXT")
+    custom_data = _custom_data(data)
     rule = rule_of("user add", **options)
     rights, places = _permissions("user add", allow, places)
     password = _password("user add")
     file = KeyFile("user", path)
     with refusals("user"), file.locked():
         before = file.read(missing_ok=True)
-        file.write(add_user(before, name, password, rights=rights, places=places, data=pairs, rule=rule))
+        file.write(add_user(before, name, password, rights=rights, places=places, data=custom_data, rule=rule))
+
+
+def _custom_data(data: Sequence[str]) -> list[tuple[str, str]]:
+    texts: dict[str, str] = {}
+    for pair in data:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            fail("user add: --data must have the form NAME=TEXT")
+        if name in texts:
+            fail(f"user add: --data gives {name} twice")
+        texts[name] = text
+    return list(texts.items())
 
 
 @user.command("list")

@@ -12,7 +12,7 @@ import click
 from connect.eaas.mongodb import __version__
 from connect.eaas.mongodb.cli.backfill import backfill
 from connect.eaas.mongodb.cli.events import events
-from connect.eaas.mongodb.cli.failures import Failure, fail, refusals
+from connect.eaas.mongodb.cli.failures import NOT_UTF_8, Failure, fail, refusals
 from connect.eaas.mongodb.cli.keys import gateway_key, key, user
 from connect.eaas.mongodb.cli.page import page
 
@@ -38,6 +38,11 @@ class OneLine(click.Group):
             ended = failure.exit_code
         except click.Abort:
             ended = 130
+        except UnicodeEncodeError as error:
+            if error.encoding != "utf-8":
+                raise
+            Failure(NOT_UTF_8).show()
+            ended = Failure.exit_code
         if not standalone_mode:
             return ended
         sys.exit(ended if isinstance(ended, int) else 0)
