@@ -26,7 +26,17 @@ from connect.eaas.mongodb.cli import main
 from pymongo import MongoClient as PyMongoClient
 
 from tests.conftest import API_KEY
-from tests.servers import Namespace, answered, free_port, relay, secantusdb, secantusdb_command, silent, with_options
+from tests.servers import (
+    Namespace,
+    answered,
+    free_port,
+    relay,
+    secantusdb,
+    secantusdb_command,
+    serving,
+    silent,
+    with_options,
+)
 
 PASSWORD = "hunter2:/@%ü"
 WRONG = "hunter3-hunter3"
@@ -433,15 +443,8 @@ def tls_before(url: str, certificate: str) -> Iterator[str]:
                     pass_on(client, server)
                     back.join()
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"https://localhost:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield f"https://localhost:{port}"
 
 
 def test_unacknowledged_writes_are_a_fault(config: dict[str, str]) -> None:

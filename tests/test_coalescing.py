@@ -20,7 +20,7 @@ from connect.eaas.mongodb import AsyncDataApiClient, AsyncMongoClient, MongoClie
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from tests.proxies import listener
-from tests.servers import answered, canned
+from tests.servers import answered, canned, serving
 
 
 def test_of_ten_thousand_inserts_each_caller_gets_its_own(config: dict[str, str], reader: Any) -> None:
@@ -204,11 +204,7 @@ def test_a_slow_server_bounds_what_waits() -> None:
             while self.request.recv(65536):
                 time.sleep(0.01)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Silent) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        port = server.server_address[1]
+    with serving(Silent) as port:
         document = {"text": "x" * (4 * 2**20)}
 
         async def main() -> tuple[list[Any], int]:
@@ -220,12 +216,8 @@ def test_a_slow_server_bounds_what_waits() -> None:
                 await asyncio.sleep(0.01)
             return await calls, most
 
-        try:
-            before = _resident()
-            done, most = asyncio.run(main())
-        finally:
-            server.shutdown()
-            thread.join()
+        before = _resident()
+        done, most = asyncio.run(main())
     assert len(done) == 60
     assert all(isinstance(outcome, PyMongoError) for outcome in done)
     # All 60 would be 240 MiB.
