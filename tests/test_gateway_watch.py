@@ -270,6 +270,7 @@ def test_a_client_that_does_not_read_is_disconnected(running: Gateway, keys: dic
     path = f"/watch?dataSource=Cluster0&database={DATABASE}&collection={watched.name}"
     with socket.socket() as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        wire.settimeout(20)
         wire.connect(running.address)
         wire.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\napi-key: {keys['one']}\r\n\r\n".encode())
         until(lambda: running.metric("streams") == 1)
@@ -359,9 +360,7 @@ def test_a_stream_works_with_each_version_of_http(
     """By ALPN with TLS, and with prior knowledge without it."""
     started, key, context = reached
     http2 = version == "HTTP/2"
-    # Others are closed after this time without requests.
-    limits = httpx.Limits(keepalive_expiry=60)
-    with httpx.Client(verify=context, http2=http2, http1=not http2, limits=limits, timeout=20) as client:
+    with httpx.Client(verify=context, http2=http2, http1=not http2, timeout=20) as client:
         headers = {"api-key": key}
         with (
             started.watch(place(watched.name), headers, client) as one,
