@@ -201,8 +201,13 @@ def pip_install(arguments: str, folder: Path, source: Path, others: list[Path]) 
         subprocess.run([*pip, *options, "-e", "."], cwd=folder, check=True, timeout=120)
         return
     paths = [str(found) for place in (source, *others) for found in (place / "lib").glob("python3*/site-packages")]
-    for word in words:
-        find(Requirement(word), paths)
+    for requirement in requirements(arguments):
+        find(requirement, paths)
+
+
+def requirements(arguments: str) -> list[Requirement]:
+    """The requirements that `pip install` is given."""
+    return [Requirement(word) for word in shlex.split(arguments)]
 
 
 def find(wanted: Requirement, paths: list[str]) -> None:
