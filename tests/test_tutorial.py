@@ -82,6 +82,7 @@ class Reader:
             elif command.startswith(SERVERS):
                 # The runner waits for Connect to close its connections.
                 await asyncio.to_thread(terminal.stop, 2 if command.startswith("cextrun") else 20)
+                await asyncio.wait_for(self.connect.disconnected(), 60)
                 # This Connect has no TLS for its WebSocket, and the runner would ask PyPI for its newest version.
                 terminal.start(command.replace("cextrun", "exec cextrun -u -n"))
                 await self.started(terminal, command)
@@ -91,7 +92,6 @@ class Reader:
     async def started(self, terminal: Terminal, command: str) -> None:
         """Wait for a server; read what it prints as the page's reader does."""
         if command.startswith("cextrun"):
-            self.connect._runners.clear()
             await self.until(self.connect.connected(), terminal)
             return
         await self.until(shown(terminal, "DB_OPTIONS="), terminal)
@@ -102,14 +102,11 @@ class Reader:
         terminal = self.terminal(block.title or FIRST)
         if block.title == RUNNER:
             await self.purchase()
-        # `tee` prints in the second terminal.
-        absent = block.text
-        for each in (terminal, self.terminal(DATABASE)):
-            deadline = asyncio.get_running_loop().time() + 20
-            while absent and (absent := "\n".join(missing(block.text, each.printed()))):
-                if not each.alive() or asyncio.get_running_loop().time() > deadline:
-                    break
-                await asyncio.sleep(0.05)
+        deadline = asyncio.get_running_loop().time() + 20
+        while (absent := missing(block.text, terminal.printed())) and terminal.alive():
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.05)
         assert not absent, f"not printed: {absent}\n\n{terminal.printed()}"
 
     async def purchase(self) -> None:
