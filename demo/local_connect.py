@@ -84,6 +84,11 @@ class LocalConnect:
         async with self._changed:
             await self._changed.wait_for(lambda: len(self._workers(kind)) >= runners)
 
+    async def disconnected(self) -> None:
+        """Wait until no runner is connected."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._runners)
+
     async def send_task(
         self,
         task_id: str,
@@ -209,6 +214,8 @@ class LocalConnect:
                 self._take_response(received["data"])
         if self._runners.get(key) is socket:
             del self._runners[key]
+            async with self._changed:
+                self._changed.notify_all()
         return socket
 
     def _take_result(self, data: dict[str, Any]) -> None:

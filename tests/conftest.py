@@ -52,8 +52,8 @@ SLOW += ["test_drop_in.py", "test_libraries.py", "test_options.py", "test_tracin
 SLOW += ["test_closing.py", "test_every_event.py", "test_faults.py", "test_frameworks.py", "test_idle.py"]
 SLOW += ["test_page_browser.py", "test_page_command.py", "test_page_runner.py", "test_processes.py"]
 SLOW += ["test_data_api_samples.py", "test_deployment.py", "test_nginx.py", "test_npm_clients.py"]
-SLOW += ["test_typescript_client.py"]
-SLOW += ["test_backfill.py", "test_ccli.py", "test_real_objects.py", "test_web_app.py"]
+SLOW += ["test_typescript_client.py", "test_how_to.py", "test_troubleshooting.py"]
+SLOW += ["test_backfill.py", "test_ccli.py", "test_real_objects.py", "test_tutorial.py", "test_web_app.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
