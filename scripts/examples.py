@@ -7,6 +7,7 @@ The pages show the body of a function below the member of its name, awaited and 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import textwrap
 from dataclasses import dataclass
@@ -16,10 +17,8 @@ from scripts.unasync import ASYNC_ONLY, blocking
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference" / "examples"
 
-PACKAGE = "connect.eaas.mongodb"
-
-# The public classes and modules, each with the files that have the examples of its members. Examples in later files are
-# for members that the first file leaves out. Blocking classes have the examples of their awaited ones.
+# The public classes, each with the files that have the examples of its members. A later file has those that the earlier
+# ones lack. Blocking classes have the examples of their awaited ones.
 FILES = {
     "AsyncMongoClient": ["client"],
     "AsyncDatabase": ["database"],
@@ -28,17 +27,49 @@ FILES = {
     "AsyncRawBatchCursor": ["raw_batch_cursor", "cursor"],
     "AsyncClientSession": ["session"],
     "AsyncChangeStream": ["change_stream"],
+    "AsyncDataApiClient": ["data_api_client"],
+    "AsyncDataApiDatabase": ["data_api_database"],
+    "AsyncDataApiCollection": ["data_api_collection", "collection"],
     "InsertOneResult": ["insert_one_result"],
     "InsertManyResult": ["insert_many_result"],
     "UpdateResult": ["update_result"],
     "DeleteResult": ["delete_result"],
+    "DataApiError": ["data_api_error"],
+    "EventValidationError": ["event_validation_error"],
+    "AsyncEventStore": ["event_store"],
+    "AsyncEventCursor": ["event_cursor"],
+    "AsyncDeadLetterCursor": ["dead_letter_cursor"],
+    "SaveResult": ["save_result"],
+    "StoredEvent": ["stored_event"],
+    "EventNumber": ["event_number"],
+    "DeadLetter": ["dead_letter"],
+    "Model": ["model"],
+    "Deviation": ["deviation"],
+    "EventType": ["event_type"],
+    "BackfillError": ["backfill_error"],
+    "BackfillProgress": ["backfill_progress"],
+    "Kind": ["kind"],
+    "AsyncGridFSBucket": ["gridfs_bucket"],
+    "AsyncGridFS": ["gridfs"],
+    "AsyncGridIn": ["grid_in"],
+    "AsyncGridOut": ["grid_out"],
+    "AsyncGridOutCursor": ["grid_out_cursor"],
+    "MongoMetrics": ["mongo_metrics"],
+    "EventsPageMixin": ["events_page_mixin"],
 }
+
+# Those of functions and constants.
+OF_MODULES = ["module_members", "extension", "drop_in"]
+
+# Examples that need `connect-eaas-core`: tests/runner/ runs them.
+OF_EXTENSIONS = ["extension", "events_page_mixin"]
 
 # The example of a class as a whole.
 OVERVIEW = "overview"
 
-# How the docstring of a member begins that is only there for its error.
+# How the docstrings of members begin that are only there for their errors.
 NOT_ITERABLE = "Raise `TypeError`"
+NOT_SUPPORTED = "Not supported: "
 
 _PRINT = re.compile(r"^ *print\(.*\)  # (?P<expected>.*)$")
 
@@ -58,9 +89,11 @@ class Example:
 
     @property
     def blocking(self) -> str | None:
-        """The blocking variant, unless there is none or it is the same."""
+        """The blocking variant, unless there is none or it is the same. Extensions await."""
         text = blocking(self.code)
-        return None if self.awaited_only or text == self.code else text
+        if self.awaited_only or text == self.code or self.file in OF_EXTENSIONS:
+            return None
+        return text
 
     @property
     def requires(self) -> bool:
@@ -73,6 +106,7 @@ class Example:
         return {number: found["expected"] for number, line in lines if (found := _PRINT.match(line))}
 
 
+@functools.cache
 def read(file: str) -> dict[str, Example]:
     """Read the examples of a file, by the names of their members."""
     text = (FOLDER / f"{file}.py").read_text(encoding="utf-8")
@@ -95,8 +129,17 @@ def read(file: str) -> dict[str, Example]:
 
 
 def examples_of(name: str) -> dict[str, Example]:
-    """The examples of a class or a module, by the names of their members."""
+    """The examples of a class, by the names of its members."""
+    return _merged(FILES.get(name, []))
+
+
+def examples_of_modules() -> dict[str, Example]:
+    """The examples of functions and constants, by their names."""
+    return _merged(OF_MODULES)
+
+
+def _merged(files: list[str]) -> dict[str, Example]:
     found: dict[str, Example] = {}
-    for file in FILES.get(name.removeprefix(f"{PACKAGE}."), []):
+    for file in files:
         found = read(file) | found
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from bs4 import BeautifulSoup
 from markdownify import markdownify
 from mkdocs.structure.files import File, Files, InclusionLevel
 
@@ -122,8 +123,11 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Note what a page of the reference is made of."""
     name = page.file.src_uri
     if re.search(r"^::: ", _markdown[name], re.MULTILINE):
-        plain = re.sub(r'<a class="headerlink".*?</a>', "", html, flags=re.DOTALL)
-        _markdown[name] = markdownify(plain, heading_style="ATX", code_language="python")
+        soup = BeautifulSoup(html, "html.parser")
+        # The blocking forms follow from the awaited ones.
+        for part in soup.select(".headerlink, .tabbed-set > input, .tabbed-labels, .tabbed-block + .tabbed-block"):
+            part.decompose()
+        _markdown[name] = markdownify(str(soup), heading_style="ATX", code_language="python")
     return html
 
 

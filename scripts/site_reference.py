@@ -10,7 +10,7 @@ from typing import Any
 
 import griffe
 
-from scripts.examples import NOT_ITERABLE, OVERVIEW, Example, examples_of
+from scripts.examples import NOT_ITERABLE, OVERVIEW, Example, examples_of, examples_of_modules
 
 _AWAITABLE = ("Coroutine[Any, Any, ", "Awaitable[")
 
@@ -40,12 +40,15 @@ class Examples(griffe.Extension):
             if isinstance(member, griffe.Function | griffe.Attribute):
                 _unwrap(member)
                 _append(member, examples.get(name))
+        _merge_docstrings(cls)
         _append(cls, examples.get(OVERVIEW))
 
-    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
-        """Add the example of a function of a module."""
-        if isinstance(func.parent, griffe.Module):
-            _append(func, examples_of(func.parent.path).get(func.name))
+    def on_module_members(self, *, mod: griffe.Module, **_: Any) -> None:
+        """Add the examples of functions and constants."""
+        examples = examples_of_modules()
+        for name, member in mod.members.items():
+            if isinstance(member, griffe.Function | griffe.Attribute | griffe.Class):
+                _append(member, examples.get(name))
 
 
 def _create(cls: griffe.Class) -> None:
@@ -56,6 +59,14 @@ def _create(cls: griffe.Class) -> None:
         new.name = "__init__"
         new.returns = None
         cls.set_member("__init__", new)
+
+
+def _merge_docstrings(cls: griffe.Class) -> None:
+    """Describe the arguments with the class, before the example."""
+    init = cls.members.get("__init__")
+    if isinstance(init, griffe.Function) and cls.docstring and init.docstring:
+        cls.docstring.value = f"{cls.docstring.value.rstrip()}\n\n{init.docstring.value}"
+        init.docstring = None
 
 
 def _unwrap(member: griffe.Function | griffe.Attribute) -> None:
