@@ -161,6 +161,10 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/python -m mkdocs
 docs: $(VENV)/docs/.ready ## The site of the documentation, into target/site/
 	$(MKDOCS) build --quiet --strict
 
+.PHONY: test-docs
+test-docs: docs $(VENV)/.installed ## The built site in Chromium: widths, barriers, requests to other hosts
+	BUILT_SITE=target/site $(BIN)/python -m pytest tests/test_site.py $(PYTEST_ARGS)
+
 .PHONY: docs-serve
 docs-serve: $(VENV)/docs/.ready ## The same, served on this machine and built again after each change: make docs-serve [PORT=8000]
 	$(MKDOCS) serve --livereload --dev-addr 127.0.0.1:$(or $(PORT),8000)

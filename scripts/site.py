@@ -1,15 +1,18 @@
 """The site of the documentation: hooks of MkDocs, which `mkdocs.yml` names.
 
 - Files outside of `docs/` that belong to the site become pages of it.
+- The fields of Connect's objects become a page.
 - Links that lead out of `docs/` lead to those pages, or to the repository, if `repo_url` is set.
 - Each page is there as Markdown too, and `llms.txt` and `llms-full.txt` list and contain them.
 """
 
 from __future__ import annotations
 
+import ast
+import itertools
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -34,6 +37,15 @@ PAGES = {
     "clients/typescript/README.md": "typescript-client.md",
     "examples/connect-extension-mongodb/README.md": "example.md",
 }
+EVENTS = ROOT / "python" / "connect" / "eaas" / "mongodb" / "events.py"
+
+OBJECTS = """\
+# Objects of Connect
+
+The classes of `connect.eaas.mongodb.events`, each with its fields. [Typed events](../models.md) describes how to use
+them. A field that an object lacks is `None`. Other fields of an object are attributes too.
+"""
+
 SOURCES = {page: source for source, page in PAGES.items()}
 
 _FENCE = re.compile(r"^ *(`{3,}|~{3,})")
@@ -49,21 +61,45 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text, inclusion=InclusionLevel.INCLUDED))
+    files.append(File.generated(config, "reference/objects.md", content=_objects(), inclusion=InclusionLevel.INCLUDED))
     return files
+
+
+def _objects() -> str:
+    """A table of fields for each class of Connect's objects."""
+    body = ast.parse(EVENTS.read_text(encoding="utf-8")).body
+    classes = [node for node in body if isinstance(node, ast.ClassDef) and ast.unparse(node.bases[0]) == "Model"]
+    names = {node.name for node in classes}
+    parts = [OBJECTS]
+    for node in sorted(classes, key=lambda each: each.name):
+        rows = []
+        for field, described in itertools.pairwise(node.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(described, ast.Expr):
+                kind = ast.unparse(field.annotation).removesuffix(" | None").replace("|", "\\|")
+                links = [name for name in re.findall(r"\w+", kind) if name in names]
+                shown = f"[`{kind}`](#{links[0].lower()})" if links else f"`{kind}`"
+                rows.append(f"| `{ast.unparse(field.target)}` | {shown} | {_text(described)} |")
+        table = "\n".join(["| field | type | meaning |", "| --- | --- | --- |", *rows]) if rows else ""
+        parts.append(f"## {node.name}\n\n{ast.get_docstring(node)}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def _text(node: ast.Expr) -> str:
+    """The description of a field, for a cell of a table."""
+    return " ".join(str(ast.literal_eval(node.value)).split()).replace("|", "\\|")
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Make links right that are right in the repository."""
     name = page.file.src_uri
     source = SOURCES.get(name, f"docs/{name}")
-    text = _outside_code(markdown, lambda line: _LINK.sub(lambda link: _link(link, source, name, config), line))
+    text = _outside_code(markdown, lambda part: _LINK.sub(lambda link: _link(link, source, name, config), part))
     _markdown[name] = text
     return text
 
 
-def _outside_code(markdown: str, change: object) -> str:
-    """Change what is not a block of code, a paragraph at a time: a link's text may be of two lines."""
-    assert callable(change)
+def _outside_code(markdown: str, change: Callable[[str], str]) -> str:
+    """Change what is not a block of code."""
     fence = ""
     parts: list[str] = []
     text: list[str] = []
