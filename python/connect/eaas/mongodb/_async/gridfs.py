@@ -977,7 +977,7 @@ class AsyncGridOutCursor:
             skip: the number of files to skip.
             limit: the maximum number of files; 0 means no limit.
             no_cursor_timeout: whether the server keeps an idle cursor open.
-            sort: a field's name, or a list of (name, direction) pairs.
+            sort: a list of (name, direction) pairs, or a mapping.
             batch_size: the number of documents per batch.
             session: the session of the cursor and of the files.
         """
