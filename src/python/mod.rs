@@ -23,7 +23,8 @@ use pyo3::types::{PyDict, PyList, PyMapping, PyModule, PyType, PyWeakrefReferenc
 use crate::config::VARIABLES;
 
 /// The native module's exports.
-#[pymodule]
+// Much of the state is locked only while the GIL is held, so a free-threaded interpreter must enable its GIL.
+#[pymodule(gil_used = true)]
 pub mod _native {
     #[pymodule_export]
     use super::api::change_stream::{AsyncChangeStream, ChangeStream};
