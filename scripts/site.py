@@ -132,6 +132,8 @@ def _link(link: re.Match[str], source: str, page: str, config: MkDocsConfig) -> 
         return link[0]
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), parts.path))
     anchor = f"#{parts.fragment}" if parts.fragment else ""
+    if f"{path}/README.md" in PAGES:
+        path = f"{path}/README.md"
     if path in PAGES or path.startswith("docs/"):
         at = PAGES.get(path, path.removeprefix("docs/"))
         return f"[{text}]({posixpath.relpath(at, posixpath.dirname(page) or '.')}{anchor})"
