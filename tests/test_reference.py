@@ -1,6 +1,6 @@
 """The examples of the reference: each public member has one, and it prints what its comments say.
 
-Those of extensions, which need `connect-eaas-core`, run in tests/runner/test_reference_of_extensions.py.
+Those of extensions, which need `connect-eaas-core`, run in tests/runner/test_docs_of_extensions.py.
 """
 
 from __future__ import annotations
