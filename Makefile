@@ -157,11 +157,11 @@ audit: $(VENV)/audit/.ready ## Known vulnerabilities of the crates and of the in
 	@mkdir -p target && $(BIN)/pip freeze --disable-pip-version-check --exclude connect-eaas-mongodb >target/audit.txt
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r target/audit.txt
 
-# The site asks no other host for anything.
+# The site asks no other host for anything. Not quiet: warnings would neither be shown nor be errors.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/python -m mkdocs
 .PHONY: docs
 docs: $(VENV)/docs/.ready ## The site of the documentation, into target/site/
-	$(MKDOCS) build --quiet --strict
+	$(MKDOCS) build --strict
 
 .PHONY: test-docs
 test-docs: docs $(VENV)/.installed ## The built site in Chromium: widths, barriers, requests to other hosts

@@ -51,6 +51,13 @@ SOURCES = {page: source for source, page in PAGES.items()}
 _FENCE = re.compile(r"^ *(`{3,}|~{3,})")
 _LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])+)\]\((?P<target>[^()\s]+)\)")
 
+# Parameters, each on one line.
+_COMPACT = [
+    (r"\n {2}\(", " ("),
+    (r", default:\n {2}(`[^`]*`)\n {2}\)", r", default: \1)"),
+    (r"\n {2}\u2013\n\n {2}", ": "),
+]
+
 # A page's main content as Markdown, by the page's file.
 _markdown: dict[str, str] = {}
 _pages: list[tuple[list[str], Page]] = []
@@ -132,6 +139,8 @@ def _link(link: re.Match[str], source: str, page: str, config: MkDocsConfig) -> 
         return link[0]
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), parts.path))
     anchor = f"#{parts.fragment}" if parts.fragment else ""
+    if f"{path}/README.md" in PAGES:
+        path = f"{path}/README.md"
     if path in PAGES or path.startswith("docs/"):
         at = PAGES.get(path, path.removeprefix("docs/"))
         return f"[{text}]({posixpath.relpath(at, posixpath.dirname(page) or '.')}{anchor})"
@@ -163,7 +172,10 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         # The blocking forms follow from the awaited ones.
         for part in soup.select(".headerlink, .tabbed-set > input, .tabbed-labels, .tabbed-block + .tabbed-block"):
             part.decompose()
-        _markdown[name] = markdownify(str(soup), heading_style="ATX", code_language="python")
+        text = markdownify(str(soup), heading_style="ATX", code_language="python")
+        for pattern, replacement in _COMPACT:
+            text = re.sub(pattern, replacement, text)
+        _markdown[name] = text
     return html
 
 

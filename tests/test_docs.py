@@ -12,6 +12,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,11 +21,15 @@ import jwt.algorithms
 import pytest
 import trustme
 from click.testing import CliRunner
+from connect.client import AsyncConnectClient
+from connect.eaas.mongodb import AsyncEventStore, EventValidationError
 from connect.eaas.mongodb.cli import main
 from cryptography.hazmat.primitives.asymmetric import rsa
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from demo.local_connect import local_connect
+from demo.purchase_requests import sample
 from tests.gateways import create_key, gateway
 
 ROOT = Path(__file__).parents[1]
@@ -158,6 +163,63 @@ def check_import(node: ast.ImportFrom) -> None:
         assert {each for each in names if not hasattr(module, each)} == set()
 
 
+def block_of(page: str, text: str) -> Any:
+    """Compile the block of a page that contains the text; it may await."""
+    (block,) = [each for each in blocks("python") if each.page == page and text in each.code]
+    return compile(block.code, place(block), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+async def run(code: Any, **names: Any) -> dict[str, Any]:
+    """Run a block with these names, and return all that it defines."""
+    if (waiting := eval(code, names)) is not None:
+        await waiting
+    return names
+
+
+async def test_the_code_of_the_event_store(config: dict[str, str]) -> None:
+    code = block_of("docs/store.md", "store.save")
+    application = SimpleNamespace(config=config)
+    for stored in (True, False):
+        found = await run(code, self=application, request={"id": "PR-1", "status": "pending"})
+        assert found["result"].stored is stored
+
+
+async def test_the_code_of_dead_letters(config: dict[str, str]) -> None:
+    store = AsyncEventStore.from_config(config)
+    payload = {"id": "PR-1", "price": 2**70}
+    error = EventValidationError("AssetRequest", (("price", "an integer of more than 64 bits"),))
+    await store.add_dead_letter("asset_purchase_request_processing", payload, error)
+    await run(block_of("docs/dead-letters.md", "store.replay"), store=store)
+    assert await store.dead_letters().to_list() == []
+    (event,) = await store.find().to_list()
+    assert event.document == {"id": "PR-1", "price": str(2**70)}
+
+
+async def test_the_code_of_backfills(config: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with local_connect({}, tmp_path) as connect:
+        connect.collections.rows["requests"] = [
+            {"id": "PR-1", "type": "purchase", "status": "pending", "created": "2026-01-01T00:00:00+00:00"}
+        ]
+
+        class Local(AsyncConnectClient):  # type: ignore[misc]
+            def __init__(self, key: str) -> None:
+                super().__init__(key.replace("…", "1:key"), endpoint=connect.http_url)
+
+        monkeypatch.setattr("connect.client.AsyncConnectClient", Local)
+        found = await run(block_of("docs/backfill.md", "store.backfill"), config=config)
+    assert (found["result"].state, found["result"].stored) == ("finished", 1)
+
+
+async def test_the_code_of_typed_events() -> None:
+    obj = sample("asset-purchase-request") | {"status": "pending"}
+    obj["asset"] = {**obj["asset"], "external_id": 5, "params": [{"id": "password", "type": "password"}]}
+    found = await run(block_of("docs/models.md", "parse_event("), obj=obj)
+    assert [param.id for param in found["secrets"]] == ["password"]
+    (block,) = [each for each in blocks("python") if each.page == "docs/models.md" and "deviations" in each.code]
+    expression, comment = block.code.strip().split("\n# ")
+    assert str(eval(expression, found)) == comment
+
+
 @pytest.mark.parametrize("block", blocks("json"), ids=place)
 def test_json_parses(block: Block) -> None:
     json.loads(block.code)
@@ -266,6 +328,13 @@ def test_the_gateway_accepts_the_configuration(
         code += '\n[data_sources.Cluster0]\nuri_env = "CLUSTER0_URI"\n'
     with gateway(tmp_path, code) as running:
         assert running.url
+
+
+def test_the_start_page_highlights_its_two_lines() -> None:
+    (start,) = [token for token in tokens("docs/index.md") if token.type == "fence" and "hl_lines" in token.info]
+    lines = start.content.splitlines()
+    marked = [lines[int(number) - 1].strip() for number in re.findall(r"\d+", start.info.split("hl_lines=")[1])]
+    assert marked == ["from connect.eaas.mongodb import VARIABLES, store_event", "@store_event"]
 
 
 def test_the_figures_of_the_start_page_are_those_of_the_benchmark() -> None:

@@ -1,6 +1,6 @@
 """The examples of the reference: each public member has one, and it prints what its comments say.
 
-Those of extensions, which need `connect-eaas-core`, run in tests/runner/test_reference_of_extensions.py.
+Those of extensions, which need `connect-eaas-core`, run in tests/runner/test_docs_of_extensions.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pymongo import monitoring
 from pymongo.errors import OperationFailure, PyMongoError
 
 from demo.local_connect import local_connect
-from scripts import commands
+from scripts import commands, data_api_page
 from scripts.examples import (
     FILES,
     FOLDER,
@@ -261,6 +261,7 @@ def test_the_reference_shows_the_collection_of_the_examples() -> None:
     assert eval(block) == ORDERS
 
 
-def test_the_page_of_commands_is_what_the_generator_writes() -> None:
-    """Run `python -m scripts.commands` after a change."""
-    assert commands.PAGE.read_text(encoding="utf-8") == commands.text()
+@pytest.mark.parametrize("generator", [commands, data_api_page], ids=lambda generator: generator.__name__)
+def test_generated_pages_are_up_to_date(generator: Any) -> None:
+    """Run `python -m scripts.commands` and `python -m scripts.data_api_page` after a change."""
+    assert generator.PAGE.read_text(encoding="utf-8") == generator.text()

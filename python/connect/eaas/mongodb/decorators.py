@@ -53,7 +53,7 @@ def store_event(
     """Store an event before its handler runs.
 
     The decorator goes below `@event`, `@schedulable` or `@transformation`, on an
-    asynchronous or a blocking handler::
+    asynchronous or a blocking handler:
 
         @event('asset_purchase_request_processing', statuses=['pending'])
         @store_event

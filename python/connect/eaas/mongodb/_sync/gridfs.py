@@ -83,7 +83,7 @@ class GridFSBucket:
             filename: the file's name; it need not be unique.
             chunk_size_bytes: the chunk size in bytes; the bucket's by default.
             metadata: stored in the file's document as `metadata`.
-            the session of all operations.
+            session: the session of all operations.
 
         Raises:
             TypeError: `filename` is not a `str`.
@@ -166,7 +166,7 @@ class GridFSBucket:
             filename: the name.
             revision: which of the files of that name: 0 is the oldest, 1 the next,
                 -1 the newest, -2 the second newest.
-            the session of all operations.
+            session: the session of all operations.
 
         Raises:
             gridfs.errors.NoFile: no such file exists.
@@ -301,7 +301,7 @@ class GridFS:
         Args:
             filename: the name; `None` matches any.
             version: 0 is the oldest, 1 the next, -1 the newest, -2 the second newest.
-            the session of all operations.
+            session: the session of all operations.
             **kwargs: other fields of the file's document.
 
         Raises:
@@ -394,7 +394,7 @@ class GridIn(common.FileToWrite):
 
         Args:
             root_collection: the collection of the bucket's name.
-            the session of all operations.
+            session: the session of all operations.
             **kwargs: fields of the file's document. `_id`, by default a new `ObjectId`;
                 `chunk_size` or `chunkSize`; `content_type` or `contentType`;
                 `encoding`, with which `str` data may be written.
@@ -674,7 +674,7 @@ class GridOut(common.FileToRead):
             root_collection: the collection of the bucket's name.
             file_id: the file's `_id`.
             file_document: the file's document, if it was read already; `file_id` is then ignored.
-            the session of all operations.
+            session: the session of all operations.
 
         Raises:
             TypeError: `root_collection` is not a collection of a blocking client.
