@@ -24,9 +24,8 @@ REQUIREMENTS = ["click", "prometheus-client", "pymongo", "rich"]
 """What the package and these extras require."""
 PYTHONS = ["python3.10", "python3.11", "python3.12", "python3.13", "python3.14"]
 
-MODULES = ["async", "both_paths", "cli", "coalescing", "codec", "collections", "config", "data_api", "driver", "find"]
-MODULES += ["gateway", "gateway_actions", "gateway_cursors", "gridfs", "loops", "metrics", "monitoring", "processes"]
-MODULES += ["repeats", "sizes", "store", "unacknowledged", "writes"]
+MODULES = ["async", "both_paths", "cli", "coalescing", "codec", "config", "data_api", "driver", "gateway"]
+MODULES += ["gateway_cursors", "loops", "metrics", "monitoring", "processes", "store", "writes"]
 """What `tests/test_….py` is run."""
 
 
