@@ -206,11 +206,11 @@ test-pythons: $(RELEASE)/.ready $(WHEELS)/.built ## The tests on each Python tha
 
 .PHONY: test-oldest
 test-oldest: $(RELEASE)/.ready $(WHEELS)/.built ## The tests with the lowest versions that pyproject.toml allows
-	$(IN_ENVIRONMENTS) --versions oldest --pytest-args="$(PYTEST_ARGS)"
+	$(IN_ENVIRONMENTS) $(if $(PYTHONS),--pythons "$(PYTHONS)") --versions oldest --pytest-args="$(PYTEST_ARGS)"
 
 .PHONY: test-newest
 test-newest: $(RELEASE)/.ready $(WHEELS)/.built ## The tests with the newest versions that exist, pre-releases and later majors too
-	$(IN_ENVIRONMENTS) --versions newest --pytest-args="$(PYTEST_ARGS)"
+	$(IN_ENVIRONMENTS) $(if $(PYTHONS),--pythons "$(PYTHONS)") --versions newest --pytest-args="$(PYTEST_ARGS)"
 
 .PHONY: test-upgrades
 test-upgrades: ## Whether there are new versions of crates that Cargo.toml does not allow yet

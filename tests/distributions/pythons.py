@@ -24,10 +24,21 @@ REQUIREMENTS = ["click", "prometheus-client", "pymongo", "rich"]
 """What the package and these extras require."""
 PYTHONS = ["python3.10", "python3.11", "python3.12", "python3.13", "python3.14"]
 
-MODULES = ["async", "both_paths", "cli", "coalescing", "codec", "collections", "config", "data_api", "driver", "find"]
-MODULES += ["gateway", "gateway_actions", "gateway_cursors", "gridfs", "loops", "metrics", "monitoring", "processes"]
-MODULES += ["repeats", "sizes", "store", "unacknowledged", "writes"]
+MODULES = ["async", "both_paths", "cli", "coalescing", "codec", "config", "data_api", "driver", "gateway"]
+MODULES += ["gateway_cursors", "loops", "metrics", "monitoring", "processes", "store", "writes"]
 """What `tests/test_….py` is run."""
+
+NOT_WITH_THE_OLDEST = [
+    # PyMongo 4.9 fails itself where an `_id` that is a number was upserted.
+    "test_writes.py::test_writes_do_what_pymongos_do",
+    # PyMongo 4.9 does not refuse a second event loop yet.
+    "test_loops.py::test_a_client_of_a_module_serves_each_asyncio_run",
+    "test_loops.py::test_pymongo_gives_the_same_in_one_loop_and_refuses_a_second",
+    # PyMongo 4.9 publishes other events: of cancelled calls none, and numbers of operations that differ.
+    "test_monitoring.py::test_cancelled_calls_end",
+    "test_monitoring.py::test_operation_ids_are_pymongos",
+]
+"""Comparisons with what later versions of PyMongo do."""
 
 
 def main() -> int:
@@ -105,7 +116,8 @@ def has_passed(name: str, python: str, wheel: Path, versions: str | None, option
     uv(*install, f"{wheel}[{','.join(EXTRAS)}]")
     modules = [f"tests/test_{module}.py" for module in MODULES]
     pytest = [str(inside), "-m", "pytest", "-p", "no:cacheprovider", "-n", os.environ.get("WORKERS", "4")]
-    pytest += ["--dist", "worksteal", *modules, *options]
+    left_out = NOT_WITH_THE_OLDEST if versions == "oldest" else []
+    pytest += ["--dist", "worksteal", *(f"--deselect=tests/{test}" for test in left_out), *modules, *options]
     print(f"$ {' '.join(pytest)}", flush=True)
     return subprocess.run(pytest, cwd=ROOT, check=False).returncode == 0
 

@@ -19,14 +19,15 @@ from tests.distributions.version import of_cargo
 
 ROOT = Path(__file__).parents[2]
 
-NEEDED = ["Cargo.lock", "Cargo.toml", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml", "src/lib.rs"]
+NEEDED = ["Cargo.lock", "Cargo.toml", "LICENSE", "PKG-INFO", "README.md", "THIRD-PARTY-LICENSES"]
+NEEDED += ["pyproject.toml", "src/lib.rs"]
 NEEDED += ["python/connect/eaas/mongodb/__init__.py", "python/connect/eaas/mongodb/_native.pyi"]
 NEEDED += ["python/connect/eaas/mongodb/py.typed", "python/connect/eaas/mongodb/page/static/stored-events/index.html"]
 
 ALLOWED = re.compile(
     r"""
-    Cargo\.(lock|toml) | pyproject\.toml | PKG-INFO | README\.md | CHANGELOG\.md | LICENSE | NOTICE
-    | THIRD-PARTY-LICENSES(\.\w+)?
+    Cargo\.(lock|toml) | pyproject\.toml | PKG-INFO | README\.md | CHANGELOG\.md | LICENSE
+    | THIRD-PARTY-LICENSES
     | src/ [\w/]+ \.(rs | json | html | js | css)
     | python/connect/eaas/mongodb/ [\w/-]+ \.(py | pyi)
     | python/connect/eaas/mongodb/py\.typed

@@ -75,7 +75,8 @@ def check_files(wheel: Path) -> None:
     assert {f"Programming Language :: Python :: {python}" for python in PYTHONS} <= set(classifiers), classifiers
     for needed in ("py.typed", "_native.pyi", "__init__.py", "page/static/stored-events/index.html"):
         assert f"connect/eaas/mongodb/{needed}" in names, needed
-    assert f"{information}/licenses/LICENSE" in names
+    for text in ("LICENSE", "THIRD-PARTY-LICENSES"):
+        assert f"{information}/licenses/{text}" in names, text
     libraries = [name for name in names if name.endswith((".so", ".pyd", ".dylib", ".dll"))]
     assert len(libraries) == 1, libraries
     assert libraries[0].startswith("connect/eaas/mongodb/_native."), libraries
