@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
+use tokio::task::unconstrained;
+use tokio::time::timeout;
 
 /// The number of calls in a row after which the calling thread drives the runtime.
 const ALONE: u32 = 16;
@@ -46,6 +48,13 @@ impl BlockingRuntime {
             Self::OfCallers(runtime) => runtime.block_on(work),
             Self::OfThreads(handle) => handle.block_on(work),
         }
+    }
+
+    /// Waits in this thread until `work` has finished, or for this time. Work that has not finished can be waited for again.
+    pub fn block_on_for<F: Future + Unpin>(self, time: Duration, work: &mut F) -> Option<F::Output> {
+        // Without a budget: a future that has used it up, such as one of many in a `join_all`, is woken by the same
+        // `block_on`, or never if that ends before.
+        self.block_on(async { timeout(time, unconstrained(work)).await }).ok()
     }
 
     /// Has a thread of the runtime drive it, for tasks that must make progress between calls.
@@ -155,6 +164,7 @@ impl Drop for Waiting<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use futures_util::future::join_all;
     use std::sync::mpsc;
     use std::thread;
 
@@ -197,6 +207,25 @@ mod tests {
         });
         assert_eq!(receiver.recv().unwrap().as_deref(), Some("attendant"));
         assert!(runtime.attended.load(Ordering::Acquire));
+    }
+
+    /// Waits for work in slices of no time.
+    fn work_in_slices<F: Future + Unpin>(runtime: &'static CallersRuntime, mut work: F) -> Option<F::Output> {
+        let runtime = BlockingRuntime::OfCallers(runtime);
+        (0..1_000).find_map(|_| runtime.block_on_for(Duration::ZERO, &mut work))
+    }
+
+    #[test]
+    fn work_that_is_waited_for_in_slices_is_woken() {
+        let runtime = CallersRuntime::start("attendant").unwrap();
+        drive_alone(runtime);
+        let results = (0..50_000).map(|_| {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            sender.send(()).unwrap();
+            receiver
+        });
+        let results = work_in_slices(runtime, join_all(results));
+        assert_eq!(results.unwrap().len(), 50_000);
     }
 
     #[test]

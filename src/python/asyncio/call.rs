@@ -129,12 +129,11 @@ pub(crate) fn wait<T: Send>(
     // The longest delay before Ctrl-C takes effect.
     const SLICE: std::time::Duration = std::time::Duration::from_millis(50);
     loop {
-        let waited = py.detach(|| runtime.block_on(async { tokio::time::timeout(SLICE, running.as_mut()).await }));
-        match waited {
-            Ok(result) => return Ok(result),
-            // Dropping the work cancels it.
-            Err(_) => py.check_signals()?,
+        if let Some(result) = py.detach(|| runtime.block_on_for(SLICE, &mut running)) {
+            return Ok(result);
         }
+        // Dropping the work cancels it.
+        py.check_signals()?;
     }
 }
 
