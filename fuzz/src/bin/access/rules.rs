@@ -13,6 +13,9 @@ pub const OWNER: &str = "ruled";
 pub const FILTER: &str = r#"{"owner": "%%user.id"}"#;
 pub const HIDDEN: &str = "secret";
 
+/// Stages that must be the first of a pipeline, and read its collection.
+const FIRST: [&str; 4] = ["$geoNear", "$search", "$searchMeta", "$vectorSearch"];
+
 type Checked = Result<(), String>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,12 +62,12 @@ pub fn obeyed(command: &Command) -> Checked {
             if let (Some(rule), Some(filter)) = (rule, counted(stages)) {
                 return query(rule, Some(filter), false);
             }
-            let fallible = can_fail(RawBsonRef::Array(stages), false);
+            let fallible = match_can_fail(RawBsonRef::Array(stages));
             let pipeline = Pipeline { database, fallible };
             pipeline.stages(stages, rule, true)?;
             match pipeline.is_ruled(stages) || rule.is_some() {
                 true if document.get("collation").is_ok_and(|given| given.is_some()) => Err("a collation".to_owned()),
-                true => limited(RawBsonRef::Array(stages), false),
+                true => pipeline.limited(stages, rule.is_some()),
                 false => Ok(()),
             }
         }
@@ -244,6 +247,18 @@ fn projection(given: Option<&RawDocument>) -> Checked {
     }
 }
 
+/// Whether a `$match` can fail, which MongoDB may evaluate earlier than the stages before it.
+fn match_can_fail(value: RawBsonRef<'_>) -> bool {
+    match value {
+        RawBsonRef::Document(document) => document.iter().flatten().any(|(name, value)| {
+            let is_match = matches!(name.as_str(), "$match" | "restrictSearchWithMatch");
+            (is_match && can_fail(value, false)) || match_can_fail(value)
+        }),
+        RawBsonRef::Array(items) => items.into_iter().flatten().any(match_can_fail),
+        _ => false,
+    }
+}
+
 /// Whether an `$expr` can fail.
 fn can_fail(value: RawBsonRef<'_>, within: bool) -> bool {
     match value {
@@ -317,6 +332,36 @@ impl Pipeline<'_> {
             }
         }
         any(self, RawBsonRef::Array(stages))
+    }
+
+    /// Checks that no stage sees more than the documents before it, except for stages that are the first of a collection
+    /// without a rule: MongoDB accepts them only there, and they see that collection.
+    fn limited(&self, stages: &RawArray, is_ruled: bool) -> Checked {
+        for stage in stages.into_iter().flatten() {
+            let Some(Ok((name, value))) = stage.as_document().and_then(|stage| stage.iter().next()) else {
+                return Err("a stage".to_owned());
+            };
+            match (name.as_str(), value) {
+                (name, _) if !is_ruled && FIRST.contains(&name) => {}
+                ("$facet", RawBsonRef::Document(facets)) => {
+                    for stages in facets.iter().flatten().filter_map(|(_, stages)| stages.as_array()) {
+                        self.limited(stages, is_ruled)?;
+                    }
+                }
+                (name @ ("$lookup" | "$unionWith"), RawBsonRef::Document(join)) => {
+                    for (field, part) in join.iter().flatten() {
+                        match part {
+                            RawBsonRef::Array(stages) if field.as_str() == "pipeline" => {
+                                self.limited(stages, self.source(name, value).is_some())?;
+                            }
+                            part => limited(part, false)?,
+                        }
+                    }
+                }
+                _ => limited(stage, false)?,
+            }
+        }
+        Ok(())
     }
 
     /// Checks a pipeline, which reads a collection if it `begins` there.
