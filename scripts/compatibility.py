@@ -97,6 +97,14 @@ NOTES = """## Beyond the members
   `count_documents`, `estimated_document_count`, `distinct`, `bulk_write`, and options of MongoDB's commands such as
   `collation`, `hint`, `sort` and `let`: the client asks the server once (`GET …/openapi.json`). Anything else, and
   what the server does not have, raises `NotImplementedError`, which names the driver path.
+- **Cursors of the Data API path** read pages of `batch_size` documents (the gateway's default is 1,000), and hold two
+  of them at most. The first page is the only request of a small result. A result of several pages without a `sort` is
+  in the order of `_id`. A server without pages, such as one that is compatible with Atlas, answers the whole result
+  in one response of up to 128 MiB, and `batch_size` has no effect; if it rejects the argument `cursor`, the client
+  asks it once for `/openapi.json` and does without from then on. `cursor_id` and `address` are `None`. After
+  `close()` of the client, its cursors can still be read.
+- **Transactions of the Data API path.** `start_session` raises `NotImplementedError`. The gateway's action
+  [`transaction`](gateway.md#how-do-i-run-a-transaction) runs several operations in one request, all or none.
 
 ## Known differences in behaviour
 

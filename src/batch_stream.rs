@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bson::{RawArray, RawDocument, RawDocumentBuf};
+use bson::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use mongodb::raw_batch_cursor::RawBatch;
@@ -83,11 +83,11 @@ impl Batch {
         self.reply()?.get_document("cursor").ok()?.get_i64("id").ok()
     }
 
-    /// Returns whether no batch follows. Only MongoDB's cursors have several.
+    /// Returns whether no batch follows.
     pub fn is_last(&self) -> bool {
         match &self.response {
             Response::MongoDb(_) => self.cursor_id() == Some(0),
-            Response::DataApi(_) => true,
+            Response::DataApi(response) => !matches!(response.get("cursor"), Ok(Some(RawBsonRef::String(_)))),
         }
     }
 

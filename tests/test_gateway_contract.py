@@ -122,7 +122,8 @@ def valid_value(name: str) -> Any:
     texts = {"dataSource": "Cluster0", "database": "contract", "collection": "c"}
     lists: dict[str, Any] = {"documents": [{}], "pipeline": [], "arrayFilters": []}
     options = {"hint": {"_id": 1}, "collation": {"locale": "en"}, "maxTimeMS": 10_000, "batchSize": 10}
-    options |= {"allowDiskUse": False, "cursor": True, "returnNewDocument": True, "returnDocument": "after", "key": "a"}
+    options |= {"allowDiskUse": False, "cursor": True, "close": False, "key": "a"}
+    options |= {"returnNewDocument": True, "returnDocument": "after"}
     other: dict[str, Any] = {
         "update": {"$set": {"a": 1}},
         "upsert": False,

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::protocol::{API_KEY_HEADER, Action, EJSON, ErrorBody, request_prefix};
+use super::protocol::{API_KEY_HEADER, Action, EJSON, ErrorBody, INVALID_CURSOR, request_prefix};
 use crate::batch_stream::Batch;
 use crate::codec::ejson;
 use crate::config::DataApiSettings;
@@ -69,6 +69,8 @@ pub struct DataApiClient {
     insert_queue: InsertQueue<Self>,
     /// Whether the server supports `insertOne` but not `insertMany`.
     no_insert_many: AtomicBool,
+    /// Whether the server answers a whole result where a page was requested.
+    pub(super) no_pages: AtomicBool,
     /// What the server says that it supports, once it was asked.
     capabilities: OnceCell<Capabilities>,
     giving_up: GivingUp,
@@ -76,7 +78,7 @@ pub struct DataApiClient {
 
 /// The state of the attempts of a call.
 #[derive(Default)]
-struct Attempts {
+pub(super) struct Attempts {
     /// Whether the server may have executed an earlier attempt.
     maybe_executed: bool,
 }
@@ -187,10 +189,10 @@ impl Capabilities {
 }
 
 /// A successful response.
-struct ApiResponse {
+pub(super) struct ApiResponse {
     status: u16,
     body: Vec<u8>,
-    document: RawDocumentBuf,
+    pub(super) document: RawDocumentBuf,
 }
 
 /// The result of one attempt.
@@ -222,6 +224,7 @@ impl DataApiClient {
             http: OnceCell::new(),
             insert_queue: InsertQueue::default(),
             no_insert_many: AtomicBool::new(false),
+            no_pages: AtomicBool::new(false),
             capabilities: OnceCell::new(),
             giving_up: GivingUp::default(),
         }
@@ -246,6 +249,11 @@ impl DataApiClient {
     /// Returns the settings that the client was created with.
     pub fn settings(&self) -> &DataApiSettings {
         &self.settings
+    }
+
+    /// Returns the runtime of its tasks.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Returns the beginning of every request's body for `namespace`.
@@ -494,6 +502,12 @@ impl DataApiClient {
         }
     }
 
+    /// Returns whether the server's description has an argument of an action; `None` if the server was not asked yet.
+    pub(super) fn described(&self, action: Action, argument: &str) -> Option<bool> {
+        let Capabilities(actions) = self.capabilities.get()?;
+        Some(actions.get(action.name()).is_some_and(|arguments| arguments.contains(argument)))
+    }
+
     /// Asks the server for its description. A server without one has the actions of MongoDB's service.
     async fn ask(&self, action: Action) -> Result<Capabilities> {
         let http = self.http.get_or_try_init(|| async { self.connect() }).await?;
@@ -602,12 +616,12 @@ impl DataApiClient {
     }
 
     /// Returns the deadline of a call that starts now.
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.settings.timeout
     }
 
     /// Makes a call. Retries it until the deadline if that is safe.
-    async fn call(
+    pub(super) async fn call(
         &self,
         action: Action,
         body: Bytes,
@@ -757,12 +771,18 @@ impl DataApiClient {
             Action::InsertMany if duplicate || response.code == Some(65) => ErrorKind::BulkWrite,
             Action::BulkWrite if response.code == Some(65) => ErrorKind::BulkWrite,
             _ if duplicate => ErrorKind::DuplicateKey,
+            _ if response.error_code == INVALID_CURSOR => ErrorKind::CursorNotFound,
             _ => ErrorKind::DataApi { status: Some(number) },
         };
         let text = self.hide(&response.error);
         let mut error = self.error(action, Some(number), &format!("{}{hint}", excerpt(&text, 1_000)));
         error.kind = kind;
-        error.code = response.code.or(duplicate.then_some(11000));
+        let implied = match kind {
+            // MongoDB's code.
+            ErrorKind::CursorNotFound => Some(43),
+            _ => duplicate.then_some(11000),
+        };
+        error.code = response.code.or(implied);
         // The details come from the server, but must not contain the API key.
         error.details =
             response.details.filter(|details| !redact::contains_key(details.as_bytes(), &self.settings.api_key));
@@ -849,7 +869,7 @@ impl DataApiClient {
         )
     }
 
-    fn missing_field(&self, action: Action, response: &ApiResponse, field: &str) -> Error {
+    pub(super) fn missing_field(&self, action: Action, response: &ApiResponse, field: &str) -> Error {
         self.error(
             action,
             Some(response.status),

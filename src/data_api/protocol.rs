@@ -15,6 +15,9 @@ pub const EJSON: &str = "application/ejson";
 /// The header that contains the API key. Servers also accept `apiKey`.
 pub const API_KEY_HEADER: &str = "api-key";
 
+/// The error code of a cursor that leads to no further page. Only this project's gateway sends it.
+pub const INVALID_CURSOR: &str = "InvalidCursor";
+
 /// The actions of the Data API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {

@@ -99,6 +99,7 @@ const MAX_TIME: Argument = command("maxTimeMS", Kind::Count);
 const ALLOW_DISK_USE: Argument = command("allowDiskUse", Kind::Flag);
 const BATCH_SIZE: Argument = command("batchSize", Kind::Count);
 const CURSOR: Argument = optional("cursor", Kind::Cursor);
+const CLOSE: Argument = optional("close", Kind::Flag);
 const ARRAY_FILTERS: Argument = command("arrayFilters", Kind::Documents);
 const RETURN_NEW: Argument = optional("returnNewDocument", Kind::Flag);
 const RETURN_DOCUMENT: Argument = optional("returnDocument", Kind::ReturnDocument);
@@ -141,6 +142,7 @@ pub(super) const fn of_action(action: Action) -> &'static [Argument] {
             ALLOW_DISK_USE,
             BATCH_SIZE,
             CURSOR,
+            CLOSE,
         ],
         Action::InsertOne => &[DATA_SOURCE, DATABASE, COLLECTION, DOCUMENT, COMMENT],
         Action::InsertMany => &[DATA_SOURCE, DATABASE, COLLECTION, DOCUMENTS, ORDERED, COMMENT],
@@ -211,6 +213,7 @@ pub(super) const fn of_action(action: Action) -> &'static [Argument] {
             ALLOW_DISK_USE,
             BATCH_SIZE,
             CURSOR,
+            CLOSE,
         ],
         Action::FindOneAndUpdate => &[
             DATA_SOURCE,
@@ -289,7 +292,7 @@ impl Place {
                 argument.role != Role::CommandOption
                     && !matches!(argument.name, "dataSource" | "database" | "collection")
             }
-            Self::Transaction => !matches!(argument.name, "dataSource" | "maxTimeMS" | "comment" | "cursor"),
+            Self::Transaction => !matches!(argument.name, "dataSource" | "maxTimeMS" | "comment" | "cursor" | "close"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Requests to the gateway: a line with the action, header lines, an empty line, and the body.
+//! Requests to the gateway: a line with the action or with `watch` and its query string, header lines, an empty line, and
+//! the body.
 //! There is no MongoDB server: the target covers the code that runs before a command is sent.
 #![no_main]
 
@@ -46,8 +47,13 @@ fuzz_target!(|input: &[u8]| {
     };
     let mut lines = head.split(|byte| *byte == b'\n');
     let action = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
-    let request =
-        Request::builder().method(Method::POST).uri(format!("/action/{action}")).body(Body::from(body.to_vec()));
+    // A change stream is a route of its own, whose parameters can be a query string.
+    let (method, uri) = match action.strip_prefix("watch") {
+        Some(query) if query.starts_with('?') => (Method::GET, format!("/watch{query}")),
+        Some("") => (Method::POST, "/watch".to_owned()),
+        _ => (Method::POST, format!("/action/{action}")),
+    };
+    let request = Request::builder().method(method).uri(uri).body(Body::from(body.to_vec()));
     let Ok(mut request) = request else { return };
     request.headers_mut().insert("api-key", HeaderValue::from_static(KEY));
     request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));

@@ -47,12 +47,20 @@ pub(in crate::gateway) async fn run_page(
             let Some(order) = order else { return Err(invalid_cursor("began with other permissions")) };
             let after = order.after(&id).and_then(|after| RawDocumentBuf::try_from(&after).ok());
             let after = after.ok_or_else(|| invalid_cursor("cannot be continued"))?;
-            return paged.by_id(&Query { skip: None, ..query.clone() }, order, Some(after), remaining).await;
+            let query = Query { skip: None, ..query.clone() };
+            return paged.by_id(&query, order, Some(after), remaining).await?.ok_or_else(no_unique_ids);
         }
         (Position::Start, Operation::Find(query)) => {
             let limit = query.limit.filter(|limit| *limit > 0);
             if let Some(order) = order {
-                return paged.by_id(query, order, None, limit).await;
+                if query.sort.is_none_or(RawDocument::is_empty)
+                    && let Some(whole) = paged.whole(query, limit).await?
+                {
+                    return Ok(whole);
+                }
+                if let Some(page) = paged.by_id(query, order, None, limit).await? {
+                    return Ok(page);
+                }
             }
             let opening = context.open_find(query, limit, Some(size));
             cursors.begin(owner, paged.kept_request()?, fingerprint(operation), opening).await?
@@ -121,14 +129,33 @@ impl Paged<'_> {
         body.end(token)
     }
 
-    /// A page in the order of `_id`. One document more is read: it tells whether another page follows.
+    /// The whole result of a query without an order, if it fits a page. It does not need the order of `_id`, for which
+    /// MongoDB may have to read other documents, or sort these.
+    async fn whole(&self, query: &Query<'_>, limit: Option<u32>) -> ApiResult<Option<ActionResponse>> {
+        let limit = limit.unwrap_or(u32::MAX).min(self.size + 1);
+        let mut body = PageBody::new(self.context, self.memory().await?);
+        let mut batches = self.context.open_find(query, Some(limit), Some(limit)).await?;
+        if let Some(mut batch) = self.next_batch(&mut batches, &mut body.memory).await? {
+            if batch.len() > self.size as usize || !batch.is_last() {
+                return Ok(None);
+            }
+            while let Some(document) = batch.take_next() {
+                body.write(document).map_err(|error| self.failed(&error))?;
+            }
+        }
+        body.end(None).map(Some)
+    }
+
+    /// A page in the order of `_id`. One document more is read: it tells whether another page follows. `None` if the
+    /// next page cannot begin after an `_id`: a view may have documents without one, or several with the same.
     async fn by_id(
         &self,
         query: &Query<'_>,
         order: Order,
         after: Option<RawDocumentBuf>,
         remaining: Option<u32>,
-    ) -> ApiResult<ActionResponse> {
+    ) -> ApiResult<Option<ActionResponse>> {
+        let is_first = after.is_none();
         let wanted = remaining.map_or(self.size, |remaining| remaining.min(self.size));
         let filter = match (query.filter, after) {
             (Some(filter), Some(after)) => Some(rawdoc! { "$and": [filter.to_owned(), after] }),
@@ -150,37 +177,40 @@ impl Paged<'_> {
             // A batch is also full when its documents have 16 MiB.
             let has_more = batch.len() > wanted as usize || !batch.is_last();
             let shown = if has_more && batch.len() > 1 { batch.len() - 1 } else { batch.len() };
+            let remaining = remaining.map(|remaining| remaining.saturating_sub(shown as u32));
+            let continues = has_more && remaining != Some(0);
+            // If two documents of the first page have the same `_id`, a later page could end between two.
+            let compared = if is_first { 0 } else { shown.saturating_sub(1) };
             let mut last = None;
             for index in 0..=shown {
                 let Some(document) = batch.take_next() else { break };
                 let document = document.map_err(|error| self.failed(&error))?;
-                let id = || document.get("_id").ok().flatten().map(RawBson::from);
                 if index < shown {
                     body.write(Ok(document)).map_err(|error| self.failed(&error))?;
                 }
-                if has_more && index + 1 == shown {
-                    last = id();
-                } else if has_more && index == shown && id() == last {
-                    last = None;
-                    break;
+                if continues && index >= compared {
+                    let id = document.get("_id").ok().flatten().map(RawBson::from);
+                    if id.is_none() || (index > compared && id == last) {
+                        return Ok(None);
+                    }
+                    if index < shown {
+                        last = id;
+                    }
                 }
             }
-            let remaining = remaining.map(|remaining| remaining.saturating_sub(shown as u32));
-            if has_more && remaining != Some(0) {
-                next = Some((unique_id(last)?, remaining));
+            if continues {
+                let Some(last) = last.and_then(|id| Bson::try_from(id).ok()) else { return Ok(None) };
+                next = Some((last, remaining));
             }
         }
         let cursors = &self.context.gateway.cursors;
         let token = next.map(|(id, remaining)| cursors.after(self.owner, self.request, id, remaining)).transpose()?;
-        body.end(token)
+        body.end(token).map(Some)
     }
 }
 
-/// The `_id` that the next page begins after. A view may have documents without one, or several with the same.
-fn unique_id(id: Option<RawBson>) -> ApiResult<Bson> {
-    id.and_then(|id| Bson::try_from(id).ok()).ok_or_else(|| {
-        ApiError::invalid("the documents have no unique '_id' to continue after: give a 'sort' by another field")
-    })
+fn no_unique_ids() -> ApiError {
+    ApiError::invalid("the documents have no unique '_id' to continue after: give a 'sort' by another field")
 }
 
 /// The body of a page.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::jwks::RemoteKeys;
+use super::logins::Provider;
 use super::permission::{Caller, Permission};
 use super::secret_file;
 use crate::error::Result;
@@ -203,7 +204,7 @@ impl JwtVerifier {
             serde_json::from_value(permissions.clone()).map_err(|_| "the token's permissions are invalid")?;
         let Bson::Document(mut user) = bson_of_claims(claims) else { return Err("the token's claims cannot be read") };
         user.insert("id", subject);
-        user.insert("type", "custom-token");
+        user.insert("type", Provider::CustomToken.name());
         Ok(Caller {
             name: format!("token:{subject}").into(),
             permissions: permissions.into(),

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use toml_edit::{ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
+use super::logins::ANONYMOUS;
 use super::permission::{Caller, Permission};
 use super::rule::{FieldList, Rule};
 use super::secret_file;
@@ -285,6 +286,11 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 fn validate_name(name: &str) -> Result<()> {
+    if name == ANONYMOUS {
+        return config_error(format!(
+            "a key cannot be named {ANONYMOUS}: that is the name of anonymous users in the log and in limits"
+        ));
+    }
     let usable = |c: char| c.is_ascii_alphanumeric() || "-_.@ ".contains(c);
     if (1..=64).contains(&name.len()) && name.chars().all(usable) && name.trim() == name {
         return Ok(());

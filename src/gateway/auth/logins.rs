@@ -26,6 +26,8 @@ const ACCESS_TOKEN_SECONDS: u32 = 30 * 60;
 const REFRESH_TOKEN_SECONDS: u32 = 60 * 24 * 3600;
 /// How often the password of a name may be wrong per minute.
 const TRIES_PER_MINUTE: f64 = 10.0;
+/// The caller's name of all anonymous users, which no key can have.
+pub(super) const ANONYMOUS: &str = "anonymous";
 /// How many anonymous users each peer may create per minute.
 const ANONYMOUS_PER_MINUTE: f64 = 60.0;
 /// The largest claims of a custom token, as JSON: both tokens of its session contain them, and must fit into a header.
@@ -387,7 +389,7 @@ impl Authenticator {
     fn anonymous(&self, id: &str) -> Caller {
         let permissions = self.anonymous_permissions.clone();
         let user = doc! { "id": id, "type": Provider::AnonUser.name(), "data": {}, "custom_data": {} };
-        Caller { name: "anonymous".into(), permissions, user: Arc::new(user) }
+        Caller { name: ANONYMOUS.into(), permissions, user: Arc::new(user) }
     }
 
     /// Returns the user with this name and password.

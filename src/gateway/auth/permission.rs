@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::logins::Provider;
 use super::rule::{self, FieldList, Rule, Schema, Template};
 
 /// An operation that a permission allows.
@@ -227,7 +228,7 @@ pub struct Caller {
 impl Caller {
     /// The caller of an API key.
     pub fn of_key(name: &str, permissions: Arc<[Permission]>) -> Self {
-        Self { name: name.into(), permissions, user: Arc::new(doc! { "id": name, "type": "api-key" }) }
+        Self { name: name.into(), permissions, user: Arc::new(doc! { "id": name, "type": Provider::ApiKey.name() }) }
     }
 
     /// Whether a permission allows this, for some documents at least.

@@ -12,6 +12,7 @@ use toml_edit::{Datetime, Item, Table, value};
 use super::keys::{
     KeyFile, has_name, listed, now, parse_document, time, version, with_entry, with_salt, without_entry,
 };
+use super::logins::Provider;
 use super::passwords::{self, VerifiedPasswords};
 use super::permission::{Caller, Permission};
 use crate::error::Result;
@@ -92,7 +93,7 @@ impl Users {
             }
             let user = doc! {
                 "id": &entry.id,
-                "type": "local-userpass",
+                "type": Provider::LocalUserpass.name(),
                 "data": { "email": name },
                 "custom_data": without_dates(entry.data.clone()),
             };

@@ -21,7 +21,7 @@ use super::arguments::count;
 use super::request::{Evaluated, Operation};
 use super::target::RequestTarget;
 use crate::batch_stream::Batches;
-use crate::data_api::protocol::Action;
+use crate::data_api::protocol::{Action, INVALID_CURSOR};
 pub(super) use held::HeldCursor;
 use held::HeldCursors;
 pub(super) use keyset::Order;
@@ -34,7 +34,7 @@ const MAX_PAGE_DOCUMENTS: u32 = 100_000;
 /// The largest request that a token contains, in bytes of BSON.
 const MAX_REQUEST_IN_TOKEN: usize = 32 * 1024;
 /// The fields of a request for a further page.
-const CONTINUATION_FIELDS: [&str; 4] = ["dataSource", "database", "collection", "cursor"];
+const CONTINUATION_FIELDS: [&str; 5] = ["dataSource", "database", "collection", "cursor", "close"];
 
 /// The settings of cursors.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ pub(super) struct CursorOwner<'a> {
 
 /// 400: a token that leads nowhere.
 pub(super) fn invalid_cursor(problem: &str) -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, "InvalidCursor", format!("the 'cursor' {problem}: run the query again"))
+    ApiError::new(StatusCode::BAD_REQUEST, INVALID_CURSOR, format!("the 'cursor' {problem}: run the query again"))
 }
 
 impl Cursors {

@@ -103,6 +103,8 @@ where
         return Err(ApiError::invalid("the gateway has no such 'dataSource'"));
     };
     let until = arrived + gateway.limits.request + TIMEOUT_MARGIN;
+    let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
+    let mut limits = BodyLimits { stalled, deadline: None };
     let replaced = Replaced::new();
     let prepare = Prepare { gateway, caller: &caller, data_source };
     let (result, reservation) = if action == Action::Transaction {
@@ -114,13 +116,22 @@ where
         let running = Box::pin(transaction.run());
         (within_time(gateway, action, until, running).await?, Arc::clone(&reservation))
     } else {
+        let closes = arguments.flag("close", false)?;
         let continued;
         let (page, arguments, request) = match arguments.cursor() {
+            None if closes => return Err(close_without_cursor()),
             None => (None, arguments, &request),
             Some(_) if framing == Framing::Lines => {
                 return Err(ApiError::invalid(format!("{NDJSON} has no pages: leave out 'cursor'")));
             }
             Some(cursor) => match prepare.page(action, cursor, &arguments, &request)? {
+                Paging::None | Paging::First(_) if closes => return Err(close_without_cursor()),
+                // Without its cursor, which is dropped here, nothing is left of it.
+                Paging::Next(_) if closes => {
+                    let body = gateway.memory.hold(br#"{"documents":[],"cursor":null}"#.to_vec())?;
+                    let body = ResponseBody::from(body).limited(Some(slot), limits);
+                    return Ok(response(StatusCode::OK, format.media_type(), body));
+                }
                 Paging::None => (None, arguments, &request),
                 Paging::First(page) => (Some(page), arguments, &request),
                 Paging::Next(next) => {
@@ -160,8 +171,6 @@ where
         };
         (result, Arc::clone(&reservation))
     };
-    let stalled = (head.version == Version::HTTP_2).then_some(gateway.limits.stalled);
-    let mut limits = BodyLimits { stalled, deadline: None };
     let (status, body) = match result {
         // A completed write must not fail for lack of memory: its response gets the request's.
         ActionResponse::Complete(status, body) if action.writes() => (status, reservation.hold(body).into()),
@@ -178,6 +187,11 @@ where
         }
     };
     Ok(response(status, format.media_type(), body.limited(Some(slot), limits)))
+}
+
+/// 400: only the cursor of a page can be closed.
+fn close_without_cursor() -> ApiError {
+    ApiError::invalid("'close' is for the 'cursor' that a page ended with")
 }
 
 /// Runs an action until the time of its request is over.

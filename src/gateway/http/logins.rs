@@ -133,6 +133,7 @@ async fn revoke(
 ) -> Response {
     recorded(&gateway, peer, "session", request, async |call, _| {
         let session = session(call, TokenUse::Refresh)?;
+        count_request(call.gateway, &session.caller)?;
         let Some(sessions) = &call.gateway.sessions else {
             let message = "the gateway stores no sessions, so none can be revoked: configure logins.sessions";
             return Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message));
@@ -152,6 +153,7 @@ async fn profile(
 ) -> Response {
     recorded(&gateway, peer, "profile", request, async |call, _| {
         let session = session(call, TokenUse::Access)?;
+        count_request(call.gateway, &session.caller)?;
         let user = &session.caller.user;
         let of = |name: &str| json_of(user.get_document(name).ok());
         let provider = session.provider().name();

@@ -24,6 +24,11 @@ impl Argument {
                 "description": "true for the first page; for a further page the cursor of the page before, with no \
                                 other field than dataSource, database and collection.",
             }),
+            ("close", _) => json!({
+                "type": "boolean",
+                "default": false,
+                "description": "Whether to close the cursor of a page instead of reading the next one.",
+            }),
             ("operations", _) => json!({ "type": "array", "minItems": 1, "items": document }),
             ("documents", _) => json!({ "type": "array", "minItems": 1, "items": document }),
             (_, Kind::Text) => json!({ "type": "string" }),

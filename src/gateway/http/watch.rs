@@ -14,8 +14,8 @@ use super::extract::{accepted_ranges, authenticate, check_content_type, count_re
 use super::handlers::wrong_method;
 use super::respond::{failed, response};
 use crate::gateway::api_error::{ApiError, ApiResult, TIME_LIMIT_EXCEEDED};
-use crate::gateway::limits::TIMEOUT_MARGIN;
 use crate::gateway::limits::response_body::{BodyLimits, ResponseBody};
+use crate::gateway::limits::{Limits, TIMEOUT_MARGIN};
 use crate::gateway::policy::Policy;
 use crate::gateway::request::parse_body;
 use crate::gateway::server::peer::Peer;
@@ -26,6 +26,8 @@ use crate::gateway::watch::{EventStream, StreamContext, WatchRequest, parse_quer
 
 /// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
+/// The largest body, in bytes. It is kept as long as its stream is open.
+const MAX_BODY_BYTES: usize = 256 * 1024;
 /// The header with the id of the last event that a client has.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells nginx to pass on each part of a response at once.
@@ -65,7 +67,8 @@ async fn open(
     let slot = gateway.streams.slots.take(&caller.name).map_err(|reached| reached.error(full))?;
     let (request, reservation) = if head.method == Method::POST {
         check_content_type(&head.headers, gateway.compatibility)?;
-        let (body, mut reservation) = gateway.memory.read_body(&gateway.limits, body).await?;
+        let limits = Limits { body_bytes: MAX_BODY_BYTES, ..gateway.limits.clone() };
+        let (body, mut reservation) = gateway.memory.read_body(&limits, body).await?;
         record.received = body.len();
         reservation.grow_for_parsing(&body)?;
         let request = parse_body(&body)?;

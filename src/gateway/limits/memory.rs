@@ -183,17 +183,21 @@ impl Permit {
             self.budget.check(kib)?;
             let used_up = |_: TryAcquireError| Budget::used_up();
             let large = self.of_large.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            if kib >= LARGE {
-                let more = kib.saturating_sub(u32::try_from(large).unwrap_or(u32::MAX));
-                let more = Arc::clone(&self.budget.available_to_large).try_acquire_many_owned(more).map_err(used_up)?;
+            let more_of_large = match kib >= LARGE {
+                true => {
+                    let more = kib.saturating_sub(u32::try_from(large).unwrap_or(u32::MAX));
+                    Some(Arc::clone(&self.budget.available_to_large).try_acquire_many_owned(more).map_err(used_up)?)
+                }
+                false => None,
+            };
+            // If this fails, nothing has changed: what was just acquired is returned.
+            let more = Arc::clone(&self.budget.available).try_acquire_many_owned(kib - now).map_err(used_up)?;
+            self.kib.merge(more);
+            if let Some(more) = more_of_large {
                 match &mut self.of_large {
                     Some(permit) => permit.merge(more),
                     None => self.of_large = Some(more),
                 }
-            }
-            let more = Arc::clone(&self.budget.available).try_acquire_many_owned(kib - now).map_err(used_up)?;
-            self.kib.merge(more);
-            if kib >= LARGE {
                 self.budget.make_room();
             }
             return Ok(());
@@ -384,5 +388,30 @@ impl Reservation {
     /// Passes the request's reservation on to its response.
     pub(in crate::gateway) fn hold(self: Arc<Self>, response: Vec<u8>) -> Bytes {
         with_permit(self, response)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reservation_that_cannot_grow_stays_as_it_is() {
+        let limits = Limits { memory_bytes: 1024 * 1024, request: Duration::from_millis(10), ..Limits::default() };
+        let budget = MemoryBudget::new(&limits).0;
+        let small: Vec<_> = (0..9).map(|_| budget.try_reserve(60).ok().unwrap()).collect();
+        let mut large = budget.try_reserve(100).ok().unwrap();
+        let of_large = budget.available_to_large.available_permits();
+        // What is large may use as much, but small requests use it now.
+        assert!(large.resize(600).is_err());
+        assert_eq!(budget.available_to_large.available_permits(), of_large);
+        assert!(large.wait_to_resize(600).await.is_err());
+        assert_eq!(budget.available_to_large.available_permits(), of_large);
+        drop(small);
+        assert!(large.resize(600).is_ok());
+        drop(large);
+        assert_eq!(budget.available_to_large.available_permits(), budget.total_of_large as usize);
+        assert_eq!(budget.available.available_permits(), budget.total as usize);
     }
 }

@@ -77,8 +77,14 @@ impl DriverOnly {
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
         let _ = (args, kwargs);
+        // A gateway has these in another form, which is no call of a client.
+        let instead = match self.name.as_str() {
+            "start_session" => ". The gateway's action transaction runs several operations in one request, all or none",
+            "watch" => ". The gateway's route watch sends changes as server-sent events",
+            _ => "",
+        };
         Err(PyNotImplementedError::new_err(format!(
-            "the Data API has no {}: use the driver path, AsyncMongoClient or MongoClient",
+            "the Data API has no {}: use the driver path, AsyncMongoClient or MongoClient{instead}",
             self.name
         )))
     }

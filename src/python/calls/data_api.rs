@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bson::{Bson, RawBsonRef, RawDocumentBuf};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyMapping, PyString};
@@ -16,6 +15,7 @@ use crate::codec::ejson::{self, Style};
 use crate::codec::writer::EjsonWriter;
 use crate::config::DataApiSettings;
 use crate::data_api::client::{DataApiClient, EjsonInsert, ResendPolicy};
+use crate::data_api::pages::DocumentsQuery;
 use crate::data_api::protocol::Action;
 use crate::driver::bulk::BulkResult;
 use crate::driver::events::Listener;
@@ -130,27 +130,23 @@ impl CollectionCalls for DataApiClient {
         context: CallContext<Self>,
         arguments: &FindArguments,
     ) -> PyResult<Call<Option<bson::RawDocumentBuf>>> {
-        let (body, mut required) = query(py, &context, arguments)?;
+        let (mut body, mut required) = query(py, &context, arguments)?;
+        body.push(b'}');
         for (name, given) in [("skip", arguments.skip > 0), ("sort", arguments.sort.is_some())] {
             required.extend(given.then(|| name.to_owned()));
         }
         let CallContext { client, codec, .. } = context;
         let finding = async move {
             client.require(Action::FindOne, &required).await?;
-            client.find_one(body).await
+            client.find_one(body.into()).await
         };
         Ok(Call::new(finding, move |py, result| found(py, result, &codec)))
     }
 
     fn find(py: Python<'_>, context: CallContext<Self>, arguments: &FindArguments) -> PyResult<Opening> {
         let (body, required) = query(py, &context, arguments)?;
-        let client = context.client;
-        let finding = async move {
-            client.require(Action::Find, &required).await?;
-            let batch = client.find(Action::Find, body, ResendPolicy::Idempotent).await?;
-            Ok(stream::once(async { Ok(batch) }).boxed())
-        };
-        Ok(Box::new(move |runtime| BatchStream::start(runtime, finding)))
+        let batch_size = arguments.batch_size;
+        Ok(opening(context, DocumentsQuery { action: Action::Find, body, required, batch_size, writes: false }))
     }
 
     fn explain(_py: Python<'_>, _at: CallContext<Self>, _arguments: &FindArguments) -> PyResult<Call<RawDocumentBuf>> {
@@ -200,14 +196,10 @@ impl CollectionCalls for DataApiClient {
         let stages = options::pipeline(&context.codec, pipeline)?;
         // A pipeline that writes must not be sent twice.
         let writes = stages.iter().any(|stage| stage.contains_key("$out") || stage.contains_key("$merge"));
-        let request = Request::new(py, &context, Action::Aggregate, &[("pipeline", pipeline.clone())], options)?;
-        let client = context.client;
-        let repeat = if writes { ResendPolicy::OnlyUnsent } else { ResendPolicy::Idempotent };
-        let finding = async move {
-            let batch = client.find(Action::Aggregate, request.body(&client).await?, repeat).await?;
-            Ok(stream::once(async { Ok(batch) }).boxed())
-        };
-        Ok(Box::new(move |runtime| BatchStream::start(runtime, finding)))
+        let pipeline = ("pipeline", pipeline.clone());
+        let Request { out, action, required, batch_size } =
+            Request::new(py, &context, Action::Aggregate, &[pipeline], options)?;
+        Ok(opening(context, DocumentsQuery { action, body: out.buf, required, batch_size, writes }))
     }
 
     fn count_documents(
@@ -342,11 +334,20 @@ impl CollectionCalls for DataApiClient {
     }
 }
 
+/// Starts a query that returns documents.
+fn opening(context: CallContext<DataApiClient>, query: DocumentsQuery) -> Opening {
+    let CallContext { client, namespace, .. } = context;
+    let opening = async move { client.documents(&namespace, query).await };
+    Box::new(move |runtime| BatchStream::start(runtime, opening))
+}
+
 /// A request to an action, and what the server must have for it.
 struct Request {
     out: EjsonWriter,
     action: Action,
     required: Vec<String>,
+    /// The most documents of a page; 0 for the server's default.
+    batch_size: u32,
 }
 
 impl Request {
@@ -364,13 +365,13 @@ impl Request {
         for (name, value) in parts {
             write_argument(&context.codec, name, value, &mut out)?;
         }
-        let required = write_options(py, &context.codec, options, &mut out)?;
-        Ok(Self { out, action, required })
+        let (required, batch_size) = write_options(py, &context.codec, options, &mut out)?;
+        Ok(Self { out, action, required, batch_size })
     }
 
     /// Returns the body, if the server has what it needs.
     async fn body(self, client: &DataApiClient) -> Result<Bytes> {
-        let Self { mut out, action, required } = self;
+        let Self { mut out, action, required, .. } = self;
         client.require(action, &required).await?;
         out.buf.push(b'}');
         Ok(out.buf.into())
@@ -430,31 +431,36 @@ fn write_argument(codec: &Codec, name: &str, value: &Bound<'_, PyAny>, out: &mut
     }
 }
 
-/// Appends the options that were given. Returns those that MongoDB's service did not have.
-fn write_options(py: Python<'_>, codec: &Codec, options: &Opts, out: &mut EjsonWriter) -> PyResult<Vec<String>> {
+/// Appends the options that were given. Returns those that MongoDB's service did not have, and the `batchSize`, which is
+/// not appended: it is of pages, and only for a server that has them.
+fn write_options(py: Python<'_>, codec: &Codec, options: &Opts, out: &mut EjsonWriter) -> PyResult<(Vec<String>, u32)> {
     for (name, option) in options {
         driver_path_only([(*name, matches!(*name, "session" | "bypassDocumentValidation") && option.is_given())])?;
     }
-    let mut required = Vec::new();
+    let (mut required, mut batch_size) = (Vec::new(), 0);
     for (name, value) in options::given_values(py, options)? {
         let name = name.extract::<String>()?;
         match name.as_str() {
             "bypassDocumentValidation" => continue,
+            "batchSize" => {
+                batch_size = u32::try_from(value.extract::<i64>()?).unwrap_or(u32::MAX);
+                continue;
+            }
             "upsert" if !value.is_truthy()? => continue,
             "upsert" => {}
             _ => required.push(name.clone()),
         }
         write_argument(codec, &name, &value, out)?;
     }
-    Ok(required)
+    Ok((required, batch_size))
 }
 
-/// The body of a request that finds documents, and its arguments that MongoDB's service did not have.
+/// The body of a request that finds documents, without its end, and its arguments that MongoDB's service did not have.
 fn query(
     py: Python<'_>,
     context: &CallContext<DataApiClient>,
     arguments: &FindArguments,
-) -> PyResult<(Bytes, Vec<String>)> {
+) -> PyResult<(Vec<u8>, Vec<String>)> {
     driver_path_only([
         ("max", arguments.max.is_some()),
         ("min", arguments.min.is_some()),
@@ -506,8 +512,7 @@ fn query(
             required.push(name.to_owned());
         }
     }
-    out.buf.push(b'}');
-    Ok((out.buf.into(), required))
+    Ok((out.buf, required))
 }
 
 fn driver_path_only<const N: usize>(arguments: [(&str, bool); N]) -> PyResult<()> {

@@ -12,7 +12,7 @@ const DATABASES: [&str; 12] =
     ["mine", "other", "public", "mine", "admin", "local", "config", "Mine", "mine.x", "", "mine\0other", "$external"];
 const COLLECTIONS: [&str; 12] =
     ["a", "b", "a1", "c", "secret", "system.users", "a.b", "", "$cmd", "A", "a\0b", "system.buckets.a"];
-const ACTIONS: [&str; 18] = [
+const ACTIONS: [&str; 19] = [
     "aggregate",
     "find",
     "updateOne",
@@ -31,6 +31,14 @@ const ACTIONS: [&str; 18] = [
     "distinct",
     "bulkWrite",
     "transaction",
+    "watch",
+];
+/// The values of the parameters of a change stream.
+const WATCH_TEXTS: [(&str, &[&str]); 4] = [
+    ("fullDocument", &["updateLookup", "whenAvailable", "required", "default", "x"]),
+    ("fullDocumentBeforeChange", &["off", "whenAvailable", "required", "x"]),
+    ("format", &["relaxed", "canonical", "plain", "x"]),
+    ("lastEventId", &["EwAAAAJfZGF0YQADAAAAODIAAA", "", "x"]),
 ];
 /// The actions of an operation of `bulkWrite`.
 const BULK_ACTIONS: [&str; 6] = ["insertOne", "updateOne", "updateMany", "replaceOne", "deleteOne", "deleteMany"];
@@ -136,6 +144,21 @@ fn arguments(u: &mut Unstructured<'_>, action: &str, is_part: bool) -> Result<Ve
     let mut add = |name: &str, value: Json| fields.push((name.to_owned(), value));
     match action {
         "aggregate" => add("pipeline", pipeline(u, MAX_DEPTH)?),
+        "watch" => {
+            for (name, values) in WATCH_TEXTS {
+                if u.ratio(1, 4)? {
+                    add(name, named(u, values)?);
+                }
+            }
+            if u.ratio(1, 2)? {
+                add("filter", filter(u)?);
+            }
+            if u.ratio(1, 2)? {
+                add("pipeline", pipeline(u, 2)?);
+            }
+            // It has neither options nor a comment.
+            return Ok(fields);
+        }
         "insertOne" => add("document", document(u)?),
         "insertMany" => add("documents", Json::List(vec![document(u)?])),
         "bulkWrite" => {
@@ -179,6 +202,20 @@ fn arguments(u: &mut Unstructured<'_>, action: &str, is_part: bool) -> Result<Ve
             if u.ratio(1, 8)? {
                 add("collation", object([("locale", typed(u, "en")?)]));
             }
+        }
+    }
+    if ["find", "aggregate"].contains(&action) && u.ratio(1, 4)? {
+        let cursor = match u.int_in_range(0..=7)? {
+            0 => typed(u, "secret")?,
+            1 => Json::Raw("false"),
+            _ => Json::Raw("true"),
+        };
+        add("cursor", cursor);
+        if u.ratio(3, 4)? {
+            add("batchSize", if u.ratio(1, 8)? { typed(u, "1")? } else { Json::Raw("1") });
+        }
+        if u.ratio(1, 16)? {
+            add("close", if u.ratio(1, 2)? { typed(u, "true")? } else { Json::Raw("true") });
         }
     }
     if u.ratio(1, 8)? {

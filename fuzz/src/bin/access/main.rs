@@ -17,6 +17,8 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
+use bson::{RawDocumentBuf, cstr};
+use connect_eaas_mongodb::codec::ejson::{self, Style};
 use connect_eaas_mongodb::gateway::{Flags, GatewayOptions, Permission, Right, Rule, keys, router};
 use http_body_util::BodyExt as _;
 use libfuzzer_sys::arbitrary::Unstructured;
@@ -80,9 +82,10 @@ fn start() -> Gateway {
 impl Gateway {
     /// Sends a request. Returns the status, the response body, and the commands that MongoDB received.
     fn post(&self, key: usize, action: &str, body: &[u8]) -> Option<(StatusCode, Vec<u8>, Vec<recorder::Command>)> {
+        let path = if action == "watch" { "/watch".to_owned() } else { format!("/action/{action}") };
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("/action/{action}"))
+            .uri(path)
             .header("api-key", &self.keys[key])
             .header("content-type", "application/json")
             .body(Body::from(body.to_vec()))
@@ -120,11 +123,44 @@ fn parse_text(input: &[u8]) -> Option<(usize, String, Vec<u8>)> {
     Some((key, action.to_owned(), input[end + 1..].to_vec()))
 }
 
+/// The cursor of a page.
+fn cursor_of(answer: &[u8]) -> Option<&str> {
+    let (_, cursor) = std::str::from_utf8(answer).ok()?.rsplit_once("],\"cursor\":\"")?;
+    cursor.strip_suffix("\"}")
+}
+
+/// The body of the request for the page after that of `body`.
+fn next_page(body: &[u8], cursor: &str) -> Vec<u8> {
+    let first = ejson::parse_any_version(body).expect("a request");
+    let mut next = RawDocumentBuf::new();
+    for name in [cstr!("dataSource"), cstr!("database"), cstr!("collection")] {
+        next.append(name, first.get_str(name).expect("a name"));
+    }
+    next.append(cstr!("cursor"), cursor);
+    let mut text = Vec::new();
+    ejson::write_document(&mut text, &next, Style::Relaxed).expect("text");
+    text
+}
+
 fuzz_target!(|input: &[u8]| {
     let request = parse_text(input).or_else(|| grammar::request(&mut Unstructured::new(input)).ok());
     let Some((key, action, body)) = request else { return };
-    let Some((status, answer, commands)) = gateway().post(key, &action, &body) else { return };
-    let shown = || format!("{} {action} {}", KEYS[key].name, String::from_utf8_lossy(&body));
+    let Some((answer, commands)) = checked(key, &action, &body) else { return };
+    let Some(cursor) = cursor_of(&answer) else { return };
+    assert!(!commands.is_empty(), "a page has no command: {}", String::from_utf8_lossy(&body));
+    let next = next_page(&body, cursor);
+    for other in (0..KEYS.len()).filter(|other| *other != key) {
+        let (status, _, commands) = gateway().post(other, &action, &next).expect("a request");
+        assert!(status.is_client_error() && commands.is_empty(), "{} has the cursor", KEYS[other].name);
+    }
+    let (_, commands) = checked(key, &action, &next).expect("a request");
+    assert!(!commands.is_empty(), "the next page has no command: {}", String::from_utf8_lossy(&body));
+});
+
+/// Sends a request, and checks its commands. Returns the response and the commands.
+fn checked(key: usize, action: &str, body: &[u8]) -> Option<(Vec<u8>, Vec<recorder::Command>)> {
+    let (status, answer, commands) = gateway().post(key, action, body)?;
+    let shown = || format!("{} {action} {}", KEYS[key].name, String::from_utf8_lossy(body));
     for command in &commands {
         if let Err(problem) = oracle::covered(command, &KEYS[key]) {
             panic!("{problem}\nrequest: {}\ncommand: {:?}", shown(), command);
@@ -139,4 +175,5 @@ fuzz_target!(|input: &[u8]| {
         true => assert!(status.is_client_error(), "{status} without a command: {}", shown()),
         false => assert!(status.is_success(), "{status}: {}\n{}", String::from_utf8_lossy(&answer), shown()),
     }
-});
+    Some((answer, commands))
+}

@@ -1,7 +1,7 @@
 //! Determines what a command makes MongoDB read, write and execute, from the command alone. Its rules
 //! are independent of the gateway's, and assume the worse of two interpretations.
 
-use bson::{RawBsonRef, RawDocument, rawdoc};
+use bson::{RawArray, RawBsonRef, RawDocument, rawdoc};
 
 use crate::recorder::Command;
 use crate::rules;
@@ -107,6 +107,10 @@ const HARMLESS: &str = " $addFields $bucket $bucketAuto $count $densify $documen
     $match $project $rankFusion $redact $replaceRoot $replaceWith $sample $scoreFusion $search $searchMeta $set \
     $setWindowFields $skip $sort $sortByCount $unset $unwind $vectorSearch ";
 
+/// The stages of a change stream.
+const AFTER_CHANGES: [&str; 8] =
+    ["$addFields", "$match", "$project", "$redact", "$replaceRoot", "$replaceWith", "$set", "$unset"];
+
 /// The fields of `findAndModify`.
 const FIND_AND_MODIFY: [&str; 9] =
     ["findAndModify", "query", "update", "new", "remove", "sort", "upsert", "fields", "arrayFilters"];
@@ -124,10 +128,14 @@ pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
     if matches!(command.name(), "commitTransaction" | "abortTransaction") {
         return Ok(());
     }
+    let database = document.get_str("$db").map_err(|_| "the command's $db is not a string".to_owned())?;
+    if command.name() == "getMore" {
+        let collection = document.get_str("collection").map_err(|error| error.to_string())?;
+        return key.may("read", database, collection);
+    }
     let Some(Ok((name, RawBsonRef::String(collection)))) = document.iter().next() else {
         return Err("the command's collection is not a string".to_owned());
     };
-    let database = document.get_str("$db").map_err(|_| "the command's $db is not a string".to_owned())?;
     let within = Within { key, database, collection };
     let known = |part: &str, known: &[&str]| {
         let common = ["$db", "lsid", "comment", "maxTimeMS", "txnNumber", "$clusterTime", "readConcern"];
@@ -155,7 +163,10 @@ pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
     for element in document {
         let (part, value) = element.map_err(|error| error.to_string())?;
         known(part.as_str(), parts)?;
-        within.part(part.as_str(), value)?;
+        match value {
+            RawBsonRef::Array(stages) if part.as_str() == "pipeline" && is_watch(command) => within.watch(stages)?,
+            value => within.part(part.as_str(), value)?,
+        }
     }
     for (part, documents) in &command.sequences {
         known(part, parts)?;
@@ -164,7 +175,42 @@ pub fn covered(command: &Command, key: &Key) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a command opens a change stream.
+pub fn is_watch(command: &Command) -> bool {
+    let stages = command.document.get_array("pipeline").ok();
+    let first = stages.and_then(|stages| stages.into_iter().next()?.ok()?.as_document());
+    first.is_some_and(|stage| stage.get("$changeStream").is_ok_and(|stage| stage.is_some()))
+}
+
 impl Within<'_> {
+    /// Checks the pipeline of a change stream. Whoever may read the collection may follow its changes, and only those.
+    fn watch(&self, stages: &RawArray) -> Result<(), String> {
+        let mut stages = stages.into_iter().flatten();
+        let Some(RawBsonRef::Document(first)) = stages.next() else { return Err("no $changeStream".to_owned()) };
+        let [Some(Ok((_, RawBsonRef::Document(options)))), None] = [first.iter().next(), first.iter().nth(1)] else {
+            return Err("$changeStream has another form".to_owned());
+        };
+        for (name, value) in options.iter().flatten() {
+            let is_known = match name.as_str() {
+                "fullDocument" | "fullDocumentBeforeChange" => value.as_str().is_some(),
+                "resumeAfter" | "startAfter" => value.as_document().is_some(),
+                _ => false,
+            };
+            if !is_known {
+                return Err(format!("$changeStream has the option {name}"));
+            }
+        }
+        stages.try_for_each(|stage| {
+            let RawBsonRef::Document(document) = stage else { return Err("a stage is not a document".to_owned()) };
+            let names: Vec<_> = document.iter().flatten().map(|(name, _)| name.as_str()).collect();
+            let [name] = names[..] else { return Err("a stage does not have exactly one field".to_owned()) };
+            match AFTER_CHANGES.contains(&name) {
+                true => self.any(stage),
+                false => Err(format!("{name} in a change stream")),
+            }
+        })
+    }
+
     fn part(&self, part: &str, value: RawBsonRef<'_>) -> Result<(), String> {
         match (part, value) {
             (
@@ -368,8 +414,27 @@ pub fn self_check() {
         let document = rawdoc! { "aggregate": "a", "pipeline": [stage], "cursor": {}, "$db": "mine" };
         assert!(covered(&Command { document, sequences: Vec::new() }, &KEYS[0]).is_err(), "{shown}");
     }
+    let watches = [
+        vec![rawdoc! { "$changeStream": { "allChangesForCluster": true } }],
+        vec![rawdoc! { "$changeStream": {} }, rawdoc! { "$lookup": { "from": "b", "as": "x" } }],
+        vec![rawdoc! { "$changeStream": {} }, rawdoc! { "$match": { "$where": "1" } }],
+        vec![rawdoc! { "$changeStream": {}, "$match": {} }],
+        vec![rawdoc! { "$match": {} }, rawdoc! { "$changeStream": {} }],
+    ];
+    for stages in watches {
+        let shown = format!("{stages:?}");
+        let pipeline = bson::RawArrayBuf::from_iter(stages);
+        let document = rawdoc! { "aggregate": "a", "pipeline": pipeline, "cursor": {}, "$db": "mine" };
+        assert!(covered(&Command { document, sequences: Vec::new() }, &KEYS[0]).is_err(), "{shown}");
+    }
+    let document = rawdoc! { "aggregate": "a", "pipeline": [{ "$changeStream": {} }], "cursor": {}, "$db": "mine" };
+    assert!(covered(&Command { document: document.clone(), sequences: Vec::new() }, &KEYS[0]).is_ok());
+    let mut elsewhere = rawdoc! { "aggregate": "a", "pipeline": [{ "$changeStream": {} }], "cursor": {} };
+    elsewhere.append(bson::cstr!("$db"), "other");
+    assert!(covered(&Command { document: elsewhere, sequences: Vec::new() }, &KEYS[0]).is_err());
     let hidden = rawdoc! { "a": { "$where": "1" } };
     for document in [
+        rawdoc! { "getMore": 7_i64, "collection": "a", "$db": "other" },
         rawdoc! { "findAndModify": "a", "query": hidden.clone(), "remove": true, "$db": "mine" },
         rawdoc! { "findAndModify": "a", "query": {}, "update": [{ "$unionWith": "b" }, { "$where": 1 }], "$db": "mine" },
         rawdoc! { "find": "a", "let": hidden.clone(), "$db": "mine" },

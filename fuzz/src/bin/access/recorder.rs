@@ -33,7 +33,9 @@ pub struct Recorder {
 }
 
 /// The commands that clients send by themselves.
-const INTERNAL_COMMANDS: [&str; 5] = ["hello", "ismaster", "isMaster", "ping", "endSessions"];
+const INTERNAL_COMMANDS: [&str; 6] = ["hello", "ismaster", "isMaster", "ping", "endSessions", "killCursors"];
+/// The ID of a cursor that has a second batch.
+const CURSOR_ID: i64 = 7;
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
@@ -132,6 +134,14 @@ fn document(bytes: &[u8]) -> Option<(RawDocumentBuf, &[u8])> {
     Some((RawDocumentBuf::from_bytes(bytes.get(..length)?.to_vec()).ok()?, &bytes[length..]))
 }
 
+fn number(document: &RawDocument, name: &str) -> Option<i64> {
+    match document.get(name).ok()?? {
+        bson::RawBsonRef::Int32(number) => Some(number.into()),
+        bson::RawBsonRef::Int64(number) => Some(number),
+        _ => None,
+    }
+}
+
 /// The answer of the primary of a replica set, which supports transactions.
 fn answer(command: &Command, address: SocketAddr) -> RawDocumentBuf {
     let address = address.to_string();
@@ -143,10 +153,23 @@ fn answer(command: &Command, address: SocketAddr) -> RawDocumentBuf {
             "setName": "rs", "hosts": [address.clone()], "me": address,
         },
         "find" | "aggregate" => {
-            rawdoc! {
-                "ok": 1.0,
-                "cursor": { "id": 0_i64, "ns": command.namespace(), "firstBatch": bson::RawArrayBuf::new() },
-            }
+            let of_cursor = command.document.get_document("cursor");
+            let batch_size = number(&command.document, "batchSize").or_else(|| number(of_cursor.ok()?, "batchSize"));
+            // A page of one document, and the beginning of the next one, or a cursor that has it.
+            let (id, documents) = match (batch_size, number(&command.document, "limit")) {
+                (Some(2), Some(2)) => (0, vec![rawdoc! { "_id": 1, "owner": "x" }, rawdoc! { "_id": 2, "owner": "x" }]),
+                (Some(1), None) => (CURSOR_ID, vec![rawdoc! { "_id": 1, "owner": "x" }]),
+                _ => (0, Vec::new()),
+            };
+            let documents = bson::RawArrayBuf::from_iter(documents);
+            rawdoc! { "ok": 1.0, "cursor": { "id": id, "ns": command.namespace(), "firstBatch": documents } }
+        }
+        "getMore" => {
+            let documents = bson::RawArrayBuf::from_iter([rawdoc! { "_id": 2, "owner": "x" }]);
+            let collection = command.document.get_str("collection").unwrap_or_default();
+            let database = command.document.get_str("$db").unwrap_or_default();
+            let namespace = format!("{database}.{collection}");
+            rawdoc! { "ok": 1.0, "cursor": { "id": 0_i64, "ns": namespace, "nextBatch": documents } }
         }
         "insert" => {
             let beside: usize = command.sequences.iter().map(|(_, documents)| documents.len()).sum();

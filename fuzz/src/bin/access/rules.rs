@@ -13,6 +13,9 @@ pub const OWNER: &str = "ruled";
 pub const FILTER: &str = r#"{"owner": "%%user.id"}"#;
 pub const HIDDEN: &str = "secret";
 
+/// Stages that must be the first of a pipeline, and read its collection.
+const FIRST: [&str; 4] = ["$geoNear", "$search", "$searchMeta", "$vectorSearch"];
+
 type Checked = Result<(), String>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,8 @@ const UNLIMITED: &str = " $geoNear $search $searchMeta $vectorSearch $rankFusion
 pub fn obeyed(command: &Command) -> Checked {
     let document = &command.document;
     let name = command.name();
-    if ["commitTransaction", "abortTransaction"].contains(&name) {
+    // What a cursor reads was decided when it was opened.
+    if ["commitTransaction", "abortTransaction", "getMore"].contains(&name) {
         return Ok(());
     }
     let (Ok(collection), Ok(database)) = (document.get_str(name), document.get_str("$db")) else {
@@ -58,12 +62,12 @@ pub fn obeyed(command: &Command) -> Checked {
             if let (Some(rule), Some(filter)) = (rule, counted(stages)) {
                 return query(rule, Some(filter), false);
             }
-            let fallible = can_fail(RawBsonRef::Array(stages), false);
+            let fallible = match_can_fail(RawBsonRef::Array(stages));
             let pipeline = Pipeline { database, fallible };
             pipeline.stages(stages, rule, true)?;
             match pipeline.is_ruled(stages) || rule.is_some() {
                 true if document.get("collation").is_ok_and(|given| given.is_some()) => Err("a collation".to_owned()),
-                true => limited(RawBsonRef::Array(stages), false),
+                true => pipeline.limited(stages, rule.is_some()),
                 false => Ok(()),
             }
         }
@@ -148,6 +152,10 @@ fn query(rule: Rule, given: Option<&RawDocument>, upserts: bool) -> Checked {
     let (Some(RawBsonRef::Document(first)), Some(rest), None) = (parts.next(), parts.next(), parts.next()) else {
         return Err("the filter does not have two parts".to_owned());
     };
+    // A further page has the filter of the first one, and where it begins.
+    if !upserts && given.iter().count() == 1 && first.get_array("$and").is_ok() && begins_page(rest) {
+        return query(rule, Some(first), false);
+    }
     if first.as_bytes() != filter().as_bytes() || given.iter().count() != 1 {
         return Err("the filter does not begin with the rule's".to_owned());
     }
@@ -157,6 +165,12 @@ fn query(rule: Rule, given: Option<&RawDocument>, upserts: bool) -> Checked {
         return Err("an upsert sets the owner".to_owned());
     }
     if can_fail(rest, false) { Err("an expression can fail".to_owned()) } else { Ok(()) }
+}
+
+/// Whether a condition is only on `_id`, and cannot fail.
+fn begins_page(condition: RawBsonRef<'_>) -> bool {
+    const OF_PAGES: [&str; 7] = ["$or", "_id", "$gt", "$gte", "$lt", "$type", "$in"];
+    !names(condition, &mut |name| !OF_PAGES.contains(&name))
 }
 
 /// Whether a value has a field whose name matches.
@@ -233,6 +247,18 @@ fn projection(given: Option<&RawDocument>) -> Checked {
     }
 }
 
+/// Whether a `$match` can fail, which MongoDB may evaluate earlier than the stages before it.
+fn match_can_fail(value: RawBsonRef<'_>) -> bool {
+    match value {
+        RawBsonRef::Document(document) => document.iter().flatten().any(|(name, value)| {
+            let is_match = matches!(name.as_str(), "$match" | "restrictSearchWithMatch");
+            (is_match && can_fail(value, false)) || match_can_fail(value)
+        }),
+        RawBsonRef::Array(items) => items.into_iter().flatten().any(match_can_fail),
+        _ => false,
+    }
+}
+
 /// Whether an `$expr` can fail.
 fn can_fail(value: RawBsonRef<'_>, within: bool) -> bool {
     match value {
@@ -306,6 +332,36 @@ impl Pipeline<'_> {
             }
         }
         any(self, RawBsonRef::Array(stages))
+    }
+
+    /// Checks that no stage sees more than the documents before it, except for stages that are the first of a collection
+    /// without a rule: MongoDB accepts them only there, and they see that collection.
+    fn limited(&self, stages: &RawArray, is_ruled: bool) -> Checked {
+        for stage in stages.into_iter().flatten() {
+            let Some(Ok((name, value))) = stage.as_document().and_then(|stage| stage.iter().next()) else {
+                return Err("a stage".to_owned());
+            };
+            match (name.as_str(), value) {
+                (name, _) if !is_ruled && FIRST.contains(&name) => {}
+                ("$facet", RawBsonRef::Document(facets)) => {
+                    for stages in facets.iter().flatten().filter_map(|(_, stages)| stages.as_array()) {
+                        self.limited(stages, is_ruled)?;
+                    }
+                }
+                (name @ ("$lookup" | "$unionWith"), RawBsonRef::Document(join)) => {
+                    for (field, part) in join.iter().flatten() {
+                        match part {
+                            RawBsonRef::Array(stages) if field.as_str() == "pipeline" => {
+                                self.limited(stages, self.source(name, value).is_some())?;
+                            }
+                            part => limited(part, false)?,
+                        }
+                    }
+                }
+                _ => limited(stage, false)?,
+            }
+        }
+        Ok(())
     }
 
     /// Checks a pipeline, which reads a collection if it `begins` there.
@@ -453,9 +509,13 @@ pub fn self_check() {
         rawdoc! { "aggregate": collection, "pipeline": bson::RawArrayBuf::from_iter(stages), "$db": "mine" }
     };
     let rejected = [
+        aggregate("a", vec![rawdoc! { "$changeStream": {} }]),
+        aggregate("b", vec![rawdoc! { "$changeStream": {} }]),
         rawdoc! { "find": "b", "filter": {}, "$db": "mine" },
         rawdoc! { "find": "b", "filter": { "$or": [filter(), {}] }, "$db": "mine" },
         rawdoc! { "find": "a", "filter": filter(), "$db": "mine" },
+        rawdoc! { "find": "b", "filter": { "$and": [{ "$and": [{ "a": 1 }, filter()] }, { "_id": 1 }] }, "$db": "mine" },
+        rawdoc! { "find": "b", "filter": { "$and": [{ "$and": [filter(), {}] }, { "a": 1 }] }, "$db": "mine" },
         rawdoc! { "find": "a", "filter": { "$and": [filter(), { "secret": 1 }] }, "projection": { "secret": 0 }, "$db": "mine" },
         rawdoc! { "find": "b", "filter": { "$and": [filter(), { "$expr": { "$add": ["$a", 1] } }] }, "$db": "mine" },
         aggregate("b", vec![]),
