@@ -105,6 +105,9 @@ def build_offline(sdist: Path, profile: str) -> None:
             "CARGO_NET_OFFLINE": "true",
             "CARGO_TARGET_DIR": str(folder / "target"),
             "MATURIN_PEP517_ARGS": f"--profile {profile} --frozen",
+            # Whether it builds is tested, not how fast it runs.
+            "CARGO_PROFILE_DEV_DEBUG": "0",
+            "CARGO_PROFILE_DEV_OPT_LEVEL": "0",
         }
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-index", "--no-deps"]
         # maturin is that of this environment.
