@@ -97,9 +97,10 @@ def build_offline(sdist: Path, profile: str) -> None:
             archive.extractall(folder, filter="data")
         (unpacked,) = folder.iterdir()
         (unpacked / ".cargo").mkdir()
-        run("cargo", "vendor", "--locked", "--quiet", folder=unpacked, output=unpacked / ".cargo" / "config.toml")
+        run("cargo", "vendor", "--locked", folder=unpacked, output=unpacked / ".cargo" / "config.toml")
         environment = {
             **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             # Nothing that an earlier build has fetched.
             "CARGO_HOME": str(folder / "cargo"),
             "CARGO_NET_OFFLINE": "true",
