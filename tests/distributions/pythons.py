@@ -40,6 +40,10 @@ NOT_WITH_THE_OLDEST = [
 ]
 """Comparisons with what later versions of PyMongo do."""
 
+# On Python 3.10, PyMongo publishes no event when a call is cancelled.
+NOT_ON = {"3.10": ["test_monitoring.py::test_cancelled_calls_end"]}
+"""Comparisons with what PyMongo does on later Pythons."""
+
 
 def main() -> int:
     """Run the tests in each environment; 0 only if none fails."""
@@ -116,7 +120,7 @@ def has_passed(name: str, python: str, wheel: Path, versions: str | None, option
     uv(*install, f"{wheel}[{','.join(EXTRAS)}]")
     modules = [f"tests/test_{module}.py" for module in MODULES]
     pytest = [str(inside), "-m", "pytest", "-p", "no:cacheprovider", "-n", os.environ.get("WORKERS", "4")]
-    left_out = NOT_WITH_THE_OLDEST if versions == "oldest" else []
+    left_out = [*(NOT_WITH_THE_OLDEST if versions == "oldest" else []), *NOT_ON.get(describe(python), [])]
     pytest += ["--dist", "worksteal", *(f"--deselect=tests/{test}" for test in left_out), *modules, *options]
     print(f"$ {' '.join(pytest)}", flush=True)
     return subprocess.run(pytest, cwd=ROOT, check=False).returncode == 0
