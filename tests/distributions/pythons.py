@@ -29,6 +29,8 @@ MODULES += ["gateway_cursors", "loops", "metrics", "monitoring", "processes", "s
 """What `tests/test_….py` is run."""
 
 NOT_WITH_THE_OLDEST = [
+    # PyMongo before 4.16 keeps no document in `InvalidDocument`.
+    "test_codec.py::test_what_bson_refuses_is_refused_by_the_same_class_with_the_path",
     # PyMongo 4.9 fails itself where an `_id` that is a number was upserted.
     "test_writes.py::test_writes_do_what_pymongos_do",
     # PyMongo 4.9 does not refuse a second event loop yet.
@@ -123,7 +125,9 @@ def has_passed(name: str, python: str, wheel: Path, versions: str | None, option
     left_out = [*(NOT_WITH_THE_OLDEST if versions == "oldest" else []), *NOT_ON.get(describe(python), [])]
     pytest += ["--dist", "worksteal", *(f"--deselect=tests/{test}" for test in left_out), *modules, *options]
     print(f"$ {' '.join(pytest)}", flush=True)
-    return subprocess.run(pytest, cwd=ROOT, check=False).returncode == 0
+    # For Pythons that SecantusDB has no wheel for: the server of the development environment.
+    path = os.pathsep.join([os.environ["PATH"], str(ROOT / ".venv" / "bin")])
+    return subprocess.run(pytest, cwd=ROOT, env={**os.environ, "PATH": path}, check=False).returncode == 0
 
 
 if __name__ == "__main__":
