@@ -176,7 +176,7 @@ build: $(VENV)/.ready ## A release wheel for this machine, into dist/
 	$(BIN)/maturin build --profile wheel --locked --compression-level 9 --out dist
 
 # zig links with the symbols of glibc 2.17, whatever this machine has.
-MANYLINUX = dist/connect_eaas_mongodb-*-manylinux_2_17_$(shell uname -m).manylinux2014_$(shell uname -m).whl
+MANYLINUX = dist/connect_eaas_mongodb-*-manylinux2014_$(shell uname -m)*.whl
 .PHONY: wheel
 wheel: $(RELEASE)/.ready ## A wheel for Linux with glibc 2.17 or later (manylinux2014), into dist/
 	rm -f $(MANYLINUX)

@@ -29,6 +29,8 @@ MODULES += ["gateway_cursors", "loops", "metrics", "monitoring", "processes", "s
 """What `tests/test_….py` is run."""
 
 NOT_WITH_THE_OLDEST = [
+    # PyMongo before 4.16 keeps no document in `InvalidDocument`.
+    "test_codec.py::test_what_bson_refuses_is_refused_by_the_same_class_with_the_path",
     # PyMongo 4.9 fails itself where an `_id` that is a number was upserted.
     "test_writes.py::test_writes_do_what_pymongos_do",
     # PyMongo 4.9 does not refuse a second event loop yet.
@@ -39,6 +41,10 @@ NOT_WITH_THE_OLDEST = [
     "test_monitoring.py::test_operation_ids_are_pymongos",
 ]
 """Comparisons with what later versions of PyMongo do."""
+
+# On Python 3.10, PyMongo publishes no event when a call is cancelled.
+NOT_ON = {"3.10": ["test_monitoring.py::test_cancelled_calls_end"]}
+"""Comparisons with what PyMongo does on later Pythons."""
 
 
 def main() -> int:
@@ -116,10 +122,12 @@ def has_passed(name: str, python: str, wheel: Path, versions: str | None, option
     uv(*install, f"{wheel}[{','.join(EXTRAS)}]")
     modules = [f"tests/test_{module}.py" for module in MODULES]
     pytest = [str(inside), "-m", "pytest", "-p", "no:cacheprovider", "-n", os.environ.get("WORKERS", "4")]
-    left_out = NOT_WITH_THE_OLDEST if versions == "oldest" else []
+    left_out = [*(NOT_WITH_THE_OLDEST if versions == "oldest" else []), *NOT_ON.get(describe(python), [])]
     pytest += ["--dist", "worksteal", *(f"--deselect=tests/{test}" for test in left_out), *modules, *options]
     print(f"$ {' '.join(pytest)}", flush=True)
-    return subprocess.run(pytest, cwd=ROOT, check=False).returncode == 0
+    # For Pythons that SecantusDB has no wheel for: the server of the development environment.
+    path = os.pathsep.join([os.environ["PATH"], str(ROOT / ".venv" / "bin")])
+    return subprocess.run(pytest, cwd=ROOT, env={**os.environ, "PATH": path}, check=False).returncode == 0
 
 
 if __name__ == "__main__":

@@ -97,14 +97,18 @@ def build_offline(sdist: Path, profile: str) -> None:
             archive.extractall(folder, filter="data")
         (unpacked,) = folder.iterdir()
         (unpacked / ".cargo").mkdir()
-        run("cargo", "vendor", "--locked", "--quiet", folder=unpacked, output=unpacked / ".cargo" / "config.toml")
+        run("cargo", "vendor", "--locked", folder=unpacked, output=unpacked / ".cargo" / "config.toml")
         environment = {
             **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             # Nothing that an earlier build has fetched.
             "CARGO_HOME": str(folder / "cargo"),
             "CARGO_NET_OFFLINE": "true",
             "CARGO_TARGET_DIR": str(folder / "target"),
             "MATURIN_PEP517_ARGS": f"--profile {profile} --frozen",
+            # Whether it builds is tested, not how fast it runs.
+            "CARGO_PROFILE_DEV_DEBUG": "0",
+            "CARGO_PROFILE_DEV_OPT_LEVEL": "0",
         }
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-index", "--no-deps"]
         # maturin is that of this environment.

@@ -207,10 +207,12 @@ impl Failed {
         let class = value.get_type();
         let message = format!("{value} (in '{path}')");
         let bson_class = |name| bson_error(py, name).is_ok_and(|known| class.is(known));
-        if bson_class("InvalidDocument") {
+        // Before 4.16, PyMongo's class keeps no document: its text would show all arguments.
+        if bson_class("InvalidDocument") && class.hasattr(intern!(py, "document")).unwrap_or(false) {
             return PyErr::from_type(class, (message, document.clone().unbind()));
         }
-        let rebuilt = bson_class("InvalidStringData")
+        let rebuilt = bson_class("InvalidDocument")
+            || bson_class("InvalidStringData")
             || class.is(py.get_type::<PyValueError>())
             || class.is(py.get_type::<PyTypeError>())
             || class.is(py.get_type::<PyOverflowError>())
