@@ -39,7 +39,7 @@ async def chunk_size(bucket: AsyncGridFSBucket) -> None:
 
 async def upload_date(bucket: AsyncGridFSBucket) -> None:
     file = await bucket.open_download_stream(await bucket.upload_from_stream("report.txt", b"text"))
-    print(file.upload_date.year >= 2026)  # True
+    print(file.upload_date.year > 2000)  # True
 
 
 async def aliases(bucket: AsyncGridFSBucket) -> None:
