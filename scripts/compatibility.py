@@ -97,9 +97,10 @@ NOTES = """## Beyond the members
   `count_documents`, `estimated_document_count`, `distinct`, `bulk_write`, and options of MongoDB's commands such as
   `collation`, `hint`, `sort` and `let`: the client asks the server once (`GET …/openapi.json`). Anything else, and
   what the server does not have, raises `NotImplementedError`, which names the driver path.
-- **Cursors of the Data API path** read pages of `batch_size` documents (the gateway's default is 1,000), and hold two
-  of them at most. The first page is the only request of a small result. A result of several pages without a `sort` is
-  in the order of `_id`. A server without pages, such as one that is compatible with Atlas, answers the whole result
+- **Cursors of the Data API path** read pages of `batch_size` documents and hold two of them at most. The first page
+  is the only request of a small result. Without `batch_size`, a `find` without `sort` and `collation` reads pages of
+  the gateway's default (1,000 documents), and any other query returns its whole result in one response. A result of
+  several pages without a `sort` is in the order of `_id`. A server without pages, such as one that is compatible with Atlas, answers the whole result
   in one response of up to 128 MiB, and `batch_size` has no effect; if it rejects the argument `cursor`, the client
   asks it once for `/openapi.json` and does without from then on. `cursor_id` and `address` are `None`. After
   `close()` of the client, its cursors can still be read.

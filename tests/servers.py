@@ -224,6 +224,7 @@ class Relay:
 
     url: str = ""
     actions: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -243,6 +244,7 @@ def relay(url: str, spoil: Callable[[str, int, Callable[[], bytes]], bytes | Non
             action = self.path.rsplit("/", 1)[1]
             with lock:
                 state.actions.append(action)
+                state.bodies.append(body)
                 number = state.actions.count(action)
             self.close_connection = True
             answer = spoil(action, number, lambda: self.pass_on(body))

@@ -58,7 +58,7 @@ async def test_a_small_result_is_one_request(
         assert len(await result(small.find().to_list())) == 25
         assert server.actions == ["find"]
         assert len(await result(small.find(limit=3, batch_size=3).to_list())) == 3
-        assert len(await result(small.find().sort("n").limit(3).to_list())) == 3
+        assert len(await result(small.find(batch_size=4).sort("n").limit(3).to_list())) == 3
         assert server.actions == ["find"] * 3
         counted = await result((await result(small.aggregate([{"$count": "all"}]))).to_list())
         assert counted == [{"all": 25}]
@@ -84,6 +84,19 @@ async def test_a_large_result_is_read_page_by_page(
         cursor = await result(large.aggregate([{"$sort": {"_id": 1}}], batchSize=10))
         assert [document["_id"] for document in await result(cursor.to_list())] == list(range(25))
         assert server.actions == ["find"] * 8 + ["aggregate"] * 3
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_without_a_batch_size_only_pages_of_any_instance_are_asked_for(
+    client: Any, gateway_url: str, names: tuple[str, str], stored: list[dict[str, Any]]
+) -> None:
+    with relay(gateway_url, lambda _action, _number, pass_on: pass_on()) as server:
+        asking = collection(client, server.url, names)
+        await result(asking.find().to_list())
+        assert await result(asking.find().sort("n").to_list()) == stored[::-1]
+        cursor = await result(asking.aggregate([{"$match": {}}]))
+        assert len(await result(cursor.to_list())) == 25
+        assert ["cursor" in json.loads(body) for body in server.bodies] == [True, False, False]
 
 
 @pytest.mark.parametrize("client", CLIENTS)

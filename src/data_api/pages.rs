@@ -1,7 +1,7 @@
 //! Queries whose result has any size, in pages where the server has them.
 //!
-//! The first request of a query asks for a page, so a small result needs one request on any server. A server that has no
-//! pages either ignores that and answers the whole result, or rejects it. Then it is asked once what it has.
+//! The first request of such a query asks for a page, so a small result needs one request on any server. A server that has
+//! no pages either ignores that and answers the whole result, or rejects it. Then it is asked once what it has.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +30,9 @@ pub struct DocumentsQuery {
     pub required: Vec<String>,
     /// The most documents of a page; 0 for the server's default.
     pub batch_size: u32,
+    /// Whether the pages may be in the order of `_id`. Then any instance of a gateway can return any page. Other cursors
+    /// are kept by one instance, so their queries are read in pages only if the caller has set `batch_size`.
+    pub by_id: bool,
     /// Whether it stores its result. Then there are no documents to return, and it must not be sent twice.
     pub writes: bool,
 }
@@ -51,9 +54,10 @@ impl DataApiClient {
     /// # Errors
     /// `DataApi`, `AutoReconnect`, `NetworkTimeout`, `NotSupported`; of a further page also `CursorNotFound`.
     pub async fn documents(self: Arc<Self>, namespace: &Namespace, query: DocumentsQuery) -> Result<Batches> {
-        let DocumentsQuery { action, body, required, batch_size, writes } = query;
+        let DocumentsQuery { action, body, required, batch_size, by_id, writes } = query;
         self.require(action, &required).await?;
-        if writes || self.lacks_pages(action) {
+        let in_pages = !writes && (by_id || batch_size > 0);
+        if !in_pages || self.lacks_pages(action) {
             let repeat = if writes { ResendPolicy::OnlyUnsent } else { ResendPolicy::Idempotent };
             return self.whole(action, body, repeat).await;
         }

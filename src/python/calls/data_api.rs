@@ -146,7 +146,8 @@ impl CollectionCalls for DataApiClient {
     fn find(py: Python<'_>, context: CallContext<Self>, arguments: &FindArguments) -> PyResult<Opening> {
         let (body, required) = query(py, &context, arguments)?;
         let batch_size = arguments.batch_size;
-        Ok(opening(context, DocumentsQuery { action: Action::Find, body, required, batch_size, writes: false }))
+        let by_id = arguments.sort.is_none() && arguments.collation.is_none();
+        Ok(opening(context, DocumentsQuery { action: Action::Find, body, required, batch_size, by_id, writes: false }))
     }
 
     fn explain(_py: Python<'_>, _at: CallContext<Self>, _arguments: &FindArguments) -> PyResult<Call<RawDocumentBuf>> {
@@ -199,7 +200,7 @@ impl CollectionCalls for DataApiClient {
         let pipeline = ("pipeline", pipeline.clone());
         let Request { out, action, required, batch_size } =
             Request::new(py, &context, Action::Aggregate, &[pipeline], options)?;
-        Ok(opening(context, DocumentsQuery { action, body: out.buf, required, batch_size, writes }))
+        Ok(opening(context, DocumentsQuery { action, body: out.buf, required, batch_size, by_id: false, writes }))
     }
 
     fn count_documents(
