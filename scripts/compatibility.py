@@ -100,10 +100,10 @@ NOTES = """## Beyond the members
 - **Cursors of the Data API path** read pages of `batch_size` documents and hold two of them at most. The first page
   is the only request of a small result. Without `batch_size`, a `find` without `sort` and `collation` reads pages of
   the gateway's default (1,000 documents), and any other query returns its whole result in one response. A result of
-  several pages without a `sort` is in the order of `_id`. A server without pages, such as one that is compatible with Atlas, answers the whole result
-  in one response of up to 128 MiB, and `batch_size` has no effect; if it rejects the argument `cursor`, the client
-  asks it once for `/openapi.json` and does without from then on. `cursor_id` and `address` are `None`. After
-  `close()` of the client, its cursors can still be read.
+  several pages without a `sort` is in the order of `_id`. A server without pages, such as one that is compatible with
+  Atlas, answers the whole result in one response of up to 128 MiB, and `batch_size` has no effect; if it rejects the
+  argument `cursor`, the client asks it once for `/openapi.json` and does without from then on. `cursor_id` and
+  `address` are `None`. After `close()` of the client, its cursors can still be read.
 - **Transactions of the Data API path.** `start_session` raises `NotImplementedError`. The gateway's action
   [`transaction`](gateway.md#how-do-i-run-a-transaction) runs several operations in one request, all or none.
 
