@@ -178,7 +178,7 @@ async def work(connection: Connection, number: int, requests: Requests, ledger: 
             body = {"filter": {"_id": key}, "update": {"$inc": {"n": 1}}}
         else:
             action, wanted = "find", 200
-            body = {"filter": {"_id": {"$in": [f"{number}-{n}" for n in range(4)]}}}
+            body = {"filter": {"_id": {"$in": [f"{number}-{n}" for n in range(4)]}}, "limit": 4}
         begun = time.perf_counter()
         try:
             status = await connection.send(requests.action(action, body))

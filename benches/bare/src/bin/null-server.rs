@@ -126,6 +126,10 @@ fn serve_mongodb(mut stream: TcpStream, port: u16, found: &Found) -> Result<()> 
                     }
                     "find one" => (OP_MSG, found.one.as_bytes()),
                     "find" => (OP_MSG, found.thousand.as_bytes()),
+                    "update" => {
+                        owned = rawdoc! { "n": documents, "nModified": documents, "ok": 1.0 };
+                        (OP_MSG, owned.as_bytes())
+                    }
                     _ => {
                         owned = rawdoc! { "n": documents, "ok": 1.0 };
                         (OP_MSG, owned.as_bytes())
