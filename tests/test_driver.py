@@ -225,7 +225,14 @@ def test_unacknowledged_writes_that_are_journaled_are_refused_at_once() -> None:
 
 
 SRV_PROGRAM = """
-    import asyncio, sys
+    import asyncio, socket, time
+    # Both servers have just been started.
+    for _ in range(600):
+        try:
+            socket.create_connection((socket.gethostbyname('shard0.connect.test'), 27017), 5).close()
+            break
+        except OSError:
+            time.sleep(0.05)
     from connect.eaas.mongodb import AsyncMongoClient, MongoClient
     config = dict(DB='d', DB_HOST='cluster0.connect.test', DB_USER='us er', DB_PASSWORD={password!r},
                   DRIVER_COLLECTION='c', DB_OPTIONS='tlsCAFile={ca_file}')
