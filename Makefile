@@ -54,7 +54,7 @@ test-beside-python: # The tests but for pytest's, whose output is shown as one p
 	status=$$?; cat $(TEST_LOG); exit $$status
 
 .PHONY: test-fast
-test-fast: $(VENV)/.installed ## The inner loop, in about 40 seconds: no slow modules, no property tests
+test-fast: $(VENV)/.installed ## The inner loop, in about a minute: no slow modules, no property tests
 	$(PYTEST) --fast $(PYTEST_ARGS)
 
 .PHONY: test-random
