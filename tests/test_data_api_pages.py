@@ -15,7 +15,7 @@ from pymongo.errors import CursorNotFound
 
 from tests.conftest import API_KEY
 from tests.gateways import Gateway, create_key, gateway, until
-from tests.servers import answered, canned, relay
+from tests.servers import Relay, answered, canned, relay
 
 CLIENTS: list[Any] = [AsyncDataApiClient, DataApiClient]
 REJECTED = answered("400 Bad Request", '{"error": "unknown field: cursor", "error_code": "InvalidParameter"}')
@@ -42,6 +42,13 @@ def sent(request: bytes) -> dict[str, Any]:
 
 
 @pytest.fixture
+def server(gateway_url: str) -> Iterator[Relay]:
+    """A proxy that notes the requests to the gateway."""
+    with relay(gateway_url, lambda _action, _number, pass_on: pass_on()) as server:
+        yield server
+
+
+@pytest.fixture
 def stored(reader: Any) -> list[dict[str, Any]]:
     """25 documents, in an order that is not that of `_id`."""
     documents = [{"_id": number, "n": -number} for number in range(25)]
@@ -51,71 +58,67 @@ def stored(reader: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_small_result_is_one_request(
-    client: Any, gateway_url: str, names: tuple[str, str], stored: list[dict[str, Any]]
+    client: Any, server: Relay, names: tuple[str, str], stored: list[dict[str, Any]]
 ) -> None:
-    with relay(gateway_url, lambda _action, _number, pass_on: pass_on()) as server:
-        small = collection(client, server.url, names)
-        assert len(await result(small.find().to_list())) == 25
-        assert server.actions == ["find"]
-        assert len(await result(small.find(limit=3, batch_size=3).to_list())) == 3
-        assert len(await result(small.find(batch_size=4).sort("n").limit(3).to_list())) == 3
-        assert server.actions == ["find"] * 3
-        counted = await result((await result(small.aggregate([{"$count": "all"}]))).to_list())
-        assert counted == [{"all": 25}]
-        assert server.actions == ["find"] * 3 + ["aggregate"]
-        with pytest.raises(DataApiError, match="nonsense"):
-            await result(small.find({"$nonsense": 1}).to_list())
-        # MongoDB's error says that the server knows pages.
-        assert server.actions == ["find"] * 3 + ["aggregate", "find"]
+    small = collection(client, server.url, names)
+    assert len(await result(small.find().to_list())) == 25
+    assert server.actions == ["find"]
+    assert len(await result(small.find(limit=3, batch_size=3).to_list())) == 3
+    assert len(await result(small.find(batch_size=4).sort("n").limit(3).to_list())) == 3
+    assert server.actions == ["find"] * 3
+    counted = await result((await result(small.aggregate([{"$count": "all"}]))).to_list())
+    assert counted == [{"all": 25}]
+    assert server.actions == ["find"] * 3 + ["aggregate"]
+    with pytest.raises(DataApiError, match="nonsense"):
+        await result(small.find({"$nonsense": 1}).to_list())
+    # MongoDB's error says that the server knows pages.
+    assert server.actions == ["find"] * 3 + ["aggregate", "find"]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_large_result_is_read_page_by_page(
-    client: Any, gateway_url: str, names: tuple[str, str], stored: list[dict[str, Any]]
+    client: Any, server: Relay, names: tuple[str, str], stored: list[dict[str, Any]]
 ) -> None:
-    with relay(gateway_url, lambda _action, _number, pass_on: pass_on()) as server:
-        large = collection(client, server.url, names)
-        assert await result(large.find(batch_size=10).to_list()) == stored
-        assert server.actions == ["find"] * 3
-        assert await result(large.find(batch_size=10).sort("n").to_list()) == stored[::-1]
-        assert server.actions == ["find"] * 6
-        assert await result(large.find(batch_size=10, skip=2, limit=15).to_list()) == stored[2:17]
-        assert server.actions == ["find"] * 8
-        cursor = await result(large.aggregate([{"$sort": {"_id": 1}}], batchSize=10))
-        assert [document["_id"] for document in await result(cursor.to_list())] == list(range(25))
-        assert server.actions == ["find"] * 8 + ["aggregate"] * 3
+    large = collection(client, server.url, names)
+    assert await result(large.find(batch_size=10).to_list()) == stored
+    assert server.actions == ["find"] * 3
+    assert await result(large.find(batch_size=10).sort("n").to_list()) == stored[::-1]
+    assert server.actions == ["find"] * 6
+    assert await result(large.find(batch_size=10, skip=2, limit=15).to_list()) == stored[2:17]
+    assert server.actions == ["find"] * 8
+    cursor = await result(large.aggregate([{"$sort": {"_id": 1}}], batchSize=10))
+    assert [document["_id"] for document in await result(cursor.to_list())] == list(range(25))
+    assert server.actions == ["find"] * 8 + ["aggregate"] * 3
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_without_a_batch_size_only_pages_of_any_instance_are_asked_for(
-    client: Any, gateway_url: str, names: tuple[str, str], stored: list[dict[str, Any]]
+    client: Any, server: Relay, names: tuple[str, str], stored: list[dict[str, Any]]
 ) -> None:
-    with relay(gateway_url, lambda _action, _number, pass_on: pass_on()) as server:
-        asking = collection(client, server.url, names)
-        await result(asking.find().to_list())
-        assert await result(asking.find().sort("n").to_list()) == stored[::-1]
-        cursor = await result(asking.aggregate([{"$match": {}}]))
-        assert len(await result(cursor.to_list())) == 25
-        assert ["cursor" in json.loads(body) for body in server.bodies] == [True, False, False]
+    asking = collection(client, server.url, names)
+    await result(asking.find().to_list())
+    assert await result(asking.find().sort("n").to_list()) == stored[::-1]
+    cursor = await result(asking.aggregate([{"$match": {}}]))
+    assert len(await result(cursor.to_list())) == 25
+    assert ["cursor" in json.loads(body) for body in server.bodies] == [True, False, False]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_cursor_holds_two_pages_at_most(
-    client: Any, gateway_url: str, names: tuple[str, str], stored: list[dict[str, Any]]
+    client: Any, server: Relay, names: tuple[str, str], stored: list[dict[str, Any]]
 ) -> None:
-    with relay(gateway_url, lambda _action, _number, pass_on: pass_on()) as server:
-        cursor = collection(client, server.url, names).find(batch_size=2)
-        assert await result(cursor.next()) == stored[0]
-        assert cursor.retrieved == 2
-        assert await result(cursor.to_list(4)) == stored[1:5]
-        assert cursor.retrieved <= 6
-        # One more page is read ahead.
-        until(lambda: len(server.actions) == 4)
-        assert cursor.alive
-        assert await result(cursor.to_list()) == stored[5:]
-        assert not cursor.alive
-        cursor.rewind()
-        assert await result(cursor.to_list(3)) == stored[:3]
+    cursor = collection(client, server.url, names).find(batch_size=2)
+    assert await result(cursor.next()) == stored[0]
+    assert cursor.retrieved == 2
+    assert await result(cursor.to_list(4)) == stored[1:5]
+    assert cursor.retrieved <= 6
+    # One more page is read ahead.
+    until(lambda: len(server.actions) == 4)
+    assert cursor.alive
+    assert await result(cursor.to_list()) == stored[5:]
+    assert not cursor.alive
+    cursor.rewind()
+    assert await result(cursor.to_list(3)) == stored[:3]
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -91,6 +91,12 @@ class Shop:
         self.name = name
         self.printed: dict[int, list[str]] = {}
 
+    def open(self, client: Any, session: Any, http: Any) -> None:
+        """Give the examples the clients, and the database and collection of each."""
+        self.given |= {"client": client, "session": session, "http_client": http}
+        self.given |= {"database": client[self.name], "collection": client[self.name].orders}
+        self.given |= {"http_database": http[self.name], "http_collection": http[self.name].orders}
+
     def print(self, *values: object) -> None:
         """Note what an example prints, by its line."""
         text = re.sub(rf"\b{self.name}\b", "shop", " ".join(map(str, values)))
@@ -157,9 +163,8 @@ async def connect_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
 async def awaited(shop: Shop, connect_url: str) -> AsyncIterator[Shop]:
     http = AsyncDataApiClient(shop.given["endpoint"], api_key=API_KEY, data_source="Cluster0")
     async with AsyncMongoClient(shop.given["uri"]) as client, client.start_session() as session, http:
-        shop.given |= {"client": client, "database": client[shop.name], "session": session, "http_client": http}
-        shop.given |= {"collection": client[shop.name].orders, "store": AsyncEventStore(client[shop.name].events)}
-        shop.given |= {"http_database": http[shop.name], "http_collection": http[shop.name].orders}
+        shop.open(client, session, http)
+        shop.given["store"] = AsyncEventStore(client[shop.name].events)
         shop.given["bucket"] = gridfs.AsyncGridFSBucket(client[shop.name])
         shop.given["fs"] = gridfs.AsyncGridFS(client[shop.name])
         shop.given["connect_client"] = AsyncConnectClient("ApiKey SU-1:key", endpoint=connect_url or None)
@@ -170,9 +175,8 @@ async def awaited(shop: Shop, connect_url: str) -> AsyncIterator[Shop]:
 def blocking(shop: Shop, connect_url: str) -> Iterator[Shop]:
     http = DataApiClient(shop.given["endpoint"], api_key=API_KEY, data_source="Cluster0")
     with MongoClient(shop.given["uri"]) as client, client.start_session() as session, http:
-        shop.given |= {"client": client, "database": client[shop.name], "session": session, "http_client": http}
-        shop.given |= {"collection": client[shop.name].orders, "store": EventStore(client[shop.name].events)}
-        shop.given |= {"http_database": http[shop.name], "http_collection": http[shop.name].orders}
+        shop.open(client, session, http)
+        shop.given["store"] = EventStore(client[shop.name].events)
         shop.given["bucket"] = gridfs.GridFSBucket(client[shop.name])
         shop.given["fs"] = gridfs.GridFS(client[shop.name])
         shop.given["connect_client"] = ConnectClient("ApiKey SU-1:key", endpoint=connect_url or None)

@@ -38,8 +38,7 @@ impl ActionContext<'_> {
         let found = write::find_one_and(self.client, &self.target.namespace, call).await;
         let document = found.map_err(|error| self.error_response(&error))?;
         let size = document.as_ref().map_or(0, |document| document.as_bytes().len());
-        // A change that was made must not fail for lack of memory.
-        drop(memory.arrived(size, size).await);
+        memory.arrived_after_change(size, size);
         match self.document_body(document.as_deref()) {
             Ok(body) => Ok(ActionResponse::Complete(StatusCode::OK, body)),
             Err(mut error) => {

@@ -148,12 +148,18 @@ impl Budget {
     /// Reserves memory when others have returned it.
     async fn wait_for(self: &Arc<Self>, kib: u32) -> ApiResult<Permit> {
         self.check(kib)?;
+        let (permit, of_large) = self.acquire(kib).await?;
+        Ok(Permit { kib: permit, of_large: Some(of_large), budget: Arc::clone(self) })
+    }
+
+    /// Waits for the permits of so much memory, in all and of what large requests may use.
+    async fn acquire(&self, kib: u32) -> ApiResult<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         // The semaphores are never closed.
         let closed = |_| Self::used_up();
         let of_large = Arc::clone(&self.available_to_large).acquire_many_owned(kib).await.map_err(closed)?;
         let permit = Arc::clone(&self.available).acquire_many_owned(kib).await.map_err(closed)?;
         self.make_room();
-        Ok(Permit { kib: permit, of_large: Some(of_large), budget: Arc::clone(self) })
+        Ok((permit, of_large))
     }
 }
 
@@ -165,15 +171,18 @@ impl Permit {
         }
         let now = u32::try_from(self.kib.num_permits()).unwrap_or(u32::MAX);
         self.budget.check(kib)?;
-        let more = timeout(self.budget.wait, self.budget.wait_for(kib.saturating_sub(now))).await;
-        let mut more = more.map_err(|_| Budget::used_up())??;
-        let all = more.kib.num_permits();
-        more.kib.split(all).into_iter().for_each(|permit| self.kib.merge(permit));
-        match (&mut self.of_large, more.of_large.take()) {
-            (Some(permit), Some(more)) => permit.merge(more),
-            (permit, more) => *permit = permit.take().or(more),
-        }
+        let more = timeout(self.budget.wait, self.budget.acquire(kib.saturating_sub(now))).await;
+        let (more, of_large) = more.map_err(|_| Budget::used_up())??;
+        self.kib.merge(more);
+        self.merge_of_large(of_large);
         Ok(())
+    }
+
+    fn merge_of_large(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.of_large {
+            Some(permit) => permit.merge(more),
+            None => self.of_large = Some(more),
+        }
     }
 
     /// Reserves or returns the difference to so much memory.
@@ -194,10 +203,7 @@ impl Permit {
             let more = Arc::clone(&self.budget.available).try_acquire_many_owned(kib - now).map_err(used_up)?;
             self.kib.merge(more);
             if let Some(more) = more_of_large {
-                match &mut self.of_large {
-                    Some(permit) => permit.merge(more),
-                    None => self.of_large = Some(more),
-                }
+                self.merge_of_large(more);
                 self.budget.make_room();
             }
             return Ok(());
@@ -329,6 +335,18 @@ impl ReplyMemory {
     /// Adjusts the reservation to a reply that has arrived, and to the text of its largest document. Later replies are
     /// expected to be as large, or a little smaller than the recent ones.
     pub(in crate::gateway) async fn arrived(&mut self, reply: usize, largest_document: usize) -> ApiResult<()> {
+        let needed = self.note_size(reply, largest_document);
+        self.permit.wait_to_resize(needed).await
+    }
+
+    /// As [`Self::arrived`] for the reply to a change that was made, which must neither fail nor wait for lack of memory.
+    pub(in crate::gateway) fn arrived_after_change(&mut self, reply: usize, largest_document: usize) {
+        let needed = self.note_size(reply, largest_document);
+        drop(self.permit.resize(needed));
+    }
+
+    /// Notes the memory that a reply needs, for later ones, and returns it in KiB.
+    fn note_size(&self, reply: usize, largest_document: usize) -> u32 {
         let needed = kib(reply + 2 * largest_document + 2 * PART_BYTES);
         if let Some(known) = self.permit.budget.replies.get(self.estimate) {
             let before = match known.load(Ordering::Relaxed) {
@@ -337,7 +355,7 @@ impl ReplyMemory {
             };
             known.store(needed.max(before - before / 8), Ordering::Relaxed);
         }
-        self.permit.wait_to_resize(needed).await
+        needed
     }
 
     /// Passes the reservation on to the end of the reply's text.
